@@ -1,0 +1,1 @@
+"""Autoencoder recommenders as pure functions, and an audit of what an encoder does to similarity."""

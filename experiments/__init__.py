@@ -1,0 +1,1 @@
+"""Thin command-line programs over `aerec`; each runs as `python -m experiments.<name> --help`."""
