@@ -1,0 +1,200 @@
+"""The narrow waist: the rating matrix, a ragged batch of its rows, a recommender as functions.
+
+Shapes throughout the project: U rows of a table (users, or items where a model is item-based),
+N columns, B rows in a batch, C entries in a batch, K latent dimensions.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+Params = Any
+Batch = Any  # Rows, or a dense [B, N] array whose entries are all listed
+
+
+@struct.dataclass
+class Rows:
+    """A ragged batch of a table's rows in one static shape.
+
+    The padding rule: an entry of padding has `row == B`, `columns == num_columns` and
+    `values == 0`, and stands after every listed entry; a row of padding lists nothing. Scatters
+    drop padding, gathers fill it with zero, so padding never changes a result.
+
+    Attributes:
+      columns: [C] int32, the column of each entry, a row's entries in the table's (time) order.
+      values: [C] float32.
+      row: [C] int32, which of the B rows the entry belongs to; ascending.
+      index: [B] int32, the row's number among the training rows; a number outside
+        `[0, num_rows)` says that the row was not trained on. Only user nodes (CDAE) read it.
+      num_columns: N, static.
+    """
+
+    columns: jax.Array
+    values: jax.Array
+    row: jax.Array
+    index: jax.Array
+    num_columns: int = struct.field(pytree_node=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, N), the shape of `dense()`."""
+        return self.index.shape[0], self.num_columns
+
+    def dense(self) -> jax.Array:
+        """The batch as [B, N] float32, zero where nothing is listed."""
+        return self._scatter(self.values)
+
+    def listed(self) -> jax.Array:
+        """The mask [B, N] float32: one where an entry is listed (whatever its value)."""
+        return self._scatter(jnp.ones_like(self.values))
+
+    def sequences(self, length: int) -> jax.Array:
+        """Each row's last `length` columns in order, [B, length] int32, padded at the end with N.
+
+        Used by sequential models: entry t of a row is the t-th of its kept history.
+        """
+        counts = self.sum(jnp.ones_like(self.values)).astype(jnp.int32)
+        starts = jnp.cumsum(counts) - counts
+        kept_from = starts + jnp.maximum(counts - length, 0)
+        place = jnp.arange(self.row.shape[0]) - kept_from.at[self.row].get(
+            mode="fill", fill_value=0
+        )
+        place = jnp.where(place < 0, length, place)  # older than the kept history: dropped
+        empty = jnp.full((self.shape[0], length), self.num_columns, jnp.int32)
+        return empty.at[self.row, place].set(self.columns, mode="drop")
+
+    def pick(self, y: jax.Array) -> jax.Array:
+        """y [B, N] read at the listed entries, [C]; zero at padding."""
+        chex.assert_shape(y, self.shape)
+        return y.at[self.row, self.columns].get(mode="fill", fill_value=0)
+
+    def sum(self, entries: jax.Array) -> jax.Array:
+        """Per-row sums [B] of a value per entry [C]; padding is dropped."""
+        chex.assert_equal_shape([entries, self.row])
+        total = jnp.zeros(self.shape[0], entries.dtype)
+        return total.at[self.row].add(entries, mode="drop", indices_are_sorted=True)
+
+    def _scatter(self, entries: jax.Array) -> jax.Array:
+        block = jnp.zeros(self.shape, entries.dtype)
+        return block.at[self.row, self.columns].set(entries, mode="drop")
+
+
+@struct.dataclass
+class Table:
+    """The whole rating matrix in compressed rows, a pytree that lives on the device.
+
+    Attributes:
+      indptr: [U + 1] int32; row r is entries `indptr[r]:indptr[r + 1]`.
+      columns: [nnz] int32, each row in time order; no column twice in a row.
+      values: [nnz] float32.
+      num_columns: N, static.
+    """
+
+    indptr: jax.Array
+    columns: jax.Array
+    values: jax.Array
+    num_columns: int = struct.field(pytree_node=False)
+
+    @property
+    def num_rows(self) -> int:
+        return self.indptr.shape[-1] - 1
+
+    @classmethod
+    def from_entries(cls, row, column, value, *, num_rows: int, num_columns: int) -> "Table":
+        """Builds a table on the host from entries [nnz] given in time order.
+
+        Raises:
+          ValueError: an index outside the table, or a (row, column) pair given twice.
+        """
+        row, column = np.asarray(row), np.asarray(column)
+        chex.assert_equal_shape([row, column, np.asarray(value)])
+        for name, index, size in (("row", row, num_rows), ("column", column, num_columns)):
+            if index.size and not (index.min() >= 0 and index.max() < size):
+                raise ValueError(f"a {name} index lies outside [0, {size})")
+        if len(row) >= 2**31:
+            raise ValueError(f"{len(row)} entries do not fit 32-bit offsets; split the table")
+        order = np.argsort(row, kind="stable")
+        pairs = np.sort(row.astype(np.int64) * num_columns + column)
+        if (pairs[1:] == pairs[:-1]).any():
+            raise ValueError("a (row, column) pair is listed twice")
+        counts = np.bincount(row, minlength=num_rows)
+        return cls(
+            indptr=jnp.asarray(np.concatenate([[0], np.cumsum(counts)]), jnp.int32),
+            columns=jnp.asarray(column[order], jnp.int32),
+            values=jnp.asarray(np.asarray(value)[order], jnp.float32),
+            num_columns=num_columns,
+        )
+
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(row, column, value) of every entry, each [nnz], on the host, row by row."""
+        row = np.repeat(np.arange(self.num_rows, dtype=np.int32), self.lengths())
+        return row, np.asarray(self.columns), np.asarray(self.values)
+
+    def lengths(self) -> np.ndarray:
+        """Entries per row, [U] int32, on the host."""
+        return np.diff(np.asarray(self.indptr))
+
+    def transpose(self) -> "Table":
+        """The table whose rows are this one's columns; within a row, ordered by old row."""
+        row, column, value = self.entries()
+        return Table.from_entries(
+            column, row, value, num_rows=self.num_columns, num_columns=self.num_rows
+        )
+
+    def gather(self, index: jax.Array, capacity: int) -> Rows:
+        """The rows `index` [B] as a batch of `capacity` entries, on the device.
+
+        An index outside `[0, U)` is a row of padding. The caller sees to it that the rows hold at
+        most `capacity` entries together (`train.plan`, `evaluate.blocks`); entries past it would
+        be cut.
+        """
+        chex.assert_rank(index, 1)
+        batch = index.shape[0]
+        inside = (index >= 0) & (index < self.num_rows)
+        at = jnp.where(inside, index, 0)
+        first = self.indptr[at]
+        lengths = jnp.where(inside, self.indptr[at + 1] - first, 0)
+        ends = jnp.cumsum(lengths)
+        # Entry p of the batch belongs to the first row whose end lies beyond p: count, at each
+        # place, the rows that ended there, and sum up. B is past the last row: padding.
+        row = jnp.cumsum(jnp.zeros(capacity, jnp.int32).at[ends].add(1, mode="drop"))
+        shift = (first - (ends - lengths)).at[row].get(mode="fill", fill_value=0)
+        entry = jnp.arange(capacity, dtype=jnp.int32) + shift
+        listed = row < batch
+        return Rows(
+            columns=jnp.where(listed, self._read(self.columns, entry), self.num_columns),
+            values=jnp.where(listed, self._read(self.values, entry), 0),
+            row=row,
+            index=index,
+            num_columns=self.num_columns,
+        )
+
+    @staticmethod
+    def _read(array: jax.Array, entry: jax.Array) -> jax.Array:
+        return array.at[entry].get(mode="fill", fill_value=0)
+
+
+class Model(NamedTuple):
+    """A recommender as pure functions over a batch `x`; no state, no modules leak out.
+
+    Exactly one of `loss` and `solve` is given: a model is trained by gradients or in closed form.
+
+    Attributes:
+      init: key -> params. A closed-form model returns zeros of the shapes `solve` returns.
+      encode: (params, x) -> z [B, K], the latent code.
+      score: (params, x) -> y [B, N], ratings or preferences for every column.
+      loss: (params, x, key, step) -> (total [B], weight [B]); the objective of a batch is
+        `sum(total) / sum(weight)`, the mean right over padded batches, devices and unequal rows.
+      solve: table -> params.
+    """
+
+    init: Callable[[jax.Array], Params]
+    encode: Callable[[Params, Batch], jax.Array]
+    score: Callable[[Params, Batch], jax.Array]
+    loss: Callable[[Params, Batch, jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
+    solve: Callable[[Table], Params] | None = None
