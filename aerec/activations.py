@@ -1,0 +1,185 @@
+"""The catalogue of activations: range, value at zero, and what theorems A-C say of each.
+
+A latent activation decides whether a code can be the zero vector (property P3 of Susman 2024,
+*Theoretically informed selection of latent activation in autoencoder based recommender
+systems*). Every entry carries what that question, and the certificates of
+`aerec.properties.bounds`, need to know. Functions act on the last axis: `[..., K] -> [..., K]`,
+and `[..., K] -> [..., K + 1]` for the names that begin with `lift:`.
+
+    get("tanh")          the plain function
+    get("shift:tanh")    tanh + 1 + SHIFT: never zero; changes the order of the scores
+    get("lift:tanh")     (LIFT, tanh): never zero, at the price of one coordinate and no order at
+                         all, because every latent dot product grows by the same LIFT^2
+
+The shifts: a function bounded below by `low` gets `max(0, -low) + SHIFT`, so relu, relu6 and abs
+get SHIFT, tanh gets 1 + SHIFT, selu, swish and gelu the depth of their minimum and SHIFT, and
+the ones that are positive already a floor of SHIFT under which floating point cannot fall. `elu`
+gets exactly 1 (`elu + 1` is `exp` below zero: positive, though it underflows). `identity` and
+`leaky_relu` are unbounded below: no shift helps, `lift:` does.
+"""
+
+import difflib
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+SHIFT = 1e-3  # what a shifted activation keeps away from zero
+LIFT = 1.0  # the constant coordinate that a lifted activation prepends
+
+_SELU_SCALE = 1.0507009873554805
+_SELU_LOW = -_SELU_SCALE * 1.6732632423543772
+_SWISH_LOW = -0.2784645427610738
+_GELU_LOW = -0.16997120747990369
+_LEAK = 0.01
+
+
+class Activation(NamedTuple):
+    """One activation and what is known of it.
+
+    `low`, `high`: infimum and supremum of the range (attained or not). `at_zero`: its value at 0.
+    `sign`: of its values, one of "positive", "non-negative", "both". `vanishes`: whether zero is
+    in the range in exact arithmetic. `theory`: theorems A-C in one line. `monotone`: whether it
+    never decreases. `kinks`: where the derivative jumps. `curvature`: a bound on |a''| between
+    the kinks (for `exp` the bound is a''(t) itself at the right end, marked by infinity).
+    `extra`: coordinates it adds to the last axis.
+    """
+
+    name: str
+    function: Callable[[jax.Array], jax.Array]
+    low: float
+    high: float
+    at_zero: float
+    sign: str
+    vanishes: bool
+    theory: str
+    monotone: bool = True
+    kinks: tuple[float, ...] = ()
+    curvature: float = 0.0
+    extra: int = 0
+
+
+_CROSSES = "A: constant or breaks P2; C: one full-rank layer always has a zero, bias or not"
+_DEAD = "A: constant or breaks P2; C: zero on a whole region, found by linear programming"
+_POSITIVE = "A: constant or breaks P2; C: never zero exactly, but underflows in floating point"
+_INF = math.inf
+
+CATALOGUE: dict[str, Activation] = {
+    entry.name: entry
+    for entry in (
+        Activation("identity", lambda z: z, -_INF, _INF, 0.0, "both", True, _CROSSES),
+        Activation(
+            "sigmoid", jax.nn.sigmoid, 0.0, 1.0, 0.5, "positive", False, _POSITIVE, curvature=0.0963
+        ),
+        Activation("tanh", jnp.tanh, -1.0, 1.0, 0.0, "both", True, _CROSSES, curvature=0.77),
+        Activation(
+            "relu", jax.nn.relu, 0.0, _INF, 0.0, "non-negative", True, _DEAD, kinks=(0.0,)
+        ),
+        Activation(
+            "relu6", jax.nn.relu6, 0.0, 6.0, 0.0, "non-negative", True, _DEAD, kinks=(0.0, 6.0)
+        ),
+        Activation(
+            "elu", jax.nn.elu, -1.0, _INF, 0.0, "both", True, _CROSSES, kinks=(0.0,), curvature=1.0
+        ),
+        Activation(
+            "selu", jax.nn.selu, _SELU_LOW, _INF, 0.0, "both", True, _CROSSES,
+            kinks=(0.0,), curvature=1.7581,
+        ),
+        Activation(
+            "leaky_relu", lambda z: jax.nn.leaky_relu(z, _LEAK), -_INF, _INF, 0.0, "both", True,
+            _CROSSES, kinks=(0.0,),
+        ),
+        Activation(
+            "softplus", jax.nn.softplus, 0.0, _INF, math.log(2.0), "positive", False, _POSITIVE,
+            curvature=0.25,
+        ),
+        Activation(
+            "exp", jnp.exp, 0.0, _INF, 1.0, "positive", False, _POSITIVE, curvature=_INF
+        ),
+        Activation(
+            "swish", jax.nn.swish, _SWISH_LOW, _INF, 0.0, "both", True, _CROSSES,
+            monotone=False, curvature=0.5,
+        ),
+        Activation(
+            "gelu", lambda z: jax.nn.gelu(z, approximate=False), _GELU_LOW, _INF, 0.0, "both",
+            True, _CROSSES, monotone=False, curvature=0.798,
+        ),
+        Activation(
+            "abs", jnp.abs, 0.0, _INF, 0.0, "non-negative", True, _CROSSES,
+            monotone=False, kinks=(0.0,),
+        ),
+        Activation(
+            "softsign", jax.nn.soft_sign, -1.0, 1.0, 0.0, "both", True, _CROSSES,
+            kinks=(0.0,), curvature=2.0,
+        ),
+    )
+}  # fmt: skip
+
+
+def describe(name: str) -> Activation:
+    """The catalogue's entry for `name`, which may begin with `lift:` or `shift:`.
+
+    Raises ValueError, naming the nearest valid names, for an unknown name and for a shift of an
+    activation that is unbounded below.
+    """
+    prefix, _, rest = name.rpartition(":")
+    if not prefix and name in CATALOGUE:
+        return CATALOGUE[name]
+    if prefix not in ("lift", "shift") or rest not in CATALOGUE:
+        near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
+        raise ValueError(
+            f"unknown activation {name!r}; nearest: {', '.join(near or names())}"
+            " (prefix lift: or shift: to keep a code from being zero)"
+        )
+    base = CATALOGUE[rest]
+    return _lifted(base) if prefix == "lift" else _shifted(base)
+
+
+def get(name: str) -> Callable[[jax.Array], jax.Array]:
+    """The function of that name: `[..., K] -> [..., K]`, `[..., K + 1]` for `lift:`.
+
+    Raises ValueError as `describe` does.
+    """
+    return describe(name).function
+
+
+def names() -> list[str]:
+    """Every valid name: plain, lifted, and shifted where a shift exists."""
+    plain = list(CATALOGUE)
+    shifts = [f"shift:{n}" for n, a in CATALOGUE.items() if a.low > -_INF]
+    return plain + [f"lift:{n}" for n in plain] + shifts
+
+
+def _lifted(base: Activation) -> Activation:
+    def lift(z: jax.Array) -> jax.Array:
+        values = base.function(z)
+        return jnp.concatenate([jnp.full_like(values[..., :1], LIFT), values], axis=-1)
+
+    return base._replace(
+        name=f"lift:{base.name}",
+        function=lift,
+        vanishes=False,
+        theory=f"B: order exactly that of {base.name}, and never zero, for one more coordinate",
+        extra=1,
+    )
+
+
+def _shifted(base: Activation) -> Activation:
+    if base.low == -_INF:
+        raise ValueError(
+            f"shift:{base.name} cannot keep away from zero, {base.name} is unbounded below;"
+            f" nearest: lift:{base.name}"
+        )
+    by = 1.0 if base.name == "elu" else max(0.0, -base.low) + SHIFT
+    return base._replace(
+        name=f"shift:{base.name}",
+        function=lambda z: base.function(z) + by,
+        low=base.low + by,
+        high=base.high + by,
+        at_zero=base.at_zero + by,
+        sign="positive",
+        vanishes=False,
+        theory=f"B: never zero, but the order is no longer that of {base.name}",
+    )
