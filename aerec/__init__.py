@@ -1,1 +1,1 @@
-"""Autoencoder recommenders as pure functions, and an audit of what an encoder does to similarity."""
+"""Autoencoder recommenders as pure functions, and an audit of what encoders do to similarity."""

@@ -146,11 +146,22 @@ class Table:
             column, row, value, num_rows=self.num_columns, num_columns=self.num_rows
         )
 
+    def blocks(self, batch_size: int) -> tuple[jax.Array, int]:
+        """Every row once, in order: (index [steps, batch_size], capacity), planned on the host.
+
+        The last block is filled up with U, a row of padding.
+        """
+        steps = max(1, -(-self.num_rows // batch_size))
+        index = np.full(steps * batch_size, self.num_rows, np.int32)
+        index[: self.num_rows] = np.arange(self.num_rows)
+        lengths = np.append(self.lengths(), 0)[index].reshape(steps, batch_size)
+        return jnp.asarray(index.reshape(steps, batch_size)), max(1, int(lengths.sum(1).max()))
+
     def gather(self, index: jax.Array, capacity: int) -> Rows:
         """The rows `index` [B] as a batch of `capacity` entries, on the device.
 
         An index outside `[0, U)` is a row of padding. The caller sees to it that the rows hold at
-        most `capacity` entries together (`train.plan`, `evaluate.blocks`); entries past it would
+        most `capacity` entries together (`blocks`, `train.plan`); entries past it would
         be cut.
         """
         chex.assert_rank(index, 1)

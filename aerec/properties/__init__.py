@@ -1,1 +1,1 @@
-"""An audit of any encoder: what it does to dimension, to similarity order and to non-zero vectors."""
+"""An audit of any encoder: what it does to dimension, to similarity order and to zero."""

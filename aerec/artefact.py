@@ -1,0 +1,95 @@
+"""The trained model as a folder of its own: parameters, settings and vocabulary, no dataset.
+
+    config.json       model, its settings, the protocol, the dataset's name, versions
+    vocabulary.npz    raw ids and titles of the columns, raw ids of the training rows
+    model/            the parameters (Orbax), leaves [S, ...], one entry per replica
+"""
+
+import json
+import os
+import pathlib
+import shutil
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from aerec import models
+from aerec.core import Model, Params
+from aerec.errors import BadInput
+
+
+class Artefact(NamedTuple):
+    """A trained model ready to use.
+
+    Attributes:
+      model, params: the pure functions and one replica's parameters.
+      config: the run's config.json.
+      item_ids, titles: [N] raw ids of the items, and their titles or None.
+      user_ids: [U] raw ids of the users trained on.
+    """
+
+    model: Model
+    params: Params
+    config: dict[str, Any]
+    item_ids: np.ndarray
+    titles: np.ndarray | None
+    user_ids: np.ndarray
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """Writes beside and renames, so that a reader never meets half a file."""
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(beside, path)
+
+
+def save(
+    workdir: pathlib.Path,
+    params: Params,
+    *,
+    item_ids: np.ndarray,
+    titles: np.ndarray | None,
+    user_ids: np.ndarray,
+) -> None:
+    """Writes the parameters [S, ...] and the vocabulary; `config.json` stands already."""
+    names = {} if titles is None else {"titles": titles}
+    beside = workdir / "vocabulary.tmp.npz"
+    np.savez_compressed(beside, item_ids=item_ids, user_ids=user_ids, **names)
+    os.replace(beside, workdir / "vocabulary.npz")
+    shutil.rmtree(workdir / "model", ignore_errors=True)
+    with ocp.StandardCheckpointer() as saver:
+        saver.save((workdir / "model").absolute(), params)
+
+
+def load(workdir: str | pathlib.Path, *, replica: int = 0) -> Artefact:
+    """The artefact in a run's workdir.
+
+    Raises:
+      BadInput: no finished run there, or no such replica.
+    """
+    workdir = pathlib.Path(workdir)
+    for part in ("config.json", "vocabulary.npz", "model"):
+        if not (workdir / part).exists():
+            raise BadInput(
+                f"{workdir} has no {part}: no finished run is there. Train one first: "
+                f"python -m experiments.train --workdir={workdir}"
+            )
+    config = json.loads((workdir / "config.json").read_text())
+    seeds = config["seeds"]
+    if not 0 <= replica < len(seeds):
+        raise BadInput(f"{workdir} holds {len(seeds)} replicas (0 to {len(seeds) - 1})")
+    model = models.build(config["model"], config["set"], *config["shape"])
+    like = jax.eval_shape(jax.vmap(model.init), jax.random.split(jax.random.key(0), len(seeds)))
+    with ocp.StandardCheckpointer() as loader:
+        params = loader.restore((workdir / "model").absolute(), like)
+    vocabulary = np.load(workdir / "vocabulary.npz", allow_pickle=False)
+    return Artefact(
+        model=model,
+        params=jax.tree.map(lambda leaf: leaf[replica], params),
+        config=config,
+        item_ids=vocabulary["item_ids"],
+        titles=vocabulary.get("titles"),
+        user_ids=vocabulary["user_ids"],
+    )

@@ -1,0 +1,57 @@
+"""Checkpoints of a run in progress, written beside and renamed, by Orbax."""
+
+import pathlib
+import time
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from aerec.core import Params
+
+
+class Checkpoints:
+    """The latest state of a run, the best parameters and the record, as one atomic checkpoint.
+
+    Args:
+      folder: created where it is missing.
+      seconds: the least time between two saves; a forced save (the last) ignores it. The result
+        of a run does not depend on it, only how much is done again after an interruption.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, seconds: float = 15.0):
+        self.seconds = seconds
+        self.saved_at = time.monotonic()
+        options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
+        self.manager = ocp.CheckpointManager(folder.absolute(), options=options)
+
+    def restore(self, state: Any, best: Params) -> tuple[Any, Params, dict] | None:
+        """The latest (state, best, record), shaped like the arguments; None where there is none."""
+        if self.manager.latest_step() is None:
+            return None
+        like = jax.tree.map(ocp.utils.to_shape_dtype_struct, {"state": state, "best": best})
+        saved = self.manager.restore(
+            self.manager.latest_step(),
+            args=ocp.args.Composite(
+                arrays=ocp.args.StandardRestore(like), record=ocp.args.JsonRestore()
+            ),
+        )
+        return saved["arrays"]["state"], saved["arrays"]["best"], saved["record"]
+
+    def save(self, state: Any, best: Params, record: dict, *, force: bool) -> None:
+        """Saves in the background, unless the last save is too recent."""
+        if not force and time.monotonic() - self.saved_at < self.seconds:
+            return
+        self.manager.save(
+            record["epoch"],
+            args=ocp.args.Composite(
+                arrays=ocp.args.StandardSave({"state": state, "best": best}),
+                record=ocp.args.JsonSave(record),
+            ),
+        )
+        self.saved_at = time.monotonic()
+
+    def close(self) -> None:
+        """Waits for the last save to be on disk."""
+        self.manager.wait_until_finished()
+        self.manager.close()

@@ -1,0 +1,99 @@
+"""What every network here is made of: reading a batch, dropping entries, dense stacks.
+
+A batch `x` is `Rows` or a dense [B, N] array; each function takes both.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from aerec.core import Batch, Rows
+
+# A batch whose listed share of the [B, N] block is below this is cheaper to multiply by gathering
+# the kernel's rows than by scattering the block and one matrix product. Measured on two cores
+# at N = 3.7k, 20k and 200k: `python -m experiments.benchmark --what=first_layer`.
+GATHER_BELOW = 1 / 300
+
+
+def dense(x: Batch) -> jax.Array:
+    """The batch as [B, N]."""
+    return x.dense() if isinstance(x, Rows) else x
+
+
+def scale(x: Batch, factor: jax.Array) -> Batch:
+    """Row b times `factor[b]`."""
+    chex.assert_shape(factor, x.shape[:1])
+    if isinstance(x, Rows):
+        return dataclasses.replace(x, values=x.values * factor.at[x.row].get(mode="fill", fill_value=0))
+    return x * factor[:, None]
+
+
+def normalise(x: Batch) -> Batch:
+    """Rows of Euclidean length 1; an empty row stays zero."""
+    squares = x.sum(x.values**2) if isinstance(x, Rows) else jnp.sum(x**2, axis=1)
+    positive = squares > 0
+    return scale(x, jnp.where(positive, jax.lax.rsqrt(jnp.where(positive, squares, 1)), 0))
+
+
+def dropout(key: jax.Array, x: Batch | jax.Array, rate: float) -> Batch:
+    """Sets each entry to zero with probability `rate`, the others times 1 / (1 - rate).
+
+    Of `Rows` the listed entries are drawn, one number each: a cell that holds zero has nothing
+    to drop. Consumes `key`.
+    """
+    if rate == 0:
+        return x
+    values = x.values if isinstance(x, Rows) else x
+    kept = jax.random.bernoulli(key, 1 - rate, values.shape)
+    values = jnp.where(kept, values / (1 - rate), 0)
+    return dataclasses.replace(x, values=values) if isinstance(x, Rows) else values
+
+
+def product(x: Batch, kernel: jax.Array) -> jax.Array:
+    """x [B, N] times kernel [N, H], by the cheaper of two ways; see `GATHER_BELOW`."""
+    chex.assert_axis_dimension(kernel, 0, x.shape[1])
+    if isinstance(x, Rows) and x.columns.size < GATHER_BELOW * x.shape[0] * x.shape[1]:
+        rows = kernel.at[x.columns].get(mode="fill", fill_value=0)
+        total = jnp.zeros((x.shape[0], kernel.shape[1]), kernel.dtype)
+        weighted = x.values[:, None] * rows
+        return total.at[x.row].add(weighted, mode="drop", indices_are_sorted=True)
+    return dense(x) @ kernel
+
+
+class Layer(nn.Module):
+    """An affine map whose input may be `Rows`: x [B, N] -> [B, features]."""
+
+    features: int
+    kernel_init: Callable = nn.initializers.glorot_uniform()
+    bias_init: Callable = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: Batch) -> jax.Array:
+        kernel = self.param("kernel", self.kernel_init, (x.shape[1], self.features))
+        bias = self.param("bias", self.bias_init, (self.features,))
+        return product(x, kernel) + bias[None, :]
+
+
+class MLP(nn.Module):
+    """Affine layers of the given widths, an activation after each; the first may read `Rows`.
+
+    Attributes:
+      widths: features of each layer.
+      activation: after every layer but the last.
+      last_activation: after the last.
+    """
+
+    widths: Sequence[int]
+    activation: Callable
+    last_activation: Callable
+
+    @nn.compact
+    def __call__(self, x: Batch) -> jax.Array:
+        for depth, width in enumerate(self.widths):
+            last = depth == len(self.widths) - 1
+            x = (self.last_activation if last else self.activation)(Layer(width)(x))
+        return x

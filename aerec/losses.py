@@ -1,0 +1,70 @@
+"""Per-row objectives: each returns (total [B], weight [B]); a batch's loss is their ratio of sums.
+
+`x` is the batch that was observed, `y` [B, N] what the model says of every column.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from aerec.core import Batch, Rows
+
+Loss = tuple[jax.Array, jax.Array]
+
+
+def squared_error(y: jax.Array, x: Batch) -> Loss:
+    """Squared error over the listed entries, weighted by their number (AutoRec, eq. 2).
+
+    Of `Rows` only listed entries count; of a dense batch every entry does (dense re-feeding).
+    """
+    chex.assert_shape(y, x.shape)
+    if isinstance(x, Rows):
+        return x.sum((x.pick(y) - x.values) ** 2), x.sum(jnp.ones_like(x.values))
+    return jnp.sum((y - x) ** 2, axis=1), jnp.full(x.shape[0], x.shape[1], y.dtype)
+
+
+def multinomial(logits: jax.Array, x: Batch) -> jax.Array:
+    """Negative multinomial log-likelihood [B] without its constant (Liang 2018, eq. 2).
+
+    -sum_i x_i log softmax(logits)_i; zero for an empty row.
+    """
+    chex.assert_shape(logits, x.shape)
+    normaliser = jax.nn.logsumexp(logits, axis=1)
+    if isinstance(x, Rows):
+        return normaliser * x.sum(x.values) - x.sum(x.values * x.pick(logits))
+    return normaliser * jnp.sum(x, axis=1) - jnp.sum(x * logits, axis=1)
+
+
+def gaussian(y: jax.Array, x: Batch, *, confidence: float = 1.0) -> jax.Array:
+    """Negative Gaussian log-likelihood [B] without its constant (Liang 2018, eq. 3).
+
+    sum_i c_i / 2 (x_i - y_i)^2 over every column, c_i = `confidence` where x lists, 1 elsewhere.
+    """
+    chex.assert_shape(y, x.shape)
+    if not isinstance(x, Rows):
+        return jnp.sum(jnp.where(x != 0, confidence, 1.0) * (x - y) ** 2, axis=1) / 2
+    at = x.pick(y)
+    return (jnp.sum(y**2, axis=1) + x.sum(confidence * (x.values - at) ** 2 - at**2)) / 2
+
+
+def logistic(logits: jax.Array, x: Batch) -> jax.Array:
+    """Negative logistic log-likelihood [B] over every column, x in [0, 1] (Liang 2018, eq. 4)."""
+    chex.assert_shape(logits, x.shape)
+    if isinstance(x, Rows):
+        positive = x.sum(x.values * x.pick(logits))
+    else:
+        positive = jnp.sum(x * logits, axis=1)
+    return jnp.sum(jax.nn.softplus(logits), axis=1) - positive
+
+
+def gaussian_kl(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
+    """KL(N(mean, exp(log_variance)) || N(0, 1)) summed over the code, [B] (Liang 2018, eq. 5)."""
+    chex.assert_equal_shape([mean, log_variance])
+    return jnp.sum(jnp.exp(log_variance) + mean**2 - 1 - log_variance, axis=-1) / 2
+
+
+def nonempty(x: Batch) -> jax.Array:
+    """The weight [B] of objectives that count rows: 1, and 0 for a row that lists nothing."""
+    if isinstance(x, Rows):
+        return (x.sum(jnp.ones_like(x.values)) > 0).astype(jnp.float32)
+    return jnp.any(x != 0, axis=1).astype(jnp.float32)

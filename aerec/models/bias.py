@@ -1,0 +1,52 @@
+"""Bias: mean plus a column's and a row's offset. The canary of a rating evaluation.
+
+Koren: *Factor in the Neighbors*, TKDD 2010, section 2.1: b_ui = mu + b_u + b_i, the offsets
+shrunken averages of what is left over, b_i first. A row's offset is read off the batch, so rows
+that were never trained on are served like the others.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from aerec.core import Batch, Model, Rows, Table
+
+TASK = "rating"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    column_shrinkage: float = 10.0  # ratings at zero offset that a column starts with
+    row_shrinkage: float = 15.0  # the same for a row
+
+
+def make(config: Config, num_rows: int, num_columns: int) -> Model:
+    """Scores are ratings [B, N], not clipped; the code is the row's offset [B, 1]."""
+    del num_rows
+
+    def solve(table: Table):
+        mean = jnp.mean(table.values) if table.values.size else jnp.zeros(())
+        zeros = jnp.zeros(num_columns)
+        left = zeros.at[table.columns].add(table.values - mean)
+        counts = zeros.at[table.columns].add(1)
+        return {"mean": mean, "columns": left / (config.column_shrinkage + counts)}
+
+    def encode(params, x: Batch) -> jax.Array:
+        base = params["mean"] + params["columns"]
+        if isinstance(x, Rows):
+            left = x.sum(x.values - base.at[x.columns].get(mode="fill", fill_value=0))
+            counts = x.sum(jnp.ones_like(x.values))
+        else:
+            left, counts = jnp.sum(x - base[None, :], axis=1), x.shape[1]
+        return (left / (config.row_shrinkage + counts))[:, None]
+
+    def score(params, x: Batch) -> jax.Array:
+        return params["mean"] + params["columns"][None, :] + encode(params, x)
+
+    return Model(
+        init=lambda key: {"mean": jnp.zeros(()), "columns": jnp.zeros(num_columns)},
+        encode=encode,
+        score=score,
+        solve=solve,
+    )

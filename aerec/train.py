@@ -1,0 +1,333 @@
+"""Training: replicas of one model, an epoch as one compiled scan, exact resume.
+
+Everything random is a function of (seed, epoch, step), everything remembered is `State` and
+`Record`: a run that is cut off and started again ends in the same bits as one that is not.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from aerec.core import Model, Params, Table
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to train, whatever the model."""
+
+    epochs: int = 100
+    batch_size: int = 500  # rows; batches are made as even as the table allows, at most this
+    optimiser: str = "adam"  # or rprop, sgd, adagrad
+    learning_rate: float = 1e-3
+    momentum: float = 0.9  # of sgd
+    schedule: str = "constant"  # or cosine (to zero over all epochs)
+    warmup: float = 0.0  # share of all steps over which the rate rises from zero
+    evaluate_every: int = 1  # epochs
+    patience: int = 0  # evaluations without a better one before a replica stops; 0: never
+    metric: str = "ndcg@100"  # what is best is decided by this figure on the validation rows
+
+
+class State(NamedTuple):
+    """What an update changes; leaves have a leading axis S, one entry per replica."""
+
+    params: Params
+    opt_state: Any
+    step: jax.Array
+
+
+class Record(NamedTuple):
+    """What the loop remembers between epochs, plain numbers; lists have one entry a replica."""
+
+    epoch: int
+    best: list[float]
+    best_epoch: list[int]
+    stale: list[int]  # evaluations since the best
+    seconds: float  # spent in epochs and evaluations, over all starts of the run
+    epoch_seconds: list[float]  # of each epoch
+    compile_seconds: float
+
+
+class Fitted(NamedTuple):
+    """The best parameters on validation and the last ones, leaves [S, ...], and the record."""
+
+    best: Params
+    last: Params
+    record: Record
+
+
+class Diverged(RuntimeError):
+    """A loss or a parameter became NaN or infinite."""
+
+
+class Plan(NamedTuple):
+    """The one shape of an epoch: `steps` batches of `batch` rows within `capacity` entries."""
+
+    steps: int
+    batch: int
+    capacity: int
+
+
+def plan(lengths: np.ndarray, batch_size: int) -> Plan:
+    """Batches as even as possible, and room for all but the rarest draws (`order` redraws those).
+
+    Args:
+      lengths: [U] entries per row.
+      batch_size: at most so many rows in a batch.
+    """
+    rows = max(1, len(lengths))
+    steps = math.ceil(rows / min(batch_size, rows))
+    batch = math.ceil(rows / steps)
+    mean, deviation = batch * lengths.mean(), math.sqrt(batch) * lengths.std()
+    room = max(mean + 5 * deviation, lengths.max() + mean + 2 * deviation)
+    return Plan(steps, batch, max(1, min(math.ceil(room), int(lengths.sum()))))
+
+
+def order(lengths: np.ndarray, plan: Plan, seed: int, epoch: int) -> np.ndarray:
+    """The rows of one epoch, [steps, batch] int32: a permutation filled up with U (padding).
+
+    A permutation with a batch beyond the plan's capacity is drawn again; the draws depend on
+    (seed, epoch) alone.
+    """
+    rows = np.random.default_rng([seed, epoch])
+    padded = np.append(lengths, 0)
+    while True:
+        drawn = np.full(plan.steps * plan.batch, len(lengths), np.int32)
+        drawn[: len(lengths)] = rows.permutation(len(lengths))
+        index = drawn.reshape(plan.batch, plan.steps).T  # padding spread over the batches
+        if padded[index].sum(axis=1).max() <= plan.capacity:
+            return index
+
+
+def optimiser(
+    settings: Settings, *, steps: int, decay: float = 0.0
+) -> optax.GradientTransformation:
+    """The chain: an L2 penalty `decay / 2 |kernels|^2`, then the optimiser on its schedule."""
+    rate: optax.ScalarOrSchedule = settings.learning_rate
+    if settings.schedule == "cosine" or settings.warmup:
+        warm = int(settings.warmup * steps)
+        end = 0.0 if settings.schedule == "cosine" else settings.learning_rate
+        rate = optax.warmup_cosine_decay_schedule(
+            0.0 if warm else settings.learning_rate, settings.learning_rate, warm, steps, end
+        )
+    chains = {
+        "adam": lambda: optax.adam(rate),
+        "rprop": lambda: optax.rprop(settings.learning_rate),
+        "sgd": lambda: optax.sgd(rate, momentum=settings.momentum or None),
+        "adagrad": lambda: optax.adagrad(rate),
+    }
+    chosen = chains[settings.optimiser]()
+    return optax.chain(decay_touched(decay), chosen) if decay else chosen
+
+
+def decay_touched(decay: float) -> optax.GradientTransformation:
+    """Adds `decay * w` to the gradient of each kernel (rank 2 and up) that this step's loss reads.
+
+    A kernel whose gradient is zero throughout is left alone: under greedy pre-training an
+    adaptive optimiser would otherwise drive layers that wait for their stage to zero.
+    """
+
+    def update(grads, state, params=None):
+        def add(g, w):
+            return g + decay * w * jnp.any(g != 0) if w.ndim > 1 else g
+
+        return jax.tree.map(add, grads, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def make_epoch(model: Model, optimiser: optax.GradientTransformation, capacity: int) -> Callable:
+    """One replica's epoch: (state, table, order [steps, B], key) -> (state, loss [steps], finite).
+
+    A `lax.scan` over the batches of `order`; each gathers its rows on the device. `key` is folded
+    with the step, never consumed.
+    """
+    batch_loss = model.loss
+    assert batch_loss is not None
+
+    def objective(params, x, key, step):
+        total, weight = batch_loss(params, x, key, step)
+        return jnp.sum(total) / jnp.maximum(jnp.sum(weight), 1)
+
+    def epoch(state: State, table: Table, order: jax.Array, key: jax.Array):
+        def train_step(state: State, index: jax.Array):
+            x = table.gather(index, capacity)
+            step_key = jax.random.fold_in(key, state.step)
+            loss, grads = jax.value_and_grad(objective)(state.params, x, step_key, state.step)
+            updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+            return State(params, opt_state, state.step + 1), loss
+
+        state, losses = jax.lax.scan(train_step, state, order)
+        finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.params)]
+        return state, losses, jnp.all(jnp.stack(finite))
+
+    return epoch
+
+
+def fit(
+    model: Model,
+    tables: Sequence[Table],
+    settings: Settings,
+    *,
+    seeds: Sequence[int],
+    evaluate: Callable[[Params, int], dict[str, float]],
+    l2: float = 0.0,
+    checkpoints=None,
+    progress: Callable[[Record, dict[str, float]], None] = lambda record, figures: None,
+) -> Fitted:
+    """Trains one replica per seed under one `vmap`, or solves a closed-form model per table.
+
+    Args:
+      tables: one training table for all replicas, or one per replica, of one shape.
+      evaluate: (one replica's params, its number) -> validation figures; `settings.metric` picks.
+      l2: lambda of an objective that *sums* over the table; divided by its total weight here.
+      checkpoints: a `checkpoint.Checkpoints` to resume from and save to.
+      progress: called after each evaluation with the record and the mean figures.
+
+    Raises:
+      Diverged: a NaN or infinite loss or parameter, with the step; the last checkpoint stays.
+      ValueError: tables of different shapes.
+    """
+    if model.solve is not None:
+        return _solve(model, tables, seeds)
+    if len(tables) > 1 and len({(t.columns.shape, t.num_rows, t.num_columns) for t in tables}) > 1:
+        raise ValueError("replicas under one vmap need training tables of one shape")
+    shared = len(tables) == 1
+    table = tables[0] if shared else jax.tree.map(lambda *leaves: jnp.stack(leaves), *tables)
+    lengths = [t.lengths() for t in tables] * (len(seeds) // len(tables))
+    plans = [plan(rows, settings.batch_size) for rows in lengths]
+    shape = plans[0]._replace(capacity=max(p.capacity for p in plans))
+
+    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+    init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+    steps = settings.epochs * shape.steps
+    decay = l2 / total_weight(model, tables[0], shape.batch) if l2 else 0.0
+    chain = optimiser(settings, steps=steps, decay=decay)
+    started = time.perf_counter()
+
+    @jax.jit
+    def start(init_keys):
+        params = jax.vmap(model.init)(init_keys)
+        return State(params, jax.vmap(chain.init)(params), jnp.zeros(len(seeds), jnp.int32))
+
+    state = start(init_keys)
+    epoch_fn = jax.jit(
+        jax.vmap(make_epoch(model, chain, shape.capacity), (0, None if shared else 0, 0, 0)),
+        donate_argnums=0,
+    )
+    orders = np.zeros((len(seeds), shape.steps, shape.batch), np.int32)
+    run_epoch = epoch_fn.lower(state, table, orders, step_keys).compile()
+    direction = -1.0 if settings.metric.startswith(("rmse", "mae")) else 1.0
+    best = jax.tree.map(jnp.copy, state.params)
+    none = [-math.inf * direction] * len(seeds)
+    record = Record(
+        0, none, [0] * len(seeds), [0] * len(seeds), 0.0, [], time.perf_counter() - started
+    )
+    if checkpoints is not None and (saved := checkpoints.restore(state, best)) is not None:
+        state, best, record = saved[0], saved[1], Record(**saved[2])
+
+    while record.epoch < settings.epochs and not _all_stopped(record, settings):
+        begun = time.perf_counter()
+        drawn = zip(lengths, seeds, strict=True)
+        orders = np.stack([order(rows, shape, seed, record.epoch) for rows, seed in drawn])
+        state, losses, finite = run_epoch(state, table, orders, step_keys)
+        _check_finite(np.asarray(losses), np.asarray(finite), record.epoch * shape.steps, seeds)
+        epoch_seconds = time.perf_counter() - begun
+        record = record._replace(
+            epoch=record.epoch + 1, epoch_seconds=[*record.epoch_seconds, epoch_seconds]
+        )
+        figures = {"loss": float(losses.mean())}
+        if record.epoch % settings.evaluate_every == 0 or record.epoch == settings.epochs:
+            each = [evaluate(_replica(state.params, i), i) for i in range(len(seeds))]
+            figures |= {name: float(np.mean([f[name] for f in each])) for name in each[0]}
+            scores = [figures_of[settings.metric] for figures_of in each]
+            record, better = _judge(record, scores, direction, settings)
+            best = _choose(jnp.asarray(better), state.params, best)
+        record = record._replace(seconds=record.seconds + time.perf_counter() - begun)
+        progress(record, figures)
+        if checkpoints is not None:
+            done = record.epoch == settings.epochs or _all_stopped(record, settings)
+            checkpoints.save(state, best, record._asdict(), force=done)
+    return Fitted(best, state.params, record)
+
+
+def total_weight(model: Model, table: Table, batch_size: int) -> float:
+    """The loss weights summed over a table: its ratings, or its rows, as the loss counts them."""
+    index, capacity = table.blocks(batch_size)
+    batch_loss = model.loss
+    assert batch_loss is not None
+
+    @jax.jit  # the compiler drops all of the loss but its weights
+    def scan(params, table, index):
+        def add(total, block):
+            x = table.gather(block, capacity)
+            return total + batch_loss(params, x, jax.random.key(0), jnp.int32(0))[1].sum(), None
+
+        return jax.lax.scan(add, jnp.zeros(()), index)[0]
+
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return float(scan(zeros, table, index))
+
+
+def _solve(model: Model, tables: Sequence[Table], seeds: Sequence[int]) -> Fitted:
+    assert model.solve is not None
+    begun = time.perf_counter()
+    solved = [jax.block_until_ready(model.solve(table)) for table in tables]
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *solved)
+    seconds = time.perf_counter() - begun
+    return Fitted(params, params, Record(1, [], [], [], seconds, [seconds], 0.0))
+
+
+def _judge(
+    record: Record, scores: Sequence[float], direction: float, settings: Settings
+) -> tuple[Record, list[bool]]:
+    """The record after an evaluation, and which replicas are now at their best."""
+    best, best_epoch, stale = list(record.best), list(record.best_epoch), list(record.stale)
+    better = [False] * len(best)
+    for i, score in enumerate(scores):
+        if settings.patience and stale[i] >= settings.patience:
+            continue  # this replica has stopped: its best stands
+        better[i] = direction * score > direction * best[i]
+        stale[i] = 0 if better[i] else stale[i] + 1
+        if better[i]:
+            best[i], best_epoch[i] = float(score), record.epoch
+    return record._replace(best=best, best_epoch=best_epoch, stale=stale), better
+
+
+def _all_stopped(record: Record, settings: Settings) -> bool:
+    return bool(settings.patience) and min(record.stale) >= settings.patience
+
+
+def _check_finite(losses: np.ndarray, finite: np.ndarray, step: int, seeds: Sequence[int]) -> None:
+    for replica, seed in enumerate(seeds):
+        bad = np.flatnonzero(~np.isfinite(losses[replica]))
+        if bad.size or not finite[replica]:
+            at = step + (bad[0] if bad.size else losses.shape[1] - 1)
+            value = losses[replica, bad[0]] if bad.size else None
+            what = f"the loss is {value}" if bad.size else "a parameter is not finite"
+            raise Diverged(
+                f"{what} at step {at} (seed {seed}); the last checkpoint before it is kept: "
+                "lower --learning_rate, or use --schedule=cosine --warmup=0.1"
+            )
+
+
+def _replica(params: Params, i: int) -> Params:
+    return jax.tree.map(lambda leaf: leaf[i], params)
+
+
+@jax.jit
+def _choose(better: jax.Array, new: Params, old: Params) -> Params:
+    """`new` where a replica is better, [S]; `old` elsewhere."""
+
+    def choose(a, b):
+        return jnp.where(better.reshape((-1,) + (1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(choose, new, old)
