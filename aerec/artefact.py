@@ -54,9 +54,9 @@ def save(
     user_ids: np.ndarray,
 ) -> None:
     """Writes the parameters [S, ...] and the vocabulary; `config.json` stands already."""
-    names = {} if titles is None else {"titles": titles}
     beside = workdir / "vocabulary.tmp.npz"
-    np.savez_compressed(beside, item_ids=item_ids, user_ids=user_ids, **names)
+    titles = np.array([], str) if titles is None else titles
+    np.savez_compressed(beside, item_ids=item_ids, titles=titles, user_ids=user_ids)
     os.replace(beside, workdir / "vocabulary.npz")
     shutil.rmtree(workdir / "model", ignore_errors=True)
     with ocp.StandardCheckpointer() as saver:
@@ -90,6 +90,6 @@ def load(workdir: str | pathlib.Path, *, replica: int = 0) -> Artefact:
         params=jax.tree.map(lambda leaf: leaf[replica], params),
         config=config,
         item_ids=vocabulary["item_ids"],
-        titles=vocabulary.get("titles"),
+        titles=vocabulary["titles"] if vocabulary["titles"].size else None,
         user_ids=vocabulary["user_ids"],
     )

@@ -28,7 +28,8 @@ def scale(x: Batch, factor: jax.Array) -> Batch:
     """Row b times `factor[b]`."""
     chex.assert_shape(factor, x.shape[:1])
     if isinstance(x, Rows):
-        return dataclasses.replace(x, values=x.values * factor.at[x.row].get(mode="fill", fill_value=0))
+        per_entry = factor.at[x.row].get(mode="fill", fill_value=0)
+        return dataclasses.replace(x, values=x.values * per_entry)
     return x * factor[:, None]
 
 

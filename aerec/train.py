@@ -245,7 +245,7 @@ def fit(
         )
         figures = {"loss": float(losses.mean())}
         if record.epoch % settings.evaluate_every == 0 or record.epoch == settings.epochs:
-            each = [evaluate(_replica(state.params, i), i) for i in range(len(seeds))]
+            each = [evaluate(replica(state.params, i), i) for i in range(len(seeds))]
             figures |= {name: float(np.mean([f[name] for f in each])) for name in each[0]}
             scores = [figures_of[settings.metric] for figures_of in each]
             record, better = _judge(record, scores, direction, settings)
@@ -319,7 +319,7 @@ def _check_finite(losses: np.ndarray, finite: np.ndarray, step: int, seeds: Sequ
             )
 
 
-def _replica(params: Params, i: int) -> Params:
+def replica(params: Params, i: int) -> Params:
     return jax.tree.map(lambda leaf: leaf[i], params)
 
 

@@ -1,0 +1,251 @@
+"""One run, from a split to results in a folder: fit, select on validation, score the test once.
+
+    config.json    what the run is; a folder belongs to one run
+    metrics.jsonl  a line per evaluation        checkpoints/  to resume from
+    results.json   written last: a run that has it is finished
+    test_rows.npz  figures per test row, for intervals and paired tests between runs
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from aerec import artefact, evaluate, memory, models, train, typed
+from aerec.checkpoint import Checkpoints
+from aerec.core import Model
+from aerec.data.splits import Split
+from aerec.errors import BadInput
+
+PACKAGES = ("aerec", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What a run is. `set` holds the model's settings that were given; the rest are defaults."""
+
+    model: str
+    set: Mapping[str, Any]
+    dataset: str
+    settings: train.Settings
+    seeds: tuple[int, ...]
+
+
+class Finished(NamedTuple):
+    """A finished run: results.json, and the test reports of its replicas and baselines."""
+
+    results: dict[str, Any]
+    reports: list[evaluate.Report]
+    baselines: dict[str, evaluate.Report]
+
+
+def oriented(name: str, given: Mapping[str, Any], splits: Sequence[Split]) -> tuple[Any, list]:
+    """The model's Config, told the rating scale, and the splits with the rows that it reads."""
+    config = models.configure(name, given)
+    fields = {field.name for field in dataclasses.fields(config)}
+    if "scale" in fields and "scale" not in given and splits[0].scale is not None:
+        config = dataclasses.replace(config, scale=tuple(map(float, splits[0].scale)))
+    item_based = getattr(config, "item_based", False)
+    return config, [split.transpose() for split in splits] if item_based else list(splits)
+
+
+def evaluator(model: Model, split: Split, metric: str | None = None) -> evaluate.Evaluator:
+    """All figures of the split's task, or only the one that training selects by."""
+    if split.protocol["task"] == "rating":
+        if split.scale is None:
+            raise BadInput("rating prediction needs ratings with a scale; these are clicks")
+        return evaluate.rating(model, scale=split.scale, train=split.train)
+    options: dict[str, Any] = {"train": split.train, "mask_seen": split.mask_seen}
+    if metric is not None:
+        name, _, k = metric.partition("@")
+        if name not in evaluate.ALL or not k.isdigit():
+            raise BadInput(f"--metric={metric}: not a ranking figure like ndcg@100")
+        options |= {"metrics": (name,), "ks": (int(k),)}
+    return evaluate.ranking(model, **options)
+
+
+def describe(spec: Spec, config: Any, splits: Sequence[Split]) -> dict[str, Any]:
+    """config.json: everything the results depend on, and what `artefact.load` needs."""
+    table = splits[0].train
+    return {
+        "model": spec.model,
+        "set": typed.plain(config),
+        "item_based": getattr(config, "item_based", False),
+        "shape": [table.num_rows, table.num_columns],
+        "dataset": spec.dataset,
+        "protocol": splits[0].protocol,
+        "scale": None if splits[0].scale is None else list(map(float, splits[0].scale)),
+        "settings": typed.plain(spec.settings),
+        "seeds": list(spec.seeds),
+    }
+
+
+def default_workdir(config: Mapping[str, Any]) -> pathlib.Path:
+    """runs/<model>-<dataset>-<hash of all of config.json>."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+    dataset = str(config["dataset"]).partition(":")[0]
+    return pathlib.Path("runs") / f"{config['model']}-{dataset}-{digest}"
+
+
+def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
+    """Makes the workdir this run's, or finds that it is.
+
+    Raises:
+      BadInput: it holds another run (the differing entries are named), or is no folder.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+            raise BadInput(f"{workdir} exists and is not a run; name another --workdir")
+        workdir.mkdir(parents=True, exist_ok=True)
+        artefact.write_json(path, config)
+        return
+    there = json.loads(path.read_text())
+    differ = [name for name in config if there.get(name) != json.loads(json.dumps(config[name]))]
+    if differ:
+        raise BadInput(
+            f"{workdir} holds another run: {', '.join(differ)} differ. Name another --workdir, or "
+            f"delete this one. There: {json.dumps({name: there.get(name) for name in differ})}"
+        )
+
+
+def run(
+    spec: Spec,
+    splits: Sequence[Split],
+    workdir: pathlib.Path,
+    *,
+    baselines: Sequence[str] = (),
+    checkpoint_seconds: float = 15.0,
+    progress: Callable[[train.Record, dict[str, float]], None] = lambda record, figures: None,
+) -> Finished:
+    """Trains, selects, scores and writes; on a workdir with a run cut off, goes on from there.
+
+    Args:
+      splits: one for all replicas, or one per seed.
+      baselines: models at their default settings, fitted to the first split and scored beside.
+
+    Raises:
+      BadInput: before anything is written, for whatever a person can put right.
+      train.Diverged: the workdir keeps its last good checkpoint.
+    """
+    config, faced = oriented(spec.model, spec.set, splits)
+    described = describe(spec, config, faced)
+    model = models.find(spec.model).make(config, *described["shape"])
+    select = evaluator(model, faced[0], spec.settings.metric)
+    score = evaluator(model, faced[0])
+    claim(workdir, described)
+
+    def of(replica: int) -> Split:
+        return faced[replica % len(faced)]
+
+    checkpoints = None
+    if model.loss is not None:
+        checkpoints = Checkpoints(workdir / "checkpoints", seconds=checkpoint_seconds)
+    log = _Log(workdir / "metrics.jsonl")
+    fitted = train.fit(
+        model,
+        [split.train for split in faced],
+        spec.settings,
+        seeds=spec.seeds,
+        evaluate=lambda params, replica: select(params, of(replica).valid).figures,
+        l2=getattr(config, "l2", 0.0),
+        checkpoints=checkpoints,
+        progress=lambda record, figures: (log(record, figures), progress(record, figures))[-1],
+    )
+    artefact.save(
+        workdir,
+        fitted.best,
+        item_ids=splits[0].item_ids,
+        titles=splits[0].titles,
+        user_ids=splits[0].user_ids,
+    )
+    begun = time.perf_counter()
+    replicas = [train.replica(fitted.best, i) for i in range(len(spec.seeds))]
+    reports = [score(params, of(i).test) for i, params in enumerate(replicas)]
+    eval_seconds = time.perf_counter() - begun
+    beside = {name: baseline(name, splits[0]) for name in baselines}
+    np.savez_compressed(
+        workdir / "test_rows.npz",
+        **{f"{i}:{name}": v for i, r in enumerate(reports) for name, v in r.per_row.items()},
+    )
+    record = fitted.record
+    results = {
+        "protocol": described["protocol"],
+        "model": spec.model,
+        "dataset": spec.dataset,
+        "seed": spec.seeds[0],
+        "seeds": [{"seed": s, **r.figures} for s, r in zip(spec.seeds, reports, strict=True)],
+        "test": mean_figures(reports),
+        "baselines": {name: report.figures for name, report in beside.items()},
+        "validation": {"metric": spec.settings.metric, "best": record.best},
+        "best_epoch": record.best_epoch,
+        "epochs": record.epoch,
+        "fit_seconds": record.seconds,
+        "epoch_seconds": statistics.median(record.epoch_seconds[1:] or record.epoch_seconds),
+        "compile_seconds": record.compile_seconds,
+        "eval_seconds": eval_seconds,
+        "peak_rss_mb": memory.peak_rss_mb(),
+        "versions": {name: metadata.version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "device": f"{jax.devices()[0].device_kind} x {jax.device_count()}",
+    }
+    if checkpoints is not None:
+        checkpoints.close()
+    artefact.write_json(workdir / "results.json", results)
+    return Finished(results, reports, beside)
+
+
+def baseline(name: str, split: Split) -> evaluate.Report:
+    """A closed-form model at its default settings, scored on the split's test rows."""
+    config, (faced,) = oriented(name, {}, [split])
+    model = models.find(name).make(config, faced.train.num_rows, faced.train.num_columns)
+    if model.solve is None:
+        raise BadInput(f"baseline {name!r} has to be trained; run it by itself with --model={name}")
+    return evaluator(model, faced)(model.solve(faced.train), faced.test)
+
+
+def mean_figures(reports: Sequence[evaluate.Report]) -> dict[str, float]:
+    """Each figure's mean over replicas and, of several, its standard deviation `<name>_sd`."""
+    each = {name: [r.figures[name] for r in reports] for name in reports[0].figures}
+    figures = {name: float(np.mean(values)) for name, values in each.items()}
+    if len(reports) > 1:
+        figures |= {
+            f"{name}_sd": float(np.std(values, ddof=1))
+            for name, values in each.items()
+            if not name.endswith("_se")
+        }
+    return figures
+
+
+class _Log:
+    """metrics.jsonl: appended to; on resuming, lines at and past the first new epoch are cut."""
+
+    def __init__(self, path: pathlib.Path):
+        self.path, self.opened = path, False
+
+    def __call__(self, record: train.Record, figures: Mapping[str, float]) -> None:
+        if not self.opened:
+            kept = [line for line in self._lines() if json.loads(line)["epoch"] < record.epoch]
+            beside = self.path.with_name(self.path.name + ".tmp")
+            beside.write_text("".join(f"{line}\n" for line in kept))
+            beside.replace(self.path)
+            self.opened = True
+        if len(figures) > 1:  # an epoch with an evaluation
+            line = {"epoch": record.epoch, **figures, "seconds": round(record.seconds, 3)}
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def _lines(self) -> list[str]:
+        """Whole lines only: the last may have been cut by an interruption."""
+        if not self.path.exists():
+            return []
+        return [line for line in self.path.read_text().splitlines() if line.endswith("}")]

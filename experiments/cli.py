@@ -1,0 +1,131 @@
+"""What the binaries share: flags, recipes, and errors a person can act on."""
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from absl import app, flags
+
+import experiments.configs
+from aerec.data import datasets, protocols, readers
+from aerec.errors import BadInput, nearest
+
+
+def define_run_flags() -> None:
+    """The flags that say what to train on what data, and how; None means: not said."""
+    flags.DEFINE_string("config", None, "a recipe in experiments/configs; other flags override it")
+    flags.DEFINE_string("model", None, "name of a model (default multvae)")
+    flags.DEFINE_multi_string("set", [], "a setting of the model, NAME=VALUE; may be repeated")
+    define_data_flags()
+    flags.DEFINE_string(
+        "protocol", None, "how to split: NAME or NAME:PARAMETER=VALUE,... (default by the model)"
+    )
+    flags.DEFINE_string("split_dir", None, "the folder of ready splits, with --protocol=files")
+    flags.DEFINE_integer("epochs", None, "passes over the training rows", lower_bound=1)
+    flags.DEFINE_integer("batch_size", None, "rows in a batch, at most", lower_bound=1)
+    flags.DEFINE_float("learning_rate", None, "the highest learning rate", lower_bound=0.0)
+    flags.DEFINE_enum("schedule", None, ["constant", "cosine"], "of the learning rate")
+    flags.DEFINE_float("warmup", None, "share of the steps with a rising rate", 0.0, 1.0)
+    flags.DEFINE_enum("optimiser", None, ["adam", "rprop", "sgd", "adagrad"], "the optimiser")
+    flags.DEFINE_float("momentum", None, "of sgd", 0.0, 1.0)
+    flags.DEFINE_integer("evaluate_every", None, "epochs between evaluations", lower_bound=1)
+    flags.DEFINE_integer("patience", None, "evaluations without a better one; 0: never stop", 0)
+    flags.DEFINE_string("metric", None, "the validation figure that decides what is best")
+    flags.DEFINE_integer("seed", None, "of everything random in the model (default 0)", 0)
+    flags.DEFINE_integer("seeds", None, "replicas, trained under one vmap (default 1)", 1)
+    flags.DEFINE_string("workdir", None, "where the run is kept (default runs/<what it is>)")
+    flags.DEFINE_float("checkpoint_seconds", 15.0, "least time between two checkpoints", 0.0)
+    flags.DEFINE_list("baselines", None, "models beside it in the table (default by the task)")
+
+
+def define_data_flags() -> None:
+    """Which ratings to read."""
+    flags.DEFINE_string("dataset", None, "name of a dataset (default movielens-small)")
+    flags.DEFINE_string("data_dir", None, "where the dataset's files are (default $AEREC_DATA)")
+    flags.DEFINE_enum("on_bad_line", "error", ["error", "skip"], "what a malformed line does")
+    flags.DEFINE_string("data_file", None, "with --dataset=file: the file of ratings")
+    flags.DEFINE_string("format", "delimited", "with --dataset=file: its format")
+    flags.DEFINE_string("separator", ",", "with --format=delimited: between fields")
+    flags.DEFINE_bool("header", True, "with --format=delimited: the first line names the columns")
+    flags.DEFINE_list(
+        "columns",
+        ["user=user", "item=item", "rating=rating"],
+        "with --format=delimited: ROLE=COLUMN for user, item, rating, time; a column is its name,"
+        " or its number from 0 where there is no header",
+    )
+    flags.DEFINE_list("scale", None, "with --dataset=file: lowest and highest rating, like 1,5")
+
+
+def define_precision_flag() -> None:
+    flags.DEFINE_enum(
+        "precision", "default", ["default", "high", "highest"], "of matrix products on accelerators"
+    )
+
+
+def settings(text: list[str]) -> dict[str, str]:
+    """["hidden=600"] as {"hidden": "600"}."""
+    pairs = [item.partition("=") for item in text]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise BadInput(f"--set {name}: write --set NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def recipe(name: str | None) -> dict[str, Any]:
+    """The `RECIPE` of experiments/configs/<name>.py: run flags by name, and `set`."""
+    if name is None:
+        return {}
+    known = [module.name for module in pkgutil.iter_modules(experiments.configs.__path__)]
+    if name not in known:
+        raise BadInput(f"No recipe is called {name!r}. {nearest(name, known)}")
+    return dict(importlib.import_module(f"experiments.configs.{name}").RECIPE)
+
+
+def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
+    """Runs a binary: flags parsed strictly, expected errors as one line and exit status 2."""
+
+    def guarded(argv: list[str]) -> None:
+        if len(argv) > 1:
+            raise app.UsageError(f"unexpected argument {argv[1]!r}; flags start with --")
+        try:
+            main(flags.FLAGS.flag_values_dict())
+        except BadInput as error:
+            sys.exit(f"error: {error}")
+
+    sys.modules["__main__"].__doc__ = usage
+    app.run(guarded)
+
+
+def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], Any] = print):
+    """The ratings that the data flags name."""
+    if dataset != "file":
+        return datasets.load(
+            dataset, data_dir=given["data_dir"], on_bad_line=given["on_bad_line"], log=log
+        )
+    if not given["data_file"]:
+        raise BadInput("--dataset=file needs --data_file")
+    delimited = given["format"] == "delimited"
+    columns = {}
+    for item in given["columns"]:
+        role, _, column = item.partition("=")
+        columns[role] = column if given["header"] else int(column)
+    return readers.read(
+        given["data_file"],
+        given["format"],
+        columns=columns if delimited else None,
+        separator=given["separator"] if delimited else None,
+        header=given["header"] if delimited else None,
+        scale=tuple(map(float, given["scale"])) if given["scale"] else None,
+        on_bad_line=given["on_bad_line"],
+        log=log,
+    )
+
+
+def load_splits(given: Mapping[str, Any], dataset: str, protocol: str, seeds: Sequence[int]):
+    """One split for all seeds, or one per seed where the protocol repeats the split."""
+    parsed = protocols.parse(protocol)
+    ratings = None if parsed.name == "files" else load_ratings(given, dataset)
+    draws = seeds if parsed.per_seed else seeds[:1]
+    return [parsed.split(ratings, seed=seed) for seed in draws]

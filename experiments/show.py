@@ -1,0 +1,85 @@
+"""What a person sees: one progress line, tables, the next command."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import rich.box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from aerec import evaluate, train
+from aerec.recommend import Recommendation
+
+CONSOLE = Console(highlight=False)
+COLUMNS = {  # of the results table, by task; the first is the one that runs are compared by
+    "ranking": ("ndcg@100", "recall@20", "recall@50"),
+    "rating": ("rmse", "mae"),
+}
+
+
+@contextlib.contextmanager
+def progress_line(epochs: int, metric: str) -> Iterator:
+    """A progress bar that shows the loss and the validation figure; yields `fit`'s callback."""
+    columns = (
+        TextColumn("training"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total} epochs"),
+        TextColumn("{task.fields[figures]}"), TimeRemainingColumn(compact=True),
+    )  # fmt: skip
+    with Progress(*columns, console=CONSOLE) as bar:
+        task = bar.add_task("", total=epochs, figures="compiling")
+        shown = {}
+
+        def update(record: train.Record, figures: Mapping[str, float]) -> None:
+            shown.update(figures)
+            text = f"loss {shown['loss']:.4g}"
+            if metric in shown:
+                text += f"  {metric} {shown[metric]:.4f}"
+            bar.update(task, completed=record.epoch, figures=text)
+
+        yield update
+
+
+def results_table(
+    task: str,
+    name: str,
+    results: Mapping[str, Any],
+    reports: Sequence[evaluate.Report],
+    baselines: Mapping[str, evaluate.Report],
+) -> Table:
+    """The model beside its baselines: test figures with 95% intervals, paired differences."""
+    columns = COLUMNS[task]
+    several = len(reports) > 1
+    spread = f", mean ± sd of {len(reports)} seeds" if several else ", ± 95% interval"
+    table = Table(title=f"Test figures{spread}", box=rich.box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("model")
+    for column in columns:
+        table.add_column(column, justify="right")
+    table.add_column(f"{columns[0]} less {name}'s", justify="right")
+
+    def cells(figures: Mapping[str, float], sd: bool) -> list[str]:
+        return [
+            f"{figures[c]:.4f} ± "
+            + (f"{figures[f'{c}_sd']:.4f}" if sd else f"{1.96 * figures[f'{c}_se']:.4f}")
+            for c in columns
+        ]
+
+    table.add_row(f"[bold]{name}", *cells(results["test"], several), "")
+    for other, report in baselines.items():
+        found = evaluate.compare(report, reports[0], columns[0])
+        low, high = found.interval
+        text = f"{found.difference:+.4f} [{low:+.4f}, {high:+.4f}] p={found.p:.2g}"
+        table.add_row(other, *cells(report.figures, False), text.replace("[", "\\["))
+    return table
+
+
+def recommendations_table(title: str, lines: Sequence[Recommendation]) -> Table:
+    """Recommendations of one person, best first."""
+    table = Table(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("", justify="right")
+    table.add_column("item")
+    table.add_column("title")
+    table.add_column("score", justify="right")
+    for line in lines:
+        table.add_row(str(line.rank), line.item, line.title, f"{line.score:.3f}")
+    return table

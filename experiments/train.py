@@ -1,0 +1,143 @@
+"""Trains one model on one split, keeps the best on validation, scores the test once.
+
+With nothing said: Mult-VAE on the embedded MovieLens ratings, beside popularity and EASE.
+
+  python -m experiments.train
+  python -m experiments.train --model=autorec --dataset=ml-1m --data_dir=DIR --seeds=5
+  python -m experiments.train --config=multvae_ml1m --data_dir=DIR --set dropout=0.6
+  python -m experiments.train --protocol=files --split_dir=DIR --model=ease
+
+Running the same command again resumes a run that was cut off.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from aerec import artefact, models, plots, recommend, runs, train, typed
+from aerec.data import protocols, readers
+from aerec.errors import BadInput
+from experiments import cli, show
+
+EXAMPLE = pathlib.Path(__file__).parent / "example_history.csv"
+DEFAULTS = {  # by the task of the model: how it is split, selected, and what stands beside it
+    "ranking": {"protocol": "strong", "metric": "ndcg@100", "baselines": ["popularity", "ease"]},
+    "rating": {"protocol": "random_ratings", "metric": "rmse", "baselines": ["bias"]},
+}
+
+
+def main(given: Mapping[str, Any]) -> None:
+    chosen = choose(given)
+    splits = cli.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
+    task = splits[0].protocol["task"]
+    for note in splits[0].notes:
+        show.CONSOLE.print(note, style="dim", markup=False)
+    spec = specify(chosen, task)
+    config, faced = runs.oriented(spec.model, spec.set, splits)
+    workdir = pathlib.Path(
+        given["workdir"] or runs.default_workdir(runs.describe(spec, config, faced))
+    )
+    baselines = [n for n in chosen.get("baselines", DEFAULTS[task]["baselines"]) if n != spec.model]
+    with show.progress_line(spec.settings.epochs, spec.settings.metric) as progress:
+        finished = runs.run(
+            spec,
+            splits,
+            workdir,
+            baselines=baselines,
+            checkpoint_seconds=given["checkpoint_seconds"],
+            progress=progress,
+        )
+    report(workdir, task, spec, splits, finished)
+
+
+def choose(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What to run: flags that were given over the recipe's over the model's own defaults."""
+    said = {name: value for name, value in given.items() if value is not None}
+    recipe = cli.recipe(given["config"])
+    name = said.get("model", recipe.get("model", "multvae"))
+    if name != recipe.get("model", name):
+        raise BadInput(f"--config={given['config']} is for {recipe['model']}, not {name}")
+    module = models.find(name)
+    task = DEFAULTS[module.TASK]
+    defaults = {"dataset": "movielens-small", "protocol": task["protocol"], "seed": 0, "seeds": 1}
+    chosen = {**defaults, **getattr(module, "TRAINING", {}), **recipe, **said, "model": name}
+    chosen["set"] = {**recipe.get("set", {}), **cli.settings(given["set"])}
+    chosen["seeds"] = tuple(range(chosen["seed"], chosen["seed"] + chosen["seeds"]))
+    if given["split_dir"]:
+        if chosen["protocol"].partition(":")[0] != "files" and "protocol" in said:
+            raise BadInput("--split_dir goes with --protocol=files")
+        chosen["protocol"] = f"files:split_dir={given['split_dir']}"
+        chosen["dataset"] = pathlib.Path(given["split_dir"]).name
+    elif chosen["protocol"] == "files":
+        raise BadInput("--protocol=files needs --split_dir, the folder of the ready splits")
+    return chosen
+
+
+def specify(chosen: Mapping[str, Any], task: str) -> runs.Spec:
+    """The run's Spec; the metric, unless said, is the task's."""
+    names = [field.name for field in dataclasses.fields(train.Settings)]
+    settings = {name: chosen[name] for name in names if name in chosen}
+    settings.setdefault("metric", DEFAULTS[task]["metric"])
+    return runs.Spec(
+        model=chosen["model"],
+        set=chosen["set"],
+        dataset=chosen["dataset"],
+        settings=typed.fill(train.Settings, settings, of="training"),
+        seeds=chosen["seeds"],
+    )
+
+
+def report(
+    workdir: pathlib.Path, task: str, spec: runs.Spec, splits: list, finished: runs.Finished
+) -> None:
+    """The table, the recommendations for a person who is not in the data, plots, what is next."""
+    results, reports, baselines = finished
+    show.CONSOLE.print(show.results_table(task, spec.model, results, reports, baselines))
+    loaded = artefact.load(workdir)
+    metric = show.COLUMNS[task][0]
+    if (workdir / "metrics.jsonl").exists():
+        plots.learning_curve(
+            workdir / "metrics.jsonl", spec.settings.metric, workdir / "learning_curve.png"
+        )
+    if task == "ranking":
+        plots.by_activity(
+            splits[0].test.input.lengths(),
+            {name: r.per_row[metric] for name, r in {spec.model: reports[0], **baselines}.items()},
+            metric,
+            workdir / "activity.png",
+        )
+    example(loaded)
+    seconds = results["fit_seconds"]
+    show.CONSOLE.print(
+        f"Fitted in {seconds:.1f} s; results, plots and the model are in {workdir}.\nNext: "
+        f"python -m experiments.recommend --workdir={workdir} --history={_relative(EXAMPLE)} --k=10",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def example(loaded: artefact.Artefact) -> None:
+    """Ten recommendations for the person of example_history.csv, where the model knows the items."""
+    columns = readers.read_columns(EXAMPLE, ",", {"item": "id"})
+    items = {"item": columns["item"], "rating": np.full(len(columns["item"]), 5.0)}
+    try:
+        histories = recommend.read_histories(loaded, items, source=EXAMPLE.name)
+    except BadInput as error:
+        show.CONSOLE.print(f"No recommendations: {error}", markup=False)
+        return
+    lines = recommend.recommend(loaded, histories, k=10)
+    title = "Ten recommendations for somebody who is not in the data and likes the Matrix, Star Wars"
+    show.CONSOLE.print(show.recommendations_table(title, lines))
+
+
+def _relative(path: pathlib.Path) -> pathlib.Path:
+    here = pathlib.Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+if __name__ == "__main__":
+    cli.define_run_flags()
+    cli.run(main, __doc__)

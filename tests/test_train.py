@@ -1,0 +1,228 @@
+"""The trainer: one shape, one compilation, exact resume, replicas as single runs."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerec import models, train
+from aerec.checkpoint import Checkpoints
+from aerec.core import Model, Table
+
+U, N = 40, 30
+
+
+def table(seed=0):
+    rng = np.random.default_rng(seed)
+    row, column = np.nonzero(rng.random((U, N)) < 0.3)
+    return Table.from_entries(row, column, np.ones(len(row)), num_rows=U, num_columns=N)
+
+
+def multvae():
+    return models.build("multvae", {"hidden": (16,), "latent": 4, "anneal_steps": 20}, U, N)
+
+
+def settings(**changes):
+    defaults = {"epochs": 6, "batch_size": 16, "learning_rate": 1e-2, "metric": "score"}
+    return train.Settings(**{**defaults, **changes})
+
+
+def score(params, replica):
+    """A validation figure that is a function of the parameters alone."""
+    return {"score": float(sum(jnp.abs(leaf).sum() for leaf in jax.tree.leaves(params)))}
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=80), st.integers(1, 90), st.integers(0, 5))
+def test_an_epoch_is_every_row_once_within_the_plan(lengths, batch_size, epoch):
+    lengths = np.array(lengths, np.int32)
+    plan = train.plan(lengths, batch_size)
+    order = train.order(lengths, plan, 3, epoch)
+    chex.assert_shape(order, (plan.steps, plan.batch))
+    assert plan.batch <= batch_size
+    assert sorted(order[order < len(lengths)]) == list(range(len(lengths)))
+    per_batch = np.append(lengths, 0)[order].sum(axis=1)
+    assert per_batch.max() <= plan.capacity
+    assert np.ptp((order < len(lengths)).sum(axis=1)) <= 1, "batches are even"
+    assert (order == train.order(lengths, plan, 3, epoch)).all()
+
+
+def test_orders_differ_between_epochs_and_seeds():
+    lengths = table().lengths()
+    plan = train.plan(lengths, 16)
+    orders = {train.order(lengths, plan, s, e).tobytes() for s in range(3) for e in range(3)}
+    assert len(orders) == 9
+
+
+def test_compiles_once():
+    traces = []
+    model = multvae()
+
+    def loss(*args):
+        traces.append(1)
+        return model.loss(*args)
+
+    train.fit(model._replace(loss=loss), [table()], settings(), seeds=[0], evaluate=score)
+    once = len(traces)
+    train.fit(model._replace(loss=loss), [table()], settings(epochs=1), seeds=[0], evaluate=score)
+    assert len(traces) == 2 * once, "six epochs trace as often as one"
+
+
+def test_an_update_is_the_formula():
+    """One full-batch SGD step of a linear autoencoder with L2, against NumPy float64."""
+    t, rate, l2 = table(), 0.1, 3.0
+    x = np.zeros((U, N))
+    row, column, value = t.entries()
+    x[row, column] = value
+    start = np.random.default_rng(1).normal(size=(N, N)) / 10
+
+    def loss(params, rows, key, step):
+        y = rows.dense() @ params["w"]
+        return rows.sum((rows.pick(y) - rows.values) ** 2), rows.sum(jnp.ones_like(rows.values))
+
+    model = Model(lambda key: {"w": jnp.asarray(start, jnp.float32)}, None, None, loss)
+    fitted = train.fit(
+        model, [t], settings(epochs=1, batch_size=U, optimiser="sgd", momentum=0.0,
+                             learning_rate=rate),
+        seeds=[0], evaluate=score, l2=l2,
+    )  # fmt: skip
+    error = np.where(x > 0, x @ start - x, 0)
+    gradient = (2 * x.T @ error + l2 * start) / len(row)
+    want = start - rate * gradient
+    chex.assert_trees_all_close(fitted.last["w"][0], want.astype(np.float32), atol=1e-6)
+
+
+def test_replicas_are_single_runs():
+    together = train.fit(multvae(), [table()], settings(), seeds=[4, 5, 6], evaluate=score)
+    for i, seed in enumerate([4, 5, 6]):
+        alone = train.fit(multvae(), [table()], settings(), seeds=[seed], evaluate=score)
+        chex.assert_trees_all_close(
+            train.replica(together.last, i), train.replica(alone.last, 0), atol=1e-4
+        )
+    assert not np.allclose(*[jax.tree.leaves(train.replica(together.last, i))[0] for i in (0, 1)])
+
+
+def test_replicas_with_their_own_tables():
+    tables = [table(seed) for seed in (0, 1)]
+    entries = min(len(t.columns) for t in tables)
+    tables = [
+        Table.from_entries(*(e[:entries] for e in t.entries()), num_rows=U, num_columns=N)
+        for t in tables
+    ]
+    together = train.fit(multvae(), tables, settings(), seeds=[7, 8], evaluate=score)
+    alone = train.fit(multvae(), tables[1:], settings(), seeds=[8], evaluate=score)
+    chex.assert_trees_all_close(
+        train.replica(together.last, 1), train.replica(alone.last, 0), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("cut", [1, 3, 5])
+def test_resuming_ends_in_the_same_bits(tmp_path, cut):
+    class Cut(Exception):
+        pass
+
+    def stop(record, figures):
+        if record.epoch == cut + 1:  # the checkpoint of epoch `cut` is saved, this one is not
+            raise Cut
+
+    def fit(folder, progress=lambda record, figures: None):
+        checkpoints = Checkpoints(tmp_path / folder, seconds=0)
+        try:
+            return train.fit(
+                multvae(), [table()], settings(schedule="cosine"), seeds=[0, 1], evaluate=score,
+                checkpoints=checkpoints, progress=progress,
+            )  # fmt: skip
+        finally:
+            checkpoints.close()
+
+    whole = fit("whole")
+    with pytest.raises(Cut):
+        fit("cut", stop)
+    resumed = fit("cut")
+    chex.assert_trees_all_equal(resumed.last, whole.last)
+    chex.assert_trees_all_equal(resumed.best, whole.best)
+    assert resumed.record.best == whole.record.best
+    assert resumed.record.best_epoch == whole.record.best_epoch
+    assert len(resumed.record.epoch_seconds) == 6
+
+
+def test_patience_stops_and_keeps_the_best():
+    scores = iter([1.0, 3.0, 2.0, 2.5, 9.0, 9.0])
+    fitted = train.fit(
+        multvae(), [table()], settings(patience=2), seeds=[0],
+        evaluate=lambda params, i: {"score": next(scores)},
+    )  # fmt: skip
+    assert fitted.record.epoch == 4 and fitted.record.best == [3.0]
+    two = train.fit(
+        multvae(), [table()], settings(epochs=2), seeds=[0], evaluate=lambda p, i: {"score": 0.0}
+    )
+    four = train.fit(
+        multvae(), [table()], settings(epochs=4), seeds=[0], evaluate=lambda p, i: {"score": 0.0}
+    )
+    chex.assert_trees_all_equal(fitted.best, two.last)
+    chex.assert_trees_all_equal(fitted.last, four.last)
+
+
+def test_errors_are_better_when_lower():
+    errors = iter([3.0, 1.0, 2.0])
+    fitted = train.fit(
+        multvae(), [table()], settings(epochs=3, metric="rmse"), seeds=[0],
+        evaluate=lambda params, i: {"rmse": next(errors)},
+    )  # fmt: skip
+    assert fitted.record.best == [1.0] and fitted.record.best_epoch == [2]
+
+
+@pytest.mark.parametrize("at", [0, 7])
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path, at):
+    model = multvae()
+
+    def loss(params, x, key, step):
+        total, weight = model.loss(params, x, key, step)
+        return jnp.where(step == at, jnp.nan, total), weight
+
+    checkpoints = Checkpoints(tmp_path / "c", seconds=0)
+    with pytest.raises(train.Diverged, match=f"nan at step {at} .seed 9.*checkpoint.*is kept"):
+        train.fit(
+            model._replace(loss=loss), [table()], settings(), seeds=[9], evaluate=score,
+            checkpoints=checkpoints,
+        )  # fmt: skip
+    checkpoints.close()
+    kept = Checkpoints(tmp_path / "c").manager.latest_step()
+    assert kept == (2 if at else None)
+
+
+def test_decay_leaves_alone_what_the_loss_does_not_read():
+    chain = train.decay_touched(0.5)
+    params = {"read": jnp.ones((2, 2)), "waiting": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    grads = jax.tree.map(jnp.zeros_like, params)
+    grads["read"] = grads["read"].at[0, 0].set(1.0)
+    got, _ = chain.update(grads, chain.init(params), params)
+    chex.assert_trees_all_equal(got["read"], grads["read"] + 0.5)
+    chex.assert_trees_all_equal(got["waiting"], grads["waiting"])
+    chex.assert_trees_all_equal(got["bias"], grads["bias"])
+
+
+def test_weights_of_a_table():
+    ratings = models.build("autorec", {"hidden": (4,)}, U, N)
+    assert train.total_weight(ratings, table(), 7) == len(table().columns)
+    assert train.total_weight(multvae(), table(), 7) == (table().lengths() > 0).sum()
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("name", ["adam", "rprop", "sgd", "adagrad"])
+def test_every_optimiser_lowers_the_loss(name, schedule):
+    losses = []
+    chosen = settings(
+        optimiser=name, schedule=schedule, epochs=25, warmup=0.1, momentum=0.5,
+        learning_rate={"sgd": 0.05, "adagrad": 0.1}.get(name, 1e-2),
+    )  # fmt: skip
+    chosen = dataclasses.replace(chosen, batch_size=U)
+    train.fit(
+        multvae(), [table()], chosen, seeds=[0], evaluate=score,
+        progress=lambda record, figures: losses.append(figures["loss"]),
+    )  # fmt: skip
+    assert losses[-1] < 0.99 * losses[0]
