@@ -112,6 +112,8 @@ class Table:
           ValueError: an index outside the table, or a (row, column) pair given twice.
         """
         row, column = np.asarray(row), np.asarray(column)
+        if not row.size:
+            row = row.astype(np.int32)  # an empty list is read as floats
         chex.assert_equal_shape([row, column, np.asarray(value)])
         for name, index, size in (("row", row, num_rows), ("column", column, num_columns)):
             if index.size and not (index.min() >= 0 and index.max() < size):
@@ -187,6 +189,8 @@ class Table:
 
     @staticmethod
     def _read(array: jax.Array, entry: jax.Array) -> jax.Array:
+        if not array.shape[0]:  # nothing can be gathered from no entries, not even a fill
+            return jnp.zeros_like(entry, array.dtype)
         return array.at[entry].get(mode="fill", fill_value=0)
 
 

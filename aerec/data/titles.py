@@ -1,0 +1,79 @@
+"""Titles and genres of items, from the file that lies beside the ratings."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from aerec.data.fields import BadInput
+
+# The order of the 19 flags in u.item (MovieLens 100K, u.genre).
+_GENRES_100K = [
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary",
+    "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
+    "Thriller", "War", "Western",
+]  # fmt: skip
+
+
+def find(ratings: Path, names: tuple[str, ...]) -> Path | None:
+    """The first of `names` that lies beside the file `ratings`; `{stem}` is that file's stem."""
+    files = (ratings.parent / name.format(stem=ratings.stem) for name in names)
+    return next((file for file in files if file.is_file()), None)
+
+
+def read(file: Path, item_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`(titles [N] str, genres [N] str)` aligned with `item_ids`; '' where an item is not listed.
+
+    Reads `u.item`, `movies.dat`, `movies.csv`, `movie_titles.txt/csv` and RecBole's `.item`.
+    Raises `BadInput` with the line for a line that holds too few fields."""
+    known: dict[str, tuple[str, str]] = {}
+    for number, row in _rows(file):
+        try:
+            known[row[0]] = _title(file, row)
+        except IndexError:
+            raise BadInput(
+                f"{file}, line {number}: {len(row)} fields are too few for a title. Correct the "
+                "line, or move the file away to go without titles."
+            ) from None
+    pairs = [known.get(str(item), ("", "")) for item in item_ids.tolist()]
+    return np.array([title for title, _ in pairs]), np.array([genres for _, genres in pairs])
+
+
+def _title(file: Path, row: list[str]) -> tuple[str, str]:
+    if file.name == "u.item":
+        flags = zip(_GENRES_100K, row[5:], strict=False)
+        return row[1], "|".join(genre for genre, flag in flags if flag == "1")
+    if file.name.startswith("movie_titles"):  # id, year or NULL, title
+        return row[2] + (f" ({row[1]})" if row[1].isdigit() else ""), ""
+    genres = row[2] if len(row) > 2 else ""
+    return row[1], "" if genres == "(no genres listed)" else genres
+
+
+def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """`(line, fields)`. GroupLens moved from Latin-1 to UTF-8 with the 10M set: whatever is not
+    valid UTF-8 is Latin-1, in which every byte is a character."""
+    data = file.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    rows = text.rstrip("\n").split("\n")
+    if file.name == "movies.csv":
+        yield from enumerate(csv.reader(rows[1:]), 2)
+    elif file.suffix == ".item" and file.name != "u.item":
+        names = [name.split(":")[0] for name in rows[0].split("\t")]
+        columns = [
+            next((i for i, name in enumerate(names) if any(word in name for word in words)), None)
+            for words in (("item_id",), ("title", "name"), ("genre", "class", "categor"))
+        ]
+        for number, line in enumerate(rows[1:], 2):
+            row = line.split("\t")
+            # RecBole's token sequences are words with a blank between.
+            field = ["" if i is None else row[i] if i < len(row) else "" for i in columns]
+            yield number, [field[0], field[1], field[2].replace(" ", "|")]
+    else:
+        separator, most = ("::", 2) if file.suffix == ".dat" else ("|", -1)
+        if file.name.startswith("movie_titles"):
+            separator, most = ",", 2  # a title may hold commas
+        yield from ((n, line.rstrip("\r").split(separator, most)) for n, line in enumerate(rows, 1))
