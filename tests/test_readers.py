@@ -1,6 +1,9 @@
 """Each format on a small file in its own layout, each bad input by its message, and round trips."""
 
 import os
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -445,6 +448,55 @@ def test_numbers_are_correctly_rounded(tmp_path):
     path = write(tmp_path / "n.csv", "x\n" + "\n".join(texts))
     found = readers.read_columns(path, ",", {"x": "number"})["x"]
     np.testing.assert_array_equal(found, np.array([float(text) for text in texts], np.float32))
+
+
+# ---------------------------------------------------------------- size
+
+
+def movielens_like(path: Path, lines: int) -> Path:
+    """A ratings.csv of distinct pairs, 150 a user, written as one matrix of characters a part."""
+    with open(path, "wb") as file:
+        file.write(b"userId,movieId,rating,timestamp\n")
+        for first in range(0, lines, 1_000_000):
+            row = np.arange(first, min(lines, first + 1_000_000))
+            user, item = 100_000 + row // 150, 10_000 + (row % 150) * 131 % 20_000
+            stars, time = np.array(["0.5", "3.0", "4.5"])[row % 3], 1_000_000_000 + row
+            comma, end = np.full(len(row), ","), np.full(len(row), "\n")
+            parts = (user.astype("S6"), comma, item.astype("S5"), comma, stars, comma, time, end)
+            bytes_ = [part.astype("S").view(np.uint8).reshape(len(row), -1) for part in parts]
+            text = np.concatenate([part[:, : part.any(0).sum()] for part in bytes_], 1)
+            file.write(text.tobytes())
+    return path
+
+
+def test_memory_follows_the_result(tmp_path, monkeypatch):
+    """Beside the file's own block, a small multiple of the 20 bytes a rating keeps."""
+    monkeypatch.setattr(fields, "BLOCK", 1 << 16)
+    path = movielens_like(tmp_path / "ratings.csv", 300_000)
+    tracemalloc.start()
+    ratings = readers.read(path, "movielens-csv")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(ratings.value) == 300_000 and len(ratings.user_ids) == 2_000
+    assert peak < 3 * 20 * 300_000 + (4 << 20)  # the table of raw ids may take a few MB
+
+
+@pytest.mark.slow
+def test_twenty_million_lines(tmp_path):
+    """The size of MovieLens 20M: tens of seconds, peak memory below 1.5 GB."""
+    path = movielens_like(tmp_path / "ratings.csv", 20_000_000)
+    code = (
+        "import resource, sys, time; from aerec.data import readers; start = time.perf_counter(); "
+        "ratings = readers.read(sys.argv[1], 'movielens-csv'); print(len(ratings.value), "
+        "time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], cwd=root, check=True, capture_output=True, text=True
+    )
+    lines, seconds, megabytes = map(float, done.stdout.split())
+    print(f"{lines:,.0f} lines in {seconds:.1f} s, peak RSS {megabytes:.0f} MB")
+    assert lines == 20_000_000 and seconds < 60 and megabytes < 1500
 
 
 # ---------------------------------------------------------------- real files
