@@ -1,5 +1,7 @@
 """Each format on a small file in its own layout, each bad input by its message, and round trips."""
 
+import contextlib
+import csv
 import os
 import subprocess
 import sys
@@ -23,6 +25,10 @@ def write(path: Path, text: str | bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
+
+
+def quiet(_: str) -> None:
+    pass
 
 
 def triples(ratings: readers.Ratings) -> list[tuple]:
@@ -218,6 +224,58 @@ def test_round_trip(tmp_path, rows, block):
     assert triples(ratings) == [(row[0], i, row[2]) for row, i in zip(rows, items, strict=True)]
     assert ratings.time.tolist() == [row[3] for row in rows]
     check_types(ratings)
+
+
+FIELDS = ["1", "0", "-1", "01", "1.5", "-.5", "1e1", "nan", "1e99", "", ".", "-", "1.2.3", "x", "é"]
+FIELDS += ['"1"', '"x,1"', '"a""b"', '""', "\0", " 1", "12345678901234567890", "5 "]
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.lists(st.sampled_from(FIELDS), min_size=2, max_size=4).map(",".join), max_size=6
+    ).map("\n".join),
+    st.sampled_from([16, 1 << 20]),
+)
+def test_the_lines_kept_are_those_of_the_csv_module(tmp_path, text, block):
+    """Skipping keeps what `csv` and `float` too read as two ids and a number within float32."""
+    path = write(tmp_path / "f.csv", "u,i,r\n" + text)
+    expected = set()
+    for row in csv.reader(text.split("\n")):
+        with contextlib.suppress(ValueError):  # of unpacking as of float
+            user, item, value = row
+            if user and item and "\0" not in user + item and abs(float(value)) < 3e38:  # float32
+                expected.add((user, item))
+    columns = {"user": "u", "item": "i", "rating": "r"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fields, "BLOCK", block)
+        if not expected:
+            with pytest.raises(readers.BadInput, match="no rating in it"):
+                readers.read(path, "delimited", columns=columns, on_bad_line="skip", log=quiet)
+            return
+        kept = readers.read(path, "delimited", columns=columns, on_bad_line="skip", log=quiet)
+    assert {(str(user), str(item)) for user, item, _ in triples(kept)} == expected
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.binary(max_size=60) | st.text('01,."\n\r:-', max_size=60).map(str.encode))
+@pytest.mark.parametrize("format", readers.FORMATS)
+def test_any_bytes_are_read_or_refused(tmp_path, format, data):
+    """No other exception than `BadInput`, which names the file."""
+    path = write(tmp_path / "f.csv", data)
+    columns = {"user": 0, "item": 1, "rating": 2} if format == "delimited" else None
+    header = False if format == "delimited" else None
+    for policy in ("error", "skip"):
+        try:
+            readers.read(
+                path, format, columns=columns, header=header, on_bad_line=policy, log=quiet
+            )
+        except readers.BadInput as error:
+            assert str(path) in str(error)
 
 
 # ---------------------------------------------------------------- repeated pairs

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-BLOCK = 4 << 20  # bytes read at a time; the temporaries of one block are some ten times this
+BLOCK = 1 << 20  # bytes read at a time; the temporaries of one block still fit a cache
 LONGEST_ID = 256  # bytes; one runaway line must not widen the text array of a whole block
 
 
@@ -232,8 +232,11 @@ def header_of(path: Path, separator: str) -> list[str]:
     if first is None or not len(first.start):
         raise BadInput(f"{path}: the file holds only blank lines.")
     line = first.text[first.start[0] : first.end[0]].tobytes().decode("utf-8", "backslashreplace")
-    quoting = separator in (",", ";")
-    row = next(csv.reader([line], delimiter=separator)) if quoting else line.split(separator)
+    try:
+        quoting = separator in (",", ";")
+        row = next(csv.reader([line], delimiter=separator)) if quoting else line.split(separator)
+    except csv.Error as error:
+        raise BadInput(f"{path}, line 1: {error}. Is it a text file of lines?") from error
     return [name.strip() for name in row]
 
 
@@ -248,7 +251,7 @@ def cut(block: Block, separator: str, count: int) -> tuple[np.ndarray, np.ndarra
         hit &= text[j : len(text) - 64 + j] == byte
     at = np.flatnonzero(hit)
     quotes = np.flatnonzero(text == ord('"')) if separator in (",", ";") else at[:0]
-    block.quoted = len(quotes) > 0
+    block.quoted = len(quotes) > 0 and len(start) > 0
     if block.quoted:
         opened = np.searchsorted(quotes, start)
         line = np.searchsorted(start, at, "right") - 1

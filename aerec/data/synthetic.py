@@ -12,7 +12,8 @@ The world: unit vectors `p_u`, `q_i` in `rank` dimensions, of affinity
 
 Two limits follow. RMSE: the best prediction is the mean rating given the world, whose error is the
 spread of the noise on the scale. Ranking: if a random part of a user's items is held out, an unseen
-item is the more probable the larger its weight, so ranking by `w` is best for NDCG.
+item is the more probable the larger its weight, so ranking by `w` is best for NDCG; another split
+than that of `best_ndcg` has another limit, which its own evaluator finds from `World.log_weight`.
 """
 
 import math
