@@ -20,13 +20,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+import aerec
 from aerec import artefact, evaluate, memory, models, train, typed
 from aerec.checkpoint import Checkpoints
 from aerec.core import Model
 from aerec.data.splits import Split
 from aerec.errors import BadInput
 
-PACKAGES = ("aerec", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -194,8 +195,11 @@ def run(
         "compile_seconds": record.compile_seconds,
         "eval_seconds": eval_seconds,
         "peak_rss_mb": memory.peak_rss_mb(),
-        "versions": {name: metadata.version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
+        "versions": {
+            "aerec": aerec.__version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
         "device": f"{jax.devices()[0].device_kind} x {jax.device_count()}",
     }
     if checkpoints is not None:

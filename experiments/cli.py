@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 import experiments.configs
 from aerec.data import datasets, protocols, readers
@@ -87,6 +87,7 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
     """Runs a binary: flags parsed strictly, expected errors as one line and exit status 2."""
 
     def guarded(argv: list[str]) -> None:
+        logging.set_verbosity(logging.WARNING)  # Orbax tells every step of a save
         if len(argv) > 1:
             raise app.UsageError(f"unexpected argument {argv[1]!r}; flags start with --")
         try:
