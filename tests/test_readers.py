@@ -1,6 +1,11 @@
 """Each format on a small file in its own layout, each bad input by its message, and round trips."""
 
+import contextlib
+import csv
 import os
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +25,10 @@ def write(path: Path, text: str | bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
+
+
+def quiet(_: str) -> None:
+    pass
 
 
 def triples(ratings: readers.Ratings) -> list[tuple]:
@@ -215,6 +224,58 @@ def test_round_trip(tmp_path, rows, block):
     assert triples(ratings) == [(row[0], i, row[2]) for row, i in zip(rows, items, strict=True)]
     assert ratings.time.tolist() == [row[3] for row in rows]
     check_types(ratings)
+
+
+FIELDS = ["1", "0", "-1", "01", "1.5", "-.5", "1e1", "nan", "1e99", "", ".", "-", "1.2.3", "x", "é"]
+FIELDS += ['"1"', '"x,1"', '"a""b"', '""', "\0", " 1", "12345678901234567890", "5 "]
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.lists(st.sampled_from(FIELDS), min_size=2, max_size=4).map(",".join), max_size=6
+    ).map("\n".join),
+    st.sampled_from([16, 1 << 20]),
+)
+def test_the_lines_kept_are_those_of_the_csv_module(tmp_path, text, block):
+    """Skipping keeps what `csv` and `float` too read as two ids and a number within float32."""
+    path = write(tmp_path / "f.csv", "u,i,r\n" + text)
+    expected = set()
+    for row in csv.reader(text.split("\n")):
+        with contextlib.suppress(ValueError):  # of unpacking as of float
+            user, item, value = row
+            if user and item and "\0" not in user + item and abs(float(value)) < 3e38:  # float32
+                expected.add((user, item))
+    columns = {"user": "u", "item": "i", "rating": "r"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fields, "BLOCK", block)
+        if not expected:
+            with pytest.raises(readers.BadInput, match="no rating in it"):
+                readers.read(path, "delimited", columns=columns, on_bad_line="skip", log=quiet)
+            return
+        kept = readers.read(path, "delimited", columns=columns, on_bad_line="skip", log=quiet)
+    assert {(str(user), str(item)) for user, item, _ in triples(kept)} == expected
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.binary(max_size=60) | st.text('01,."\n\r:-', max_size=60).map(str.encode))
+@pytest.mark.parametrize("format", readers.FORMATS)
+def test_any_bytes_are_read_or_refused(tmp_path, format, data):
+    """No other exception than `BadInput`, which names the file."""
+    path = write(tmp_path / "f.csv", data)
+    columns = {"user": 0, "item": 1, "rating": 2} if format == "delimited" else None
+    header = False if format == "delimited" else None
+    for policy in ("error", "skip"):
+        try:
+            readers.read(
+                path, format, columns=columns, header=header, on_bad_line=policy, log=quiet
+            )
+        except readers.BadInput as error:
+            assert str(path) in str(error)
 
 
 # ---------------------------------------------------------------- repeated pairs
@@ -445,6 +506,55 @@ def test_numbers_are_correctly_rounded(tmp_path):
     path = write(tmp_path / "n.csv", "x\n" + "\n".join(texts))
     found = readers.read_columns(path, ",", {"x": "number"})["x"]
     np.testing.assert_array_equal(found, np.array([float(text) for text in texts], np.float32))
+
+
+# ---------------------------------------------------------------- size
+
+
+def movielens_like(path: Path, lines: int) -> Path:
+    """A ratings.csv of distinct pairs, 150 a user, written as one matrix of characters a part."""
+    with open(path, "wb") as file:
+        file.write(b"userId,movieId,rating,timestamp\n")
+        for first in range(0, lines, 1_000_000):
+            row = np.arange(first, min(lines, first + 1_000_000))
+            user, item = 100_000 + row // 150, 10_000 + (row % 150) * 131 % 20_000
+            stars, time = np.array(["0.5", "3.0", "4.5"])[row % 3], 1_000_000_000 + row
+            comma, end = np.full(len(row), ","), np.full(len(row), "\n")
+            parts = (user.astype("S6"), comma, item.astype("S5"), comma, stars, comma, time, end)
+            bytes_ = [part.astype("S").view(np.uint8).reshape(len(row), -1) for part in parts]
+            text = np.concatenate([part[:, : part.any(0).sum()] for part in bytes_], 1)
+            file.write(text.tobytes())
+    return path
+
+
+def test_memory_follows_the_result(tmp_path, monkeypatch):
+    """Beside the file's own block, a small multiple of the 20 bytes a rating keeps."""
+    monkeypatch.setattr(fields, "BLOCK", 1 << 16)
+    path = movielens_like(tmp_path / "ratings.csv", 300_000)
+    tracemalloc.start()
+    ratings = readers.read(path, "movielens-csv")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(ratings.value) == 300_000 and len(ratings.user_ids) == 2_000
+    assert peak < 3 * 20 * 300_000 + (4 << 20)  # the table of raw ids may take a few MB
+
+
+@pytest.mark.slow
+def test_twenty_million_lines(tmp_path):
+    """The size of MovieLens 20M: tens of seconds, peak memory below 1.5 GB."""
+    path = movielens_like(tmp_path / "ratings.csv", 20_000_000)
+    code = (
+        "import resource, sys, time; from aerec.data import readers; start = time.perf_counter(); "
+        "ratings = readers.read(sys.argv[1], 'movielens-csv'); print(len(ratings.value), "
+        "time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], cwd=root, check=True, capture_output=True, text=True
+    )
+    lines, seconds, megabytes = map(float, done.stdout.split())
+    print(f"{lines:,.0f} lines in {seconds:.1f} s, peak RSS {megabytes:.0f} MB")
+    assert lines == 20_000_000 and seconds < 60 and megabytes < 1500
 
 
 # ---------------------------------------------------------------- real files

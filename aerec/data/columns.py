@@ -5,6 +5,7 @@ read_columns("train.csv", ",", {"user": "id", "item": "id", "rating": "number"})
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,13 +19,13 @@ Log = Callable[[str], object]
 def read_columns(
     path: str | Path,
     separator: str,
-    names: Mapping[Column, str],
+    names: Mapping[str, str] | Mapping[int, str],
     *,
     header: bool = True,
-    bounds: Mapping[Column, tuple[float, float]] | None = None,
+    bounds: Mapping[Any, tuple[float, float]] | None = None,
     on_bad_line: str = "error",
     log: Log = print,
-) -> dict[Column, np.ndarray]:
+) -> dict[Any, np.ndarray]:
     """Columns of a delimited text file, all of one length R, in file order; others are not kept.
 
     `names` maps a column to its kind: `"id"` (int64, or str where an id is not a whole number),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-BLOCK = 4 << 20  # bytes read at a time; the temporaries of one block are some ten times this
+BLOCK = 1 << 20  # bytes read at a time; the temporaries of one block still fit a cache
 LONGEST_ID = 256  # bytes; one runaway line must not widen the text array of a whole block
 
 
@@ -91,7 +91,8 @@ def lines(path: Path) -> Iterator[Lines]:
             raise BadInput(f"{path}: the file is empty. Was it downloaded or written completely?")
         if head[:2] in (b"PK", b"\x1f\x8b", b"BZ") or head == b"\xfd7zX":
             raise BadInput(f"{path}: the file is compressed. Unpack it and give the text file.")
-        rest, number, more = head.removeprefix(b"\xef\xbb\xbf"), 1, True
+        file.seek(3 if head[:3] == b"\xef\xbb\xbf" else 0)
+        rest, number, more = b"", 1, True
         while more:
             data = file.read(BLOCK)
             more = bool(data)
@@ -185,11 +186,12 @@ def dates(block: Block, name: str, start: np.ndarray, end: np.ndarray) -> np.nda
         good &= plain & (places < 0)
         part.append(np.where(good, value, 1))
     year, month, day = part
-    first = (year - 1970).astype("M8[Y]").astype("M8[M]") + np.clip(month, 1, 12).astype(int) - 1
-    date = first.astype("M8[D]") + (day - 1)
-    good &= (month >= 1) & (month <= 12) & (day >= 1) & (date.astype("M8[M]") == first)
+    first = ((year - 1970) * 12 + np.clip(month, 1, 12) - 1).astype("M8[M]")
+    date = first.astype("M8[D]").astype(np.int64) + (day - 1)  # days from 1970
+    good &= (month >= 1) & (month <= 12) & (day >= 1)
+    good &= date.astype("M8[D]").astype("M8[M]") == first  # 30 February is in March
     block.require(good, lambda i: f"{name} {block.show(*field, i)} is not a date YYYY-MM-DD")
-    return date.astype(np.int64) * 86400
+    return date * 86400
 
 
 def _parse(kind: Callable, field: bytes):
@@ -230,8 +232,11 @@ def header_of(path: Path, separator: str) -> list[str]:
     if first is None or not len(first.start):
         raise BadInput(f"{path}: the file holds only blank lines.")
     line = first.text[first.start[0] : first.end[0]].tobytes().decode("utf-8", "backslashreplace")
-    quoting = separator in (",", ";")
-    row = next(csv.reader([line], delimiter=separator)) if quoting else line.split(separator)
+    try:
+        quoting = separator in (",", ";")
+        row = next(csv.reader([line], delimiter=separator)) if quoting else line.split(separator)
+    except csv.Error as error:
+        raise BadInput(f"{path}, line 1: {error}. Is it a text file of lines?") from error
     return [name.strip() for name in row]
 
 
@@ -246,7 +251,7 @@ def cut(block: Block, separator: str, count: int) -> tuple[np.ndarray, np.ndarra
         hit &= text[j : len(text) - 64 + j] == byte
     at = np.flatnonzero(hit)
     quotes = np.flatnonzero(text == ord('"')) if separator in (",", ";") else at[:0]
-    block.quoted = len(quotes) > 0
+    block.quoted = len(quotes) > 0 and len(start) > 0
     if block.quoted:
         opened = np.searchsorted(quotes, start)
         line = np.searchsorted(start, at, "right") - 1

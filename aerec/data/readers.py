@@ -101,7 +101,8 @@ def read(
     `columns` maps the roles `user`, `item`, `rating`, `time` to header names, or to positions from
     0 where `header` is false; without a rating the data are implicit. `columns`, `separator` and
     `header` say what `delimited` must know (default: a comma, a header) and override the other
-    formats; `scale` bounds the ratings.
+    formats; `scale` bounds the ratings. Ids stay as they are spelled: a column of whole numbers is
+    int64, any other is text, in which `07` is not `7`.
 
     Where a (user, item) pair occurs more than once the last by time stays (in file order where
     times tie or are missing) and the count is logged. A malformed line (field count, not a number,

@@ -1,0 +1,131 @@
+"""Files from the network: resumed after a cut, verified, unpacked without trusting the archive."""
+
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import stat
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+from aerec.data.fields import BadInput
+
+_CHUNK = 1 << 20
+_TIMEOUT = 30  # seconds without a byte
+
+
+def fetch(
+    urls: Sequence[str],
+    target: Path,
+    *,
+    checksum: str | None = None,
+    attempts: int = 3,
+    log: Callable[[str], object] = print,
+) -> Path:
+    """Downloads the first of the mirrors `urls` that answers to `target`; returns `target`.
+
+    Bytes gather in `target` + `.part`; a cut connection, now or in an earlier run, goes on from
+    there (HTTP Range). `checksum`: `sha256:…` or `md5:…`, checked before the file takes its name.
+    Raises `BadInput` when every mirror has failed `attempts` times: why, and which file to place
+    where by hand."""
+    part = target.with_name(target.name + ".part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    failures = []
+    for url in urls:
+        failure = ""
+        for _ in range(attempts):
+            try:
+                log(f"Downloading {url} to {target}")
+                _transfer(url, part)
+                if not matches(part, checksum):
+                    part.unlink()  # a resumed attempt would keep the wrong bytes
+                    raise OSError(f"the file does not have the checksum {checksum}")
+                os.replace(part, target)
+                return target
+            except (OSError, http.client.HTTPException) as error:
+                failure = str(error) or type(error).__name__
+        failures.append(f"{url}: {failure}")
+    raise BadInput(
+        f"Could not download {target.name} ({'; '.join(failures)}). Without a network, fetch the "
+        f"file elsewhere and place it at {target}, then run again."
+    )
+
+
+def _transfer(url: str, part: Path) -> None:
+    """One attempt: appends to `part` what it lacks. Raises `OSError` if bytes are still missing."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # nothing after `have`: complete, or left from another file
+            if _total(error.headers.get("Content-Range")) == have:
+                return
+            part.unlink()
+            raise OSError("the partial file did not fit and was removed") from error
+        raise
+    with response:
+        resumed = response.status == 206
+        if resumed and not (response.headers.get("Content-Range") or "").startswith(
+            f"bytes {have}-"
+        ):
+            raise OSError("the server answered with another range than was asked for")
+        length = response.headers.get("Content-Length")
+        with open(part, "ab" if resumed else "wb") as file:
+            shutil.copyfileobj(response, file, _CHUNK)
+            size = file.tell()
+    expected = (have if resumed else 0) + int(length) if length else size
+    if size != expected:
+        raise OSError(f"the connection broke after {size:,} of {expected:,} bytes")
+
+
+def _total(content_range: str | None) -> int | None:
+    found = re.fullmatch(r"bytes \*/(\d+)", content_range or "")
+    return int(found[1]) if found else None
+
+
+def matches(file: Path, checksum: str | None) -> bool:
+    """Whether a file has the checksum `sha256:…` or `md5:…`; true where none is known."""
+    if checksum is None:
+        return True
+    name, _, digest = checksum.partition(":")
+    with open(file, "rb") as data:
+        return hashlib.file_digest(data, name).hexdigest() == digest
+
+
+def unzip(archive: Path, folder: Path) -> None:
+    """Unpacks a zip into `folder`, which appears whole or not at all; a lone top folder is peeled.
+
+    Raises `BadInput` for a damaged archive, and for a member that would land outside `folder`
+    (`..`, an absolute path) or is a link."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as scratch:
+        root = Path(scratch) / "all"
+        try:
+            with zipfile.ZipFile(archive) as file:
+                for member in file.infolist():
+                    _refuse_escape(archive, member)
+                file.extractall(root)
+            inside = list(root.iterdir())
+            os.replace(inside[0] if len(inside) == 1 and inside[0].is_dir() else root, folder)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise BadInput(
+                f"{archive}: could not be unpacked to {folder} ({error}). If it is damaged, "
+                "remove it and download it again; if the folder is there, remove it."
+            ) from error
+
+
+def _refuse_escape(archive: Path, member: zipfile.ZipInfo) -> None:
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    link = stat.S_ISLNK(member.external_attr >> 16)
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or link:
+        raise BadInput(
+            f"{archive}: the member {member.filename!r} would be written outside the folder. "
+            "Nothing was unpacked; remove the archive and get it from its publisher."
+        )

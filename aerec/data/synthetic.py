@@ -1,0 +1,259 @@
+"""Synthetic ratings whose truth is known, so that a run can be read against the best reachable.
+
+The world: unit vectors `p_u`, `q_i` in `rank` dimensions, of affinity
+`a(u, i) = clip(sqrt(rank) p_u . q_i, -2, 2)`.
+
+- How many items a user rates is log-normal (spread `activity`), at least 1, at most half of all.
+- Which ones: drawn one after another without replacement, with weights
+  `w(u, i) = popularity_i exp(taste a(u, i))`, the popularity Zipf: `1 / rank_i ** zipf`.
+- When: in the user's own stretch of ten years from 2000, in the order of the draws.
+- The rating: `3.5 + bias_u + bias_i + drift_i (tau - 1/2) + signal a(u, i)` (`tau` in [0, 1): the
+  time), plus normal noise, rounded to a whole star and cut to 1..5. With `implicit=1`: a click.
+
+Two limits follow. RMSE: the best prediction is the mean rating given the world, whose error is the
+spread of the noise on the scale. Ranking: if a random part of a user's items is held out, an unseen
+item is the more probable the larger its weight, so ranking by `w` is best for NDCG; another split
+than that of `best_ndcg` has another limit, which its own evaluator finds from `World.log_weight`.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from aerec.data.fields import BadInput
+from aerec.data.readers import Ratings
+
+_BOUND = 2.0  # of the affinity: bounds the odds of a draw, about one in five is taken
+_START, _SPAN = 946_684_800, 315_360_000  # 2000-01-01 and ten years, in seconds
+_STARS = np.arange(1, 6)
+_BLOCK = 200_000  # ratings drawn at a time; bounds the memory beside the result
+
+
+@dataclass(frozen=True)
+class World:
+    """What the ratings are drawn from; U users, I items of the catalogue, K = rank."""
+
+    user_factors: np.ndarray  # [U, K] float32, unit rows
+    item_factors: np.ndarray  # [I, K] float32, unit rows
+    user_bias: np.ndarray  # [U] float32, stars
+    item_bias: np.ndarray  # [I] float32, stars
+    item_drift: np.ndarray  # [I] float32, stars over the ten years
+    popularity: np.ndarray  # [I] float64, sums to 1
+    activity: np.ndarray  # [U] int64, ratings of each user
+    taste: float
+    signal: float
+    noise: float
+    implicit: bool
+    seed: int
+
+    def affinity(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """`a(u, i)` [n] of n pairs."""
+        dot = np.einsum("nk,nk->n", self.user_factors[user], self.item_factors[item])
+        return np.clip(math.sqrt(self.item_factors.shape[1]) * dot, -_BOUND, _BOUND)
+
+    def log_weight(self, user: np.ndarray) -> np.ndarray:
+        """`log w(u, i)` [n, I] of n users: the best ranking of what they have not seen."""
+        dot = self.user_factors[user] @ self.item_factors.T
+        affinity = np.clip(math.sqrt(self.item_factors.shape[1]) * dot, -_BOUND, _BOUND)
+        return self.taste * affinity + np.log(self.popularity)
+
+    def level(self, user: np.ndarray, item: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """The rating [n] before noise, rounding and cutting."""
+        tau = (time - _START) / _SPAN
+        bias = self.user_bias[user] + self.item_bias[item] + self.item_drift[item] * (tau - 0.5)
+        return 3.5 + bias + self.signal * self.affinity(user, item)
+
+    def moments(self, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance [n] of the stars given at a level, from a table of normal integrals."""
+        grid = np.linspace(-6, 13, 3801)
+        edges = (_STARS[:-1] + 0.5)[:, None] - grid  # a star ends half a star above itself
+        below = np.vectorize(math.erf)(edges / (self.noise * math.sqrt(2))) / 2 + 0.5
+        ones, zeros = np.ones_like(grid)[None], np.zeros_like(grid)[None]
+        share = np.diff(np.concatenate([zeros, below, ones]), axis=0)
+        mean = _STARS @ share
+        return np.interp(level, grid, mean), np.interp(level, grid, _STARS**2 @ share - mean**2)
+
+
+class Truth(NamedTuple):
+    """The world behind synthetic `Ratings`, its catalogue cut to the N items that occur, and the
+    figures that no model can beat but by luck."""
+
+    world: World  # rows and columns as in the ratings
+    bayes_rmse: float | None  # of the mean rating given the world; None for clicks
+    best_ndcg: float  # NDCG@100 of the ranking by true weights, as `best_ndcg` measures it
+    best_ndcg_se: float  # its standard error over users
+
+
+def world(
+    *,
+    users: int = 1000,
+    items: int = 500,
+    ratings: int = 50_000,
+    rank: int = 8,
+    seed: int = 0,
+    zipf: float = 0.8,
+    activity: float = 1.0,
+    taste: float = 1.0,
+    signal: float = 0.5,
+    noise: float = 0.8,
+    drift: float = 0.5,
+    implicit: int = 0,
+) -> World:
+    """Draws a world. Raises `BadInput` for sizes that cannot be: see the bounds on activity."""
+    most = items // 2
+    if min(users, items, rank) < 1 or not users <= ratings <= users * most:
+        raise BadInput(
+            f"synthetic: {ratings} ratings do not fit {users} users and {items} items: each user "
+            f"rates from 1 to {most} (half) of the items. Change users, items or ratings."
+        )
+    if noise < 0.05 or min(zipf, activity, taste, signal, drift) < 0:
+        raise BadInput("synthetic: noise is at least 0.05; the other spreads are not negative.")
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape, dtype=np.float32)
+
+    def unit(rows: int) -> np.ndarray:
+        rows_ = normal(rows, rank)
+        return rows_ / np.linalg.norm(rows_, axis=1, keepdims=True)
+
+    popularity = 1 / np.arange(1, items + 1) ** zipf
+    return World(
+        user_factors=unit(users),
+        item_factors=unit(items),
+        user_bias=0.4 * normal(users),
+        item_bias=0.4 * normal(items),
+        item_drift=drift * normal(items),
+        popularity=rng.permutation(popularity / popularity.sum()),
+        activity=_activity(rng, users, ratings, most, activity),
+        taste=taste,
+        signal=signal,
+        noise=noise,
+        implicit=bool(implicit),
+        seed=seed,
+    )
+
+
+def _activity(rng: np.random.Generator, users: int, ratings: int, most: int, spread: float):
+    """[U] int64 log-normal counts in 1..most that sum to `ratings`."""
+    raw = np.exp(spread * rng.standard_normal(users))
+    low, high = 0.0, most / raw.min() + 1
+    for _ in range(100):  # bisection on the scale
+        middle = (low + high) / 2
+        fits = np.clip(raw * middle, 1, most).astype(np.int64).sum() <= ratings
+        low, high = (middle, high) if fits else (low, middle)
+    count = np.clip(raw * low, 1, most).astype(np.int64)
+    while rest := ratings - int(count.sum()):
+        count[rng.permutation(np.flatnonzero(count < most))[:rest]] += 1
+    return count
+
+
+def stream(world: World) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """`(user, item, value, time)` [n] a block of users at a time, by user, then time.
+
+    Memory is bounded by the block, whatever the number of ratings; equal worlds give equal
+    ratings."""
+    stop = np.cumsum(world.activity)
+    first = 0
+    while first < len(stop):
+        start = stop[first] - world.activity[first]
+        last = max(first + 1, int(np.searchsorted(stop, start + _BLOCK, "right")))
+        rng = np.random.default_rng([world.seed, first + 1])
+        need = world.activity[first:last]
+        user, item = _draw(rng, world, first, need)
+        ends = np.repeat(np.cumsum(need), need)
+        place = (np.arange(len(user)) - ends + world.activity[user] + rng.random(len(user))) / (
+            world.activity[user]
+        )
+        begin = rng.random(len(need))[user - first]
+        time = _START + (_SPAN * (begin + (1 - begin) * place / 2)).astype(np.int64)
+        value = np.ones(len(user), np.float32)
+        if not world.implicit:
+            noisy = world.level(user, item, time) + world.noise * rng.standard_normal(len(user))
+            value = np.clip(np.rint(noisy), _STARS[0], _STARS[-1]).astype(np.float32)
+        yield user.astype(np.int32), item.astype(np.int32), value, time
+        first = last
+
+
+def _draw(rng: np.random.Generator, world: World, first: int, need: np.ndarray):
+    """`(user, item)` [need.sum()] int64: each user's items in the order drawn.
+
+    Draws with replacement of which repeats are ignored are draws without replacement. A draw is
+    proposed by popularity and taken with odds `exp(taste (a - 2))`."""
+    num_items, cumulative = len(world.popularity), np.cumsum(world.popularity)
+    taken, left, tries = np.zeros(0, np.int64), need, 6
+    while left.any():
+        row = np.repeat(np.arange(len(need)), left * tries)
+        item = np.searchsorted(cumulative, rng.random(len(row)) * cumulative[-1], "right")
+        odds = np.exp(world.taste * (world.affinity(first + row, item) - _BOUND))
+        pair = (row * num_items + item)[rng.random(len(row)) < odds]
+        pair = np.concatenate([taken, pair])
+        pair = pair[np.sort(np.unique(pair, return_index=True)[1])]  # the first of each
+        row = pair // num_items
+        order = np.argsort(row, kind="stable")
+        pair, row = pair[order], row[order]
+        place = np.arange(len(row)) - np.searchsorted(row, row)
+        taken = pair[place < need[row]]
+        left = need - np.bincount(taken // num_items, minlength=len(need))
+        tries = min(2 * tries, 1000)
+    return first + taken // num_items, taken % num_items
+
+
+def synthesize(**parameters) -> tuple[Ratings, Truth]:
+    """Ratings and their truth; keyword parameters and errors as in `world`.
+
+    Memory: 20 bytes a rating, and a block. `user_ids` and `item_ids` are indices of the world."""
+    drawn = world(**parameters)
+    size = int(drawn.activity.sum())
+    user, item = np.empty(size, np.int32), np.empty(size, np.int32)
+    value, time = np.empty(size, np.float32), np.empty(size, np.int64)
+    at, variance = 0, 0.0
+    for block in stream(drawn):
+        part = slice(at, at + len(block[0]))
+        user[part], item[part], value[part], time[part] = block
+        if not drawn.implicit:
+            level = drawn.level(block[0], block[1], block[3])
+            variance += float(drawn.moments(level)[1].sum())
+        at = part.stop
+    occurs = np.bincount(item, minlength=len(drawn.popularity)) > 0
+    item = (np.cumsum(occurs, dtype=np.int32) - 1)[item]
+    cut = {
+        name: getattr(drawn, name)[occurs]
+        for name in ("item_factors", "item_bias", "item_drift", "popularity")
+    }
+    drawn = replace(drawn, **cut)
+    scale = None if drawn.implicit else (float(_STARS[0]), float(_STARS[-1]))
+    ids = np.arange(len(drawn.activity)), np.flatnonzero(occurs)
+    ratings = Ratings(user, item, value, time, *ids, None, None, scale, "synthetic")
+    rmse = None if drawn.implicit else math.sqrt(variance / size)
+    return ratings, Truth(drawn, rmse, *best_ndcg(ratings, drawn))
+
+
+def best_ndcg(
+    ratings: Ratings, world: World, *, k: int = 100, share: float = 0.2, most_users: int = 2000
+) -> tuple[float, float]:
+    """Mean NDCG@k and its standard error over users, of the ranking by true weights.
+
+    Of each user with at least 5 items a random `share` is held out (seeded by the world), the rest
+    is masked; DCG over binary gains, divided by that of `min(k, held out)` hits on top. At most
+    `most_users` users, chosen at random, are scored."""
+    rng = np.random.default_rng([world.seed, 0])
+    users = rng.permutation(np.flatnonzero(world.activity >= 5))[:most_users]
+    stop = np.cumsum(world.activity)
+    k = min(k, len(world.popularity))
+    discount = 1 / np.log2(np.arange(k) + 2)
+    scores = []
+    for user in users:
+        items = rng.permutation(ratings.item[stop[user] - world.activity[user] : stop[user]])
+        held = items[: max(1, int(share * len(items)))]
+        weight = world.log_weight(np.array([user]))[0]
+        weight[items[len(held) :]] = -np.inf
+        top = np.argpartition(-weight, k - 1)[:k]
+        top = top[np.argsort(-weight[top])]
+        scores.append(discount[np.isin(top, held)].sum() / discount[: len(held)].sum())
+    if not scores:
+        return math.nan, math.nan
+    return float(np.mean(scores)), float(np.std(scores) / math.sqrt(len(scores)))
