@@ -671,6 +671,10 @@ def test_movielens_1m(ml1m):
     split = parse("strong_by_time:threshold=3.5,valid_users=750,test_users=750").split(ml1m, seed=0)
     assert split.train.num_rows == 6034 - 1500
     assert split.notes[0] == "424,928 of 1,000,209 ratings are below 3.5"  # 575,281 are not
+    assert split.notes[1:3] == (
+        "6 users have fewer than 5 clicks left",
+        "173 items have no click left",
+    )
     assert split.valid.target.num_rows == split.test.target.num_rows == 750
 
     split = parse("random_ratings").split(ml1m, seed=0)

@@ -128,7 +128,8 @@ def clicks(
     ):
         lost = len(present(was)) - len(present(now))
         if lost:
-            notes.append(f"{lost:,} {what} have fewer than {max(minimum, 1)} clicks left")
+            few = f"fewer than {minimum} clicks" if minimum > 1 else "no click"
+            notes.append(f"{lost:,} {what} have {few} left")
     if not keep_values:
         kept = kept._replace(value=np.ones_like(kept.value), scale=None)
     return kept, tuple(notes)
