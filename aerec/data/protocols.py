@@ -1,0 +1,319 @@
+"""Named ways of dividing ratings into training, validation and test; each ends in the leak check.
+
+A protocol is a frozen dataclass: its parameters are its fields, `task` says what is scored, and
+`split` depends on the ratings, the fields and nothing else. Shares are cut with `floor`. The rows
+of all tables are in time order where the ratings have times, in the order of the file where they
+do not; ties in time, and times of 0 (unknown, hence oldest), are in the order of the file.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+from typing import Protocol as Interface
+
+import numpy as np
+
+from aerec.data import divide
+from aerec.data.divide import TEST, TRAIN, VALID, floor
+from aerec.data.readers import BadInput, Ratings, nearest
+from aerec.data.split_files import Files
+from aerec.data.splits import Heldout, LeakError, Split, check, describe, weak
+
+__all__ = ["PROTOCOLS", "Heldout", "LeakError", "Protocol", "Split", "check", "parse"]
+
+
+class Protocol(Interface):
+    """What all protocols have in common. Only `per_seed` protocols look at the seed of `split`:
+    their source repeats the split as well as the training; replica s is split by split_seed + s."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def per_seed(self) -> bool: ...
+    @property
+    def split_seed(self) -> int: ...
+    def split(self, ratings: Any, *, seed: int) -> Split: ...
+
+
+@dataclass(frozen=True)
+class RandomRatings:
+    """Random ratings are held out (AutoRec, Sedhain et al. 2015): `test` of all, `valid` of others.
+
+    Users and items left without a training rating stay: the model has to answer for them.
+    """
+
+    test: float = 0.1
+    valid: float = 0.1  # 0: no tuning
+    split_seed: int = 0
+    name, task, per_seed = "random_ratings", "rating", True
+
+    def __post_init__(self):
+        divide.require_shares(self, "test", "valid")
+
+    def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
+        ratings = divide.by_user_and_time(self, ratings)
+        size = len(ratings.user)
+        order = divide.generator(self, seed).permutation(size)
+        tests = int(floor(self.test, size))
+        valids = int(floor(self.valid, size - tests))
+        part = np.full(size, TRAIN, np.int8)
+        part[order[:tests]] = TEST
+        part[order[tests : tests + valids]] = VALID
+        return divide.weak_split(self, ratings, part, ())
+
+
+@dataclass(frozen=True)
+class PerUserHoldout:
+    """Weak generalisation (CDAE, Wu et al. 2016): of each user's n clicks a random share is held
+    out; m = floor((1 - test) n) are not test, floor((1 - valid) m) of them are trained on."""
+
+    threshold: float = 4.0  # a click is a rating of at least this; 0 takes every rating
+    min_user: int = 5  # fewest clicks of a user
+    min_item: int = 0  # fewest clicks of an item; both are iterated until both hold (k-core)
+    test: float = 0.2
+    valid: float = 0.1
+    keep_values: bool = False  # the inputs are the ratings instead of 1
+    split_seed: int = 0
+    name, task, per_seed = "per_user_holdout", "ranking", False
+
+    def __post_init__(self):
+        divide.require_shares(self, "test", "valid")
+
+    def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
+        ratings, notes = divide.clicks(
+            self, ratings, min_item=self.min_item, keep_values=self.keep_values
+        )
+        rng = divide.generator(self)
+        rank, count = divide.places(ratings.user, rng.permutation(len(ratings.user)))
+        rest = floor(1 - self.test, count)
+        part = np.where(rank >= rest, TEST, VALID)
+        part[rank < floor(1 - self.valid, rest)] = TRAIN
+        return divide.weak_split(self, ratings, part, notes)
+
+
+@dataclass(frozen=True)
+class Strong:
+    """Strong generalisation (Liang et al. 2018, and their code): users are held out whole.
+
+    The columns are the items of the training users; what else the held-out users clicked is
+    dropped. Of a held-out user's n clicks that remain, a random floor((1 - fold_in) n) are
+    predicted from the others; a user with n < 5 has no target.
+    """
+
+    threshold: float = 4.0
+    min_user: int = 5
+    valid_users: float = 0.1  # a share of the users, or from 1 on their number
+    test_users: float = 0.1
+    fold_in: float = 0.8
+    split_seed: int = 0
+    name, task, per_seed = "strong", "ranking", False
+
+    def __post_init__(self):
+        divide.require_shares(self, "fold_in")
+
+    def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
+        def target(user, rng):
+            rank, count = divide.places(user, rng.permutation(len(user)))
+            return (count >= 5) & (rank < floor(1 - self.fold_in, count))
+
+        return divide.strong_split(self, ratings, target)
+
+
+@dataclass(frozen=True)
+class StrongByTime:
+    """`strong` with the first floor(fold_in n) clicks folded in and the later ones predicted (SVAE,
+    Sachdeva et al. 2019, and their code: threshold=3.5, valid_users=750, test_users=750)."""
+
+    threshold: float = 4.0
+    min_user: int = 5
+    valid_users: float = 0.1
+    test_users: float = 0.1
+    fold_in: float = 0.8
+    split_seed: int = 0
+    name, task, per_seed = "strong_by_time", "ranking", False
+
+    def __post_init__(self):
+        divide.require_shares(self, "fold_in")
+
+    def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
+        def target(user, rng):
+            rank, count = divide.places(user)
+            return (count >= 5) & (rank >= floor(self.fold_in, count))
+
+        divide.times(self, ratings)
+        return divide.strong_split(self, ratings, target)
+
+
+@dataclass(frozen=True)
+class GlobalTime:
+    """Training before a date, validation and test after it (DeepRec, Kuchaiev & Ginsburg 2017).
+
+    The date is `cut`, or else the one that leaves the latest shares `valid` and `test`. Ratings at
+    the same second stay together. Held-out ratings of users or items unseen in training are
+    dropped. Dates are `YYYY-MM-DD` (UTC) or epoch seconds; DeepRec's three months of Netflix are
+    `start=2005-09-01,cut=2005-12-01,end=2006-01-01,halve=true`.
+    """
+
+    test: float = 0.1
+    valid: float = 0.1  # with `cut`, the two give only the ratio in which the rest is divided
+    start: str = ""  # earliest rating used
+    cut: str = ""
+    end: str = ""  # first rating no longer used
+    halve: bool = False  # validation and test are random halves instead of following each other
+    split_seed: int = 0
+    name, task, per_seed = "global_time", "rating", False
+
+    def __post_init__(self):
+        divide.require_shares(self, "test", "valid")
+        share = self.test + self.valid
+        divide.require(self, 0 < share < 1, f"test + valid = {share:g} is not between 0 and 1.")
+        for field in ("start", "cut", "end"):
+            divide.epoch(self, field)
+
+    def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
+        notes: tuple[str, ...] = ()
+        time = divide.times(self, ratings)
+        start, cut, end = (divide.epoch(self, field) for field in ("start", "cut", "end"))
+        inside = np.ones(len(time), bool) if start is None else time >= start
+        inside &= inside if end is None else time < end
+        if not inside.all():
+            notes += (f"{divide.of(~inside)} ratings lie outside {self.start}..{self.end}",)
+        ratings = divide.by_user_and_time(self, divide.select(ratings, inside))
+        time = divide.times(self, ratings)
+        if time.max() < 365 * 86400:
+            notes += ("the latest rating is of 1970: are these times positions, not a clock?",)
+        cut = _earliest(time, share=1 - self.valid - self.test) if cut is None else cut
+        part = np.where(time < cut, TRAIN, TEST)
+        held = time[part == TEST]
+        if not self.halve and len(held):
+            date = _earliest(held, share=self.valid / (self.valid + self.test))
+            part[(time >= cut) & (time < date)] = VALID
+        part, unseen = divide.drop_unseen(ratings, part)
+        if self.halve:
+            part = divide.halved(part, divide.generator(self))
+        return divide.weak_split(self, ratings, part, notes + unseen)
+
+
+@dataclass(frozen=True)
+class PerUserTime:
+    """DeepRec's split where there is no common clock: the earliest floor(train n) of each user's n
+    ratings are trained on, the others halved at random into validation and test; held-out ratings
+    of users or items unseen in training are dropped."""
+
+    train: float = 0.7
+    split_seed: int = 0
+    name, task, per_seed = "per_user_time", "rating", False
+
+    def __post_init__(self):
+        divide.require_shares(self, "train")
+
+    def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
+        divide.times(self, ratings)
+        ratings = divide.by_user_and_time(self, ratings)
+        rank, count = divide.places(ratings.user)
+        part, notes = divide.drop_unseen(
+            ratings, np.where(rank < floor(self.train, count), TRAIN, TEST)
+        )
+        return divide.weak_split(self, ratings, divide.halved(part, divide.generator(self)), notes)
+
+
+@dataclass(frozen=True)
+class LeaveLast:
+    """Each user's last click is the test, the one before it the validation (which at test time is
+    neither folded in nor masked)."""
+
+    threshold: float = 4.0
+    min_user: int = 5
+    split_seed: int = 0  # nothing here is random
+    name, task, per_seed = "leave_last", "ranking", False
+
+    def __post_init__(self):
+        divide.require(self, self.min_user >= 3, f"min_user={self.min_user} is below 3.")
+
+    def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
+        divide.times(self, ratings)
+        ratings, notes = divide.clicks(self, ratings)
+        rank, count = divide.places(ratings.user)
+        part = np.select([rank == count - 1, rank == count - 2], [TEST, VALID], TRAIN)
+        return divide.weak_split(self, ratings, part, notes)
+
+
+@dataclass(frozen=True)
+class LeakyTestInput:
+    """NOT A MEASUREMENT. Repeats a published table whose code fed the test ratings themselves to
+    the model at test time: it scores how well they are copied. Validation is the test too."""
+
+    test: float = 0.25
+    split_seed: int = 0
+    name, task, per_seed = "leaky_test_input", "rating", False
+
+    def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
+        honest = RandomRatings(self.test, 0.0, self.split_seed).split(ratings)
+        copied = weak(honest.test.target, honest.test.target)
+        note = "WARNING, LEAK: the test ratings are the input; copying is scored, not prediction"
+        return honest._replace(
+            valid=copied, test=copied, protocol=describe(self), notes=(note, *honest.notes)
+        )
+
+
+@dataclass(frozen=True)
+class LeakyHoldout:
+    """NOT A MEASUREMENT. Repeats a published table: every rating is a click, floor((1 - test) n) of
+    each user are trained on, the items seen are not masked, the best epoch is picked on test."""
+
+    test: float = 0.2
+    split_seed: int = 0
+    name, task, per_seed = "leaky_holdout", "ranking", False
+
+    def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
+        honest = PerUserHoldout(
+            threshold=0, min_user=1, test=self.test, valid=0, split_seed=self.split_seed
+        ).split(ratings)
+        note = "WARNING, LEAK: selected on the test ratings, and items seen in training not masked"
+        return honest._replace(
+            valid=honest.test, protocol=describe(self), notes=(note, *honest.notes), mask_seen=False
+        )
+
+
+PROTOCOLS: dict[str, type[Any]] = {
+    kind.name: kind
+    for kind in (RandomRatings, PerUserHoldout, Strong, StrongByTime, GlobalTime, PerUserTime,
+                 LeaveLast, Files, LeakyTestInput, LeakyHoldout)
+}  # fmt: skip
+
+
+def parse(text: str) -> Protocol:
+    """`"strong"` or `"strong:valid_users=500,test_users=500"` as a protocol.
+
+    Raises:
+      BadInput: an unknown name or parameter (names the nearest), a value of the wrong type.
+    """
+    name, _, rest = text.partition(":")
+    if name not in PROTOCOLS:
+        raise BadInput(f"No protocol is called {name!r}. {nearest(name, PROTOCOLS)}")
+    fields = {field.name: field.type for field in dataclasses.fields(PROTOCOLS[name])}
+    given = {}
+    for setting in filter(None, rest.split(",")):
+        key, _, value = setting.partition("=")
+        if key not in fields:
+            raise BadInput(f"Protocol {name!r} has no parameter {key!r}. {nearest(key, fields)}")
+        given[key] = _typed(fields[key], name, key, value)
+    return PROTOCOLS[name](**given)
+
+
+def _earliest(time: np.ndarray, *, share: float) -> int:
+    """The time of the first rating after the earliest `share` of them."""
+    place = int(floor(share, len(time)))
+    return int(np.partition(time, place)[place])
+
+
+def _typed(kind: Any, name: str, key: str, value: str) -> Any:
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[value.lower()]
+        return kind(value)
+    except (KeyError, ValueError):
+        words = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise BadInput(f"Protocol {name!r}: {key} is {words}, not {value!r}.") from None

@@ -1,0 +1,177 @@
+"""What every protocol yields: a `Split`; and the leak check that each passes before it is used."""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aerec.core import Table
+from aerec.data.readers import BadInput
+
+
+class LeakError(BadInput):
+    """The answers of a split can be read off its inputs, or its rows serve twice."""
+
+
+class Heldout(NamedTuple):
+    """What is scored, R rows.
+
+    Attributes:
+      input: R rows, what is folded in. In weak protocols the train table itself.
+      target: R rows, aligned with `input`: what is to be predicted; a row may be empty.
+      rows: [R] int32, the row's number in `Split.train`; its `num_rows` if not trained on.
+    """
+
+    input: Table
+    target: Table
+    rows: jax.Array
+
+
+class Split(NamedTuple):
+    """The ratings divided by a protocol; U training rows, N columns. All rows are in time order.
+
+    Attributes:
+      train: [U, N].
+      valid: what models are selected on.
+      test: what is reported; scored once.
+      user_ids: [U] raw ids of train's rows.
+      item_ids: [N] raw ids of the columns.
+      titles: [N] titles of the columns, or None.
+      scale: the lowest and highest rating; None for implicit feedback, whose values are 1.
+      protocol: name, task ("rating" or "ranking"), every parameter, and a hash of them.
+      notes: what was dropped and how many, a line each, for printing.
+      mask_seen: whether a ranking leaves out the columns of the input.
+      valid_ids, test_ids: [R] raw ids of the rows of valid and test; None: they are train's rows.
+    """
+
+    train: Table
+    valid: Heldout
+    test: Heldout
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    titles: np.ndarray | None
+    scale: tuple[float, float] | None
+    protocol: dict
+    notes: tuple[str, ...]
+    mask_seen: bool = True
+    valid_ids: np.ndarray | None = None
+    test_ids: np.ndarray | None = None
+
+    def transpose(self) -> "Split":
+        """The split whose rows are the items and whose columns are the users (no titles).
+
+        Raises:
+          BadInput: the split ranks items for users, or folds in users who were not trained on.
+        """
+        name = self.protocol["name"]
+        if self.protocol["task"] != "rating":
+            raise BadInput(
+                f"Protocol {name!r} ranks the items of each user, and the rows of an item-based "
+                "model are items: it would rank users. Use a rating protocol (random_ratings, "
+                "global_time, per_user_time) or a user-based model."
+            )
+        if self.valid_ids is not None or self.test_ids is not None:
+            raise BadInput(
+                f"Protocol {name!r} folds in users who were not trained on, and they would be new "
+                "columns of an item-based model, whose weights do not know them. Use a protocol "
+                "that scores the training users (random_ratings) or a user-based model."
+            )
+        train = self.train.transpose()
+
+        def transposed(held: Heldout) -> Heldout:
+            input = train if held.input is self.train else held.input.transpose()
+            return weak(input, held.target.transpose())
+
+        return self._replace(
+            train=train,
+            valid=transposed(self.valid),
+            test=transposed(self.test),
+            user_ids=self.item_ids,
+            item_ids=self.user_ids,
+            titles=None,
+        )
+
+
+def weak(input: Table, target: Table) -> Heldout:
+    """A `Heldout` whose rows are the training rows, all and in order."""
+    return Heldout(input, target, jnp.asarray(np.arange(input.num_rows), jnp.int32))
+
+
+def describe(protocol: Any, digest: str = "") -> dict:
+    """A protocol's name, task and parameters with a hash that is the same on every machine.
+
+    Files are known by the `digest` of their bytes instead of by where they lie.
+    """
+    fields: Any = dataclasses.fields(protocol)
+    given = {field.name: field.type(getattr(protocol, field.name)) for field in fields}
+    known = {**given, "split_dir": digest} if digest else given
+    text = json.dumps([protocol.name, known], sort_keys=True)
+    short = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return {"name": protocol.name, "task": protocol.task, **given, "hash": short}
+
+
+def check(split: Split) -> None:
+    """The leak check.
+
+    A target is in neither its row's input nor the training row of the same user; valid and test
+    have no target in common; a row said not to be trained on is of no training user; such a user
+    is not in both valid and test. Only protocols named `leaky_...` are let through unchecked.
+
+    Raises:
+      LeakError: names the protocol, the rule and an example by raw ids.
+    """
+    if split.protocol["name"].startswith("leaky_"):
+        return
+    names = ("validation", "test")
+    held = (split.valid, split.test)
+    ids = [split.user_ids if own is None else own for own in (split.valid_ids, split.test_ids)]
+    trained = [np.asarray(h.rows) < split.train.num_rows for h in held]
+    new = [own[~was] for own, was in zip(ids, trained, strict=True)]
+    for name, own in zip(names, new, strict=True):
+        _no_common_user(split, own, split.user_ids, f"a held-out {name} user is a training user")
+    _no_common_user(split, new[0], new[1], "a user is held out in both validation and test")
+    targets = [_pairs(h.target) for h in held]
+    of_train = [
+        _pairs(h.target, np.asarray(h.rows))[np.repeat(was, h.target.lengths())]
+        for h, was in zip(held, trained, strict=True)
+    ]
+    for name, own, h, target, also in zip(names, ids, held, targets, of_train, strict=True):
+        if h.input is not split.train:
+            _no_common_pair(split, target, _pairs(h.input), own, f"a {name} target is in its input")
+        _no_common_pair(
+            split, also, _pairs(split.train), split.user_ids, f"a {name} target is in training"
+        )
+    both = "a rating is a target of both validation and test"
+    _no_common_pair(split, of_train[0], of_train[1], split.user_ids, both)
+
+
+def _pairs(table: Table, rows: np.ndarray | None = None) -> np.ndarray:
+    """One int64 per entry, [nnz]: row * N + column, the row renumbered by `rows` [U] if given."""
+    row, column, _ = table.entries()
+    return (row if rows is None else rows[row]).astype(np.int64) * table.num_columns + column
+
+
+def _no_common_pair(split: Split, a: np.ndarray, b: np.ndarray, ids: np.ndarray, rule: str):
+    common = np.intersect1d(a, b, assume_unique=True)
+    if len(common):
+        row, column = divmod(int(common[0]), len(split.item_ids))
+        _raise(split, rule, len(common), f"user {ids[row]}, item {split.item_ids[column]}")
+
+
+def _no_common_user(split: Split, a: np.ndarray, b: np.ndarray, rule: str):
+    common = np.intersect1d(a, b)
+    if len(common):
+        _raise(split, rule, len(common), f"user {common[0]}")
+
+
+def _raise(split: Split, rule: str, count: int, example: str):
+    name = split.protocol["name"]
+    where = f" ({split.protocol['split_dir']})" if "split_dir" in split.protocol else ""
+    raise LeakError(
+        f"Protocol {name!r}{where} leaks: {rule}, {count:,} times; for example {example}. "
+        "Remove it from one of the two sides."
+    )
