@@ -206,8 +206,8 @@ def test_the_model_is_given_training_row_numbers_and_padding_is_outside():
         None, Heldout(source, target, numbers)
     )
     jax.effects_barrier()
-    padding = sorted(np.concatenate(seen).tolist())[5:]
-    assert len(padding) == 1 and padding[0] >= 90  # 5 rows in blocks of 2: one of padding
+    first, *others = sorted(np.concatenate(seen).tolist())  # 5 rows in blocks of 2: one of padding
+    assert first == 0 and others[:4] == [3, 7, 90, 90] and len(others) == 5 and others[4] > 90
 
 
 def constant(params, x):
