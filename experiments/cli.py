@@ -64,15 +64,6 @@ def define_precision_flag() -> None:
     )
 
 
-def settings(text: list[str]) -> dict[str, str]:
-    """["hidden=600"] as {"hidden": "600"}."""
-    pairs = [item.partition("=") for item in text]
-    for name, equals, _ in pairs:
-        if not equals:
-            raise BadInput(f"--set {name}: write --set NAME=VALUE")
-    return {name: value for name, _, value in pairs}
-
-
 def recipe(name: str | None) -> dict[str, Any]:
     """The `RECIPE` of experiments/configs/<name>.py: run flags by name, and `set`."""
     if name is None:
@@ -126,7 +117,9 @@ def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], An
 
 def load_splits(given: Mapping[str, Any], dataset: str, protocol: str, seeds: Sequence[int]):
     """One split for all seeds, or one per seed where the protocol repeats the split."""
-    parsed = protocols.parse(protocol)
-    ratings = None if parsed.name == "files" else load_ratings(given, dataset)
+    if protocol == "files":
+        parsed, ratings = protocols.Files(split_dir=given["split_dir"]), None
+    else:
+        parsed, ratings = protocols.parse(protocol), load_ratings(given, dataset)
     draws = seeds if parsed.per_seed else seeds[:1]
     return [parsed.split(ratings, seed=seed) for seed in draws]
