@@ -179,10 +179,10 @@ def run(
     reports = [score(params, of(i).test) for i, params in enumerate(replicas)]
     eval_seconds = time.perf_counter() - begun
     beside = {name: baseline(name, splits[0]) for name in baselines}
-    np.savez_compressed(
-        workdir / "test_rows.npz",
-        **{f"{i}:{name}": v for i, r in enumerate(reports) for name, v in r.per_row.items()},
-    )
+    rows: dict[str, Any] = {
+        f"{i}:{name}": v for i, r in enumerate(reports) for name, v in r.per_row.items()
+    }
+    np.savez_compressed(workdir / "test_rows.npz", **rows)
     record = fitted.record
     results = {
         "protocol": described["protocol"],
