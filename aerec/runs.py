@@ -152,6 +152,11 @@ def run(
     if model.loss is not None:
         checkpoints = Checkpoints(workdir / "checkpoints", seconds=checkpoint_seconds)
     log = _Log(workdir / "metrics.jsonl")
+
+    def watch(record: train.Record, figures: dict[str, float]) -> None:
+        log(record, figures)
+        progress(record, figures)
+
     fitted = train.fit(
         model,
         [split.train for split in faced],
@@ -160,7 +165,7 @@ def run(
         evaluate=lambda params, replica: select(params, of(replica).valid).figures,
         l2=getattr(config, "l2", 0.0),
         checkpoints=checkpoints,
-        progress=lambda record, figures: (log(record, figures), progress(record, figures))[-1],
+        progress=watch,
     )
     artefact.save(
         workdir,
@@ -174,10 +179,10 @@ def run(
     reports = [score(params, of(i).test) for i, params in enumerate(replicas)]
     eval_seconds = time.perf_counter() - begun
     beside = {name: baseline(name, splits[0]) for name in baselines}
-    np.savez_compressed(
-        workdir / "test_rows.npz",
-        **{f"{i}:{name}": v for i, r in enumerate(reports) for name, v in r.per_row.items()},
-    )
+    rows: dict[str, Any] = {
+        f"{i}:{name}": v for i, r in enumerate(reports) for name, v in r.per_row.items()
+    }
+    np.savez_compressed(workdir / "test_rows.npz", **rows)
     record = fitted.record
     results = {
         "protocol": described["protocol"],

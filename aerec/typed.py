@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from aerec.errors import BadInput, nearest
@@ -15,6 +15,19 @@ _WORDS = {
     float: "a number",
     tuple: "numbers with commas between, like 600,200",
 }
+
+
+def assignments(items: Iterable[str], *, of: str) -> dict[str, str]:
+    """["hidden=600"] as {"hidden": "600"}; empty items are passed over.
+
+    Raises:
+      BadInput: an item without `=`.
+    """
+    pairs = [item.partition("=") for item in items if item]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise BadInput(f"{of}: {name!r} is no setting; write NAME=VALUE.")
+    return {name: value for name, _, value in pairs}
 
 
 def fill(kind: type[T], given: Mapping[str, Any], *, of: str) -> T:

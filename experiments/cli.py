@@ -9,6 +9,7 @@ from typing import Any
 from absl import app, flags, logging
 
 import experiments.configs
+from aerec import typed
 from aerec.data import datasets, protocols, readers
 from aerec.errors import BadInput, nearest
 
@@ -64,15 +65,6 @@ def define_precision_flag() -> None:
     )
 
 
-def settings(text: list[str]) -> dict[str, str]:
-    """["hidden=600"] as {"hidden": "600"}."""
-    pairs = [item.partition("=") for item in text]
-    for name, equals, _ in pairs:
-        if not equals:
-            raise BadInput(f"--set {name}: write --set NAME=VALUE")
-    return {name: value for name, _, value in pairs}
-
-
 def recipe(name: str | None) -> dict[str, Any]:
     """The `RECIPE` of experiments/configs/<name>.py: run flags by name, and `set`."""
     if name is None:
@@ -108,17 +100,18 @@ def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], An
     if not given["data_file"]:
         raise BadInput("--dataset=file needs --data_file")
     delimited = given["format"] == "delimited"
-    columns = {}
-    for item in given["columns"]:
-        role, _, column = item.partition("=")
-        columns[role] = column if given["header"] else int(column)
+    roles = typed.assignments(given["columns"], of="--columns")
+    columns = roles if given["header"] else {role: int(at) for role, at in roles.items()}
+    scale = given["scale"]
+    if scale is not None and len(scale) != 2:
+        raise BadInput("--scale takes the lowest and the highest rating, like --scale=1,5")
     return readers.read(
         given["data_file"],
         given["format"],
         columns=columns if delimited else None,
         separator=given["separator"] if delimited else None,
         header=given["header"] if delimited else None,
-        scale=tuple(map(float, given["scale"])) if given["scale"] else None,
+        scale=None if scale is None else (float(scale[0]), float(scale[1])),
         on_bad_line=given["on_bad_line"],
         log=log,
     )
@@ -126,7 +119,8 @@ def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], An
 
 def load_splits(given: Mapping[str, Any], dataset: str, protocol: str, seeds: Sequence[int]):
     """One split for all seeds, or one per seed where the protocol repeats the split."""
-    parsed = protocols.parse(protocol)
-    ratings = None if parsed.name == "files" else load_ratings(given, dataset)
+    if protocol == "files":
+        return [protocols.Files(split_dir=given["split_dir"]).split()]
+    parsed, ratings = protocols.parse(protocol), load_ratings(given, dataset)
     draws = seeds if parsed.per_seed else seeds[:1]
     return [parsed.split(ratings, seed=seed) for seed in draws]

@@ -28,7 +28,7 @@ def progress_line(epochs: int, metric: str) -> Iterator:
     )  # fmt: skip
     with Progress(*columns, console=CONSOLE) as bar:
         task = bar.add_task("", total=epochs, figures="compiling")
-        shown = {}
+        shown: dict[str, float] = {}
 
         def update(record: train.Record, figures: Mapping[str, float]) -> None:
             shown.update(figures)

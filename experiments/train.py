@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from aerec import artefact, models, plots, recommend, runs, train, typed
-from aerec.data import protocols, readers
+from aerec.data import readers
 from aerec.errors import BadInput
 from experiments import cli, show
 
@@ -64,12 +64,12 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
     task = DEFAULTS[module.TASK]
     defaults = {"dataset": "movielens-small", "protocol": task["protocol"], "seed": 0, "seeds": 1}
     chosen = {**defaults, **getattr(module, "TRAINING", {}), **recipe, **said, "model": name}
-    chosen["set"] = {**recipe.get("set", {}), **cli.settings(given["set"])}
+    chosen["set"] = {**recipe.get("set", {}), **typed.assignments(given["set"], of="--set")}
     chosen["seeds"] = tuple(range(chosen["seed"], chosen["seed"] + chosen["seeds"]))
     if given["split_dir"]:
-        if chosen["protocol"].partition(":")[0] != "files" and "protocol" in said:
+        if said.get("protocol", "files") != "files":
             raise BadInput("--split_dir goes with --protocol=files")
-        chosen["protocol"] = f"files:split_dir={given['split_dir']}"
+        chosen["protocol"] = "files"
         chosen["dataset"] = pathlib.Path(given["split_dir"]).name
     elif chosen["protocol"] == "files":
         raise BadInput("--protocol=files needs --split_dir, the folder of the ready splits")
@@ -111,16 +111,17 @@ def report(
         )
     example(loaded)
     seconds = results["fit_seconds"]
+    arguments = f"--workdir={workdir} --history={_relative(EXAMPLE)} --k=10"
     show.CONSOLE.print(
-        f"Fitted in {seconds:.1f} s; results, plots and the model are in {workdir}.\nNext: "
-        f"python -m experiments.recommend --workdir={workdir} --history={_relative(EXAMPLE)} --k=10",
+        f"Fitted in {seconds:.1f} s; results, plots and the model are in {workdir}.\n"
+        f"Next: python -m experiments.recommend {arguments}",
         markup=False,
         soft_wrap=True,
     )
 
 
 def example(loaded: artefact.Artefact) -> None:
-    """Ten recommendations for the person of example_history.csv, where the model knows the items."""
+    """Ten recommendations for the person of example_history.csv, if the model knows the items."""
     columns = readers.read_columns(EXAMPLE, ",", {"item": "id"})
     items = {"item": columns["item"], "rating": np.full(len(columns["item"]), 5.0)}
     try:
@@ -129,7 +130,7 @@ def example(loaded: artefact.Artefact) -> None:
         show.CONSOLE.print(f"No recommendations: {error}", markup=False)
         return
     lines = recommend.recommend(loaded, histories, k=10)
-    title = "Ten recommendations for somebody who is not in the data and likes the Matrix, Star Wars"
+    title = "Ten recommendations for somebody who is not in the data (likes Star Wars, the Matrix)"
     show.CONSOLE.print(show.recommendations_table(title, lines))
 
 

@@ -48,7 +48,8 @@ def prepared(name, seed=0):
     params = model.init(jax.random.key(seed))
     leaves, treedef = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
-    moved = [leaf + 0.1 * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)]
+    pairs = zip(leaves, keys, strict=True)
+    moved = [leaf + 0.1 * jax.random.normal(key, leaf.shape) for leaf, key in pairs]
     return model, jax.tree.unflatten(treedef, moved), train
 
 
@@ -83,7 +84,7 @@ def test_shapes_and_finite_on_empty_and_full_rows(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_solve_fills_the_shapes_of_init(name):
-    model, params, train = prepared(name)
+    model, params, _ = prepared(name)
     chex.assert_trees_all_equal_shapes_and_dtypes(params, model.init(jax.random.key(0)))
 
 

@@ -444,10 +444,10 @@ def test_parse():
     [
         ("stong", "No protocol is called 'stong'. Did you mean strong"),
         ("", "No protocol is called"),
-        ("strong:valid_user=5", "no parameter 'valid_user'. Did you mean valid_users"),
+        ("strong:valid_user=5", "no setting 'valid_user'. Did you mean valid_users"),
         ("strong:min_user=2.5", "min_user is a whole number, not '2.5'"),
         ("strong:fold_in=most", "fold_in is a number, not 'most'"),
-        ("strong:fold_in", "fold_in is a number, not ''"),
+        ("strong:fold_in", "'fold_in' is no setting; write NAME=VALUE"),
         ("per_user_holdout:keep_values=1", "keep_values is true or false, not '1'"),
         ("random_ratings:test=1.5", "test=1.5 is not a share"),
         ("random_ratings:test=nan", "test=nan is not a share"),

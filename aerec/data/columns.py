@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from aerec.data import fields
-from aerec.data.fields import BadInput, Block, Lines, Policy
+from aerec.data.fields import Block, Lines, Policy
+from aerec.errors import BadInput
 
 Column = str | int  # a name in the header, or a position from 0 where there is none
 Log = Callable[[str], object]

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from aerec.data import columns, download, readers, synthetic
-from aerec.data.readers import BadInput, Ratings
+from aerec.data.readers import Ratings
 from aerec.data.synthetic import Truth, synthesize
+from aerec.errors import BadInput, nearest
 
 __all__ = ["DATASETS", "MIRRORS", "BadInput", "Dataset", "Truth", "load", "synthesize"]
 
@@ -87,7 +88,7 @@ def load(
     malformed (`readers.read`), and a download that fails."""
     base, _, parameters = name.partition(":")
     if base not in DATASETS:
-        raise BadInput(f"No dataset {base!r}. {readers.nearest(base, DATASETS)}")
+        raise BadInput(f"No dataset {base!r}. {nearest(base, DATASETS)}")
     entry = DATASETS[base]
     if base == "synthetic":
         ratings, truth = synthesize(**_parameters(parameters))
@@ -134,7 +135,7 @@ def _parameters(text: str) -> dict[str, int | float]:
     for pair in filter(None, text.split(",")):
         key, _, value = (part.strip() for part in pair.partition("="))
         if key not in known:
-            raise BadInput(f"synthetic has no parameter {key!r}. {readers.nearest(key, known)}")
+            raise BadInput(f"synthetic has no parameter {key!r}. {nearest(key, known)}")
         kind = type(known[key].default)
         try:
             given[key] = kind(value)

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec.core import Table
-from aerec.data.readers import BadInput, Ratings
+from aerec.data.readers import Ratings
 from aerec.data.splits import Heldout, Split, check, describe, weak
+from aerec.errors import BadInput
 
 DROPPED, TRAIN, VALID, TEST = -1, 0, 1, 2
 Notes = tuple[str, ...]

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from aerec.data.fields import BadInput
+from aerec.errors import BadInput
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30  # seconds without a byte

@@ -13,12 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aerec.errors import BadInput
+
 BLOCK = 1 << 20  # bytes read at a time; the temporaries of one block still fit a cache
 LONGEST_ID = 256  # bytes; one runaway line must not widen the text array of a whole block
-
-
-class BadInput(ValueError):
-    """Input that its owner can put right; the message says what is wrong, where, and what to do."""
 
 
 class Lines(NamedTuple):

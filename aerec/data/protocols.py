@@ -6,20 +6,21 @@ of all tables are in time order where the ratings have times, in the order of th
 do not; ties in time, and times of 0 (unknown, hence oldest), are in the order of the file.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 from typing import Protocol as Interface
 
 import numpy as np
 
+from aerec import typed
 from aerec.data import divide
 from aerec.data.divide import TEST, TRAIN, VALID, floor
-from aerec.data.readers import BadInput, Ratings, nearest
+from aerec.data.readers import Ratings
 from aerec.data.split_files import Files
 from aerec.data.splits import Heldout, LeakError, Split, check, describe, weak
+from aerec.errors import BadInput, nearest
 
-__all__ = ["PROTOCOLS", "Heldout", "LeakError", "Protocol", "Split", "check", "parse"]
+__all__ = ["PROTOCOLS", "Files", "Heldout", "LeakError", "Protocol", "Split", "check", "parse"]
 
 
 class Protocol(Interface):
@@ -293,27 +294,11 @@ def parse(text: str) -> Protocol:
     name, _, rest = text.partition(":")
     if name not in PROTOCOLS:
         raise BadInput(f"No protocol is called {name!r}. {nearest(name, PROTOCOLS)}")
-    fields = {field.name: field.type for field in dataclasses.fields(PROTOCOLS[name])}
-    given = {}
-    for setting in filter(None, rest.split(",")):
-        key, _, value = setting.partition("=")
-        if key not in fields:
-            raise BadInput(f"Protocol {name!r} has no parameter {key!r}. {nearest(key, fields)}")
-        given[key] = _typed(fields[key], name, key, value)
-    return PROTOCOLS[name](**given)
+    of = f"Protocol {name!r}"
+    return typed.fill(PROTOCOLS[name], typed.assignments(rest.split(","), of=of), of=of)
 
 
 def _earliest(time: np.ndarray, *, share: float) -> int:
     """The time of the first rating after the earliest `share` of them."""
     place = int(floor(share, len(time)))
     return int(np.partition(time, place)[place])
-
-
-def _typed(kind: Any, name: str, key: str, value: str) -> Any:
-    try:
-        if kind is bool:
-            return {"true": True, "false": False}[value.lower()]
-        return kind(value)
-    except (KeyError, ValueError):
-        words = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
-        raise BadInput(f"Protocol {name!r}: {key} is {words}, not {value!r}.") from None

@@ -7,8 +7,7 @@ Formats differ only in a few facts, which stand in `FORMATS`; the Netflix Prize 
 of its own. No line is dropped and no value is altered without a word: see `read`.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,8 @@ from aerec.data import columns as columns_of
 from aerec.data import fields
 from aerec.data import titles as titles_of
 from aerec.data.columns import Column, Ids, Log, read_columns
-from aerec.data.fields import BadInput, Block, Lines, Policy
+from aerec.data.fields import Block, Lines, Policy
+from aerec.errors import BadInput, nearest
 
 __all__ = ["FORMATS", "BadInput", "Format", "Ratings", "assemble", "read", "read_columns"]
 
@@ -277,10 +277,3 @@ def _find(path: Path, spec: Format) -> list[Path]:
         if files:
             return files
     raise BadInput(f"{path}: no {' or '.join(spec.files)} in this folder. Give the file's path.")
-
-
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """'Did you mean …' for a message about a name that is not valid."""
-    valid = list(valid)
-    close = difflib.get_close_matches(name, valid, 3, 0.5)
-    return f"Did you mean {' or '.join(close)}?" if close else f"Valid: {', '.join(valid)}."

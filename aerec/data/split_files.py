@@ -10,8 +10,9 @@ import numpy as np
 
 from aerec.core import Table
 from aerec.data.columns import compact
-from aerec.data.readers import BadInput, read_columns
+from aerec.data.readers import read_columns
 from aerec.data.splits import Heldout, LeakError, Split, check, describe, weak
+from aerec.errors import BadInput
 
 RANKING = ("train.csv", "validation_tr.csv", "validation_te.csv", "test_tr.csv", "test_te.csv")
 RATING = ("train.csv", "valid.csv", "test.csv")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec.core import Table
-from aerec.data.readers import BadInput
+from aerec.errors import BadInput
 
 
 class LeakError(BadInput):

@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aerec.data.fields import BadInput
 from aerec.data.readers import Ratings
+from aerec.errors import BadInput
 
 _BOUND = 2.0  # of the affinity: bounds the odds of a draw, about one in five is taken
 _START, _SPAN = 946_684_800, 315_360_000  # 2000-01-01 and ten years, in seconds

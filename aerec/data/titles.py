@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aerec.data.fields import BadInput
+from aerec.errors import BadInput
 
 # The order of the 19 flags in u.item (MovieLens 100K, u.genre).
 _GENRES_100K = [
