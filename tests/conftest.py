@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import pathlib
 import runpy
 import subprocess
@@ -34,7 +35,16 @@ class Ran(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def here():
+def compiled(tmp_path_factory):
+    """A folder of compiled programs that the commands of one test session share."""
+    folder = tmp_path_factory.mktemp("compiled")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def here(compiled):
     """Runs a binary in this process, which saves JAX's start: here("train", "--epochs=1")."""
 
     def run(binary: str, *argv) -> Ran:
@@ -57,13 +67,18 @@ def here():
 
 
 @pytest.fixture(scope="session")
-def process():
-    """Starts a binary as a process of its own; `.communicate()` is the caller's."""
+def process(compiled):
+    """Starts a binary as a process of its own; `afresh`, it compiles all of its programs itself."""
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(compiled),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
 
-    def start(binary: str, *argv) -> subprocess.Popen:
+    def start(binary: str, *argv, afresh: bool = False) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-m", f"experiments.{binary}", *map(str, argv)],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, **({} if afresh else cache)},
         )  # fmt: skip
 
     return start

@@ -120,7 +120,7 @@ def test_killed_at_a_random_moment(finished, process, tmp_path):
         running.communicate(timeout=60)
         assert running.returncode == -signal.SIGKILL, "the run ended before it was killed"
         assert not (workdir / "results.json").exists()
-    running = process("train", *LONG, f"--workdir={workdir}")
+    running = process("train", *LONG, f"--workdir={workdir}", afresh=True)
     err = running.communicate(timeout=120)[1]
     assert running.returncode == 0, err
 
