@@ -164,6 +164,7 @@ def run(
         seeds=spec.seeds,
         evaluate=lambda params, replica: select(params, of(replica).valid).figures,
         l2=getattr(config, "l2", 0.0),
+        l2_after=getattr(config, "pretrain_steps", 0),
         checkpoints=checkpoints,
         progress=watch,
     )
