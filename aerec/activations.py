@@ -26,6 +26,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from aerec.errors import BadInput
+
 SHIFT = 1e-3  # what a shifted activation keeps away from zero
 LIFT = 1.0  # the constant coordinate that a lifted activation prepends
 
@@ -129,7 +131,7 @@ def describe(name: str) -> Activation:
         return CATALOGUE[name]
     if prefix not in ("lift", "shift") or rest not in CATALOGUE:
         near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
-        raise ValueError(
+        raise BadInput(
             f"unknown activation {name!r}; nearest: {', '.join(near or names())}"
             " (prefix lift: or shift: to keep a code from being zero)"
         )
@@ -168,7 +170,7 @@ def _lifted(base: Activation) -> Activation:
 
 def _shifted(base: Activation) -> Activation:
     if base.low == -_INF:
-        raise ValueError(
+        raise BadInput(
             f"shift:{base.name} cannot keep away from zero, {base.name} is unbounded below;"
             f" nearest: lift:{base.name}"
         )

@@ -45,6 +45,22 @@ def write_json(path: pathlib.Path, content: Any) -> None:
     os.replace(beside, path)
 
 
+def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
+    """The same for arrays by name, as .npz."""
+    beside = path.with_name(f"{path.stem}.tmp.npz")
+    np.savez_compressed(beside, **arrays)  # type: ignore[arg-type]
+    os.replace(beside, path)
+
+
+def read_config(workdir: pathlib.Path) -> dict[str, Any]:
+    """The workdir's config.json. Raises BadInput where it is not JSON."""
+    path = workdir / "config.json"
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise BadInput(f"{path} is damaged ({error}); delete {workdir}, or name another") from None
+
+
 def save(
     workdir: pathlib.Path,
     params: Params,
@@ -54,10 +70,9 @@ def save(
     user_ids: np.ndarray,
 ) -> None:
     """Writes the parameters [S, ...] and the vocabulary; `config.json` stands already."""
-    beside = workdir / "vocabulary.tmp.npz"
     titles = np.array([], str) if titles is None else titles
-    np.savez_compressed(beside, item_ids=item_ids, titles=titles, user_ids=user_ids)
-    os.replace(beside, workdir / "vocabulary.npz")
+    vocabulary = {"item_ids": item_ids, "titles": titles, "user_ids": user_ids}
+    write_arrays(workdir / "vocabulary.npz", vocabulary)
     shutil.rmtree(workdir / "model", ignore_errors=True)
     with ocp.StandardCheckpointer() as saver:
         saver.save((workdir / "model").absolute(), params)
@@ -76,7 +91,7 @@ def load(workdir: str | pathlib.Path, *, replica: int = 0) -> Artefact:
                 f"{workdir} has no {part}: no finished run is there. Train one first: "
                 f"python -m experiments.train --workdir={workdir}"
             )
-    config = json.loads((workdir / "config.json").read_text())
+    config = read_config(workdir)
     seeds = config["seeds"]
     if not 0 <= replica < len(seeds):
         raise BadInput(f"{workdir} holds {len(seeds)} replicas (0 to {len(seeds) - 1})")

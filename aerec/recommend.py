@@ -31,6 +31,7 @@ class Histories(NamedTuple):
       table: their histories as the model reads them (clicks where it was trained on clicks).
       seen: all they listed, liked or not: never recommended back.
       unknown: raw ids of items that the model does not know, each named once.
+      without: people of whose items the model knows none; they are not among `users`.
       below: entries rated below the threshold that made clicks of the training ratings.
     """
 
@@ -38,6 +39,7 @@ class Histories(NamedTuple):
     table: Table
     seen: Table
     unknown: list[str]
+    without: list[str]
     below: int
 
 
@@ -81,7 +83,10 @@ def read_histories(
         if pair[1] >= 0:
             last[pair] = place
     kept = np.array(sorted(last.values()))
-    users, row = np.unique(user[kept], return_inverse=True)
+    users = list(dict.fromkeys(user[kept].tolist()))  # in the order of the file
+    numbered = {name: number for number, name in enumerate(users)}
+    row = np.array([numbered[name] for name in user[kept].tolist()], np.int32)
+    without = [name for name in dict.fromkeys(user.tolist()) if name not in numbered]
 
     threshold = config["protocol"].get("threshold")
     values = np.ones(len(kept)) if rating is None or clicks else rating[kept]
@@ -95,9 +100,10 @@ def read_histories(
             num_rows=len(users), num_columns=len(artefact.item_ids),
         )  # fmt: skip
 
-    unknown = list(dict.fromkeys(items[column < 0]))
+    unknown = list(dict.fromkeys(items[column < 0].tolist()))
     everything = np.ones(len(kept), bool)
-    return Histories(list(users), table(liked), table(everything), unknown, int((~liked).sum()))
+    below = int((~liked).sum())
+    return Histories(users, table(liked), table(everything), unknown, without, below)
 
 
 def recommend(

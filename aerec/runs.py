@@ -25,20 +25,26 @@ from aerec import artefact, evaluate, memory, models, train, typed
 from aerec.checkpoint import Checkpoints
 from aerec.core import Model
 from aerec.data.splits import Split
-from aerec.errors import BadInput
+from aerec.errors import BadInput, nearest
 
+RATING = (*evaluate.POOLED, "rmse_by_user")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What a run is. `set` holds the model's settings that were given; the rest are defaults."""
+    """What a run is. `set` holds the model's settings that were given; the rest are defaults.
+
+    `source` is how the dataset was read, kept for reading it again; it is no part of what a run
+    is, whose data are known by a hash.
+    """
 
     model: str
     set: Mapping[str, Any]
     dataset: str
     settings: train.Settings
     seeds: tuple[int, ...]
+    source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Finished(NamedTuple):
@@ -64,14 +70,28 @@ def evaluator(model: Model, split: Split, metric: str | None = None) -> evaluate
     if split.protocol["task"] == "rating":
         if split.scale is None:
             raise BadInput("rating prediction needs ratings with a scale; these are clicks")
+        if metric is not None and metric not in RATING:
+            raise BadInput(f"No rating figure is called {metric!r}. {nearest(metric, RATING)}")
         return evaluate.rating(model, scale=split.scale, train=split.train)
     options: dict[str, Any] = {"train": split.train, "mask_seen": split.mask_seen}
     if metric is not None:
         name, _, k = metric.partition("@")
-        if name not in evaluate.ALL or not k.isdigit():
-            raise BadInput(f"--metric={metric}: not a ranking figure like ndcg@100")
+        if name not in evaluate.ALL:
+            raise BadInput(f"No ranking figure is called {metric!r}. {nearest(name, evaluate.ALL)}")
+        if not k.isdigit() or int(k) < 1:
+            raise BadInput(f"The figure {metric!r} needs its cut, like {name}@100")
         options |= {"metrics": (name,), "ks": (int(k),)}
     return evaluate.ranking(model, **options)
+
+
+def require_targets(split: Split) -> None:
+    """Raises BadInput where a split has nothing to predict in validation or test."""
+    for part, held in (("validation", split.valid), ("test", split.test)):
+        if not held.target.columns.size:
+            raise BadInput(
+                f"Protocol {split.protocol['name']!r} leaves nothing to predict in the {part} part "
+                f"({held.input.num_rows} rows): too few ratings for it, or too small a share."
+            )
 
 
 def describe(spec: Spec, config: Any, splits: Sequence[Split]) -> dict[str, Any]:
@@ -84,14 +104,27 @@ def describe(spec: Spec, config: Any, splits: Sequence[Split]) -> dict[str, Any]
         "shape": [table.num_rows, table.num_columns],
         "dataset": spec.dataset,
         "protocol": splits[0].protocol,
+        "data_hash": [data_hash(split) for split in splits],
         "scale": None if splits[0].scale is None else list(map(float, splits[0].scale)),
         "settings": typed.plain(spec.settings),
         "seeds": list(spec.seeds),
+        "source": dict(spec.source),
     }
 
 
-def default_workdir(config: Mapping[str, Any]) -> pathlib.Path:
-    """runs/<model>-<dataset>-<hash of all of config.json>."""
+def data_hash(split: Split) -> str:
+    """The same for the same entries in training, validation and test, wherever they came from."""
+    digest = hashlib.sha256()
+    tables = (split.train, *(part for held in (split.valid, split.test) for part in held[:2]))
+    for leaf in jax.tree.leaves(tables):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()[:10]
+
+
+def default_workdir(spec: Spec, splits: Sequence[Split]) -> pathlib.Path:
+    """runs/<model>-<dataset>-<hash of all that config.json says of the run>."""
+    config, faced = oriented(spec.model, spec.set, splits)
+    config = {k: v for k, v in describe(spec, config, faced).items() if k != "source"}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
     dataset = str(config["dataset"]).partition(":")[0]
     return pathlib.Path("runs") / f"{config['model']}-{dataset}-{digest}"
@@ -101,22 +134,47 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
     """Makes the workdir this run's, or finds that it is.
 
     Raises:
-      BadInput: it holds another run (the differing entries are named), or is no folder.
+      BadInput: it holds another run (the differing entries are named), is no folder, or cannot
+        be written.
     """
     path = workdir / "config.json"
     if not path.exists():
-        if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        try:
+            strange = workdir.exists() and {p.name for p in workdir.iterdir()} - {"config.json.tmp"}
+            if not strange:
+                workdir.mkdir(parents=True, exist_ok=True)
+                artefact.write_json(path, config)
+        except OSError as error:
+            raise BadInput(
+                f"{workdir} cannot be written ({error.strerror}); name another --workdir"
+            ) from error
+        if strange:
             raise BadInput(f"{workdir} exists and is not a run; name another --workdir")
-        workdir.mkdir(parents=True, exist_ok=True)
-        artefact.write_json(path, config)
         return
-    there = json.loads(path.read_text())
-    differ = [name for name in config if there.get(name) != json.loads(json.dumps(config[name]))]
+    there = _flat(artefact.read_config(workdir))
+    here = _flat(json.loads(json.dumps(config)))
+    names = [n for n in {**there, **here} if not n.startswith("source.")]
+    differ = [
+        f"{name} {there.get(name, 'unset')} there, {here.get(name, 'unset')} now"
+        for name in names
+        if there.get(name) != here.get(name)
+    ]
     if differ:
         raise BadInput(
-            f"{workdir} holds another run: {', '.join(differ)} differ. Name another --workdir, or "
-            f"delete this one. There: {json.dumps({name: there.get(name) for name in differ})}"
+            f"{workdir} holds another run: {'; '.join(differ)}. Name another --workdir, or delete "
+            "this one."
         )
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"settings": {"epochs": 3}} as {"settings.epochs": 3}."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
 def run(
@@ -141,12 +199,19 @@ def run(
     config, faced = oriented(spec.model, spec.set, splits)
     described = describe(spec, config, faced)
     model = models.find(spec.model).make(config, *described["shape"])
-    select = evaluator(model, faced[0], spec.settings.metric)
-    score = evaluator(model, faced[0])
+    # One evaluator per split: what is popular, and known, is read off its training table.
+    select = [evaluator(model, split, spec.settings.metric) for split in faced]
+    score = [evaluator(model, split) for split in faced]
+    for split in faced:
+        require_targets(split)
+    for name in baselines:
+        baseline_model(name, splits[0])
+    jax.eval_shape(model.init, jax.random.key(0))  # settings that no network can be built from
     claim(workdir, described)
 
-    def of(replica: int) -> Split:
-        return faced[replica % len(faced)]
+    def validate(params, replica: int) -> dict[str, float]:
+        i = replica % len(faced)
+        return select[i](params, faced[i].valid).figures
 
     checkpoints = None
     if model.loss is not None:
@@ -157,17 +222,23 @@ def run(
         log(record, figures)
         progress(record, figures)
 
-    fitted = train.fit(
-        model,
-        [split.train for split in faced],
-        spec.settings,
-        seeds=spec.seeds,
-        evaluate=lambda params, replica: select(params, of(replica).valid).figures,
-        l2=getattr(config, "l2", 0.0),
-        l2_after=getattr(config, "pretrain_steps", 0),
-        checkpoints=checkpoints,
-        progress=watch,
-    )
+    try:
+        fitted = train.fit(
+            model,
+            [split.train for split in faced],
+            spec.settings,
+            seeds=spec.seeds,
+            evaluate=validate,
+            l2=getattr(config, "l2", 0.0),
+            l2_after=getattr(config, "pretrain_steps", 0),
+            checkpoints=checkpoints,
+            progress=watch,
+        )
+    except train.Diverged as error:
+        raise train.Diverged(f"{spec.model}, {workdir}: {error}") from None
+    finally:
+        if checkpoints is not None:
+            checkpoints.close()
     artefact.save(
         workdir,
         fitted.best,
@@ -176,14 +247,21 @@ def run(
         user_ids=splits[0].user_ids,
     )
     begun = time.perf_counter()
-    replicas = [train.replica(fitted.best, i) for i in range(len(spec.seeds))]
-    reports = [score(params, of(i).test) for i, params in enumerate(replicas)]
+    reports = []
+    for replica in range(len(spec.seeds)):
+        i, params = replica % len(faced), train.replica(fitted.best, replica)
+        reports.append(score[i](params, faced[i].test))
     eval_seconds = time.perf_counter() - begun
-    beside = {name: baseline(name, splits[0]) for name in baselines}
+    beside, skipped = {}, {}
+    for name in baselines:
+        try:
+            beside[name] = baseline(name, splits[0])
+        except memory.TooLarge as error:  # the trained model is not to be lost over it
+            skipped[name] = str(error)
     rows: dict[str, Any] = {
         f"{i}:{name}": v for i, r in enumerate(reports) for name, v in r.per_row.items()
     }
-    np.savez_compressed(workdir / "test_rows.npz", **rows)
+    artefact.write_arrays(workdir / "test_rows.npz", rows)
     record = fitted.record
     results = {
         "protocol": described["protocol"],
@@ -193,6 +271,7 @@ def run(
         "seeds": [{"seed": s, **r.figures} for s, r in zip(spec.seeds, reports, strict=True)],
         "test": mean_figures(reports),
         "baselines": {name: report.figures for name, report in beside.items()},
+        "baselines_skipped": skipped,
         "validation": {"metric": spec.settings.metric, "best": record.best},
         "best_epoch": record.best_epoch,
         "epochs": record.epoch,
@@ -208,19 +287,47 @@ def run(
         },
         "device": f"{jax.devices()[0].device_kind} x {jax.device_count()}",
     }
-    if checkpoints is not None:
-        checkpoints.close()
     artefact.write_json(workdir / "results.json", results)
     return Finished(results, reports, beside)
 
 
+def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[evaluate.Report]]:
+    """A finished run's config.json, results.json and the test reports of its replicas.
+
+    Raises:
+      BadInput: no finished run is there.
+    """
+    for part in ("config.json", "results.json", "test_rows.npz"):
+        if not (workdir / part).exists():
+            raise BadInput(f"{workdir} has no {part}: no finished run is there.")
+    results = json.loads((workdir / "results.json").read_text())
+    reports = []
+    with np.load(workdir / "test_rows.npz", allow_pickle=False) as rows:
+        for i, figures in enumerate(results["seeds"]):
+            names = [name for name in rows.files if name.startswith(f"{i}:")]
+            per_row = {name.partition(":")[2]: rows[name] for name in names}
+            reports.append(evaluate.Report(figures, per_row))
+    return artefact.read_config(workdir), results, reports
+
+
 def baseline(name: str, split: Split) -> evaluate.Report:
     """A closed-form model at its default settings, scored on the split's test rows."""
+    model, faced = baseline_model(name, split)
+    assert model.solve is not None
+    return evaluator(model, faced)(model.solve(faced.train), faced.test)
+
+
+def baseline_model(name: str, split: Split) -> tuple[Model, Split]:
+    """The closed-form model of that name, and the split with the rows that it reads.
+
+    Raises:
+      BadInput: no model is called that, or it has to be trained.
+    """
     config, (faced,) = oriented(name, {}, [split])
     model = models.find(name).make(config, faced.train.num_rows, faced.train.num_columns)
     if model.solve is None:
         raise BadInput(f"baseline {name!r} has to be trained; run it by itself with --model={name}")
-    return evaluator(model, faced)(model.solve(faced.train), faced.test)
+    return model, faced
 
 
 def mean_figures(reports: Sequence[evaluate.Report]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """What the binaries share: flags, recipes, and errors a person can act on."""
 
 import importlib
+import pathlib
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +10,15 @@ from typing import Any
 from absl import app, flags, logging
 
 import experiments.configs
-from aerec import typed
+from aerec import train, typed
 from aerec.data import datasets, protocols, readers
 from aerec.errors import BadInput, nearest
+
+# What `load_splits` reads besides the dataset's name; a run remembers them to be read again.
+DATA_FLAGS = (
+    "data_dir", "data_file", "format", "separator", "header", "columns", "scale", "on_bad_line",
+    "split_dir",
+)  # fmt: skip
 
 
 def define_run_flags() -> None:
@@ -36,7 +43,7 @@ def define_run_flags() -> None:
     flags.DEFINE_string("metric", None, "the validation figure that decides what is best")
     flags.DEFINE_integer("seed", None, "of everything random in the model (default 0)", 0)
     flags.DEFINE_integer("seeds", None, "replicas, trained under one vmap (default 1)", 1)
-    flags.DEFINE_string("workdir", None, "where the run is kept (default runs/<what it is>)")
+    define_workdir_flag("where the run is kept (default runs/<what it is>)")
     flags.DEFINE_float("checkpoint_seconds", 15.0, "least time between two checkpoints", 0.0)
     flags.DEFINE_list("baselines", None, "models beside it in the table (default by the task)")
 
@@ -46,8 +53,8 @@ def define_data_flags() -> None:
     flags.DEFINE_string("dataset", None, "name of a dataset (default movielens-small)")
     flags.DEFINE_string("data_dir", None, "where the dataset's files are (default $AEREC_DATA)")
     flags.DEFINE_enum("on_bad_line", "error", ["error", "skip"], "what a malformed line does")
-    flags.DEFINE_string("data_file", None, "with --dataset=file: the file of ratings")
-    flags.DEFINE_string("format", "delimited", "with --dataset=file: its format")
+    flags.DEFINE_string("data_file", None, "a file of ratings of your own, instead of --dataset")
+    flags.DEFINE_string("format", "delimited", f"of --data_file: {', '.join(readers.FORMATS)}")
     flags.DEFINE_string("separator", ",", "with --format=delimited: between fields")
     flags.DEFINE_bool("header", True, "with --format=delimited: the first line names the columns")
     flags.DEFINE_list(
@@ -56,13 +63,39 @@ def define_data_flags() -> None:
         "with --format=delimited: ROLE=COLUMN for user, item, rating, time; a column is its name,"
         " or its number from 0 where there is no header",
     )
-    flags.DEFINE_list("scale", None, "with --dataset=file: lowest and highest rating, like 1,5")
+    flags.DEFINE_list("scale", None, "of --data_file: lowest and highest rating, like 1,5")
+
+
+def define_workdir_flag(help: str) -> None:
+    flags.DEFINE_string("workdir", None, help)
 
 
 def define_precision_flag() -> None:
     flags.DEFINE_enum(
         "precision", "default", ["default", "high", "highest"], "of matrix products on accelerators"
     )
+
+
+def required(given: Mapping[str, Any], name: str) -> str:
+    """The value of a flag that has no default. Raises BadInput where it was not given."""
+    if not given[name]:
+        raise BadInput(f"--{name} is missing; --help tells what it is")
+    return given[name]
+
+
+def write(text: str, output: str | None) -> None:
+    """To standard output, or to a file: beside it first, so that nobody meets half of it."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    path = pathlib.Path(output)
+    beside = path.with_name(path.name + ".tmp")
+    try:
+        beside.write_text(text)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise BadInput(f"--output={output} cannot be written: {error.strerror}") from None
 
 
 def recipe(name: str | None) -> dict[str, Any]:
@@ -76,7 +109,11 @@ def recipe(name: str | None) -> dict[str, Any]:
 
 
 def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
-    """Runs a binary: flags parsed strictly, expected errors as one line and exit status 2."""
+    """Runs a binary: flags parsed strictly, expected errors as one line.
+
+    Exit status: 0, 1 for a flag that does not parse or a training that diverged, 2 for input that
+    its owner can put right, 130 for an interruption.
+    """
 
     def guarded(argv: list[str]) -> None:
         logging.set_verbosity(logging.WARNING)  # Orbax tells every step of a save
@@ -85,7 +122,15 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
         try:
             main(flags.FLAGS.flag_values_dict())
         except BadInput as error:
-            sys.exit(f"error: {error}")
+            leave(2, f"error: {error}")
+        except train.Diverged as error:
+            leave(1, f"error: {error}")
+        except KeyboardInterrupt:
+            leave(130, "interrupted; the same command goes on from the last checkpoint")
+
+    def leave(status: int, message: str) -> None:
+        print(message, file=sys.stderr)
+        sys.exit(status)
 
     sys.modules["__main__"].__doc__ = usage
     app.run(guarded)
@@ -93,25 +138,23 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
 
 def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], Any] = print):
     """The ratings that the data flags name."""
-    if dataset != "file":
+    if not given["data_file"]:
         return datasets.load(
             dataset, data_dir=given["data_dir"], on_bad_line=given["on_bad_line"], log=log
         )
-    if not given["data_file"]:
-        raise BadInput("--dataset=file needs --data_file")
     delimited = given["format"] == "delimited"
     roles = typed.assignments(given["columns"], of="--columns")
-    columns = roles if given["header"] else {role: int(at) for role, at in roles.items()}
-    scale = given["scale"]
-    if scale is not None and len(scale) != 2:
-        raise BadInput("--scale takes the lowest and the highest rating, like --scale=1,5")
+    try:
+        low, high = map(float, given["scale"] or (0, 1))
+    except ValueError:
+        raise BadInput("--scale takes the lowest and highest rating, like --scale=1,5") from None
     return readers.read(
         given["data_file"],
         given["format"],
-        columns=columns if delimited else None,
-        separator=given["separator"] if delimited else None,
+        columns=roles if delimited else None,
+        separator=given["separator"].replace("\\t", "\t") if delimited else None,
         header=given["header"] if delimited else None,
-        scale=None if scale is None else (float(scale[0]), float(scale[1])),
+        scale=(low, high) if given["scale"] else None,
         on_bad_line=given["on_bad_line"],
         log=log,
     )

@@ -1,6 +1,7 @@
 """What a person sees: one progress line, tables, the next command."""
 
 import contextlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,14 +10,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from aerec import evaluate, train
+from aerec import evaluate, metrics, train
 from aerec.recommend import Recommendation
 
-CONSOLE = Console(highlight=False)
+CONSOLE = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
 COLUMNS = {  # of the results table, by task; the first is the one that runs are compared by
     "ranking": ("ndcg@100", "recall@20", "recall@50"),
     "rating": ("rmse", "mae"),
 }
+
+
+def text(*tables: Table) -> str:
+    """Tables as the console would show them."""
+    with CONSOLE.capture() as captured:
+        for table in tables:
+            CONSOLE.print(table)
+    return captured.get()
 
 
 @contextlib.contextmanager
@@ -47,7 +56,10 @@ def results_table(
     reports: Sequence[evaluate.Report],
     baselines: Mapping[str, evaluate.Report],
 ) -> Table:
-    """The model beside its baselines: test figures with 95% intervals, paired differences."""
+    """The model beside its baselines: test figures with 95% intervals, paired differences.
+
+    There is no paired difference between a model whose rows are items and one whose rows are users.
+    """
     columns = COLUMNS[task]
     several = len(reports) > 1
     spread = f", mean ± sd of {len(reports)} seeds" if several else ", ± 95% interval"
@@ -55,7 +67,7 @@ def results_table(
     table.add_column("model")
     for column in columns:
         table.add_column(column, justify="right")
-    table.add_column(f"{columns[0]} less {name}'s", justify="right")
+    table.add_column(f"{columns[0]} less {name}'s", justify="right", no_wrap=True)
 
     def cells(figures: Mapping[str, float], sd: bool) -> list[str]:
         return [
@@ -66,11 +78,18 @@ def results_table(
 
     table.add_row(f"[bold]{name}", *cells(results["test"], several), "")
     for other, report in baselines.items():
-        found = evaluate.compare(report, reports[0], columns[0])
-        low, high = found.interval
-        text = f"{found.difference:+.4f} [{low:+.4f}, {high:+.4f}] p={found.p:.2g}"
-        table.add_row(other, *cells(report.figures, False), text.replace("[", "\\["))
+        try:
+            text = difference(evaluate.compare(report, reports[0], columns[0]))
+        except ValueError:  # other rows, or too few
+            text = "-"
+        table.add_row(other, *cells(report.figures, False), text)
     return table
+
+
+def difference(found: metrics.Comparison) -> str:
+    """A paired difference with its 95% interval and p, as rich markup."""
+    low, high = found.interval
+    return f"{found.difference:+.4f} \\[{low:+.4f}, {high:+.4f}] p={found.p:.2g}"
 
 
 def recommendations_table(title: str, lines: Sequence[Recommendation]) -> Table:

@@ -35,11 +35,8 @@ def main(given: Mapping[str, Any]) -> None:
     task = splits[0].protocol["task"]
     for note in splits[0].notes:
         show.CONSOLE.print(note, style="dim", markup=False)
-    spec = specify(chosen, task)
-    config, faced = runs.oriented(spec.model, spec.set, splits)
-    workdir = pathlib.Path(
-        given["workdir"] or runs.default_workdir(runs.describe(spec, config, faced))
-    )
+    spec = specify(chosen, task, source={name: given[name] for name in cli.DATA_FLAGS})
+    workdir = pathlib.Path(given["workdir"] or runs.default_workdir(spec, splits))
     baselines = [n for n in chosen.get("baselines", DEFAULTS[task]["baselines"]) if n != spec.model]
     with show.progress_line(spec.settings.epochs, spec.settings.metric) as progress:
         finished = runs.run(
@@ -65,18 +62,23 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {"dataset": "movielens-small", "protocol": task["protocol"], "seed": 0, "seeds": 1}
     chosen = {**defaults, **getattr(module, "TRAINING", {}), **recipe, **said, "model": name}
     chosen["set"] = {**recipe.get("set", {}), **typed.assignments(given["set"], of="--set")}
+    models.configure(name, chosen["set"])  # a typing error is told before the data are read
     chosen["seeds"] = tuple(range(chosen["seed"], chosen["seed"] + chosen["seeds"]))
     if given["split_dir"]:
         if said.get("protocol", "files") != "files":
             raise BadInput("--split_dir goes with --protocol=files")
         chosen["protocol"] = "files"
         chosen["dataset"] = pathlib.Path(given["split_dir"]).name
+    elif given["data_file"]:
+        if "dataset" in said:
+            raise BadInput("--data_file is read instead of a --dataset; give one of them")
+        chosen["dataset"] = pathlib.Path(given["data_file"]).name
     elif chosen["protocol"] == "files":
         raise BadInput("--protocol=files needs --split_dir, the folder of the ready splits")
     return chosen
 
 
-def specify(chosen: Mapping[str, Any], task: str) -> runs.Spec:
+def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) -> runs.Spec:
     """The run's Spec; the metric, unless said, is the task's."""
     names = [field.name for field in dataclasses.fields(train.Settings)]
     settings = {name: chosen[name] for name in names if name in chosen}
@@ -87,6 +89,7 @@ def specify(chosen: Mapping[str, Any], task: str) -> runs.Spec:
         dataset=chosen["dataset"],
         settings=typed.fill(train.Settings, settings, of="training"),
         seeds=chosen["seeds"],
+        source=source,
     )
 
 
@@ -96,6 +99,8 @@ def report(
     """The table, the recommendations for a person who is not in the data, plots, what is next."""
     results, reports, baselines = finished
     show.CONSOLE.print(show.results_table(task, spec.model, results, reports, baselines))
+    for skipped, why in results["baselines_skipped"].items():
+        show.CONSOLE.print(f"No {skipped}: {why}", style="dim", markup=False)
     loaded = artefact.load(workdir)
     metric = show.COLUMNS[task][0]
     if (workdir / "metrics.jsonl").exists():
@@ -109,29 +114,31 @@ def report(
             metric,
             workdir / "activity.png",
         )
-    example(loaded)
     seconds = results["fit_seconds"]
-    arguments = f"--workdir={workdir} --history={_relative(EXAMPLE)} --k=10"
+    command = f"evaluate --workdir={workdir} --intervals"
+    if example(loaded):
+        command = f"recommend --workdir={workdir} --history={_relative(EXAMPLE)} --k=10"
     show.CONSOLE.print(
         f"Fitted in {seconds:.1f} s; results, plots and the model are in {workdir}.\n"
-        f"Next: python -m experiments.recommend {arguments}",
+        f"Next: python -m experiments.{command}",
         markup=False,
         soft_wrap=True,
     )
 
 
-def example(loaded: artefact.Artefact) -> None:
-    """Ten recommendations for the person of example_history.csv, if the model knows the items."""
+def example(loaded: artefact.Artefact) -> bool:
+    """Ten recommendations for the person of example_history.csv, if the model has any for them."""
     columns = readers.read_columns(EXAMPLE, ",", {"item": "id"})
     items = {"item": columns["item"], "rating": np.full(len(columns["item"]), 5.0)}
     try:
         histories = recommend.read_histories(loaded, items, source=EXAMPLE.name)
     except BadInput as error:
         show.CONSOLE.print(f"No recommendations: {error}", markup=False)
-        return
+        return False
     lines = recommend.recommend(loaded, histories, k=10)
     title = "Ten recommendations for somebody who is not in the data (likes Star Wars, the Matrix)"
     show.CONSOLE.print(show.recommendations_table(title, lines))
+    return True
 
 
 def _relative(path: pathlib.Path) -> pathlib.Path:

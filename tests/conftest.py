@@ -1,7 +1,19 @@
 """Strict JAX for every test: implicit rank promotion raises, a random key is used once."""
 
+import contextlib
+import io
+import pathlib
+import runpy
+import subprocess
+import sys
+from typing import NamedTuple
+from unittest import mock
+
 import jax
 import pytest
+from absl import flags
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -11,3 +23,47 @@ def key_reuse_is_an_error():
     """A key that is consumed twice raises `KeyReuseError`."""
     with jax.debug_key_reuse(True):
         yield
+
+
+class Ran(NamedTuple):
+    """What a command left: its exit status and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def here():
+    """Runs a binary in this process, which saves JAX's start: here("train", "--epochs=1")."""
+
+    def run(binary: str, *argv) -> Ran:
+        for name in list(flags.FLAGS):
+            if not flags.FLAGS.find_module_defining_flag(name).startswith("absl"):
+                delattr(flags.FLAGS, name)
+        out, err, status = io.StringIO(), io.StringIO(), 0
+        with (
+            mock.patch.object(sys, "argv", [binary, *map(str, argv)]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                runpy.run_module(f"experiments.{binary}", run_name="__main__", alter_sys=True)
+            except SystemExit as left:
+                status = left.code or 0
+        return Ran(status, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def process():
+    """Starts a binary as a process of its own; `.communicate()` is the caller's."""
+
+    def start(binary: str, *argv) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"experiments.{binary}", *map(str, argv)],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    return start

@@ -1,6 +1,7 @@
 """The registry of models: a module with `TASK`, a frozen `Config` and `make` for each name."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aerec import typed
@@ -16,6 +17,17 @@ MODELS = {
     "popularity": popularity,
 }
 
+# What the settings that models share may be; a NaN is inside no range.
+RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "hidden": (lambda v: v >= 1, "at least 1"),
+    "latent": (lambda v: v >= 1, "at least 1"),
+    "dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+    "l2": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
+    "beta": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
+    "anneal_steps": (lambda v: v >= 0, "at least 0"),
+    "pretrain_steps": (lambda v: v >= 0, "at least 0"),
+}
+
 
 def find(name: str):
     """The model's module. Raises BadInput, naming the nearest, for a name that is not here."""
@@ -25,8 +37,18 @@ def find(name: str):
 
 
 def configure(name: str, given: Mapping[str, Any]) -> Any:
-    """The model's Config from `given` settings, typed or as text; see `typed.fill`."""
-    return typed.fill(find(name).Config, given, of=f"model {name!r}")
+    """The model's Config from `given` settings, typed or as text; see `typed.fill`.
+
+    Raises:
+      BadInput: as `typed.fill`, and for a value outside `RANGES`.
+    """
+    config = typed.fill(find(name).Config, given, of=f"model {name!r}")
+    for setting, (inside, range_) in RANGES.items():
+        value = getattr(config, setting, None)
+        each = value if isinstance(value, tuple) else () if value is None else (value,)
+        if not all(inside(v) for v in each):
+            raise BadInput(f"model {name!r}: {setting} is {range_}, not {value!r}.")
+    return config
 
 
 def build(name: str, given: Mapping[str, Any], num_rows: int, num_columns: int) -> Model:

@@ -1,0 +1,171 @@
+"""What a person can get wrong on a command line: told in one line, before anything is written."""
+
+import pytest
+
+SMALL = "--dataset=synthetic:users=120,items=60,ratings=3000"
+RATINGS = [f"{user},{item},{1 + (user * item) % 5}" for user in range(9) for item in range(9)]
+
+
+def refused(here, binary, argv, *words, status=2):
+    """The command fails with that status and says all the words, without a traceback."""
+    ran = here(binary, *argv)
+    said = " ".join(ran.err.split())
+    assert ran.status == status, said
+    assert "Traceback" not in said
+    for word in words:
+        assert word in said, said
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--set", "hiden=8"], ["model 'multvae' has no setting 'hiden'", "Did you mean hidden"]),
+        (["--set", "dropout=big"], ["dropout is a number, not 'big'"]),
+        (["--set", "hidden=8x"], ["hidden is numbers with commas between", "'8x'"]),
+        (["--set", "hidden"], ["--set: 'hidden'", "NAME=VALUE"]),
+        (["--set", "dropout=1"], ["dropout is at least 0 and below 1, not 1.0"]),
+        (["--set", "dropout=nan"], ["dropout is at least 0 and below 1, not nan"]),
+        (["--set", "hidden=0"], ["hidden is at least 1"]),
+        (["--set", "activation=tanhh"], ["unknown activation 'tanhh'", "nearest: tanh"]),
+        (["--set", "likelihood=normal"], ["likelihood='normal' is unknown", "multinomial"]),
+        (["--model=multvea"], ["No model is called 'multvea'", "Did you mean multvae"]),
+        (["--dataset=movielens-smal"], ["No dataset 'movielens-smal'", "movielens-small"]),
+        (["--dataset=synthetic:user=3"], ["synthetic has no parameter 'user'", "users"]),
+        (["--protocol=stong"], ["No protocol is called 'stong'", "Did you mean strong"]),
+        (["--protocol=strong:fold=1"], ["strong", "'fold'", "fold_in"]),
+        (["--protocol=strong:fold_in=2"], ["fold_in=2.0 is not a share"]),
+        (["--protocol=strong:test_users=0"], ["none of 0 test users"]),
+        (["--config=multvea"], ["No recipe is called 'multvea'"]),
+        (["--metric=ndgc@10"], ["No ranking figure is called 'ndgc@10'", "Did you mean ndcg"]),
+        (["--metric=ndcg"], ["'ndcg' needs its cut"]),
+        (["--model=autorec", "--metric=ndcg@10"], ["No rating figure is called 'ndcg@10'", "rmse"]),
+        (["--model=autorec", "--protocol=strong"], ["'strong' ranks", "user-based model"]),
+        (["--model=autorec", "--set", "hidden=8,8"], ["odd number of layers"]),
+        (["--model=ease", "--set", "l2=0"], ["positive lambda"]),
+        (["--baselines=eas"], ["No model is called 'eas'", "ease"]),
+        (["--model=ease", "--baselines=multvae"], ["baseline 'multvae' has to be trained"]),
+        (["--protocol=files"], ["--split_dir"]),
+        (["--protocol=strong", "--split_dir=x"], ["--split_dir goes with --protocol=files"]),
+        (["--split_dir=/nowhere"], ["'/nowhere' is not a folder"]),
+        (["--data_file=my.csv"], ["give one of them"]),
+    ],
+)
+def test_names_and_values(here, tmp_path, argv, words):
+    given = "".join(argv)
+    data = [] if "--dataset" in given else [SMALL]
+    refused(here, "train", [*data, f"--workdir={tmp_path / 'w'}", *argv], *words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--epoch=3"], ["Unknown command line flag 'epoch'", "epochs"]),
+        (["--epochs=0"], ["flag --epochs", "0"]),
+        (["--epochs=many"], ["flag --epochs=many"]),
+        (["--optimiser=adamw"], ["--optimiser=adamw", "adam|rprop|sgd|adagrad"]),
+        (["multvae"], ["unexpected argument 'multvae'"]),
+    ],
+)
+def test_flags(here, tmp_path, argv, words):
+    ran = here("train", SMALL, f"--workdir={tmp_path / 'w'}", *argv)
+    assert ran.status == 1
+    said = " ".join((ran.out + ran.err).split())
+    assert all(word in said for word in words), said
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("lines", "argv", "words"),
+    [
+        (["user,item,rating", *RATINGS, "1,2"], [], ["line 83", "2 fields where 3"]),
+        (["user,item,rating", "1,2,nan", *RATINGS], [], ["line 2", "'nan' is not a finite"]),
+        (["user,item,rating", "1,2,inf", *RATINGS], [], ["line 2", "'inf' is not a finite"]),
+        (["user,item,rating", "1,2,7", *RATINGS], ["--scale=1,5"], ["line 2", "7 is off the scale"]),
+        (["user,item,rating", "1,,3", *RATINGS], [], ["line 2", "item", "is empty"]),
+        ([], [], ["the file is empty"]),
+        (["user,item,rating"], [], ["no rating in it"]),
+        (["user,film,rating", *RATINGS], [], ["line 1", "'item'", "user, film, rating"]),
+        (RATINGS, [], ["line 1", "no single column 'user'"]),
+        (
+            ["user,item,rating", *RATINGS],
+            ["--noheader", "--columns=user=0,item=1,rating=2"],
+            ["line 1", "a header?"],
+        ),
+        (RATINGS, ["--noheader", "--columns=user=0,item=i"], ["a number from 0", "'i'"]),
+        (["user,item,rating", *RATINGS], ["--columns=user=user"], ["map user and item"]),
+        (["user,item,rating", *RATINGS], ["--scale=1"], ["--scale=1,5"]),
+        (["user,item,rating", *RATINGS], ["--scale=low,high"], ["--scale=1,5"]),
+        (["user,item,rating", *RATINGS], ["--format=csv"], ["No format 'csv'"]),
+        (["user,item,rating", *RATINGS[:4]], [], ["no rating reaches threshold=4"]),
+    ],
+)
+def test_files_of_ratings(here, tmp_path, lines, argv, words):
+    file = tmp_path / "my.csv"
+    file.write_text("".join(f"{line}\n" for line in lines))
+    argv = [f"--data_file={file}", f"--workdir={tmp_path / 'w'}", "--model=ease", *argv]
+    refused(here, "train", argv, *words)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_missing_files(here, tmp_path):
+    workdir = f"--workdir={tmp_path / 'w'}"
+    gone = tmp_path / "gone.csv"
+    refused(here, "train", [f"--data_file={gone}", workdir], str(gone), "cannot be read")
+    argv = ["--dataset=ml-1m", f"--data_dir={tmp_path}", workdir]
+    refused(here, "train", argv, "place ratings.dat in", str(tmp_path / "ml-1m"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"test_te.csv": "uid,sid\n9,1\n"}, ["leaks", "test target is in its input", "user 9"]),
+        ({"train.csv": "uid,sid\n1,1\n1,2\n1,3\n9,1\n9,3\n"}, ["test", "user 9", "train"]),
+        ({"test_te.csv": None}, ["no test_te.csv"]),
+        ({"test_te.csv": "uid,item\n9,3\n"}, ["test_te.csv, line 1", "'sid'"]),
+        ({"test_te.csv": "uid,sid\n9,x\n"}, ["test_te.csv", "none of its items"]),
+        ({"train.csv": "uid,sid\n1,1\n1,1\n1,2\n1,3\n"}, ["train.csv", "line 3", "already"]),
+    ],
+)
+def test_ready_splits(here, tmp_path, changed, words):
+    files = {
+        "train.csv": "uid,sid\n1,1\n1,2\n1,3\n",
+        "validation_tr.csv": "uid,sid\n8,1\n",
+        "validation_te.csv": "uid,sid\n8,2\n",
+        "test_tr.csv": "uid,sid\n9,1\n9,2\n",
+        "test_te.csv": "uid,sid\n9,3\n",
+    }
+    folder = tmp_path / "split"
+    folder.mkdir()
+    for name, text in {**files, **changed}.items():
+        if text is not None:
+            (folder / name).write_text(text)
+    argv = [f"--split_dir={folder}", f"--workdir={tmp_path / 'w'}", "--model=popularity"]
+    refused(here, "train", argv, *words)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_that_is_no_run_is_left_alone(here, tmp_path):
+    mine = tmp_path / "thesis.txt"
+    mine.write_text("mine")
+    refused(here, "train", [SMALL, f"--workdir={tmp_path}"], "exists and is not a run")
+    refused(here, "train", [SMALL, f"--workdir={mine}"], "cannot be written", "Not a directory")
+    below = f"--workdir={mine / 'run'}"
+    refused(here, "train", [SMALL, below], "cannot be written", "Not a directory")
+    assert list(tmp_path.iterdir()) == [mine]
+    assert mine.read_text() == "mine"
+
+
+def test_a_damaged_run_is_named(here, tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    refused(here, "train", [SMALL, f"--workdir={tmp_path}"], "config.json is damaged")
+
+
+@pytest.mark.parametrize("binary", ["evaluate", "recommend"])
+def test_no_run(here, tmp_path, binary):
+    history = ["--history=my.csv"] if binary == "recommend" else []
+    refused(here, binary, history, "--workdir is missing")
+    refused(here, binary, [f"--workdir={tmp_path / 'w'}", *history], "no finished run is there")
+    assert not list(tmp_path.iterdir())
