@@ -45,7 +45,7 @@ def prepare(given: Mapping[str, Any]):
     """(spec, config, split, model) of what the flags name."""
     chosen = choose({**given, "seeds": 1})
     splits = cli.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
-    spec = specify(chosen, splits[0].protocol["task"])
+    spec = specify(chosen, splits[0].protocol["task"], source={})
     config, (split,) = runs.oriented(spec.model, spec.set, splits)
     model = models.find(spec.model).make(config, split.train.num_rows, split.train.num_columns)
     return spec, config, split, model
