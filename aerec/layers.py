@@ -58,11 +58,15 @@ def product(x: Batch, kernel: jax.Array) -> jax.Array:
     """x [B, N] times kernel [N, H], by the cheaper of two ways; see `GATHER_BELOW`."""
     chex.assert_axis_dimension(kernel, 0, x.shape[1])
     if isinstance(x, Rows) and x.columns.size < GATHER_BELOW * x.shape[0] * x.shape[1]:
-        rows = kernel.at[x.columns].get(mode="fill", fill_value=0)
-        total = jnp.zeros((x.shape[0], kernel.shape[1]), kernel.dtype)
-        weighted = x.values[:, None] * rows
-        return total.at[x.row].add(weighted, mode="drop", indices_are_sorted=True)
+        return gathered(x, kernel)
     return dense(x) @ kernel
+
+
+def gathered(x: Rows, kernel: jax.Array) -> jax.Array:
+    """x times kernel by summing the kernel's rows that x lists, [B, H]."""
+    total = jnp.zeros((x.shape[0], kernel.shape[1]), kernel.dtype)
+    rows = x.values[:, None] * kernel.at[x.columns].get(mode="fill", fill_value=0)
+    return total.at[x.row].add(rows, mode="drop", indices_are_sorted=True)
 
 
 class Layer(nn.Module):

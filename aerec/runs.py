@@ -230,6 +230,7 @@ def run(
             seeds=spec.seeds,
             evaluate=validate,
             l2=getattr(config, "l2", 0.0),
+            l2_after=getattr(config, "pretrain_steps", 0),
             checkpoints=checkpoints,
             progress=watch,
         )

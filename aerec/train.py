@@ -106,7 +106,7 @@ def order(lengths: np.ndarray, plan: Plan, seed: int, epoch: int) -> np.ndarray:
 
 
 def optimiser(
-    settings: Settings, *, steps: int, decay: float = 0.0
+    settings: Settings, *, steps: int, decay: float = 0.0, decay_after: int = 0
 ) -> optax.GradientTransformation:
     """The chain: an L2 penalty `decay / 2 |kernels|^2`, then the optimiser on its schedule."""
     rate: optax.ScalarOrSchedule = settings.learning_rate
@@ -123,23 +123,21 @@ def optimiser(
         "adagrad": lambda: optax.adagrad(rate),
     }
     chosen = chains[settings.optimiser]()
-    return optax.chain(decay_touched(decay), chosen) if decay else chosen
+    return optax.chain(l2_penalty(decay, after=decay_after), chosen) if decay else chosen
 
 
-def decay_touched(decay: float) -> optax.GradientTransformation:
-    """Adds `decay * w` to the gradient of each kernel (rank 2 and up) that this step's loss reads.
+def l2_penalty(decay: float, *, after: int = 0) -> optax.GradientTransformation:
+    """Adds `decay * w` to the gradient of each kernel (rank 2 and up), from step `after` on.
 
-    A kernel whose gradient is zero throughout is left alone: under greedy pre-training an
-    adaptive optimiser would otherwise drive layers that wait for their stage to zero.
+    Under greedy pre-training an adaptive optimiser would otherwise drive layers that wait for
+    their stage, and whose gradient is the penalty alone, to zero.
     """
-
-    def update(grads, state, params=None):
-        def add(g, w):
-            return g + decay * w * jnp.any(g != 0) if w.ndim > 1 else g
-
-        return jax.tree.map(add, grads, params), state
-
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    penalty = optax.add_decayed_weights(
+        decay, mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+    )
+    if not after:
+        return penalty
+    return optax.conditionally_transform(penalty, lambda step: step >= after)
 
 
 def make_epoch(model: Model, optimiser: optax.GradientTransformation, capacity: int) -> Callable:
@@ -179,6 +177,7 @@ def fit(
     seeds: Sequence[int],
     evaluate: Callable[[Params, int], dict[str, float]],
     l2: float = 0.0,
+    l2_after: int = 0,
     checkpoints=None,
     progress: Callable[[Record, dict[str, float]], None] = lambda record, figures: None,
 ) -> Fitted:
@@ -188,6 +187,7 @@ def fit(
       tables: one training table for all replicas, or one per replica, of one shape.
       evaluate: (one replica's params, its number) -> validation figures; `settings.metric` picks.
       l2: lambda of an objective that *sums* over the table; divided by its total weight here.
+      l2_after: steps before the penalty sets in.
       checkpoints: a `checkpoint.Checkpoints` to resume from and save to.
       progress: called after each evaluation with the record and the mean figures.
 
@@ -209,7 +209,7 @@ def fit(
     init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
     steps = settings.epochs * shape.steps
     decay = l2 / total_weight(model, tables[0], shape.batch) if l2 else 0.0
-    chain = optimiser(settings, steps=steps, decay=decay)
+    chain = optimiser(settings, steps=steps, decay=decay, decay_after=l2_after)
     started = time.perf_counter()
 
     @jax.jit
@@ -219,7 +219,7 @@ def fit(
 
     state = start(init_keys)
     epoch_fn = jax.jit(
-        jax.vmap(make_epoch(model, chain, shape.capacity), (0, None if shared else 0, 0, 0)),
+        _replicated(make_epoch(model, chain, shape.capacity), len(seeds), shared),
         donate_argnums=0,
     )
     orders = np.zeros((len(seeds), shape.steps, shape.batch), np.int32)
@@ -275,6 +275,21 @@ def total_weight(model: Model, table: Table, batch_size: int) -> float:
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     return float(scan(zeros, table, index))
+
+
+def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:
+    """`epoch` over a leading axis of replicas; `shared`: they read the same table.
+
+    A single replica is not batched: XLA's products with a batch axis of one are slower on CPUs.
+    """
+    if count > 1:
+        return jax.vmap(epoch, (0, None if shared else 0, 0, 0))
+
+    def single(state, table, order, key):
+        out = epoch(*jax.tree.map(lambda leaf: leaf[0], (state,)), table, order[0], key[0])
+        return jax.tree.map(lambda leaf: leaf[None], out)
+
+    return single
 
 
 def _solve(model: Model, tables: Sequence[Table], seeds: Sequence[int]) -> Fitted:

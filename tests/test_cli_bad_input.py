@@ -82,7 +82,7 @@ def test_flags(here, tmp_path, argv, words):
         (["user,item,rating", *RATINGS, "1,2"], [], ["line 83", "2 fields where 3"]),
         (["user,item,rating", "1,2,nan", *RATINGS], [], ["line 2", "'nan' is not a finite"]),
         (["user,item,rating", "1,2,inf", *RATINGS], [], ["line 2", "'inf' is not a finite"]),
-        (["user,item,rating", "1,2,7", *RATINGS], ["--scale=1,5"], ["line 2", "7 is off the scale"]),
+        (["user,item,rating", "1,2,7", *RATINGS], ["--scale=1,5"], ["line 2", "7 is off the sc"]),
         (["user,item,rating", "1,,3", *RATINGS], [], ["line 2", "item", "is empty"]),
         ([], [], ["the file is empty"]),
         (["user,item,rating"], [], ["no rating in it"]),

@@ -195,15 +195,15 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, at):
     assert kept == (2 if at else None)
 
 
-def test_decay_leaves_alone_what_the_loss_does_not_read():
-    chain = train.decay_touched(0.5)
-    params = {"read": jnp.ones((2, 2)), "waiting": jnp.ones((2, 2)), "bias": jnp.ones(2)}
-    grads = jax.tree.map(jnp.zeros_like, params)
-    grads["read"] = grads["read"].at[0, 0].set(1.0)
-    got, _ = chain.update(grads, chain.init(params), params)
-    chex.assert_trees_all_equal(got["read"], grads["read"] + 0.5)
-    chex.assert_trees_all_equal(got["waiting"], grads["waiting"])
-    chex.assert_trees_all_equal(got["bias"], grads["bias"])
+@pytest.mark.parametrize("after", [0, 2])
+def test_the_penalty_is_of_kernels_and_waits_for_its_step(after):
+    chain = train.l2_penalty(0.5, after=after)
+    params = {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.ones(2)}
+    zeros, state = jax.tree.map(jnp.zeros_like, params), chain.init(params)
+    for step in range(4):
+        got, state = chain.update(zeros, state, params)
+        want = 1.5 if step >= after else 0.0
+        chex.assert_trees_all_equal(got, {"kernel": jnp.full((2, 2), want), "bias": jnp.zeros(2)})
 
 
 def test_weights_of_a_table():

@@ -9,7 +9,7 @@ Departures:
   - the optimiser is the caller's (Adam in the recipes); the paper's RProp is `--optimiser=rprop`;
   - an output activation of finite range (sigmoid) is stretched over the rating scale, which the
     paper leaves unsaid; without it a sigmoid could not express a rating above 1;
-  - greedy pre-training runs inside one training run, stage by stage of `pretrain_steps` steps.
+  - greedy pre-training is the first `pretrain_steps` steps of one training run, without L2.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ class Config:
     item_based: bool = True  # rows are items (I-AutoRec); users otherwise (U-AutoRec)
     l2: float = 100.0  # lambda: the objective is sum of squared errors + lambda / 2 |W|^2 + ...
     dropout: float = 0.0  # of the code
-    pretrain_steps: int = 0  # steps of greedy pre-training per layer; 0: none
+    pretrain_steps: int = 0  # steps of greedy pre-training, shared out evenly to the layers
     scale: tuple[float, float] = (1.0, 5.0)  # the lowest and highest rating
 
 
@@ -122,7 +122,7 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
     def loss(params, x, key, step):
         if not config.pretrain_steps or depth == 1:
             return stage(depth)(params, x, key)
-        level = jnp.minimum(step // config.pretrain_steps, depth)
+        level = jnp.minimum(step * depth // config.pretrain_steps, depth)
         return jax.lax.switch(level, [stage(j) for j in range(depth + 1)], params, x, key)
 
     return Model(

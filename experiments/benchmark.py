@@ -1,0 +1,248 @@
+"""Speed beside a peer, in one process: time per epoch, share of the matrix-product rate, quality.
+
+  python -m experiments.benchmark --model=multvae --dataset=ml-1m --data_dir=DIR --against=torch
+  python -m experiments.benchmark --what=quality --config=autorec_ml1m --against=torch
+  python -m experiments.benchmark --what=ease --dataset=ml-1m --data_dir=DIR
+  python -m experiments.benchmark --what=first_layer
+
+`epoch` times epochs of the same model at the same batch size, in turns, and counts the dense
+operations of encoder and decoder: a product forward and two backward for each kernel.
+`quality` trains the peer for --peer_epochs at its constant rate, then this project by its recipe,
+and compares the wall time, compilation included, at which each first reaches the peer's best.
+The peer, a plain PyTorch loop, needs `pip install "aerec[torch]"`.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import rich.box
+import scipy.linalg
+from absl import flags
+from rich.table import Table as Grid
+
+from aerec import layers, models, runs, train
+from aerec.core import Table
+from aerec.errors import BadInput, nearest
+from aerec.models import ease
+from experiments import cli, show
+from experiments.train import choose, specify
+
+REPEATS = 5  # epochs timed of each, in turns
+
+
+def main(given: Mapping[str, Any]) -> None:
+    kinds = {"epoch": epoch, "quality": quality, "ease": cholesky, "first_layer": first_layer}
+    if given["what"] not in kinds:
+        raise BadInput(f"--what={given['what']!r}: {nearest(given['what'], kinds)}")
+    kinds[given["what"]](given)
+
+
+def prepare(given: Mapping[str, Any]):
+    """(spec, config, split, model) of what the flags name."""
+    chosen = choose({**given, "seeds": 1})
+    splits = cli.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
+    spec = specify(chosen, splits[0].protocol["task"], source={})
+    config, (split,) = runs.oriented(spec.model, spec.set, splits)
+    model = models.find(spec.model).make(config, split.train.num_rows, split.train.num_columns)
+    return spec, config, split, model
+
+
+def peer(given: Mapping[str, Any], spec: runs.Spec, config: Any, split) -> tuple[Any, Any]:
+    """The torch module for the model and its generator of epochs."""
+    if given["against"] != "torch":
+        raise BadInput("--against=torch is the only peer")
+    torch_loop = _torch_loop()
+    rows, columns = split.train.num_rows, split.train.num_columns
+    batch_size = spec.settings.batch_size if given["what"] == "epoch" else given["peer_batch_size"]
+    nets: dict[str, Callable] = {
+        "multvae": lambda: torch_loop.MultVAE(columns),
+        "autorec": lambda: torch_loop.AutoRec(columns, config.l2, -(-rows // batch_size)),
+    }
+    if spec.model not in nets:
+        raise BadInput(f"the peer has no {spec.model!r}. {nearest(spec.model, nets)}")
+    net = nets[spec.model]()
+    ratings = torch_loop.matrix(split.train)
+    return net, torch_loop.epochs(net, ratings, batch_size, 1e-3, spec.seeds[0])
+
+
+def epoch(given: Mapping[str, Any]) -> None:
+    """Seconds an epoch of ours and of the peer, in turns, and the share of the product rate."""
+    spec, config, split, model = prepare(given)
+    table = split.train
+    shape = train.plan(table.lengths(), spec.settings.batch_size)
+    decay = getattr(config, "l2", 0.0) / len(table.columns)
+    chain = train.optimiser(spec.settings, steps=1000, decay=decay)
+    run = jax.jit(train.make_epoch(model, chain, shape.capacity), donate_argnums=0)
+    params = model.init(jax.random.key(0))
+    state, key = train.State(params, chain.init(params), jnp.int32(0)), jax.random.key(1)
+    peer_epochs = peer(given, spec, config, split)[1] if given["against"] else None
+    ours, theirs = [], []
+    for turn in range(REPEATS + 1):  # the first of each warms up
+        order = jnp.asarray(train.order(table.lengths(), shape, 0, turn))
+        begun = time.perf_counter()
+        state = jax.block_until_ready(run(state, table, order, key)[0])
+        ours.append(time.perf_counter() - begun)
+        if peer_epochs is not None:
+            theirs.append(next(peer_epochs))
+            time.sleep(0.3)  # the peer's threads spin for a while after their last product
+    kernels = [leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
+    operations = sum(6 * table.num_rows * a * b for a, b in kernels)  # forward and two backward
+    read = [shape for shape in kernels if shape[0] == table.num_columns]
+    operations -= sum(2 * table.num_rows * a * b for a, b in read[:1])  # input: no gradient
+    rate = product_rate(shape.batch, table.num_columns, max(min(k) for k in kernels))
+    title = f"{spec.model}: seconds an epoch, best of {REPEATS}"
+    grid = Grid(box=rich.box.SIMPLE_HEAD, title=title)
+    for column in ("", "seconds", "Gflop/s", "of the product rate"):
+        grid.add_column(column, justify="left" if not column else "right")
+    for name, times in (("aerec", ours), (str(given["against"]), theirs)):
+        if times:
+            best = min(times[1:])
+            achieved = operations / best
+            grid.add_row(
+                name, f"{best:.3f}", f"{achieved / 1e9:.0f}", f"{achieved / rate:.0%}"
+            )
+    show.CONSOLE.print(grid)
+    show.CONSOLE.print(f"Float32 matrix products in this run: {rate / 1e9:.0f} Gflop/s.")
+    if theirs:
+        show.CONSOLE.print(f"{min(theirs[1:]) / min(ours[1:]):.2f} times faster than the peer.")
+
+
+def quality(given: Mapping[str, Any]) -> None:
+    """Wall time to the peer's best validation figure."""
+    spec, config, split, _ = prepare(given)
+    net, peer_epochs = peer(given, spec, config, split)
+    score = _torch_loop().scorer(net, split)
+    ranking = split.protocol["task"] == "ranking"
+    curve: list[tuple[float, float]] = []
+    seconds = 0.0
+    for _ in range(given["peer_epochs"]):
+        seconds += next(peer_epochs)
+        begun = time.perf_counter()
+        figure = score()
+        seconds += time.perf_counter() - begun
+        curve.append((seconds, figure))
+    best = max(curve, key=lambda point: point[1] if ranking else -point[1])
+    show.CONSOLE.print(
+        f"The peer: {spec.settings.metric} {best[1]:.4f} after {best[0]:.1f} s "
+        f"({curve.index(best) + 1} of {len(curve)} epochs, {seconds:.1f} s in all)."
+    )
+    begun = time.perf_counter()
+    model = models.find(spec.model).make(config, split.train.num_rows, split.train.num_columns)
+    select = runs.evaluator(model, split, spec.settings.metric)
+    reached: list[float] = []
+
+    def watch(record: train.Record, figures: Mapping[str, float]) -> None:
+        value = figures.get(spec.settings.metric)
+        if value is not None and (value >= best[1] if ranking else value <= best[1]):
+            reached.append(time.perf_counter() - begun)
+
+    fitted = train.fit(
+        model,
+        [split.train],
+        spec.settings,
+        seeds=spec.seeds,
+        evaluate=lambda params, replica: select(params, split.valid).figures,
+        l2=getattr(config, "l2", 0.0),
+        progress=watch,
+    )
+    show.CONSOLE.print(
+        f"aerec: {spec.settings.metric} {fitted.record.best[0]:.4f} in "
+        f"{time.perf_counter() - begun:.1f} s; the peer's best "
+        + (f"after {reached[0]:.1f} s, {reached[0] / best[0]:.0%} of its time." if reached else
+           "was not reached.")
+    )  # fmt: skip
+
+
+def cholesky(given: Mapping[str, Any]) -> None:
+    """EASE's inverse beside SciPy's Cholesky on the same Gram matrix."""
+    chosen = choose({**given, "model": "ease", "config": None, "set": [], "seeds": 1})
+    (split,) = cli.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
+    gram = jax.block_until_ready(ease.gram(split.train))
+    dense = np.asarray(gram) + 500 * np.eye(len(gram), dtype=np.float32)
+
+    def by_scipy():
+        return scipy.linalg.cho_solve(
+            scipy.linalg.cho_factor(dense), np.eye(len(dense), dtype=np.float32)
+        )
+
+    ours, theirs = [], []
+    for _ in range(REPEATS):
+        ours.append(_seconds(lambda: jax.block_until_ready(ease.inverse(gram, 500.0))))
+        theirs.append(_seconds(by_scipy))
+    whole = min(_seconds(lambda: jax.block_until_ready(ease.gram(split.train))) for _ in range(3))
+    difference = np.abs(by_scipy() - np.asarray(ease.inverse(gram, 500.0))).max()
+    show.CONSOLE.print(
+        f"{len(gram)} items: aerec {min(ours):.3f} s, SciPy's cho_factor and cho_solve "
+        f"{min(theirs):.3f} s, largest difference {difference:.1e}; "
+        f"the Gram matrix itself {whole:.3f} s."
+    )
+
+
+def first_layer(given: Mapping[str, Any]) -> None:
+    """Scatter-and-multiply against gather, forward and backward, by number of columns."""
+    del given
+    grid = Grid(box=rich.box.SIMPLE_HEAD, title="First layer of 600, 500 rows, milliseconds")
+    for column in ("columns", "listed", "scattered", "gathered"):
+        grid.add_column(column, justify="right")
+    rng = np.random.default_rng(0)
+    for columns in (3_700, 20_000, 200_000):
+        kernel = jnp.asarray(rng.normal(size=(columns, 600)) / 30, jnp.float32)
+        for share in (0.0003, 0.001, 0.003, 0.01, 0.03):
+            count = int(500 * columns * share)
+            if count > 500_000 or count < 500:
+                continue
+            cells = rng.choice(500 * columns, count, replace=False)
+            table = Table.from_entries(
+                cells // columns, cells % columns, np.ones(count), num_rows=500, num_columns=columns
+            )
+            x = table.gather(jnp.arange(500), count)
+            times = [_gradient_seconds(f, x, kernel) for f in (_scattered, layers.gathered)]
+            grid.add_row(f"{columns:,}", f"{share:.2%}", *(f"{1e3 * t:.1f}" for t in times))
+    show.CONSOLE.print(grid)
+
+
+def _scattered(x, kernel: jax.Array) -> jax.Array:
+    return x.dense() @ kernel
+
+
+def _gradient_seconds(product: Callable, x, kernel: jax.Array) -> float:
+    """Seconds of `product` and its gradient, the fastest of three."""
+    grad = jax.jit(jax.grad(lambda kernel, x: (product(x, kernel) ** 2).sum()))
+    jax.block_until_ready(grad(kernel, x))
+    return min(_seconds(lambda: jax.block_until_ready(grad(kernel, x))) for _ in range(3))
+
+
+def product_rate(rows: int, columns: int, features: int) -> float:
+    """The machine's float32 matrix-product rate, operations a second: the best of what is here."""
+    a, b = jnp.ones((rows, columns)), jnp.ones((columns, features))
+    multiply = jax.jit(jnp.matmul)
+    jax.block_until_ready(multiply(a, b))
+    seconds = min(_seconds(lambda: jax.block_until_ready(multiply(a, b))) for _ in range(20))
+    return 2 * rows * columns * features / seconds
+
+
+def _torch_loop():
+    try:
+        from experiments import torch_loop
+    except ImportError:
+        raise BadInput('--against=torch needs torch: pip install "aerec[torch]"') from None
+    return torch_loop
+
+
+def _seconds(function: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    function()
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    cli.define_run_flags()
+    flags.DEFINE_string("what", "epoch", "epoch, quality, ease or first_layer")
+    flags.DEFINE_string("against", None, "the peer: torch")
+    flags.DEFINE_integer("peer_epochs", 100, "with --what=quality: epochs of the peer", 1)
+    flags.DEFINE_integer("peer_batch_size", 500, "with --what=quality: rows in its batches", 1)
+    cli.run(main, __doc__)
