@@ -1,4 +1,4 @@
-"""The one exception for what a person can put right."""
+"""What goes wrong that a person has to be told, and how names are told that do not exist."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 class BadInput(ValueError):
     """Input that its owner can put right; the message says what is wrong, where, what to do."""
+
+
+class NotNumbers(ValueError):
+    """A model gave scores that are NaN or infinite."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

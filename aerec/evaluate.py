@@ -15,6 +15,7 @@ import numpy as np
 
 from aerec import metrics as formulas
 from aerec.core import Model, Params, Rows, Table
+from aerec.errors import NotNumbers
 
 ALL = (*formulas.PER_ROW, "novelty", "coverage", "gini")
 # Where no batch size is given: bytes of a dense [B, N] float32 block (one that a processor's cache
@@ -315,7 +316,7 @@ def _on_host(model: Model, out: dict[str, jax.Array], num_rows: int):
     rows = {name: value.reshape(-1)[:num_rows] for name, value in jax.device_get(out).items()}
     if bad := int((rows.pop("bad") > 0).sum()):
         name = ".".join(getattr(model.score, a, "?") for a in ("__module__", "__qualname__"))
-        raise ValueError(
+        raise NotNumbers(
             f"{name} gave scores that are not numbers for {bad} of {num_rows} rows: training "
             "diverged, or the model divides by the size of an empty row"
         )

@@ -1,9 +1,9 @@
 """One run, from a split to results in a folder: fit, select on validation, score the test once.
 
-    config.json    what the run is; a folder belongs to one run
-    metrics.jsonl  a line per evaluation        checkpoints/  to resume from
-    results.json   written last: a run that has it is finished
-    test_rows.npz  figures per test row, for intervals and paired tests between runs
+config.json    what the run is; a folder belongs to one run
+metrics.jsonl  a line per evaluation        checkpoints/  to resume from
+results.json   written last: a run that has it is finished
+test_rows.npz  figures per test row, for intervals and paired tests between runs
 """
 
 import dataclasses

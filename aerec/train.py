@@ -16,6 +16,7 @@ import numpy as np
 import optax
 
 from aerec.core import Model, Params, Table
+from aerec.errors import NotNumbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,13 @@ class Fitted(NamedTuple):
 
 
 class Diverged(RuntimeError):
-    """A loss or a parameter became NaN or infinite."""
+    """A loss, a parameter or a score became NaN or infinite."""
+
+
+ADVICE = (
+    "The last checkpoint before it is kept. Lower --learning_rate, or use --schedule=cosine "
+    "--warmup=0.1, in another --workdir."
+)
 
 
 class Plan(NamedTuple):
@@ -111,7 +118,7 @@ def optimiser(
     """The chain: an L2 penalty `decay / 2 |kernels|^2`, then the optimiser on its schedule."""
     rate: optax.ScalarOrSchedule = settings.learning_rate
     if settings.schedule == "cosine" or settings.warmup:
-        warm = int(settings.warmup * steps)
+        warm = min(int(settings.warmup * steps), steps - 1)
         end = 0.0 if settings.schedule == "cosine" else settings.learning_rate
         rate = optax.warmup_cosine_decay_schedule(
             0.0 if warm else settings.learning_rate, settings.learning_rate, warm, steps, end
@@ -245,7 +252,10 @@ def fit(
         )
         figures = {"loss": float(losses.mean())}
         if record.epoch % settings.evaluate_every == 0 or record.epoch == settings.epochs:
-            each = [evaluate(replica(state.params, i), i) for i in range(len(seeds))]
+            try:
+                each = [evaluate(replica(state.params, i), i) for i in range(len(seeds))]
+            except NotNumbers as error:  # parameters may be finite whose products are not
+                raise Diverged(f"{error}; at step {record.epoch * shape.steps}. {ADVICE}") from None
             figures |= {name: float(np.mean([f[name] for f in each])) for name in each[0]}
             scores = [figures_of[settings.metric] for figures_of in each]
             record, better = _judge(record, scores, direction, settings)
@@ -328,10 +338,7 @@ def _check_finite(losses: np.ndarray, finite: np.ndarray, step: int, seeds: Sequ
             at = step + (bad[0] if bad.size else losses.shape[1] - 1)
             value = losses[replica, bad[0]] if bad.size else None
             what = f"the loss is {value}" if bad.size else "a parameter is not finite"
-            raise Diverged(
-                f"{what} at step {at} (seed {seed}); the last checkpoint before it is kept: "
-                "lower --learning_rate, or use --schedule=cosine --warmup=0.1"
-            )
+            raise Diverged(f"{what} at step {at} (seed {seed}). {ADVICE}")
 
 
 def replica(params: Params, i: int) -> Params:

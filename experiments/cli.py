@@ -12,7 +12,7 @@ from absl import app, flags, logging
 import experiments.configs
 from aerec import train, typed
 from aerec.data import datasets, protocols, readers
-from aerec.errors import BadInput, nearest
+from aerec.errors import BadInput, NotNumbers, nearest
 
 # What `load_splits` reads besides the dataset's name; a run remembers them to be read again.
 DATA_FLAGS = (
@@ -123,7 +123,7 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
             main(flags.FLAGS.flag_values_dict())
         except BadInput as error:
             leave(2, f"error: {error}")
-        except train.Diverged as error:
+        except (train.Diverged, NotNumbers) as error:
             leave(1, f"error: {error}")
         except KeyboardInterrupt:
             leave(130, "interrupted; the same command goes on from the last checkpoint")

@@ -1,0 +1,166 @@
+"""A run from a split to a folder, and the folder's claims."""
+
+import json
+import pathlib
+
+import chex
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aerec import artefact, rescore, runs, train
+from aerec.core import Table
+from aerec.data import protocols
+from aerec.data.datasets import synthesize
+from aerec.errors import BadInput
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    return synthesize(users=120, items=40, ratings=1800)[0]
+
+
+def split(ratings, protocol="strong:threshold=3", seed=0):
+    return protocols.parse(protocol).split(ratings, seed=seed)
+
+
+def spec(model="ease", *, seeds=(0,), given=None, dataset="synthetic", **settings):
+    return runs.Spec(
+        model=model,
+        set=given or {},
+        dataset=dataset,
+        settings=train.Settings(**settings),
+        seeds=seeds,
+    )
+
+
+def test_the_default_workdir_depends_on_all_that_a_run_is(ratings):
+    one = [split(ratings)]
+    first = runs.default_workdir(spec(), one)
+    assert first == runs.default_workdir(spec(), [split(ratings)])
+    assert first.parts[0] == "runs"
+    assert first.name.startswith("ease-synthetic-")
+    others = [
+        runs.default_workdir(spec(given={"l2": "3"}), one),
+        runs.default_workdir(spec(epochs=7), one),
+        runs.default_workdir(spec(seeds=(1,)), one),
+        runs.default_workdir(spec(), [split(ratings, "strong:threshold=4")]),
+        runs.default_workdir(spec(), [split(synthesize(users=120, items=40, ratings=1801)[0])]),
+    ]
+    assert len({first, *others}) == 6
+
+
+def test_where_the_data_were_read_is_no_part_of_what_a_run_is(ratings, tmp_path):
+    config = runs.describe(spec(), *runs.oriented("ease", {}, [split(ratings)]))
+    runs.claim(tmp_path / "w", {**config, "source": {"data_dir": "here"}})
+    runs.claim(tmp_path / "w", {**config, "source": {"data_dir": "there"}})
+    with pytest.raises(BadInput, match=r"set.l2 500.0 there, 3.0 now"):
+        runs.claim(tmp_path / "w", {**config, "set": {"l2": 3.0}})
+
+
+def test_a_claim_cut_off_is_made_again(tmp_path):
+    (tmp_path / "config.json.tmp").write_text('{"mod')
+    runs.claim(tmp_path, {"model": "ease"})
+    assert json.loads((tmp_path / "config.json").read_text()) == {"model": "ease"}
+
+
+def test_the_data_hash_sees_one_changed_rating(ratings):
+    whole = split(ratings)
+    table = whole.test.target
+    changed = table.replace(values=table.values.at[0].add(1))
+    other = whole._replace(test=whole.test._replace(target=changed))
+    assert runs.data_hash(whole) == runs.data_hash(split(ratings))
+    assert runs.data_hash(whole) != runs.data_hash(other)
+
+
+def test_the_model_is_told_the_scale(ratings):
+    halves = split(ratings, "random_ratings")._replace(scale=(0.5, 5.0))
+    config, (faced,) = runs.oriented("autorec", {"item_based": "false"}, [halves])
+    assert config.scale == (0.5, 5.0)
+    assert faced is halves
+    config, (faced,) = runs.oriented("autorec", {"scale": "1,3"}, [halves])
+    assert config.scale == (1.0, 3.0)
+    assert faced.train.num_rows == halves.train.num_columns
+
+
+def test_replicas_are_scored_by_their_own_training_part(ratings, tmp_path):
+    """Of a protocol that draws again for each seed, replica 1 is the run of seed 1 alone."""
+    parts = [split(ratings, "random_ratings", seed) for seed in (0, 1)]
+    both = runs.run(spec("bias", seeds=(0, 1), metric="rmse"), parts, tmp_path / "both")
+    for i, part in enumerate(parts):
+        one = runs.run(spec("bias", seeds=(i,), metric="rmse"), [part], tmp_path / f"{i}")
+        assert both.reports[i].figures == pytest.approx(one.reports[0].figures, rel=1e-6)
+    assert both.reports[0].figures["rmse"] != both.reports[1].figures["rmse"]
+
+
+def test_a_finished_run_is_read_as_it_was_written(ratings, tmp_path):
+    finished = runs.run(spec(), [split(ratings)], tmp_path / "w", baselines=["popularity"])
+    config, results, reports = runs.read(tmp_path / "w")
+    assert config["model"] == "ease"
+    assert results == json.loads(json.dumps(finished.results))
+    chex.assert_trees_all_equal(reports[0].per_row, finished.reports[0].per_row)
+    (pair,) = rescore.against(tmp_path / "w", tmp_path / "w", ["ndcg@20"])
+    assert pair.tests["ndcg@20"].difference == 0
+    with pytest.raises(BadInput, match=r"has no config.json: no finished run"):
+        runs.read(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(("rate", "what"), [(3.0, "scores that are not"), (30.0, "the loss is")])
+def test_divergence_is_told_with_model_and_step_and_keeps_the_checkpoint(
+    ratings, tmp_path, rate, what
+):
+    """A rate that rises to the absurd: the first epochs are fine, and stay."""
+    linear = {"hidden": "8", "latent": "2", "likelihood": "gaussian", "activation": "identity"}
+    rising = spec(
+        "multvae",
+        given=linear,
+        epochs=40,
+        batch_size=32,
+        optimiser="sgd",
+        learning_rate=rate,
+        warmup=1.0,
+    )
+    with pytest.raises(train.Diverged, match=rf"multvae, .*w: .*{what} .* at step [1-9]"):
+        runs.run(rising, [split(ratings)], tmp_path / "w", checkpoint_seconds=0)
+    lines = (tmp_path / "w" / "metrics.jsonl").read_text().splitlines()
+    assert lines
+    assert (tmp_path / "w" / "checkpoints" / str(len(lines))).is_dir()
+    assert not (tmp_path / "w" / "results.json").exists()
+
+
+def test_nothing_to_predict_is_told_before_anything_is_written(ratings, tmp_path):
+    whole = split(ratings)
+    empty = whole.test.target.replace(
+        indptr=jnp.zeros_like(whole.test.target.indptr),
+        columns=whole.test.target.columns[:0],
+        values=whole.test.target.values[:0],
+    )
+    bare = whole._replace(test=whole.test._replace(target=empty))
+    with pytest.raises(BadInput, match=r"'strong' leaves nothing to predict in the test part"):
+        runs.run(spec(), [bare], tmp_path / "w")
+    assert not list(pathlib.Path(tmp_path).iterdir())
+
+
+def test_another_split_in_the_columns_of_a_model(ratings):
+    """Raw ids decide; what the model does not know is left out, training users are recognised."""
+    train_table = Table.from_entries([0, 1], [0, 1], [1.0, 1.0], num_rows=2, num_columns=2)
+    other = split(ratings)._replace(
+        test=protocols.Heldout(
+            Table.from_entries([0, 0, 1], [0, 1, 2], [1.0, 2.0, 3.0], num_rows=2, num_columns=3),
+            Table.from_entries([0, 1], [2, 0], [4.0, 5.0], num_rows=2, num_columns=3),
+            jnp.array([9, 9]),
+        ),
+        item_ids=np.array([30, 10, 20]),
+        test_ids=np.array([8, 7]),
+    )
+    config = {"item_based": False}
+    known = {"item_ids": np.array([10, 20]), "user_ids": np.array([5, 7]), "titles": None}
+    loaded = artefact.Artefact(model=None, params=None, config=config, **known)
+    found = rescore.matched(loaded, other)
+    np.testing.assert_array_equal(found.rows, [2, 1])  # 8 is nobody of the two; 7 is the second
+    for table, expected in (
+        (found.input, [(0, 0, 2.0), (1, 1, 3.0)]),
+        (found.target, [(0, 1, 4.0)]),
+    ):
+        assert list(zip(*(part.tolist() for part in table.entries()), strict=True)) == expected
+        assert table.num_columns == train_table.num_columns
