@@ -1,0 +1,173 @@
+"""Who may import whom, what is documented, and that the README's tree is the tree."""
+
+import ast
+import dataclasses
+import inspect
+import pathlib
+import re
+
+import pytest
+
+from aerec.models import MODELS
+
+ROOT = pathlib.Path(__file__).parent.parent
+FILES = sorted(
+    path.relative_to(ROOT) for top in ("aerec", "experiments") for path in (ROOT / top).rglob("*.py")
+)  # fmt: skip
+
+
+def parsed(path):
+    return ast.parse((ROOT / path).read_text())
+
+
+def imported(path):
+    """Full names of the modules, and of what is taken from them, that a file imports."""
+    found = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}, line {node.lineno}: write imports in full"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def of(names, *packages):
+    return {n for n in names if any(n == p or n.startswith(f"{p}.") for p in packages)}
+
+
+def inside(*folders):
+    return [path for path in FILES if any(path.is_relative_to(folder) for folder in folders)]
+
+
+def test_the_audit_knows_nothing_of_aerec():
+    for path in inside("aerec/properties"):
+        assert not of(imported(path), "experiments", "flax", "optax"), path
+        assert of(imported(path), "aerec") == of(imported(path), "aerec.properties"), path
+
+
+def test_models_know_neither_data_nor_experiments():
+    for path in inside("aerec/models"):
+        far = ("aerec.data", "aerec.runs", "aerec.train", "aerec.evaluate", "aerec.artefact")
+        assert not of(imported(path), *far), path
+
+
+def test_the_waist_imports_nothing_of_aerec():
+    assert not of(imported("aerec/core.py"), "aerec")
+
+
+def test_the_library_does_not_know_its_binaries():
+    for path in inside("aerec"):
+        assert not of(imported(path), "experiments"), path
+        assert not of(imported(path), "absl.flags", "absl.app"), path
+
+
+def test_binaries_know_no_model_by_name():
+    """Whatever a binary does for one model only belongs to the model's file."""
+    for path in inside("experiments"):
+        if path.is_relative_to("experiments/configs"):
+            continue
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Compare):
+                names = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
+                line = ast.unparse(node)
+                assert not ("model" in line and set(names) & set(MODELS)), f"{path}: {line}"
+
+
+def test_rooms_are_named_by_what_they_hold():
+    for path in FILES:
+        assert path.stem not in ("utils", "util", "helpers", "common", "misc"), path
+        if path.name == "__init__.py" and path.parent.name != "models":
+            kinds = (ast.Expr, ast.Assign, ast.Import, ast.ImportFrom)
+            assert all(isinstance(node, kinds) for node in parsed(path).body), path
+
+
+def test_nothing_happens_on_import():
+    """At the top of a module stand definitions; the one call is of a binary as __main__."""
+    allowed = (
+        ast.Expr, ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom, ast.FunctionDef,
+        ast.ClassDef, ast.If,
+    )  # fmt: skip
+    for path in FILES:
+        for node in parsed(path).body:
+            where = f"{path}, line {node.lineno}"
+            assert isinstance(node, allowed), where
+            if isinstance(node, ast.Expr):
+                assert isinstance(node.value, ast.Constant), where
+            if isinstance(node, ast.If):
+                assert "__main__" in ast.unparse(node.test), where
+
+
+def undocumented(path):
+    """Public functions and classes without a docstring, those inside functions left out.
+
+    A method of a few lines whose class says what it is, an interface's stub and the two functions
+    every binary has are understood without.
+    """
+    found = []
+    if not ast.get_docstring(parsed(path)):
+        found.append(f"{path}")
+    for node in parsed(path).body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if path.parts[0] == "experiments" and node.name in ("main", "define_flags"):
+            continue
+        told = node.name == "Config" and path.is_relative_to("aerec/models")  # its fields are
+        if not ast.get_docstring(node) and not told:
+            found.append(f"{path}, line {node.lineno}: {node.name}")
+    return found
+
+
+def test_everything_public_is_documented():
+    assert not [what for path in FILES for what in undocumented(path)]
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_model_states_its_paper_and_its_settings(name):
+    module = MODELS[name]
+    assert module.TASK in ("ranking", "rating")
+    if name not in ("popularity",):
+        assert re.search(r"\b(19|20)\d\d\b", module.__doc__), "no paper"
+    if module.make.__annotations__["return"].__name__ != "Model":
+        raise AssertionError("make returns a Model")
+    fields = dataclasses.fields(module.Config)
+    assert module.Config.__dataclass_params__.frozen
+    lines = inspect.getsource(module.Config).splitlines()
+    for field in fields:
+        assert field.default is not dataclasses.MISSING, f"{field.name} has no default"
+        assert any(re.match(rf"\s+{field.name}: .*  # \S", line) for line in lines), field.name
+
+
+def test_every_test_file_names_what_it_tests():
+    """tests/test_<file>.py tests <file>; the others say so here."""
+    stems = {path.stem for path in FILES}
+    whole = {"all_models", "structure", "notebooks"}
+    for path in (ROOT / "tests").glob("test_*.py"):
+        stem = path.stem.removeprefix("test_")
+        assert stem in stems or stem in whole or stem.startswith("cli_"), path.name
+
+
+def tree():
+    """The paths in the README's tree."""
+    text = (ROOT / "README.md").read_text()
+    block = text[text.index("```text\n") + 8 :]
+    paths, folders = set(), []
+    for line in block[: block.index("```")].splitlines():
+        if not line.strip():
+            continue
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        folders = [*folders[:depth], name]
+        if not name.endswith("/"):
+            paths.add("".join(folders))
+    return paths
+
+
+def test_the_tree_in_the_readme():
+    told = tree()
+    gone = {path for path in told if not (ROOT / path).exists()}
+    assert not gone, "in README.md, and not there"
+    there = {str(path) for path in FILES if path.name != "__init__.py"}
+    there |= {f"colab/{path.name}" for path in (ROOT / "colab").glob("*.ipynb")}
+    configs = {path for path in there if path.startswith("experiments/configs/")}
+    assert not there - configs - told, "there, and not in README.md"
