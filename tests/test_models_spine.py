@@ -155,7 +155,7 @@ def test_ease_refuses_what_does_not_fit_and_a_lambda_of_zero(monkeypatch):
     with pytest.raises(BadInput, match="positive lambda"):
         models.build("ease", {"l2": 0.0}, U, N)
     monkeypatch.setattr(memory, "available", lambda: 100)
-    with pytest.raises(memory.TooLarge, match="over 14 items needs .* GiB .* fewer items"):
+    with pytest.raises(memory.TooLarge, match=r"over 14 items needs .* GiB .* fewer items"):
         models.build("ease", {}, U, N).solve(table)
 
 

@@ -11,5 +11,11 @@ RECIPE = autorec_ml1m.RECIPE | {
     "epochs": 20,
     "learning_rate": 5e-4,
     "warmup": 0.1,
-    "set": {"hidden": (500,), "activation": "identity", "output_activation": "identity", "l2": 1000, "centre": True},
+    "set": {
+        "hidden": (500,),
+        "activation": "identity",
+        "output_activation": "identity",
+        "l2": 1000,
+        "centre": True,
+    },
 }
