@@ -33,6 +33,13 @@ def scale(x: Batch, factor: jax.Array) -> Batch:
     return x * factor[:, None]
 
 
+def shift(x: Batch, by: float) -> Batch:
+    """Adds `by` to each listed entry; what is not listed stays zero."""
+    if isinstance(x, Rows):
+        return dataclasses.replace(x, values=jnp.where(x.row < x.shape[0], x.values + by, 0))
+    return x + by
+
+
 def normalise(x: Batch) -> Batch:
     """Rows of Euclidean length 1; an empty row stays zero."""
     squares = x.sum(x.values**2) if isinstance(x, Rows) else jnp.sum(x**2, axis=1)

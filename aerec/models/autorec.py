@@ -9,6 +9,9 @@ Departures:
   - the optimiser is the caller's (Adam in the recipes); the paper's RProp is `--optimiser=rprop`;
   - an output activation of finite range (sigmoid) is stretched over the rating scale, which the
     paper leaves unsaid; without it a sigmoid could not express a rating above 1;
+  - `centre` (off by default) subtracts the middle of the scale from what is observed and adds it to
+    the output: with identity units everywhere zero-filled raw ratings reach no better than 1.04
+    on MovieLens-1M, centred ones the paper's figure;
   - greedy pre-training is the first `pretrain_steps` steps of one training run, without L2.
 """
 
@@ -35,6 +38,7 @@ class Config:
     output_activation: str = "identity"  # f
     item_based: bool = True  # rows are items (I-AutoRec); users otherwise (U-AutoRec)
     l2: float = 100.0  # lambda: the objective is sum of squared errors + lambda / 2 |W|^2 + ...
+    centre: bool = False  # ratings enter less the middle of the scale: unrated is then neutral
     dropout: float = 0.0  # of the code
     pretrain_steps: int = 0  # steps of greedy pre-training, shared out evenly to the layers
     scale: tuple[float, float] = (1.0, 5.0)  # the lowest and highest rating
@@ -57,6 +61,7 @@ class AutoEncoder(nn.Module):
 
     def encode(self, x: Batch, depth: int | None = None) -> jax.Array:
         """The code [B, K], or the output of the first `depth` layers."""
+        x = layers.shift(x, -self._middle())
         for layer in self.encoder[:depth]:
             last = layer is self.encoder[-1]
             x = (self.latent_activation if last else self.activation)(layer(x))
@@ -71,6 +76,8 @@ class AutoEncoder(nn.Module):
         """x [B, .] through encoder layer `depth` and straight back through its mirror image."""
         layer = self.encoder[depth]
         last = layer is self.encoder[-1]
+        if depth == 0:
+            x = layers.shift(x, -self._middle())
         z = (self.latent_activation if last else self.activation)(layer(x))
         y = self.decoder[-1 - depth](z)
         return self._output(y) if depth == 0 else self.activation(y)
@@ -81,11 +88,14 @@ class AutoEncoder(nn.Module):
             z = layers.dropout(dropout_key, z, self.config.dropout)
         return self.decode(z)
 
+    def _middle(self) -> float:
+        return sum(self.config.scale) / 2 if self.config.centre else 0.0
+
     def _output(self, y: jax.Array) -> jax.Array:
         f = activations.describe(self.config.output_activation)
         low, high = self.config.scale
         if f.high - f.low == float("inf"):
-            return f.function(y)
+            return self._middle() + f.function(y)
         return low + (f.function(y) - f.low) * ((high - low) / (f.high - f.low))
 
 

@@ -1,0 +1,12 @@
+"""I-AutoRec on MovieLens-1M with f (output) sigmoid and g (hidden) sigmoid.
+
+    python -m experiments.train --config=autorec_sigmoid_sigmoid_ml1m --data_dir=DIR --seeds=5
+
+Expected: RMSE .836 (Sedhain et al. 2015, table 1).
+"""
+
+from experiments.configs import autorec_ml1m
+
+RECIPE = autorec_ml1m.RECIPE | {
+    "set": {"hidden": (500,), "activation": "sigmoid", "output_activation": "sigmoid", "l2": 200},
+}

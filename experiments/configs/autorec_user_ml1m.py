@@ -1,0 +1,14 @@
+"""U-AutoRec on MovieLens-1M, random 90/10.
+
+    python -m experiments.train --config=autorec_user_ml1m --data_dir=DIR --seeds=5
+
+Expected: RMSE .874 +- .003 (Sedhain et al. 2015, table 1).
+"""
+
+from experiments.configs import autorec_ml1m
+
+RECIPE = autorec_ml1m.RECIPE | {
+    "epochs": 30,
+    "evaluate_every": 3,
+    "set": autorec_ml1m.RECIPE["set"] | {"item_based": False, "l2": 250},
+}
