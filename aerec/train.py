@@ -342,6 +342,7 @@ def _check_finite(losses: np.ndarray, finite: np.ndarray, step: int, seeds: Sequ
 
 
 def replica(params: Params, i: int) -> Params:
+    """One replica's parameters out of leaves [S, ...]."""
     return jax.tree.map(lambda leaf: leaf[i], params)
 
 

@@ -67,10 +67,12 @@ def define_data_flags() -> None:
 
 
 def define_workdir_flag(help: str) -> None:
+    """The run's folder."""
     flags.DEFINE_string("workdir", None, help)
 
 
 def define_precision_flag() -> None:
+    """How exact matrix products are."""
     flags.DEFINE_enum(
         "precision", "default", ["default", "high", "highest"], "of matrix products on accelerators"
     )
@@ -133,6 +135,8 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
         sys.exit(status)
 
     sys.modules["__main__"].__doc__ = usage
+    for flag in flags.FLAGS.get_flags_for_module(__name__):  # --help lists them as the binary's own
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(guarded)
 
 

@@ -169,3 +169,11 @@ def test_no_run(here, tmp_path, binary):
     refused(here, binary, history, "--workdir is missing")
     refused(here, binary, [f"--workdir={tmp_path / 'w'}", *history], "no finished run is there")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("binary", ["train", "evaluate", "recommend"])
+def test_help_lists_the_flags(here, binary):
+    said = here(binary, "--help").out
+    assert f"python -m experiments.{binary}" in said
+    assert "--workdir: " in said
+    assert "--[no]intervals" in said or "--epochs" in said or "--history" in said

@@ -144,7 +144,7 @@ def test_every_test_file_names_what_it_tests():
     whole = {"all_models", "structure", "notebooks"}
     for path in (ROOT / "tests").glob("test_*.py"):
         stem = path.stem.removeprefix("test_")
-        assert stem in stems or stem in whole or stem.startswith("cli_"), path.name
+        assert stem in stems or stem in whole or stem.startswith(("cli_", "models_")), path.name
 
 
 def tree():

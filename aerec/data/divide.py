@@ -26,6 +26,7 @@ def require(protocol: Any, fine: Any, message: str) -> None:
 
 
 def require_shares(protocol: Any, *fields: str) -> None:
+    """Raises `BadInput` unless each of the protocol's fields is in [0, 1)."""
     for field in fields:
         share = getattr(protocol, field)
         require(protocol, 0 <= share < 1, f"{field}={share} is not a share in [0, 1).")
@@ -37,6 +38,7 @@ def floor(share: float, count: Any) -> Any:
 
 
 def generator(protocol: Any, seed: int = 0) -> np.random.Generator:
+    """The protocol's random numbers; raises `BadInput` where the seed would be negative."""
     seed += protocol.split_seed
     require(protocol, seed >= 0, f"split_seed={protocol.split_seed} is negative.")
     return np.random.default_rng(seed)

@@ -200,6 +200,7 @@ def _parse(kind: Callable, field: bytes):
 
 
 def not_a_number(block: Block, name: str, start: np.ndarray, end: np.ndarray, i: int) -> str:
+    """Says of line `i` that its field is no finite number."""
     hint = " (a header? then say so: header=True)" if block.lines.number[i] == 1 else ""
     return f"{name} {block.show(start, end, i)} is not a finite number{hint}"
 
@@ -273,6 +274,7 @@ def cut(block: Block, separator: str, count: int) -> tuple[np.ndarray, np.ndarra
 
 
 def check_scale(block: Block, value: np.ndarray, scale: tuple[float, float] | None) -> None:
+    """Rejects the lines whose `value` [L] lies outside the `scale`."""
     if scale is not None:
         block.require(
             (value >= scale[0]) & (value <= scale[1]),

@@ -39,6 +39,8 @@ class Config:
 
 
 class VAE(nn.Module):
+    """Encoder and decoder, mirror images, with a Gaussian code between them."""
+
     config: Config
     num_columns: int
 
