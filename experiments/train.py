@@ -53,7 +53,9 @@ def main(given: Mapping[str, Any]) -> None:
 def choose(given: Mapping[str, Any]) -> dict[str, Any]:
     """What to run: flags that were given over the recipe's over the model's own defaults."""
     said = {name: value for name, value in given.items() if value is not None}
-    recipe = cli.recipe(given["config"])
+    what = ("config", "model", "dataset", "data_file", "protocol", "split_dir")
+    nothing_said = all(given[name] is None for name in what)
+    recipe = cli.recipe("multvae_movielens_small" if nothing_said else given["config"])
     name = said.get("model", recipe.get("model", "multvae"))
     if name != recipe.get("model", name):
         raise BadInput(f"--config={given['config']} is for {recipe['model']}, not {name}")

@@ -1,4 +1,8 @@
-"""The registry of models: a module with `TASK`, a frozen `Config` and `make` for each name."""
+"""The registry of models: a module with `TASK`, a frozen `Config` and `make` for each name.
+
+A module may have `TRAINING`, the settings of `train.Settings` that the model is best trained with
+where nothing else is said.
+"""
 
 import math
 from collections.abc import Callable, Mapping

@@ -28,6 +28,7 @@ from aerec.core import Batch, Model
 from aerec.errors import BadInput
 
 TASK = "rating"
+TRAINING = {"epochs": 40, "batch_size": 64, "schedule": "cosine", "evaluate_every": 4}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Config:
     latent_activation: str = ""  # of the code; empty: the same as `activation`
     output_activation: str = "identity"  # f
     item_based: bool = True  # rows are items (I-AutoRec); users otherwise (U-AutoRec)
-    l2: float = 100.0  # lambda: the objective is sum of squared errors + lambda / 2 |W|^2 + ...
+    l2: float = 200.0  # lambda: the objective is sum of squared errors + lambda / 2 |W|^2 + ...
     centre: bool = False  # ratings enter less the middle of the scale: unrated is then neutral
     dropout: float = 0.0  # of the code
     pretrain_steps: int = 0  # steps of greedy pre-training, shared out evenly to the layers
