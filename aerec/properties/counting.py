@@ -1,0 +1,220 @@
+"""Every triple of users x items, counted exactly.
+
+For one user two score rows `[I]`, true and latent, hold all `I (I - 1) / 2` pairs (u, v), and
+Kendall's counting sorts them into concordant, reversed and tied without visiting them one by one
+(Knight 1966; `scipy.stats.kendalltau` does the same for one row). Counts are int64.
+
+Ties: two scores of a row are tied when they round to one multiple of `tolerance * max|row|`
+(rounding to a grid, because being within a tolerance is not transitive); with tolerance 0, when
+they are equal.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aerec.properties import order
+from aerec.properties.encoder import Encoder, check_finite
+from aerec.properties.order import Tally
+from aerec.properties.samplers import Crossing
+
+Scores = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+_SHIFT = 6
+_WIDTH = 1 << _SHIFT  # a block of the inversion count: so many columns, compared pairwise
+
+
+def score_rows(
+    encoder: Encoder, data: Crossing, *, truth: str = "dot", latent: str = "dot"
+) -> Scores:
+    """`rows(user numbers [B]) -> true [B, I], latent [B, I]`; items are encoded once, here.
+
+    Rows are of unit scale (codes are divided by the largest norm, which changes no order).
+    """
+    items = np.arange(data.shape[1])
+    pieces = np.array_split(items, max(1, len(items) // 512))
+    codes = np.concatenate([_codes(encoder, data.item_rows(p), "an item") for p in pieces])
+    codes = order.unit(codes) if latent == "cosine" else codes / order.safe(abs(codes).max())
+    vectors = data.items
+    if vectors is not None and truth == "cosine":
+        norm = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1))).reshape(-1, 1) if (
+            hasattr(vectors, "multiply")
+        ) else np.linalg.norm(vectors, axis=1, keepdims=True)  # fmt: skip
+        scale = 1.0 / order.safe(norm)
+        vectors = vectors.multiply(scale).tocsr() if hasattr(vectors, "multiply") else (
+            vectors * scale
+        )  # fmt: skip
+    product = jax.jit(lambda a, b: jnp.matmul(a, b.T, precision="highest"))
+
+    def rows(index):
+        x = data.user_rows(index)
+        if vectors is None:
+            true = x
+        elif hasattr(vectors, "multiply"):
+            true = np.asarray((vectors @ x.T).T, np.float32)
+        else:
+            true = np.asarray(product(x, vectors))
+        z = order.unit(_codes(encoder, x, "a user"))
+        return true, np.asarray(product(z, codes) if codes.dtype == np.float32 else z @ codes.T)
+
+    return rows
+
+
+def exhaustive(
+    rows: Scores,
+    num_users: int,
+    *,
+    true_tolerance: float = 0.0,
+    latent_tolerance: float = 0.0,
+    block: int = 64,
+    workers: int = 2,
+    on_device: bool | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Tally:
+    """Counts per user, int64 `[U]` each, of all `I (I - 1) / 2` pairs of its two score rows.
+
+    `rows` as from `score_rows` (any function from user numbers to two score blocks). Memory: a
+    few blocks of `block` rows. `workers` threads count on the host while the next block is
+    scored; on an accelerator (`on_device`, by default where JAX has one) pairs are compared there
+    instead. The split does not change a single count.
+    """
+    if on_device is None:
+        on_device = jax.default_backend() != "cpu"
+    count = count_on_device if on_device else count_rows
+    parts: list[Tally] = []
+
+    def counted(true, latent):
+        check_finite(true, true, "true scores")
+        return count(grid(true, true_tolerance), grid(latent, latent_tolerance))
+
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque = deque()
+        for index in _blocks(num_users, block):
+            waiting.append(pool.submit(counted, *rows(index)))
+            if len(waiting) > workers + 1:
+                parts.append(waiting.popleft().result())
+            if progress:
+                progress(int(index[-1]) + 1)
+        parts.extend(task.result() for task in waiting)
+    return Tally(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def grid(scores: np.ndarray, tolerance: float) -> np.ndarray:
+    """Scores `[B, I]` as int32 that order and tie as the docstring above says."""
+    if tolerance > 0:
+        step = tolerance * order.safe(abs(scores).max(axis=1, keepdims=True))
+        if tolerance > 2.0**-30:
+            return np.rint(scores / step).astype(np.int32)
+        scores = np.rint(scores / step)
+    return _dense_ranks(scores)
+
+
+def count_rows(true: np.ndarray, latent: np.ndarray) -> Tally:
+    """Grid values `[B, I]` twice -> counts `[B]`, on the host, O(I^1.5) vectorised over rows."""
+    size = true.shape[1]
+    both = (true.astype(np.int64) << 32) + (latent.astype(np.int64) + 2**31)
+    both.sort(axis=1)
+    tied_true, tied_both = _tied_pairs(both >> 32), _tied_pairs(both)
+    by_latent = ((both & 0xFFFFFFFF) << 31) + np.arange(size)
+    by_latent.sort(axis=1)
+    tied_latent = _tied_pairs(by_latent >> 31)
+    reversed_ = _inversions(by_latent & 0x7FFFFFFF)
+    pairs = size * (size - 1) // 2
+    concordant = pairs - reversed_ - tied_true - tied_latent + tied_both
+    return Tally(
+        concordant, reversed_, tied_true - tied_both, tied_latent - tied_both, tied_both
+    )
+
+
+def count_on_device(true: np.ndarray, latent: np.ndarray) -> Tally:
+    """The same counts by comparing all pairs on the device; needs I <= 46340 (int32 sums)."""
+    if true.shape[1] > 46340:
+        return count_rows(true, latent)
+    return Tally(*np.asarray(_all_pairs(true, latent), np.int64).T)
+
+
+@jax.jit
+def _all_pairs(true: jax.Array, latent: jax.Array) -> jax.Array:
+    def one(row):
+        t, z = row
+        rise, fall = t[:, None] < t[None, :], z[:, None] > z[None, :]
+        level, climb = t[:, None] == t[None, :], z[:, None] < z[None, :]
+        count = lambda mask: jnp.sum(mask, dtype=jnp.int32)  # noqa: E731
+        same = (count(level & ~climb & ~fall) - len(t)) // 2
+        flat = count(rise & ~climb & ~fall)
+        return jnp.stack([count(rise & climb), count(rise & fall), count(level & climb), flat, same])
+
+    return jax.lax.map(one, (true, latent))
+
+
+def _inversions(order_: np.ndarray) -> np.ndarray:
+    """Inversions of permutations `[B, I]`, by square-root decomposition.
+
+    Pairs in one block of columns and pairs in one block of values are compared directly; for
+    the rest, block against block, a table of how many entries share two blocks suffices.
+    """
+    batch, size = order_.shape
+    blocks = -(-size // _WIDTH)
+    padded = blocks * _WIDTH
+    kind = np.int16 if padded < 2**15 else np.int32
+    values = np.empty((batch, padded), kind)
+    values[:, :size], values[:, size:] = order_, np.arange(size, padded)
+    columns = np.tile((np.arange(padded) // _WIDTH).astype(kind), batch)
+    row = np.arange(batch)[:, None]
+    place = np.empty(batch * padded, kind)  # of each value: the block of columns it stands in
+    place[(values + row * padded).ravel()] = columns
+    shape = (batch, blocks, _WIDTH)
+    near = _falls(values.reshape(shape)) + _falls(place.reshape(shape))
+    cell = ((values >> _SHIFT) + row * blocks**2).ravel() + columns * np.int64(blocks)
+    table = np.bincount(cell, minlength=batch * blocks**2).reshape(batch, blocks, blocks)
+    table = table.astype(np.int32)
+    before = np.cumsum(table, axis=1, dtype=np.int32) - table  # earlier blocks of columns ...
+    lower = np.cumsum(before, axis=2, dtype=np.int32)
+    above = lower[:, :, -1:] - lower  # ... that hold higher values
+    return near + np.einsum("bcv,bcv->b", table, above, dtype=np.int64)
+
+
+def _falls(blocks: np.ndarray) -> np.ndarray:
+    """Pairs i < j of the last axis with a strictly larger value first: `[B, M, W] -> [B]`."""
+    batch, _, width = blocks.shape
+    first = np.ascontiguousarray(blocks.reshape(-1, width).T)  # the compared axis leads: SIMD
+    seen = np.zeros(first.shape, np.uint8)  # at most W - 1 = 63 per place
+    falls = np.empty(first.shape, bool)
+    for shift in range(1, width):
+        np.greater(first[:-shift], first[shift:], out=falls[shift:])
+        np.add(seen[shift:], falls[shift:].view(np.uint8), out=seen[shift:])
+    return seen.sum(axis=0, dtype=np.int64).reshape(batch, -1).sum(axis=1)
+
+
+def _tied_pairs(ordered: np.ndarray) -> np.ndarray:
+    """Equal pairs in each sorted row `[B, I]` -> `[B]`."""
+    place = np.arange(ordered.shape[1], dtype=np.int32)
+    fresh = np.ones(ordered.shape, bool)
+    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=fresh[:, 1:])
+    start = np.maximum.accumulate(fresh * place, axis=1)
+    return (place - start).sum(axis=1, dtype=np.int64)
+
+
+def _dense_ranks(scores: np.ndarray) -> np.ndarray:
+    where = np.argsort(scores, axis=1)
+    ordered = np.take_along_axis(scores, where, axis=1)
+    rank = np.zeros(scores.shape, np.int32)
+    rank[:, 1:] = np.cumsum(ordered[:, 1:] != ordered[:, :-1], axis=1)
+    out = np.empty_like(rank)
+    np.put_along_axis(out, where, rank, axis=1)
+    return out
+
+
+def _codes(encoder: Encoder, points: np.ndarray, role: str) -> np.ndarray:
+    codes = np.asarray(encoder.native(points))
+    check_finite(codes, points, role)
+    return codes
+
+
+def _blocks(total: int, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, total, size):
+        yield np.arange(start, min(start + size, total))
