@@ -12,60 +12,105 @@ they are equal.
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse.linalg
 
 from aerec.properties import order
 from aerec.properties.encoder import Encoder, check_finite
 from aerec.properties.order import Tally
 from aerec.properties.samplers import Crossing
 
-Scores = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+Rows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 _SHIFT = 6
 _WIDTH = 1 << _SHIFT  # a block of the inversion count: so many columns, compared pairwise
+
+
+class Scores(NamedTuple):
+    """Score rows of data: `rows(user numbers [B])` -> true and latent scores `[B, I]` of unit users,
+    and the norms `[I]` of the items on either side (1 for cosines): a pair's score difference over
+    the larger of its two norms is a relative margin."""
+
+    rows: Rows
+    true_norms: np.ndarray
+    latent_norms: np.ndarray
 
 
 def score_rows(
     encoder: Encoder, data: Crossing, *, truth: str = "dot", latent: str = "dot"
 ) -> Scores:
-    """`rows(user numbers [B]) -> true [B, I], latent [B, I]`; items are encoded once, here.
-
-    Rows are of unit scale (codes are divided by the largest norm, which changes no order).
-    """
-    items = np.arange(data.shape[1])
-    pieces = np.array_split(items, max(1, len(items) // 512))
+    """Scores of users x items; the items are encoded once, here, and only the codes are kept."""
+    count = data.shape[1]
+    pieces = np.array_split(np.arange(count), max(1, count // 512))
     codes = np.concatenate([_codes(encoder, data.item_rows(p), "an item") for p in pieces])
-    codes = order.unit(codes) if latent == "cosine" else codes / order.safe(abs(codes).max())
+    codes = (codes / order.safe(abs(codes).max())).astype(np.float32)
     vectors = data.items
-    if vectors is not None and truth == "cosine":
-        norm = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1))).reshape(-1, 1) if (
-            hasattr(vectors, "multiply")
-        ) else np.linalg.norm(vectors, axis=1, keepdims=True)  # fmt: skip
-        scale = 1.0 / order.safe(norm)
-        vectors = vectors.multiply(scale).tocsr() if hasattr(vectors, "multiply") else (
-            vectors * scale
-        )  # fmt: skip
+    if vectors is None:
+        true_norms = np.ones(count)
+    elif scipy.sparse.issparse(vectors):
+        true_norms = scipy.sparse.linalg.norm(vectors, axis=1)
+    else:
+        true_norms = np.linalg.norm(vectors, axis=1)
+    latent_norms = np.linalg.norm(codes, axis=1)
+    if latent == "cosine":
+        codes, latent_norms = order.unit(codes), np.ones(count)
     product = jax.jit(lambda a, b: jnp.matmul(a, b.T, precision="highest"))
 
     def rows(index):
         x = data.user_rows(index)
+        unit = order.unit(x)
         if vectors is None:
-            true = x
-        elif hasattr(vectors, "multiply"):
-            true = np.asarray((vectors @ x.T).T, np.float32)
+            true = unit
+        elif scipy.sparse.issparse(vectors):
+            true = np.asarray((vectors @ unit.T).T)
         else:
-            true = np.asarray(product(x, vectors))
-        z = order.unit(_codes(encoder, x, "a user"))
-        return true, np.asarray(product(z, codes) if codes.dtype == np.float32 else z @ codes.T)
+            true = np.asarray(product(unit, vectors))
+        if truth == "cosine":
+            true = true / order.safe(true_norms).astype(np.float32)
+        return true, np.asarray(product(order.unit(_codes(encoder, x, "a user")), codes))
 
-    return rows
+    return Scores(rows, np.ones(count) if truth == "cosine" else true_norms, latent_norms)
+
+
+def sample(
+    scores: Scores,
+    num_users: int,
+    key: jax.Array,
+    *,
+    true_ties: float,
+    latent_ties: float,
+    users: int = 64,
+    shifts: int = 16,
+) -> np.ndarray:
+    """Counts `[users, BINS, 3, 3]`, int64, of random triples clustered by user; consumes `key`.
+
+    Users are drawn with replacement. For each, every item u meets v = the item `shift` places
+    on, for a few distinct random shifts: all ordered pairs are equally likely, and one user's
+    pairs cost no random number each. Triples of one user are dependent: use `rates.bootstrap`.
+    """
+    draw = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
+    true, latent = scores.rows(draw.integers(0, num_users, users))
+    count = true.shape[1]
+    ahead = np.concatenate([np.arange(count)] * 2)
+    pair = [np.concatenate([a, a], axis=1) for a in (true, latent)]
+    norms = [order.safe(a[ahead]).astype(true.dtype) for a in scores[1:]]
+    out = np.zeros((users, order.BINS, 3, 3), np.int64)
+    for user in range(users):
+        for shift in draw.choice(count - 1, min(shifts, count - 1), replace=False) + 1:
+            both = [
+                (a[user, :count] - a[user, shift : shift + count])
+                / np.maximum(norm[:count], norm[shift : shift + count])
+                for a, norm in zip(pair, norms, strict=True)
+            ]
+            out[user] += order.tally(*both, true_ties=true_ties, latent_ties=latent_ties)
+    return out
 
 
 def exhaustive(
-    rows: Scores,
+    rows: Rows,
     num_users: int,
     *,
     true_tolerance: float = 0.0,
@@ -77,7 +122,7 @@ def exhaustive(
 ) -> Tally:
     """Counts per user, int64 `[U]` each, of all `I (I - 1) / 2` pairs of its two score rows.
 
-    `rows` as from `score_rows` (any function from user numbers to two score blocks). Memory: a
+    `rows` as from `score_rows(...).rows` (any function from user numbers to two score blocks). Memory: a
     few blocks of `block` rows. `workers` threads count on the host while the next block is
     scored; on an accelerator (`on_device`, by default where JAX has one) pairs are compared there
     instead. The split does not change a single count.

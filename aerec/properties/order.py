@@ -104,8 +104,10 @@ def tally(true: Any, latent: Any, *, true_ties: float, latent_ties: float) -> An
     the true and sign of the latent one (-, 0, +); int32 from JAX (N < 2^31), int64 from NumPy."""
     xp = true.__array_namespace__()
     sign = lambda margins, ties: (margins > ties) * 1 - (margins < -ties) * 1 + 1  # noqa: E731
+    cell_type = np.int64 if xp is np else jnp.int32
     size = xp.abs(true)
-    place = xp.searchsorted(xp.asarray(EDGES, dtype=size.dtype), size)
+    place = xp.ceil(2 * xp.log2(xp.where(size > 0, size, EDGES[0])) + 40)  # bin of the edges
+    place = xp.clip(place, 0, BINS - 1).astype(cell_type)
     cell = (place * 3 + sign(true, true_ties)) * 3 + sign(latent, latent_ties)
     if xp is np:
         return np.bincount(cell, minlength=BINS * 9).reshape(BINS, 3, 3)

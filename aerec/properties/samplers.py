@@ -49,7 +49,7 @@ class Domain(NamedTuple):
     direction, rate)` moves along a direction (one `[count, n]` gradient) without leaving the
     domain. `contains(points)` -> which float64 rows belong to it. `continuous`: whether small
     perturbations stay inside. `whole`: whether all of R^n belongs. `crossing`: the data, where
-    the domain is made of rows.
+    the domain is made of rows. `box`: its ends, where it is one.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Domain(NamedTuple):
     continuous: bool = True
     whole: bool = False
     crossing: Crossing | None = None
+    box: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def gaussian(n: int, *, scale: float = 1.0) -> Domain:
@@ -111,7 +112,7 @@ def box(low: Any, high: Any) -> Domain:
     return Domain(
         f"box {sides}", n, _independent(draw), draw,
         step=lambda points, g, rate: jnp.clip(points + rate * g, low, high),
-        contains=lambda p: ((p >= low) & (p <= high)).all(axis=-1),
+        contains=lambda p: ((p >= low) & (p <= high)).all(axis=-1), box=(low, high),
     )  # fmt: skip
 
 
