@@ -4,9 +4,10 @@ For one user two score rows `[I]`, true and latent, hold all `I (I - 1) / 2` pai
 Kendall's counting sorts them into concordant, reversed and tied without visiting them one by one
 (Knight 1966; `scipy.stats.kendalltau` does the same for one row). Counts are int64.
 
-Ties: two scores of a row are tied when they round to one multiple of `tolerance * max|row|`
-(rounding to a grid, because being within a tolerance is not transitive); with tolerance 0, when
-they are equal.
+Ties: two scores of a row are tied when they differ by at most `tolerance * max|row|`; with
+tolerance 0, when they are equal. Being within a tolerance is not transitive, so nothing is rounded
+to classes: pairs are counted by exact order first, then the few that differ by less than the
+tolerance, neighbours in sorted order, are moved to the tied ones.
 """
 
 from collections import deque
@@ -134,7 +135,7 @@ def exhaustive(
 
     def counted(true, latent):
         check_finite(true, true, "true scores")
-        return count(grid(true, true_tolerance), grid(latent, latent_tolerance))
+        return count(true, latent, true_ties=true_tolerance, latent_ties=latent_tolerance)
 
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()
@@ -148,18 +149,65 @@ def exhaustive(
     return Tally(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def grid(scores: np.ndarray, tolerance: float) -> np.ndarray:
-    """Scores `[B, I]` as int32 that order and tie as the docstring above says."""
-    if tolerance > 0:
-        step = tolerance * order.safe(abs(scores).max(axis=1, keepdims=True))
-        if tolerance > 2.0**-30:
-            return np.rint(scores / step).astype(np.int32)
-        scores = np.rint(scores / step)
-    return _dense_ranks(scores)
+def count_rows(
+    true: np.ndarray, latent: np.ndarray, *, true_ties: float = 0.0, latent_ties: float = 0.0
+) -> Tally:
+    """Scores `[B, I]` twice -> counts `[B]`, on the host, O(I^1.5) and vectorised over rows."""
+    true, latent = (np.asarray(a, np.float32) + np.float32(0) for a in (true, latent))
+    reach = [ties * abs(a).max(axis=1, keepdims=True) for ties, a in (
+        (true_ties, true), (latent_ties, latent))]  # fmt: skip
+    true, latent = (
+        np.where(np.ptp(a, axis=1, keepdims=True) <= r, np.float32(0), a)
+        for a, r in zip((true, latent), reach, strict=True)
+    )
+    exact = _count_exactly(_bits(true), _bits(latent))
+    moves = np.zeros((5, len(true)), np.int64)
+    if true_ties > 0:
+        for rise, other in _neighbours(true, latent, reach[0]):
+            near = (rise > 0) & (rise <= reach[0])
+            ranked = abs(other) > reach[1]
+            _move(moves, near, other > 0, other < 0, (0, 1, 3), ranked, 2, 4)
+    if latent_ties > 0:
+        for rise, other in _neighbours(latent, true, reach[1]):
+            near = (rise > 0) & (rise <= reach[1])
+            near &= (other == 0) | (abs(other) > reach[0])  # the rest were moved above
+            _move(moves, near, other > 0, other < 0, (0, 1, 2), other != 0, 3, 4)
+    return Tally(*(part + move for part, move in zip(exact, moves, strict=True)))
 
 
-def count_rows(true: np.ndarray, latent: np.ndarray) -> Tally:
-    """Grid values `[B, I]` twice -> counts `[B]`, on the host, O(I^1.5) vectorised over rows."""
+def count_on_device(
+    true: np.ndarray, latent: np.ndarray, *, true_ties: float = 0.0, latent_ties: float = 0.0
+) -> Tally:
+    """The same counts by comparing all pairs on the device; int32 sums, so I <= 46340, and a larger
+    I is counted on the host."""
+    if true.shape[1] > 46340:
+        return count_rows(true, latent, true_ties=true_ties, latent_ties=latent_ties)
+    counts = _all_pairs(
+        jnp.asarray(true, jnp.float32), jnp.asarray(latent, jnp.float32),
+        jnp.float32(true_ties), jnp.float32(latent_ties),
+    )  # fmt: skip
+    return Tally(*np.asarray(counts, np.int64).T)
+
+
+@jax.jit
+def _all_pairs(true: jax.Array, latent: jax.Array, *ties: jax.Array) -> jax.Array:
+    def one(row):
+        t, z = (a[None, :] - a[:, None] for a in row)  # of i and j: positive where j is higher
+        reach = [tie * jnp.max(jnp.abs(a)) for tie, a in zip(ties, row, strict=True)]
+        rise, level = t > reach[0], jnp.abs(t) <= reach[0]
+        climb, fall = z > reach[1], z < -reach[1]
+        count = lambda mask: jnp.sum(mask, dtype=jnp.int32)  # noqa: E731
+        same = (count(level & ~climb & ~fall) - len(row[0])) // 2
+        return jnp.stack([
+            count(rise & climb), count(rise & fall), count(level & climb),
+            count(rise & ~climb & ~fall), same,
+        ])  # fmt: skip
+
+    return jax.lax.map(one, (true, latent))
+
+
+def _count_exactly(true: np.ndarray, latent: np.ndarray) -> Tally:
+    """Integers `[B, I]` twice -> counts `[B]`; ties are equalities."""
     size = true.shape[1]
     both = (true.astype(np.int64) << 32) + (latent.astype(np.int64) + 2**31)
     both.sort(axis=1)
@@ -175,25 +223,30 @@ def count_rows(true: np.ndarray, latent: np.ndarray) -> Tally:
     )
 
 
-def count_on_device(true: np.ndarray, latent: np.ndarray) -> Tally:
-    """The same counts by comparing all pairs on the device; needs I <= 46340 (int32 sums)."""
-    if true.shape[1] > 46340:
-        return count_rows(true, latent)
-    return Tally(*np.asarray(_all_pairs(true, latent), np.int64).T)
+def _neighbours(lead: np.ndarray, other: np.ndarray, reach: np.ndarray) -> Iterator:
+    """Differences of pairs in order of `lead`, 1, 2, ... places apart, as long as some pair is
+    near without being equal; no farther pair can be once none is."""
+    where = np.argsort(lead, axis=1)
+    lead, other = (np.take_along_axis(a, where, axis=1) for a in (lead, other))
+    for lag in range(1, lead.shape[1]):
+        rise = lead[:, lag:] - lead[:, :-lag]
+        if not ((rise > 0) & (rise <= reach)).any():
+            return
+        yield rise, other[:, lag:] - other[:, :-lag]
 
 
-@jax.jit
-def _all_pairs(true: jax.Array, latent: jax.Array) -> jax.Array:
-    def one(row):
-        t, z = row
-        rise, fall = t[:, None] < t[None, :], z[:, None] > z[None, :]
-        level, climb = t[:, None] == t[None, :], z[:, None] < z[None, :]
-        count = lambda mask: jnp.sum(mask, dtype=jnp.int32)  # noqa: E731
-        same = (count(level & ~climb & ~fall) - len(t)) // 2
-        flat = count(rise & ~climb & ~fall)
-        return jnp.stack([count(rise & climb), count(rise & fall), count(level & climb), flat, same])
+def _move(moves, near, up, down, origin, ranked, to_ranked, to_tied) -> None:
+    """Book the pairs `near` out of their exact counts and into the tolerant ones."""
+    for mask, column in zip((up, down, ~up & ~down), origin, strict=True):
+        moves[column] -= (near & mask).sum(axis=1)
+    moves[to_ranked] += (near & ranked).sum(axis=1)
+    moves[to_tied] += (near & ~ranked).sum(axis=1)
 
-    return jax.lax.map(one, (true, latent))
+
+def _bits(scores: np.ndarray) -> np.ndarray:
+    """Float32 as int32 of the same order (the sign-magnitude bits, unfolded)."""
+    bits = np.ascontiguousarray(scores, np.float32).view(np.int32)
+    return np.where(bits < 0, np.int32(-(2**31)) - bits, bits)
 
 
 def _inversions(order_: np.ndarray) -> np.ndarray:
@@ -242,16 +295,6 @@ def _tied_pairs(ordered: np.ndarray) -> np.ndarray:
     np.not_equal(ordered[:, 1:], ordered[:, :-1], out=fresh[:, 1:])
     start = np.maximum.accumulate(fresh * place, axis=1)
     return (place - start).sum(axis=1, dtype=np.int64)
-
-
-def _dense_ranks(scores: np.ndarray) -> np.ndarray:
-    where = np.argsort(scores, axis=1)
-    ordered = np.take_along_axis(scores, where, axis=1)
-    rank = np.zeros(scores.shape, np.int32)
-    rank[:, 1:] = np.cumsum(ordered[:, 1:] != ordered[:, :-1], axis=1)
-    out = np.empty_like(rank)
-    np.put_along_axis(out, where, rank, axis=1)
-    return out
 
 
 def _codes(encoder: Encoder, points: np.ndarray, role: str) -> np.ndarray:

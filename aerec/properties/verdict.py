@@ -83,7 +83,8 @@ def audit(
         raise ValueError(f"the encoder takes R^{encoder.n}, the domain is in R^{domain.dimension}")
     true_ties = order.tolerance(float(np.finfo(np.float32).eps), encoder.n)
     eps = max(encoder.eps, float(np.finfo(np.float32).eps))
-    latent_ties = order.tolerance(eps, max(encoder.n, encoder.m))
+    # twice, so that rounding about the threshold of a true tie does not pass for a broken one
+    latent_ties = 2 * order.tolerance(eps, max(encoder.n, encoder.m))
     ties = {"true_ties": true_ties, "latent_ties": latent_ties}
     kinds = {"truth": truth, "latent": latent}
 
@@ -160,7 +161,7 @@ def _order(
     rate = tally.violations / triples
     baseline = rates.projection_baseline(encoder.n, encoder.m)
     details = {
-        **tally._asdict(),
+        **{k.strip("_"): v for k, v in tally._asdict().items()},
         "reversed_of_ordered": tally.reversed_ / tally.ordered if tally.ordered else None,
         "strict_rate": tally.strict_violations / triples,
         "baseline_no_information": 0.5,
@@ -192,10 +193,13 @@ def _order(
 def _nonzero(
     encoder, domain, key, totals, codes, points, empty, activation, network, confidence
 ) -> Finding:
-    zero = zeros.search(encoder, domain, key)
-    counted = int(totals.counts.sum()) if not totals.users else len(totals.users)
-    rate = totals.zeros / counted
-    interval = rates.clopper_pearson(totals.zeros, counted, confidence=confidence)
+    data = domain.crossing
+    zero = zeros.search(encoder, domain, key) if data is None else None
+    dead, counted = totals.zeros, int(totals.counts.sum())
+    if data is not None:  # finite: every row is looked at
+        dead, counted, zero = zeros.rows(encoder, data)
+    rate = dead / counted
+    interval = rates.clopper_pearson(dead, counted, confidence=confidence)
     seen = zeros.census(codes)
     details = {
         **seen._asdict(),
@@ -216,13 +220,15 @@ def _nonzero(
         why = f"zero is not in the range of {activation.name} in exact arithmetic"
         if seen.zero or (zero is not None and zero.kind == "underflow"):
             why += "; in floating point it underflows to 0"
+    elif data is not None and not dead:
+        verdict, why = report.CERTIFIED, f"every one of the {counted:,} rows has a non-zero code"
     elif network is not None and domain.box is not None and not corner and (
         bounds.nonzero(network, *domain.box).proven
     ):  # fmt: skip
         verdict, why = report.CERTIFIED, "bounds of the code exclude 0 on every part of the box"
     else:
         verdict = report.not_refuted(interval[1])
-        why = f"{totals.zeros:,} zero codes of {counted:,}, and no search found one"
+        why = f"{dead:,} zero codes of {counted:,}, and no search found one"
     refuted = verdict == report.REFUTED
     return Finding(verdict, where, why, rate, interval, None, zero if refuted else None, details)
 
@@ -365,7 +371,7 @@ def _free_blocks(encoder, domain, key, size, *, true_ties, latent_ties, truth, l
 
 
 def _data_blocks(scores, domain, key, *, true_ties, latent_ties, truth, latent):
-    """Blocks of users drawn from the data; a zero is a user with only zero latent scores."""
+    """Blocks of users drawn from the data; zeros are counted apart, over all rows."""
 
     def step(totals, numbers):
         for number in numbers:

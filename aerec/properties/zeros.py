@@ -14,7 +14,7 @@ from scipy import optimize
 
 from aerec.properties import order
 from aerec.properties.encoder import Encoder
-from aerec.properties.samplers import Domain
+from aerec.properties.samplers import Crossing, Domain
 
 _UNDERFLOW = 1e-200  # a value that passes below this share of its usual size on its way to 0
 _ROOT = 1e-9  # relative Newton step at which an approximate root is one
@@ -122,6 +122,23 @@ def search(
                 found.append(_classify(encoder, x, points[np.argmax(norms)], usual, "Newton"))
     zeros = [zero for zero in found if zero is not None]
     return min(zeros, key=lambda zero: (zero.kind == "underflow", zero.norm), default=None)
+
+
+def rows(encoder: Encoder, data: Crossing) -> tuple[int, int, Zero | None]:
+    """P3 on data: non-zero rows (users and items) with zero codes, all rows, and one of them
+    rechecked in float64."""
+    dead, found = 0, None
+    users, items = data.shape
+    for count, take in ((users, data.user_rows), (items, data.item_rows)):
+        for part in np.array_split(np.arange(count), -(-count // 256)):
+            points = take(part)
+            zero = ~np.asarray(encoder.native(points)).any(axis=1) & points.any(axis=1)
+            dead += int(zero.sum())
+            if zero.any() and found is None:
+                x = points[np.argmax(zero)].astype(np.float64)
+                if not encoder.exact(x[None]).any():
+                    found = Zero(x, 0.0, "exact", "data")
+    return dead, users + items, found
 
 
 def proposition_1(encoder: Encoder, points: np.ndarray) -> dict[str, float]:
