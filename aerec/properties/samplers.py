@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
+from scipy import optimize
 
 Points = Callable[[jax.Array, int], jax.Array]
 
@@ -102,16 +103,16 @@ def box(low: Any, high: Any) -> Domain:
     low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
     if low.ndim != 1 or low.shape != high.shape or not (low < high).all():
         raise ValueError("a box needs two vectors of one length with low < high everywhere")
-    n = len(low)
+    n, floor, width = len(low), jnp.asarray(low)[None], jnp.asarray(high - low)[None]
 
     def draw(key, count):
-        return jnp.clip(low + (high - low) * jax.random.uniform(key, (count, n)), low, high)
+        return jnp.clip(floor + width * jax.random.uniform(key, (count, n)), floor, floor + width)
 
     same = (low == low[0]).all() and (high == high[0]).all()
     sides = f"[{low[0]:g}, {high[0]:g}]^{n}" if same else f"in R^{n}"
     return Domain(
         f"box {sides}", n, _independent(draw), draw,
-        step=lambda points, g, rate: jnp.clip(points + rate * g, low, high),
+        step=lambda points, g, rate: jnp.clip(points + rate * g, low[None], high[None]),
         contains=lambda p: ((p >= low) & (p <= high)).all(axis=-1), box=(low, high),
     )  # fmt: skip
 
@@ -179,11 +180,16 @@ def hull(points: Any) -> Domain:
         share = jnp.clip(rate, 0.0, 1.0)
         return (1 - share) * points + share * rows[best]
 
-    corners = {row.tobytes() for row in np.asarray(rows, np.float64)}
+    scale = float(abs(np.asarray(rows)).max()) or 1.0
+    system = np.vstack([np.asarray(rows, np.float64).T / scale, np.ones(count_rows)])
+
+    def inside(p):  # non-negative weights of sum one that give the point, by least squares
+        ends = np.column_stack([np.asarray(p, np.float64) / scale, np.ones(len(p))])
+        return np.array([optimize.nnls(system, end)[1] <= 1e-5 for end in ends])
+
     return Domain(
-        f"convex hull of {count_rows} data rows in R^{n}", n, _independent(draw), draw, step,
-        contains=lambda p: np.array([row.tobytes() in corners for row in np.asarray(p, float)]),
-    )  # fmt: skip
+        f"convex hull of {count_rows} data rows in R^{n}", n, _independent(draw), draw, step, inside
+    )
 
 
 def empirical(users: Any, items: Any = None) -> Domain:

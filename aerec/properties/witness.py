@@ -22,6 +22,7 @@ from aerec.properties.samplers import Domain
 _COPIES = 8  # of a candidate, its inputs changed by a few units in the last place
 _WEIGHTS = float(np.finfo(np.float32).eps)
 _WIDE = 1024  # the finite construction uses at most so many coordinates, or m + 1
+_PATTERNS = 64  # of b that are looked at
 _CHUNK = 512  # rows of the finite construction's table held at once
 
 
@@ -116,35 +117,45 @@ def finite(
 ) -> Witness | None:
     """Theorem A's construction: a violation among ties of the n + 2 points {0, b, u_1..u_n}.
 
-    With `b` in `{-s, s}^n` and `u_i = n b_i e_i` (in a subspace of m + 1 or more dimensions if n is
-    large: the theorem holds there) and `s` a power of two, all its ties are exact in
-    floating point: `<0, u_i> = <0, 0>`, `<b, u_i> = <b, b>`, `<u_i, u_j> = <u_i, 0>`. A triple
-    must lie in the domain. Deterministic; a few scales s and sign patterns are tried, and the
-    strongest violation of the first that has one is made strict and returned. Dot products only.
+    With b's coordinates powers of two and `u_i = |b|^2 / b_i e_i` (in a subspace of m + 1 or more
+    dimensions if n is large: the theorem holds there) all its ties are exact in floating point: `<0, u_i> = <0, 0>`, `<b, u_i> = <b, b>`, `<u_i, u_j> = <u_i, 0>`. A triple
+    must lie in the domain. Deterministic; at a few scales the b whose codes are farthest from f(0)
+    are tried, and the strongest violation of the first that has one is made strict and returned.
+    For true dot products only.
     """
     if truth != "dot":
         return None
     n = encoder.n
     k = n if n <= _WIDE else min(n, max(_WIDE, encoder.m + 1))
     support = np.linspace(0, n - 1, k).astype(int)  # theorem A holds on any subspace, k > m
-    for power in (0, -3, 3, -8, 8, -16, 16):
-        for seed in range(2):
-            signs = np.where(np.random.default_rng(seed).random(k) < 0.5, -1.0, 1.0)
-            b = 2.0**power * (signs if seed else np.ones(k))
-            points = np.zeros((k + 2, n))
-            points[1, support] = b
-            points[np.arange(2, k + 2), support] = k * b
-            inside = domain.contains(points)
-            if inside.sum() < 2:
-                continue
-            codes = np.zeros((k + 2, encoder.m))
+    draw = np.random.default_rng(0)
+    patterns = np.ones((_PATTERNS, k))
+    patterns[1:] = np.where(draw.random((_PATTERNS - 1, k)) < 0.5, -1.0, 1.0)
+    patterns[_PATTERNS // 2 :] *= 2.0 ** draw.integers(-3, 4, (_PATTERNS - _PATTERNS // 2, k))
+
+    def encoded(points):
+        inside = domain.contains(points)
+        codes = np.zeros((len(points), encoder.m))
+        if inside.any():
             codes[inside] = encoder.exact(points[inside])
             inside &= np.isfinite(codes).all(axis=1)  # far out some encoders overflow
             codes[~inside] = 0.0
-            best = _strongest_tie(codes, inside, latent)
-            for i, j, k in best:
+        return codes, inside
+
+    for power in (0, -3, 3, -8, 8, -16, 16):
+        points = np.zeros((_PATTERNS + 1, n))
+        points[1:, support] = 2.0**power * patterns
+        codes, inside = encoded(points)
+        far = np.linalg.norm(codes[1:] - codes[0], axis=1) * inside[1:]
+        for choice in np.argsort(-far, kind="stable")[:3]:  # theorem A asks for f(b) != f(0)
+            b = 2.0**power * patterns[choice]
+            points = np.zeros((k + 2, n))
+            points[1, support] = b
+            points[np.arange(2, k + 2), support] = (b @ b) / b
+            codes, inside = encoded(points)
+            for x, u, v in _strongest_tie(codes, inside, latent):
                 found = recheck(
-                    encoder, domain, points[i], points[j], points[k],
+                    encoder, domain, points[x], points[u], points[v],
                     source="finite construction", latent=latent,
                 )  # fmt: skip
                 if found is not None:
