@@ -56,7 +56,9 @@ def test_counts_pass_two_to_the_31st_and_do_not_depend_on_the_split():
     true, latent = draw.normal(size=(2, 30, 16_000)).astype(np.float32)
     rows = lambda i: (true[i], latent[i])  # noqa: E731
     one, other = (
-        counting.exhaustive(rows, 30, block=b, workers=w, true_tolerance=1e-6, latent_tolerance=1e-6)
+        counting.exhaustive(
+            rows, 30, block=b, workers=w, true_tolerance=1e-6, latent_tolerance=1e-6
+        )
         for b, w in ((30, 1), (4, 2))
     )
     np.testing.assert_array_equal(np.array(one), np.array(other))

@@ -271,7 +271,7 @@ def test_encoders_of_every_kind_are_wrapped():
         "numpy": encoder.wrap(lambda z: weight @ np.asarray(z), 5),
         "numpy rows": encoder.wrap(lambda z: np.asarray(z) @ weight.T, 5, batched=True),
         "pytree": encoder.wrap(
-            lambda t: {"z": jnp.asarray(weight[:, :2]) @ t["a"] + jnp.asarray(weight[:, 2:]) @ t["b"]},
+            lambda t: {"z": jnp.asarray(weight) @ jnp.concatenate([t["a"], t["b"]])},
             {"a": np.zeros(2), "b": np.zeros(3)},
         ),
     }  # fmt: skip

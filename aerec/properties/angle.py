@@ -6,6 +6,7 @@ latent score by `<p, d>`. A random isotropic step reverses the order with probab
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import chex
 import jax
@@ -50,7 +51,7 @@ def distribution(
     *,
     kind: str = "dot",
     block: int = 256,
-) -> dict[str, np.ndarray | float]:
+) -> dict[str, Any]:
     """Local angles of pairs `x, u [N, n]`: `angles [N]` (NaN where flat), `rate` = mean angle over
     pi of those not flat, `flat` = their share; `block` pairs are held at once."""
     chex.assert_equal_shape([x, u])

@@ -20,7 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 
 _GRID = 33
-_FUNCTION = 1e-13  # relative error allowed to an activation's float64 evaluation, several hundred ulp
+_FUNCTION = (
+    1e-13  # relative error allowed to an activation's float64 evaluation, several hundred ulp
+)
 
 
 class Layer(NamedTuple):

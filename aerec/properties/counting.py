@@ -31,9 +31,9 @@ _WIDTH = 1 << _SHIFT  # a block of the inversion count: so many columns, compare
 
 
 class Scores(NamedTuple):
-    """Score rows of data: `rows(user numbers [B])` -> true and latent scores `[B, I]` of unit users,
-    and the norms `[I]` of the items on either side (1 for cosines): a pair's score difference over
-    the larger of its two norms is a relative margin."""
+    """Score rows of data. `rows`: user numbers `[B]` -> true and latent scores `[B, I]` of unit
+    users. The norms `[I]` are the items' on either side (1 for cosines): a score difference over
+    the larger of a pair's two norms is a relative margin."""
 
     rows: Rows
     true_norms: np.ndarray
@@ -123,8 +123,8 @@ def exhaustive(
 ) -> Tally:
     """Counts per user, int64 `[U]` each, of all `I (I - 1) / 2` pairs of its two score rows.
 
-    `rows` as from `score_rows(...).rows` (any function from user numbers to two score blocks). Memory: a
-    few blocks of `block` rows. `workers` threads count on the host while the next block is
+    `rows` as from `score_rows(...).rows`, or any function from user numbers to two score blocks.
+    Memory: a few blocks of `block` rows. `workers` threads count on the host while the next block is
     scored; on an accelerator (`on_device`, by default where JAX has one) pairs are compared there
     instead. The split does not change a single count.
     """
@@ -218,9 +218,7 @@ def _count_exactly(true: np.ndarray, latent: np.ndarray) -> Tally:
     reversed_ = _inversions(by_latent & 0x7FFFFFFF)
     pairs = size * (size - 1) // 2
     concordant = pairs - reversed_ - tied_true - tied_latent + tied_both
-    return Tally(
-        concordant, reversed_, tied_true - tied_both, tied_latent - tied_both, tied_both
-    )
+    return Tally(concordant, reversed_, tied_true - tied_both, tied_latent - tied_both, tied_both)
 
 
 def _neighbours(lead: np.ndarray, other: np.ndarray, reach: np.ndarray) -> Iterator:

@@ -59,7 +59,7 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
             shape = jax.eval_shape(single, flat)
     except Exception:
         return _on_host(encode, unravel, n, batched)
-    rows = jax.jit(lambda x: (encode(x) if batched and unravel is None else jax.vmap(single)(x)))
+    rows = jax.jit(lambda x: encode(x) if batched and unravel is None else jax.vmap(single)(x))
 
     def native(x):
         with jax.default_matmul_precision("highest"):
@@ -77,7 +77,8 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
 
 def resolution(codes: np.ndarray) -> float:
     """Epsilon of the precision that float64 codes really carry: float32's if they all fit it."""
-    narrow = codes.astype(np.float32).astype(np.float64)
+    with np.errstate(over="ignore"):
+        narrow = codes.astype(np.float32).astype(np.float64)
     fits = bool((narrow == codes).all()) and bool((codes != np.rint(codes)).any())
     return float(np.finfo(np.float32 if fits else np.float64).eps)
 

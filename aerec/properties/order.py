@@ -66,9 +66,7 @@ def similarity(a: jax.Array, b: jax.Array, *, kind: str = "dot") -> jax.Array:
     return jnp.sum(_by_kind(a, kind) * _by_kind(b, kind), axis=-1)
 
 
-def margin(
-    encode: Callable[[Any], Any], x: Any, u: Any, v: Any, *, kind: str = "dot"
-) -> jax.Array:
+def margin(encode: Callable[[Any], Any], x: Any, u: Any, v: Any, *, kind: str = "dot") -> jax.Array:
     """`<f(x), f(u)> - <f(x), f(v)>`, a scalar, for vectors `[n]` or pytrees; `vmap` is left to
     the caller. With the identity as encoder it is the true margin."""
     x, u, v = (jax.flatten_util.ravel_pytree(encode(point))[0] for point in (x, u, v))

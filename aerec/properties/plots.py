@@ -65,7 +65,7 @@ def _angles(audit: Audit, path: Path) -> Path:
     fig, axes = plt.subplots(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     assert audit.angles is not None
     angles = np.degrees(audit.angles[np.isfinite(audit.angles)])
-    axes.hist(angles, bins=np.linspace(0, 180, 61), color="C0")
+    axes.hist(angles, bins=np.linspace(0, 180, 61).tolist(), color="C0")
     if audit.m < audit.n:
         null = 180 * rates.projection_baseline(audit.n, audit.m)
         axes.axvline(null, color="k", linestyle="--", linewidth=1, label="random projection")

@@ -58,7 +58,7 @@ class Domain(NamedTuple):
     triples: Callable[[jax.Array, int], tuple[Any, Any, Any]]
     points: Points
     step: Callable[[jax.Array, jax.Array, float], jax.Array]
-    contains: Callable[[np.ndarray], np.ndarray]
+    contains: Callable[[np.ndarray], Any]
     continuous: bool = True
     whole: bool = False
     crossing: Crossing | None = None
@@ -93,9 +93,7 @@ def ball(n: int, *, radius: float = 1.0) -> Domain:
         return moved * jnp.minimum(1.0, radius / jnp.linalg.norm(moved, axis=-1, keepdims=True))
 
     inside = lambda p: np.linalg.norm(p, axis=-1) <= radius * (1 + 1e-6)  # noqa: E731
-    return Domain(
-        f"ball of radius {radius:g} in R^{n}", n, _independent(draw), draw, step, inside
-    )
+    return Domain(f"ball of radius {radius:g} in R^{n}", n, _independent(draw), draw, step, inside)
 
 
 def box(low: Any, high: Any) -> Domain:
@@ -210,8 +208,8 @@ def empirical(users: Any, items: Any = None) -> Domain:
         x = jax.random.randint(k_x, (count,), 0, num_users)
         u = jax.random.randint(k_u, (count,), 0, num_items)
         v = (u + jax.random.randint(k_v, (count,), 1, num_items)) % num_items
-        u, v = data.item_rows(np.asarray(u)), data.item_rows(np.asarray(v))
-        return data.user_rows(np.asarray(x)), u, v
+        items = [data.item_rows(np.asarray(index)) for index in (u, v)]
+        return data.user_rows(np.asarray(x)), *items
 
     def points(key, count):
         return data.user_rows(np.asarray(jax.random.randint(key, (count,), 0, num_users)))

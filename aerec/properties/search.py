@@ -123,16 +123,19 @@ def climb(
     keep = np.argsort(-value(*starts))[:size]
     best = [a[keep] for a in starts]
     score = value(*best)
-    for number in range(rounds):
+
+    @jax.jit
+    def move(key, number, points):
+        k_way, k_who = jax.random.split(jax.random.fold_in(key, number))
+        ways = jax.random.normal(k_way, (3, *points[0].shape))
+        still = jax.random.bernoulli(k_who, 0.5, (3, len(points[0]), 1))
         rate = 0.5 * 0.93**number
-        k_round = jax.random.fold_in(k_moves, number)
-        moved = []
-        for k_part, a in zip(jax.random.split(k_round, 3), best, strict=True):
-            k_way, k_who = jax.random.split(k_part)
-            way = jax.random.normal(k_way, a.shape)
-            stepped = np.asarray(domain.step(jnp.asarray(a, jnp.float32), way, rate))
-            still = np.asarray(jax.random.bernoulli(k_who, 0.5, (len(a), 1)))
-            moved.append(np.where(still, a, stepped))
+        stepped = [domain.step(a, way, rate) for a, way in zip(points, ways, strict=True)]
+        return [jnp.where(s, a, b) for s, a, b in zip(still, points, stepped, strict=True)]
+
+    for number in range(rounds):
+        single = [np.asarray(a, np.float32) for a in best]
+        moved = [np.asarray(a) for a in move(k_moves, number, single)]
         new = value(*moved)
         better = (new > score)[:, None]
         best = [np.where(better, b, a) for a, b in zip(best, moved, strict=True)]
@@ -165,40 +168,40 @@ def ascend(
         half = jnp.sin(jnp.where(flat, 0.0, theta) / 2)
         return jnp.log(half * half + 1e-32)
 
+    def climb_once(number, carry):
+        x, u, best_x, best_u, top = carry
+        value, ways = jax.vmap(jax.value_and_grad(badness, argnums=(0, 1)))(x, u)
+        better = (value > top)[:, None]
+        best_x, best_u = jnp.where(better, x, best_x), jnp.where(better, u, best_u)
+        x, u = (
+            domain.step(a, jnp.nan_to_num(order.unit(g)), 0.3 * 0.9**number)
+            for a, g in zip((x, u), ways, strict=True)
+        )
+        return x, u, best_x, best_u, jnp.maximum(value, top)
+
+    @jax.jit
+    def run(x, u):
+        ranked = jax.lax.map(lambda pair: badness(*pair), (x, u), batch_size=64)
+        keep = jnp.argsort(-ranked)[:size]
+        x, u, top = x[keep], u[keep], ranked[keep]
+        carry = jax.lax.fori_loop(0, rounds, climb_once, (x, u, x, u, top))
+        best = jnp.argsort(-carry[4])
+        ends = [(x, u), (carry[2][best], carry[3][best])]
+        pull = jax.vmap(lambda a, b: angle.pullback(encoder.single, a, b, kind=latent))
+        return [(x[:8], u[:8], pull(x[:8], u[:8])) for x, u in ends]
+
     pairs = (domain.points(k_x, screened), domain.points(k_u, screened))
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        x, u = (jnp.asarray(np.asarray(a, np.float64)) for a in pairs)
-        screen = jax.jit(lambda a, b: jax.lax.map(lambda p: badness(*p), (a, b), batch_size=64))
-        keep = jnp.argsort(-screen(x, u))[:size]
-        x, u = x[keep], u[keep]
-        slope = jax.jit(jax.vmap(jax.value_and_grad(badness, argnums=(0, 1))))
-        pulled = jax.jit(
-            jax.vmap(lambda a, b: angle.pullback(encoder.single, a, b, kind=latent))
-        )
-        yield from _ladder(x, u, pulled(x, u))
-        best, top = (x, u), screen(x, u)
-        for number in range(rounds):
-            value, ways = slope(x, u)
-            better = (value > top)[:, None]
-            best = tuple(jnp.where(better, new, old) for new, old in zip((x, u), best, strict=True))
-            top = jnp.maximum(value, top)
-            rate = 0.3 * 0.9**number
-            x, u = (
-                domain.step(a, jnp.nan_to_num(order.unit(g)), rate)
-                for a, g in zip((x, u), ways, strict=True)
-            )
-        rank = jnp.argsort(-top)
-        x, u = (a[rank] for a in best)
-        yield from _ladder(x, u, pulled(x, u))
+        ends = run(*(jnp.asarray(np.asarray(a, np.float64)) for a in pairs))
+    for x, u, p in ends:
+        yield from _ladder(np.asarray(x), np.asarray(u), np.asarray(p))
 
 
-def _ladder(x: jax.Array, u: jax.Array, p: jax.Array) -> Candidates:
-    pairs = [np.asarray(a) for a in (x[:8], u[:8], p[:8])]
-    for row, pull, item in zip(pairs[0], pairs[2], pairs[1], strict=True):
-        size = np.linalg.norm(item) or 1.0
+def _ladder(users: np.ndarray, items: np.ndarray, pulls: np.ndarray) -> Candidates:
+    for x, u, p in zip(users, items, pulls, strict=True):
+        size = float(np.linalg.norm(u)) or 1.0
         for power in (1, 4, 8, 12, 18):
-            other = angle.counterexample(row, item, pull, step=size * 2.0**-power)
-            yield row, other, item
+            yield x, angle.counterexample(x, u, p, step=size * 2.0**-power), u
 
 
 def _free_pools(encoder, domain, key, numbers, size):

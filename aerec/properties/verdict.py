@@ -3,10 +3,9 @@
 import hashlib
 import json
 import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +19,7 @@ from aerec.properties import (
     order,
     rates,
     report,
+    sampling,
     search,
     vacuity,
     witness,
@@ -32,17 +32,6 @@ from aerec.properties.samplers import Domain
 BUDGET = 2**20  # triples, by default
 _PROBES = 512  # points whose codes are looked at closely
 _WHOLE = 10**11  # data with at most so many triples is counted whole by default
-_PAUSE = 5.0  # seconds between two savings of the state
-
-
-class _Sampled(NamedTuple):
-    """Running totals: next block, counts `[BINS, 3, 3]`, zero codes, and per drawn user
-    (violations, triples)."""
-
-    block: int
-    counts: np.ndarray
-    zeros: int
-    users: list[tuple[int, int]]
 
 
 def audit(
@@ -86,7 +75,7 @@ def audit(
     # twice, so that rounding about the threshold of a true tie does not pass for a broken one
     latent_ties = 2 * order.tolerance(eps, max(encoder.n, encoder.m))
     ties = {"true_ties": true_ties, "latent_ties": latent_ties}
-    kinds = {"truth": truth, "latent": latent}
+    kinds: dict[str, Any] = {"truth": truth, "latent": latent}
 
     x, u = _probes(domain, k_probe)
     z_x, z_u = (np.asarray(encoder.native(points)) for points in (x, u))
@@ -105,7 +94,7 @@ def audit(
     scores = None
     if domain.crossing is not None:
         scores = counting.score_rows(encoder, domain.crossing, **kinds)
-    totals = _count(
+    totals = sampling.count(
         encoder, domain, scores, k_count, budget=budget, chunk=chunk, mark=mark,
         state=None if state is None else Path(state), progress=progress, **ties, **kinds,
     )  # fmt: skip
@@ -155,9 +144,7 @@ def _dimension(encoder: Encoder) -> Finding:
     )  # fmt: skip
 
 
-def _order(
-    encoder, domain, tally, interval, triples, empty, found, angles, per_user
-) -> Finding:
+def _order(encoder, domain, tally, interval, triples, empty, found, angles, per_user) -> Finding:
     rate = tally.violations / triples
     baseline = rates.projection_baseline(encoder.n, encoder.m)
     details = {
@@ -175,7 +162,7 @@ def _order(
         verdict = report.VACUOUS
         why = (
             f"latent dot products spread by {empty.spread:.3g} of their size, within the tie"
-            f" tolerance {empty.tolerance:.3g}: the code is constant in effect, its rate is no merit"
+            f" tolerance {empty.tolerance:.3g}: constant in effect, the rate is no merit"
         )
     elif found is not None:
         verdict = report.REFUTED
@@ -185,9 +172,7 @@ def _order(
         why = f"{tally.violations:,} violations in {triples:,} triples, and no search found one"
         if tally.violations:
             why += " that float64 confirms: those counted are within rounding there"
-    return Finding(
-        verdict, domain.name, why, rate, interval, rates.skill(tally), found, details
-    )
+    return Finding(verdict, domain.name, why, rate, interval, rates.skill(tally), found, details)
 
 
 def _nonzero(
@@ -269,157 +254,3 @@ def _probes(domain: Domain, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
     x, u, v = domain.triples(key, count)
     half = count // 2
     return np.asarray(x), np.concatenate([np.asarray(u)[:half], np.asarray(v)[half:]])
-
-
-def _count(
-    encoder, domain, scores, key, *, budget, chunk, mark, state, progress, **how
-) -> _Sampled:
-    """Stream blocks of triples until the budget is spent, saving and resuming the totals."""
-    goal, seconds = _parse(budget)
-    size = max(64, min(4096, 2 ** int(np.log2(max(1, 2**22 // domain.dimension)))))
-    totals = _load(state, mark)
-    if scores is None:
-        step = _free_blocks(encoder, domain, key, size, **how)
-    else:
-        step = _data_blocks(scores, domain, key, **how)
-        chunk = 1
-    start = saved = time.monotonic()
-    while True:
-        done = int(totals.counts.sum())
-        left = goal - done
-        if left <= 0 or (seconds and totals.block and time.monotonic() - start > seconds):
-            break
-        most = -(-left // size) if scores is None and not seconds else chunk
-        totals = step(totals, np.arange(totals.block, totals.block + min(chunk, max(1, most))))
-        if progress:
-            progress(int(totals.counts.sum()), goal if not seconds else 0)
-        if state is not None and time.monotonic() - saved > _PAUSE:
-            _save(state, mark, totals)
-            saved = time.monotonic()
-    if state is not None:
-        _save(state, mark, totals)
-    return totals
-
-
-def _free_blocks(encoder, domain, key, size, *, true_ties, latent_ties, truth, latent):
-    """Blocks of `size` independent triples. A block is computed alone, in one shape, whatever the
-    chunk and whichever device it falls to: that is what makes counts reproducible."""
-
-    def margins(x, u, v, codes):
-        count = len(x)
-        return (
-            order.relative_margin(x, u, v, kind=truth),
-            order.relative_margin(
-                codes[:count], codes[count : 2 * count], codes[2 * count :], kind=latent
-            ),
-        )
-
-    def one(key, number):
-        x, u, v = domain.triples(jax.random.fold_in(key, number), size)
-        codes = encoder.native(jnp.concatenate([x, u, v]))
-        counts = order.tally(
-            *margins(x, u, v, codes), true_ties=true_ties, latent_ties=latent_ties
-        )
-        bad = jnp.sum(~jnp.isfinite(codes).all(axis=1), dtype=jnp.int32)
-        dead = (codes[:size] == 0).all(axis=1) & (x != 0).any(axis=1)
-        return counts, bad, jnp.sum(dead, dtype=jnp.int32)
-
-    if encoder.traceable:
-        auto = jax.sharding.AxisType.Auto
-        mesh = jax.make_mesh((jax.device_count(),), ("blocks",), axis_types=(auto,))
-        spread = jax.P("blocks")
-        many = jax.jit(
-            jax.shard_map(
-                lambda key, numbers: jax.lax.map(lambda i: one(key, i), numbers),
-                mesh=mesh, in_specs=(jax.P(), spread), out_specs=spread, check_vma=False,
-            )
-        )  # fmt: skip
-
-        def run(numbers):
-            short = -len(numbers) % jax.device_count()
-            padded = np.concatenate([numbers, np.repeat(numbers[-1:], short)]).astype(np.int32)
-            with jax.default_matmul_precision("highest"):
-                return [np.asarray(part)[: len(numbers)] for part in many(key, padded)]
-    else:
-
-        def run(numbers):
-            results = []
-            for number in numbers:
-                x, u, v = domain.triples(jax.random.fold_in(key, int(number)), size)
-                x, u, v = (np.asarray(a, np.float64) for a in (x, u, v))
-                codes = encoder.native(np.concatenate([x, u, v]))
-                bad = int((~np.isfinite(codes)).any(axis=1).sum())
-                pair = margins(x, u, v, np.nan_to_num(codes))
-                counts = order.tally(*pair, true_ties=true_ties, latent_ties=latent_ties)
-                dead = (codes[:size] == 0).all(axis=1) & (x != 0).any(axis=1)
-                results.append((counts, bad, int(dead.sum())))
-            return [np.asarray(column) for column in zip(*results, strict=True)]
-
-    def step(totals, numbers):
-        counts, bad, dead = run(numbers)
-        if bad.any():
-            block = int(numbers[np.argmax(bad > 0)])
-            points = np.concatenate(domain.triples(jax.random.fold_in(key, block), size))
-            check_finite(encoder.native(points), points, domain.name)
-        return totals._replace(
-            block=int(numbers[-1]) + 1,
-            counts=totals.counts + counts.astype(np.int64).sum(axis=0),
-            zeros=totals.zeros + int(dead.sum()),
-        )
-
-    return step
-
-
-def _data_blocks(scores, domain, key, *, true_ties, latent_ties, truth, latent):
-    """Blocks of users drawn from the data; zeros are counted apart, over all rows."""
-
-    def step(totals, numbers):
-        for number in numbers:
-            counts = counting.sample(
-                scores, domain.crossing.shape[0], jax.random.fold_in(key, int(number)),
-                true_ties=true_ties, latent_ties=latent_ties,
-            )  # fmt: skip
-            rows = [order.summary(user) for user in counts]
-            totals = _Sampled(
-                block=int(number) + 1,
-                counts=totals.counts + counts.sum(axis=0),
-                zeros=totals.zeros,
-                users=totals.users + [(row.violations, row.total) for row in rows],
-            )
-        return totals
-
-    return step
-
-
-def _parse(budget: int | str) -> tuple[int, float]:
-    """Triples and seconds; one of them is no limit."""
-    try:
-        if isinstance(budget, str) and budget.endswith("s"):
-            seconds = float(budget[:-1])
-            if seconds > 0:
-                return 2**62, seconds
-        elif int(float(budget)) > 0:
-            return int(float(budget)), 0.0
-    except ValueError:
-        pass
-    raise ValueError(f"budget {budget!r}: a number of triples, 1e7, or of seconds, '30s'")
-
-
-def _load(state: Path | None, mark: str) -> _Sampled:
-    empty = _Sampled(0, np.zeros((order.BINS, 3, 3), np.int64), 0, [])
-    if state is None or not state.exists():
-        return empty
-    saved = json.loads(state.read_text())
-    if saved["mark"] != mark:
-        raise ValueError(
-            f"{state} was left by another encoder, domain or seed: remove it or name another file"
-        )
-    return _Sampled(
-        saved["block"], np.array(saved["counts"], np.int64), saved["zeros"],
-        [tuple(pair) for pair in saved["users"]],
-    )  # fmt: skip
-
-
-def _save(state: Path, mark: str, totals: _Sampled) -> None:
-    fields = totals._replace(counts=totals.counts.tolist())._asdict()  # type: ignore[arg-type]
-    report.replace(state, json.dumps({"mark": mark, **fields}))

@@ -118,9 +118,10 @@ def finite(
     """Theorem A's construction: a violation among ties of the n + 2 points {0, b, u_1..u_n}.
 
     With b's coordinates powers of two and `u_i = |b|^2 / b_i e_i` (in a subspace of m + 1 or more
-    dimensions if n is large: the theorem holds there) all its ties are exact in floating point: `<0, u_i> = <0, 0>`, `<b, u_i> = <b, b>`, `<u_i, u_j> = <u_i, 0>`. A triple
-    must lie in the domain. Deterministic; at a few scales the b whose codes are farthest from f(0)
-    are tried, and the strongest violation of the first that has one is made strict and returned.
+    dimensions if n is large: the theorem holds there) all its ties are exact in floating point:
+    `<0, u_i> = <0, 0>`, `<b, u_i> = <b, b>`, `<u_i, u_j> = <u_i, 0>`. A triple must lie in the
+    domain. Deterministic; at a few scales the b whose codes are farthest from f(0) are tried, and
+    the strongest violation of the first that has one is made strict and returned.
     For true dot products only.
     """
     if truth != "dot":
@@ -173,7 +174,7 @@ def make_strict(
     x, u, v = witness.x, witness.u, witness.v
     for power in range(3, 40, 3):
         if x.any():
-            shift = 2.0**-power * max(np.linalg.norm(u), np.linalg.norm(v), 1e-300)
+            shift = 2.0**-power * float(max(np.linalg.norm(u), np.linalg.norm(v)))
             triple = (x, u + shift * order.unit(x), v)
         else:
             triple = (2.0**-power * (u - v), u, v)
@@ -212,9 +213,9 @@ def shrink(
             best = new
         return good
 
-    for scale in (abs(np.stack([best.x, best.u, best.v])).max(),):
-        if scale > 0 and not 1e-3 < scale < 1e3:
-            attempt(*(a * 2.0 ** -np.round(np.log2(scale)) for a in (best.x, best.u, best.v)))
+    scale = abs(np.stack([best.x, best.u, best.v])).max()
+    if scale > 0 and not 1e-3 < scale < 1e3:
+        attempt(*(a * 2.0 ** -np.round(np.log2(scale)) for a in (best.x, best.u, best.v)))
     count = 1
     while count < len(witness.x):
         if attempt(*(_largest(a, count) for a in (best.x, best.u, best.v))):

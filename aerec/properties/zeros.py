@@ -21,7 +21,8 @@ _ROOT = 1e-9  # relative Newton step at which an approximate root is one
 
 
 class Zero(NamedTuple):
-    """A point `x != 0` with `f(x) = 0`: `norm` is `|f(x)|` in float64 over its usual size.
+    """A point `x != 0` with `f(x) = 0`: `norm` is the largest `|f_k(x)|` in float64 over its
+    usual size.
 
     `kind`: "exact" (the code is exactly 0), "root" (Newton's steps have converged), "underflow"
     (0 in floating point only: just before, the code is smaller than any power law allows).
@@ -108,7 +109,7 @@ def search(
     points = np.array(domain.points(key, count), np.float64)
     points = points[points.any(axis=1)]
     codes = encoder.exact(points)
-    norms = np.linalg.norm(codes, axis=1)
+    norms = np.nan_to_num(abs(codes)).max(axis=1)  # not the Euclidean norm: squares underflow
     usual = float(np.median(norms[norms > 0])) if (norms > 0).any() else 1.0
     zero = points[norms == 0]
     found = [_classify(encoder, x, points[np.argmax(norms)], usual, "drawn") for x in zero[:4]]
@@ -179,7 +180,7 @@ def _classify(
 ) -> Zero | None:
     """Is x a zero, and of which kind? `away` is a point whose code is of the usual size."""
     x = np.asarray(x, np.float64)
-    norm = float(np.linalg.norm(encoder.exact(x[None])[0])) / usual
+    norm = float(abs(encoder.exact(x[None])).max()) / usual
     if not np.isfinite(norm):
         return None
     if norm > 0:
@@ -188,7 +189,7 @@ def _classify(
     smallest = np.inf
     for _ in range(80):
         middle = (near + far) / 2
-        size = float(np.linalg.norm(encoder.exact((x + middle * (away - x))[None])[0]))
+        size = float(abs(encoder.exact((x + middle * (away - x))[None])).max())
         if size == 0:
             near = middle
         else:
