@@ -26,6 +26,7 @@ from aerec.checkpoint import Checkpoints
 from aerec.core import Model
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
+from aerec.penalty import with_order_penalty
 
 RATING = (*evaluate.POOLED, "rmse_by_user")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
@@ -44,6 +45,7 @@ class Spec:
     dataset: str
     settings: train.Settings
     seeds: tuple[int, ...]
+    order_penalty: float = 0.0  # weight of `penalty.with_order_penalty`
     source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -84,6 +86,17 @@ def evaluator(model: Model, split: Split, metric: str | None = None) -> evaluate
     return evaluate.ranking(model, **options)
 
 
+def require_task(name: str, split: Split) -> None:
+    """Raises BadInput where a model of preferences would be scored as one of ratings."""
+    task = split.protocol["task"]
+    if task == "rating" and models.find(name).TASK != "rating":
+        raise BadInput(
+            f"{name} scores preferences, not ratings, and protocol {split.protocol['name']!r} "
+            "asks for ratings. Use a ranking protocol (strong, per_user_holdout, leave_last), or "
+            "a model of ratings (autorec, bias)."
+        )
+
+
 def require_targets(split: Split) -> None:
     """Raises BadInput where a split has nothing to predict in validation or test."""
     for part, held in (("validation", split.valid), ("test", split.test)):
@@ -107,6 +120,7 @@ def describe(spec: Spec, config: Any, splits: Sequence[Split]) -> dict[str, Any]
         "data_hash": [data_hash(split) for split in splits],
         "scale": None if splits[0].scale is None else list(map(float, splits[0].scale)),
         "settings": typed.plain(spec.settings),
+        "order_penalty": spec.order_penalty,
         "seeds": list(spec.seeds),
         "source": dict(spec.source),
     }
@@ -198,7 +212,12 @@ def run(
     """
     config, faced = oriented(spec.model, spec.set, splits)
     described = describe(spec, config, faced)
+    require_task(spec.model, splits[0])
     model = models.find(spec.model).make(config, *described["shape"])
+    if spec.order_penalty:
+        if model.loss is None:
+            raise BadInput(f"{spec.model} is solved, not trained: it takes no --order_penalty")
+        model = with_order_penalty(model, spec.order_penalty)
     # One evaluator per split: what is popular, and known, is read off its training table.
     select = [evaluator(model, split, spec.settings.metric) for split in faced]
     score = [evaluator(model, split) for split in faced]

@@ -43,6 +43,7 @@ def define_run_flags() -> None:
     flags.DEFINE_string("metric", None, "the validation figure that decides what is best")
     flags.DEFINE_integer("seed", None, "of everything random in the model (default 0)", 0)
     flags.DEFINE_integer("seeds", None, "replicas, trained under one vmap (default 1)", 1)
+    flags.DEFINE_float("order_penalty", None, "weight of the order penalty in the loss", 0.0)
     define_workdir_flag("where the run is kept (default runs/<what it is>)")
     flags.DEFINE_float("checkpoint_seconds", 15.0, "least time between two checkpoints", 0.0)
     flags.DEFINE_list("baselines", None, "models beside it in the table (default by the task)")

@@ -91,6 +91,7 @@ def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) 
         dataset=chosen["dataset"],
         settings=typed.fill(train.Settings, settings, of="training"),
         seeds=chosen["seeds"],
+        order_penalty=float(chosen.get("order_penalty", 0.0)),
         source=source,
     )
 

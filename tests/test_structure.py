@@ -11,9 +11,8 @@ import pytest
 from aerec.models import MODELS
 
 ROOT = pathlib.Path(__file__).parent.parent
-FILES = sorted(
-    path.relative_to(ROOT) for top in ("aerec", "experiments") for path in (ROOT / top).rglob("*.py")
-)  # fmt: skip
+FOLDERS = [ROOT / "aerec", ROOT / "experiments"]
+FILES = sorted(path.relative_to(ROOT) for top in FOLDERS for path in top.rglob("*.py"))
 
 
 def parsed(path):

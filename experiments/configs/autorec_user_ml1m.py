@@ -10,5 +10,5 @@ from experiments.configs import autorec_ml1m
 RECIPE = autorec_ml1m.RECIPE | {
     "epochs": 30,
     "evaluate_every": 3,
-    "set": autorec_ml1m.RECIPE["set"] | {"item_based": False, "l2": 250},
+    "set": {"hidden": (500,), "activation": "sigmoid", "item_based": False, "l2": 250},
 }
