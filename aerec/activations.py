@@ -175,9 +175,12 @@ def _shifted(base: Activation) -> Activation:
             f" nearest: lift:{base.name}"
         )
     by = 1.0 if base.name == "elu" else max(0.0, -base.low) + SHIFT
+    function = lambda z: base.function(z) + by  # noqa: E731
+    if base.name == "elu":  # elu + 1 would cancel to 0 at -17 already
+        function = lambda z: jnp.where(z > 0, z + 1.0, jnp.exp(jnp.minimum(z, 0.0)))  # noqa: E731
     return base._replace(
         name=f"shift:{base.name}",
-        function=lambda z: base.function(z) + by,
+        function=function,
         low=base.low + by,
         high=base.high + by,
         at_zero=base.at_zero + by,

@@ -1,0 +1,133 @@
+"""Any callable as an encoder: evaluated in its own precision, and again in float64."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+
+_SMALL, _LARGE = 32, 512  # float64 evaluations are padded to these row counts: two compilations
+
+
+class Encoder(NamedTuple):
+    """An encoder `f: R^n -> R^m` seen from outside.
+
+    `single`: one vector `[n] -> [m]`, differentiable where `traceable`. `native`: rows
+    `[B, n] -> [B, m]` in the precision it is used in (float32, matrix products at the highest
+    precision; float64 for a NumPy callable). `exact`: the same in float64, NumPy in, NumPy out.
+    Neither looks for NaN, `check_finite` does. `eps`: the machine epsilon of native codes.
+    """
+
+    single: Callable[[jax.Array], jax.Array]
+    native: Callable[[Any], Any]
+    exact: Callable[[np.ndarray], np.ndarray]
+    n: int
+    m: int
+    eps: float
+    traceable: bool
+
+
+def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -> Encoder:
+    """`encode` as an `Encoder`.
+
+    `encode` takes one vector `[n]` (rows `[B, n]` with `batched`), or a pytree shaped like
+    `example`; its result, flattened, is the code. `example` is the dimension n or such a pytree.
+    A callable that JAX cannot trace is called row by row with NumPy float64 vectors.
+
+    Raises ValueError when two calls on the same input differ (dropout left on?); an error of the
+    callable's own passes through.
+    """
+    if isinstance(example, int):
+        flat, unravel = jnp.zeros(example, jnp.float32), None
+    else:
+        flat, unravel = jax.flatten_util.ravel_pytree(
+            jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), example)
+        )
+    n = int(flat.shape[0])
+
+    def single(x):
+        if unravel is not None:
+            x = unravel(x)
+        elif batched:
+            return jnp.ravel(encode(x[None])[0])
+        return jax.flatten_util.ravel_pytree(encode(x))[0]
+
+    try:
+        with jax.default_matmul_precision("highest"):
+            shape = jax.eval_shape(single, flat)
+    except Exception:
+        return _on_host(encode, unravel, n, batched)
+    rows = jax.jit(lambda x: encode(x) if batched and unravel is None else jax.vmap(single)(x))
+
+    def native(x):
+        with jax.default_matmul_precision("highest"):
+            codes = rows(x)
+        dtype = jnp.promote_types(codes.dtype, jnp.float32)
+        return codes.reshape(len(x), -1).astype(dtype)
+
+    def exact(x):
+        with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+            return _in_pieces(lambda part: np.asarray(rows(jnp.asarray(part))), x)
+
+    eps = float(jnp.finfo(jnp.promote_types(shape.dtype, jnp.bfloat16)).eps)
+    return Encoder(single, native, exact, n, int(np.prod(shape.shape)), eps, True)
+
+
+def resolution(codes: np.ndarray) -> float:
+    """Epsilon of the precision that float64 codes really carry: float32's if they all fit it."""
+    with np.errstate(over="ignore"):
+        narrow = codes.astype(np.float32).astype(np.float64)
+    fits = bool((narrow == codes).all()) and bool((codes != np.rint(codes)).any())
+    return float(np.finfo(np.float32 if fits else np.float64).eps)
+
+
+def check_finite(codes: Any, points: Any, where: str) -> None:
+    """Raise ValueError, with the first offending input, unless every code is finite."""
+    bad = ~np.isfinite(np.asarray(codes)).all(axis=-1)
+    if bad.any():
+        first = int(np.argmax(bad))
+        shown = np.array2string(np.asarray(points)[first], precision=4, threshold=12)
+        raise ValueError(
+            f"the encoder returned NaN or infinity for {int(bad.sum())} of {len(bad)} inputs"
+            f" ({where}); the first of them is {shown}. Order is undefined there: restrict the"
+            " domain or repair the encoder"
+        )
+
+
+def _in_pieces(rows: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    """Rows in pieces of one of two static sizes, padded with the last row."""
+    x = np.asarray(x, np.float64)
+    size = _SMALL if len(x) <= _SMALL else _LARGE
+    out = []
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+        out.append(rows(padded)[: len(part)].astype(np.float64).reshape(len(part), -1))
+    return np.concatenate(out)
+
+
+def _on_host(encode: Callable, unravel: Callable | None, n: int, batched: bool) -> Encoder:
+    """A callable that JAX cannot trace: NumPy float64 in, one row at a time unless `batched`."""
+
+    def one(row):
+        value = encode(row if unravel is None else jax.tree.map(np.asarray, unravel(row)))
+        return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(value)])
+
+    def rows(x):
+        x = np.array(x, np.float64)
+        if batched and unravel is None:
+            return np.asarray(encode(x)).reshape(len(x), -1)
+        return np.stack([one(row) for row in x])
+
+    probe = np.linspace(-1.0, 1.0, 2 * n).reshape(2, n)
+    first, second = rows(probe), rows(probe)
+    if not np.array_equal(first, second, equal_nan=True):
+        raise ValueError("the encoder is not a function: two calls on one input differ (dropout?)")
+
+    def exact(x):
+        return rows(x).astype(np.float64)
+
+    kind = first.dtype if np.issubdtype(first.dtype, np.floating) else np.dtype(np.float64)
+    return Encoder(one, rows, exact, n, first.shape[1], float(np.finfo(kind).eps), False)

@@ -1,0 +1,148 @@
+"""Order preservation (P2 of Susman 2024) of one triple, and tallies of many.
+
+`<x, u> <= <x, v>` shall imply `<f(x), f(u)> <= <f(x), f(v)>`. Margins are differences of the two
+scores, positive where u is preferred to v. A *relative* margin is divided by `|x| max(|u|, |v|)`
+(by 1 for cosines): it lies in [-2, 2] and does not change when an encoder's output is scaled,
+so codes of size 1e-20 or 1e20 are judged as any other. Relative margins within `tolerance` of
+zero are ties.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+
+TIES = 8.0  # ties: relative margins up to TIES * sqrt(dimension) * machine epsilon
+EDGES = 2.0 ** np.arange(-20.0, 1.5, 0.5)  # of the bins of |relative true margin|
+BINS = len(EDGES) + 1
+
+
+class Tally(NamedTuple):
+    """How many triples fell where: exact integers, `[..., ]` arrays or plain ints.
+
+    `reversed_`: the true order is strict, the latent one opposite. `broken`: a true tie is
+    ranked. `flattened`: a strict true order is a latent tie. `concordant`, `tied`: the rest.
+    """
+
+    concordant: Any
+    reversed_: Any
+    broken: Any
+    flattened: Any
+    tied: Any
+
+    @property
+    def total(self) -> Any:
+        return sum(self)
+
+    @property
+    def violations(self) -> Any:
+        """Of P2 as written (weak order): reversed and broken."""
+        return self.reversed_ + self.broken
+
+    @property
+    def strict_violations(self) -> Any:
+        """Of the strict order, `<` implies `<`: reversed and flattened."""
+        return self.reversed_ + self.flattened
+
+    @property
+    def ordered(self) -> Any:
+        """Triples whose true order is strict."""
+        return self.concordant + self.reversed_ + self.flattened
+
+
+def tolerance(eps: float, dimension: int) -> float:
+    """Relative margins up to this are ties: `TIES sqrt(dimension) eps` (rounding of a dot
+    product of that length, with room)."""
+    return TIES * float(np.sqrt(dimension)) * eps
+
+
+def similarity(a: jax.Array, b: jax.Array, *, kind: str = "dot") -> jax.Array:
+    """`<a, b>`, or the cosine, over the last axis `[..., K] -> [...]`; the cosine with a zero
+    vector is 0. Raises ValueError for another kind."""
+    a, b = jnp.broadcast_arrays(a, b)
+    return jnp.sum(_by_kind(a, kind) * _by_kind(b, kind), axis=-1)
+
+
+def margin(encode: Callable[[Any], Any], x: Any, u: Any, v: Any, *, kind: str = "dot") -> jax.Array:
+    """`<f(x), f(u)> - <f(x), f(v)>`, a scalar, for vectors `[n]` or pytrees; `vmap` is left to
+    the caller. With the identity as encoder it is the true margin."""
+    x, u, v = (jax.flatten_util.ravel_pytree(encode(point))[0] for point in (x, u, v))
+    if kind == "dot":
+        return jnp.vdot(x, u - v)
+    return similarity(x, u, kind=kind) - similarity(x, v, kind=kind)
+
+
+def relative_margin(x: Any, u: Any, v: Any, *, kind: str = "dot") -> Any:
+    """Margin over `|x| max(|u|, |v|)`, `[..., K] -> [...]`, for JAX and for NumPy arrays.
+
+    Safe for any scale that the format holds; 0 where x is zero or u and v both are.
+    """
+    xp = x.__array_namespace__()
+    if kind == "dot":
+        scale = safe(xp.maximum(top(u), top(v)))
+        u, v = u / scale, v / scale
+        size = safe(xp.maximum(_norm(u), _norm(v)))
+        u, v = u / size, v / size
+    else:
+        u, v = _by_kind(u, kind), _by_kind(v, kind)
+    return xp.sum(unit(x) * (u - v), axis=-1)
+
+
+def unit(z: Any) -> Any:
+    """`z / |z|` over the last axis without overflow or underflow; zero stays zero."""
+    z = z / safe(top(z))
+    return z / safe(_norm(z))
+
+
+def tally(true: Any, latent: Any, *, true_ties: float, latent_ties: float) -> Any:
+    """Relative margins `[N]` twice -> counts `[BINS, 3, 3]` by bin of the true margin, sign of
+    the true and sign of the latent one (-, 0, +); int32 from JAX (N < 2^31), int64 from NumPy."""
+    xp = true.__array_namespace__()
+    sign = lambda margins, ties: (margins > ties) * 1 - (margins < -ties) * 1 + 1  # noqa: E731
+    cell_type = np.int64 if xp is np else jnp.int32
+    size = xp.abs(true)
+    place = xp.ceil(2 * xp.log2(xp.where(size > 0, size, EDGES[0])) + 40)  # bin of the edges
+    place = xp.clip(place, 0, BINS - 1).astype(cell_type)
+    cell = (place * 3 + sign(true, true_ties)) * 3 + sign(latent, latent_ties)
+    if xp is np:
+        return np.bincount(cell, minlength=BINS * 9).reshape(BINS, 3, 3)
+    return jnp.zeros(BINS * 9, jnp.int32).at[cell].add(1).reshape(BINS, 3, 3)
+
+
+def summary(counts: np.ndarray) -> Tally:
+    """Counts `[..., 3, 3]` of `tally`, summed over the leading axes, as plain integers."""
+    c = np.asarray(counts, dtype=np.int64).reshape(-1, 3, 3).sum(axis=0)
+    parts = (c[0, 0] + c[2, 2], c[0, 2] + c[2, 0], c[1, 0] + c[1, 2], c[0, 1] + c[2, 1], c[1, 1])
+    return Tally(*(int(part) for part in parts))
+
+
+def curve(counts: np.ndarray) -> dict[str, list]:
+    """Violation rate over the true margin: bins' upper edges, triples and violations in each."""
+    rows = [summary(bin_) for bin_ in counts]
+    return {
+        "upper_edge": [*EDGES.tolist(), 2.0],
+        "triples": [row.total for row in rows],
+        "violations": [row.violations for row in rows],
+    }
+
+
+def _by_kind(z: Any, kind: str) -> Any:
+    if kind not in ("dot", "cosine"):
+        raise ValueError(f"similarity {kind!r}: choose 'dot' or 'cosine'")
+    return unit(z) if kind == "cosine" else z
+
+
+def top(z: Any) -> Any:
+    return z.__array_namespace__().max(abs(z), axis=-1, keepdims=True)
+
+
+def _norm(z: Any) -> Any:
+    return z.__array_namespace__().linalg.norm(z, axis=-1, keepdims=True)
+
+
+def safe(size: Any) -> Any:
+    xp = size.__array_namespace__()
+    return xp.where(size > 0, size, xp.ones_like(size))

@@ -1,0 +1,92 @@
+"""The pictures of an audit, as PNG files. The only part of the audit that needs matplotlib."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from aerec.properties import order, rates
+from aerec.properties.report import Audit
+
+_WIDTH, _HEIGHT = 4.8, 3.2  # inches
+
+
+def figures(audit: Audit, folder: Path | str) -> list[Path]:
+    """`rate_by_margin.png`, `local_angle.png` and `spectrum.png` of one audit."""
+    folder = Path(folder)
+    made = [_rate_by_margin({audit.encoder: audit}, folder / "rate_by_margin.png")]
+    if audit.angles is not None and np.isfinite(audit.angles).any():
+        made.append(_angles(audit, folder / "local_angle.png"))
+    return [*made, _spectrum(audit, folder / "spectrum.png")]
+
+
+def comparison(audits: Mapping[str, Audit], folder: Path | str) -> list[Path]:
+    """`compared_margins.png` and `compared_rates.png`: several encoders on one domain."""
+    folder = Path(folder)
+    fig, axes = plt.subplots(figsize=(_WIDTH, 0.3 * len(audits) + 1.2), layout="constrained")
+    for row, audit in enumerate(audits.values()):
+        finding = audit.properties["order"]
+        rate, (low, high) = finding.rate or 0.0, finding.interval or (0.0, 0.0)
+        axes.barh(row, rate, color="0.7" if finding.verdict == "VACUOUS" else "C0")
+        axes.plot([low, high], [row, row], color="k", linewidth=1)
+    axes.set_yticks(range(len(audits)), list(audits))
+    axes.axvline(0.5, color="k", linestyle=":", linewidth=1)
+    axes.set_xlabel("order violations per triple (grey: vacuous; dotted: no information)")
+    axes.invert_yaxis()
+    margins = _rate_by_margin(audits, folder / "compared_margins.png")
+    return [margins, _save(fig, folder / "compared_rates.png")]
+
+
+def _rate_by_margin(audits: Mapping[str, Audit], path: Path) -> Path:
+    fig, axes = plt.subplots(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    for name, audit in audits.items():
+        tallies = [order.summary(counts) for counts in audit.counts]
+        full = [i for i, tally in enumerate(tallies) if tally.ordered >= 30]
+        middle = np.append(order.EDGES, order.EDGES[-1])[full] / 2**0.25
+        wrong = [tallies[i].reversed_ for i in full]
+        of = [tallies[i].ordered for i in full]
+        ends = np.array([rates.clopper_pearson(k, n) for k, n in zip(wrong, of, strict=True)])
+        (line,) = axes.plot(middle, np.divide(wrong, of), marker=".", linewidth=1, label=name)
+        if len(ends):
+            axes.fill_between(middle, *ends.T, color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.set(xscale="log", ylim=(0, None))
+    axes.axhline(0.5, color="k", linestyle=":", linewidth=1)
+    axes.set_xlabel("true margin over $|x| \\max(|u|, |v|)$")
+    axes.set_ylabel("share ranked the wrong way")
+    axes.legend(frameon=False, fontsize="small")
+    return _save(fig, path)
+
+
+def _angles(audit: Audit, path: Path) -> Path:
+    fig, axes = plt.subplots(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    assert audit.angles is not None
+    angles = np.degrees(audit.angles[np.isfinite(audit.angles)])
+    axes.hist(angles, bins=np.linspace(0, 180, 61).tolist(), color="C0")
+    if audit.m < audit.n:
+        null = 180 * rates.projection_baseline(audit.n, audit.m)
+        axes.axvline(null, color="k", linestyle="--", linewidth=1, label="random projection")
+        axes.legend(frameon=False, fontsize="small")
+    axes.set_xlabel("angle between $x$ and $J_f(u)^T f(x)$, degrees")
+    axes.set_ylabel("pairs")
+    return _save(fig, path)
+
+
+def _spectrum(audit: Audit, path: Path) -> Path:
+    fig, axes = plt.subplots(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    values = np.array(audit.vacuity.spectrum)
+    axes.semilogy(1 + np.arange(len(values)), np.maximum(values, 1e-12), marker=".")
+    axes.set_title(f"effective rank {audit.vacuity.effective_rank:.1f}", fontsize="medium")
+    axes.set_xlabel("direction of the code")
+    axes.set_ylabel("singular value over the largest")
+    return _save(fig, path)
+
+
+def _save(fig, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(path, dpi=160)
+    plt.close(fig)
+    return path

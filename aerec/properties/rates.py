@@ -1,0 +1,105 @@
+"""From counts to rates: intervals, null baselines, skill, rank correlation, top-k overlap."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from scipy import stats
+
+from aerec.properties.order import Tally
+
+
+def clopper_pearson(k: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact two-sided interval of a binomial rate, k of n *independent* trials.
+
+    Clopper & Pearson (1934): Beta quantiles. For k = 0 the upper end is
+    `1 - (alpha / 2)^(1 / n)`. Raises ValueError unless 0 <= k <= n and n > 0.
+    """
+    if not 0 <= k <= n or n == 0:
+        raise ValueError(f"{k} violations of {n} triples is not a rate")
+    alpha = 1.0 - confidence
+    low = stats.beta.ppf(alpha / 2, k, n - k + 1) if k else 0.0
+    high = stats.beta.isf(alpha / 2, k + 1, n - k) if k < n else 1.0
+    return float(low), float(high)
+
+
+def bootstrap(
+    violations: np.ndarray,
+    triples: np.ndarray,
+    key: jax.Array,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> tuple[float, float]:
+    """Percentile interval of a pooled rate when users, not triples, are independent.
+
+    `violations`, `triples`: integers per drawn user `[U]`. Users are drawn again with
+    replacement; consumes `key`. With no spread between users the interval is a point, so the
+    Clopper-Pearson interval of U trials with no (or only) successes takes its place there.
+    """
+    violations, triples = np.asarray(violations, float), np.asarray(triples, float)
+    users = len(triples)
+    if violations.sum() in (0, triples.sum()):
+        return clopper_pearson(0 if violations.sum() == 0 else users, users, confidence=confidence)
+    seed = np.asarray(jax.random.key_data(key)).tolist()
+    draw = np.random.default_rng(seed)
+    rates = np.empty(resamples)
+    for i in range(resamples):
+        pick = draw.integers(0, users, users)
+        rates[i] = violations[pick].sum() / triples[pick].sum()
+    low, high = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def projection_baseline(n: int, m: int, *, asymptotic: bool = True) -> float:
+    """Violation rate of a random rank-m orthogonal projection of R^n on isotropic triples.
+
+    `arccos(sqrt(m / n)) / pi`: the angle between x and its projection when the projection keeps
+    m/n of |x|^2. That share is Beta(m/2, (n - m)/2) distributed; `asymptotic=False` takes the
+    mean of the angle over it, which the plain formula approaches like 1/n.
+    """
+    if m >= n:
+        return 0.0
+    if asymptotic:
+        return float(np.arccos(np.sqrt(m / n)) / np.pi)
+    share = stats.beta(m / 2, (n - m) / 2)
+    return float(share.expect(lambda b: np.arccos(np.sqrt(b)))) / np.pi
+
+
+def loss(tally: Tally) -> float:
+    """Share of the strictly ordered triples that are reversed, a flattened one counting half."""
+    lost = tally.reversed_ + 0.5 * tally.flattened
+    return lost / tally.ordered if tally.ordered else float("nan")
+
+
+def skill(tally: Tally, baseline: float = 0.5) -> float:
+    """`1 - rate / baseline` over the strictly ordered triples, a latent tie as half a reversal.
+
+    Where nothing is tied the rate is the violation rate. Counting a tie half gives a constant
+    encoder skill 0 against the no-information baseline 0.5, not 1. NaN for a baseline of 0.
+    """
+    return 1.0 - loss(tally) / baseline if baseline > 0 else float("nan")
+
+
+def tau_b(tally: Tally) -> Any:
+    """Kendall's tau-b per user from integer counts `[U]`; NaN where a ranking is all ties."""
+    c, d = np.asarray(tally.concordant, float), np.asarray(tally.reversed_, float)
+    true_only = np.asarray(tally.broken, float)
+    latent_only = np.asarray(tally.flattened, float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (c - d) / np.sqrt((c + d + latent_only) * (c + d + true_only))
+
+
+def overlap(true: np.ndarray, latent: np.ndarray, *, k: int) -> np.ndarray:
+    """Share of the k best items by true score that are among the k best by latent score.
+
+    Scores `[U, I]` -> `[U]`. Ties are broken by item number in both rankings alike. Raises
+    ValueError unless 0 < k <= I.
+    """
+    if not 0 < k <= true.shape[1]:
+        raise ValueError(f"top {k} of {true.shape[1]} items")
+    chosen = np.zeros((2, *true.shape), bool)
+    for side, scores in enumerate((true, latent)):
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        np.put_along_axis(chosen[side], best, True, axis=1)
+    return (chosen[0] & chosen[1]).sum(axis=1) / k

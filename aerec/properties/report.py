@@ -1,0 +1,187 @@
+"""What an audit found: data first, then JSON and Markdown."""
+
+import dataclasses
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aerec.properties.vacuity import Vacuity
+from aerec.properties.witness import Witness
+from aerec.properties.zeros import Zero
+
+REFUTED, CERTIFIED, VACUOUS = "REFUTED", "CERTIFIED", "VACUOUS"
+NAMES = {
+    "dimension": "P1, dimension reduction",
+    "order": "P2, order preservation",
+    "nonzero": "P3, non-zero preservation",
+}
+
+
+def not_refuted(upper: float) -> str:
+    """The fourth verdict, with its bound."""
+    return f"NOT REFUTED, rate <= {upper:.3g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One property's verdict on one domain. `rate` of violations with its confidence `interval`,
+    `skill` against no information, `witness` where refuted, `why` in one sentence."""
+
+    verdict: str
+    domain: str
+    why: str
+    rate: float | None = None
+    interval: tuple[float, float] | None = None
+    skill: float | None = None
+    witness: Any = None
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """The findings by property ("dimension", "order", "nonzero") and the figures beside them.
+
+    `counts [BINS, 3, 3]` as `order.tally`; `angles [N]` local angles in radians or None;
+    `per_user`: arrays by user (tau-b, overlap, rate) where the domain is data.
+    """
+
+    encoder: str
+    n: int
+    m: int
+    domain: str
+    seed: list[int]
+    triples: int
+    properties: dict[str, Finding]
+    vacuity: Vacuity
+    curve: dict[str, list]
+    counts: np.ndarray
+    angles: np.ndarray | None
+    per_user: dict[str, np.ndarray]
+    versions: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; arrays are summarised by their quantiles."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields["properties"] = {
+            k: {f.name: getattr(v, f.name) for f in dataclasses.fields(v)}
+            for k, v in self.properties.items()
+        }
+        fields["angles"] = None if self.angles is None else _quantiles(self.angles)
+        fields["per_user"] = {k: _quantiles(v) for k, v in self.per_user.items()}
+        return _plain(fields)
+
+    def to_markdown(self) -> str:
+        """The report that a person reads first."""
+        lines = [
+            f"# Audit of {self.encoder}",
+            "",
+            f"`R^{self.n} -> R^{self.m}` on {self.domain}; {self.triples:,} triples;"
+            f" seed {self.seed}.",
+            "",
+            "| property | verdict | domain | rate | interval | skill |",
+            "|---|---|---|---|---|---|",
+        ]
+        for name, finding in self.properties.items():
+            between = finding.interval and " to ".join(_figure(end) for end in finding.interval)
+            lines.append(
+                f"| {NAMES[name]} | **{finding.verdict}** | {finding.domain} |"
+                f" {_figure(finding.rate)} | {between or '-'} | {_figure(finding.skill)} |"
+            )
+        lines += ["", *(f"- {NAMES[k]}: {v.why}" for k, v in self.properties.items()), ""]
+        for name, finding in self.properties.items():
+            if finding.witness is not None and name != "dimension":
+                lines += [f"## Witness against {NAMES[name]}", "", *_shown(finding.witness), ""]
+        lines += ["## Has the code collapsed?", "", "| figure | value |", "|---|---|"]
+        figures = self.vacuity._asdict()
+        figures.pop("spectrum")
+        lines += [f"| {k.replace('_', ' ')} | {_figure(v)} |" for k, v in figures.items()]
+        for name, finding in self.properties.items():
+            if finding.details:
+                lines += ["", f"## More on {NAMES[name]}", "", "| figure | value |", "|---|---|"]
+                lines += [
+                    f"| {k.replace('_', ' ')} | {_figure(v)} |"
+                    for k, v in finding.details.items() if not isinstance(v, dict | np.ndarray)
+                ]  # fmt: skip
+        return "\n".join(lines) + "\n"
+
+    def save(self, folder: Path | str) -> Path:
+        """Write `audit.json`, `audit.md` and the witnesses; each appears whole or not at all."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, finding in self.properties.items():
+            if isinstance(finding.witness, Witness):
+                finding.witness.save(folder / f"witness_{name}")
+            elif isinstance(finding.witness, Zero):
+                np.savez(folder / f"witness_{name}.npz", x=finding.witness.x)
+        replace(folder / "audit.md", self.to_markdown())
+        replace(folder / "audit.json", json.dumps(self.to_dict(), indent=1, allow_nan=False))
+        return folder / "audit.json"
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file beside its place, then rename it into it."""
+    beside = path.with_name(path.name + ".partial")
+    beside.write_text(text)
+    os.replace(beside, path)
+
+
+def _shown(witness: Witness | Zero) -> list[str]:
+    if isinstance(witness, Zero):
+        return [f"`x = {_vector(witness.x)}` has `|f(x)| = {witness.norm:.3g}` ({witness.kind})."]
+    return [
+        *(f"- `{name} = {_vector(getattr(witness, name))}`" for name in "xuv"),
+        f"- true margin `<x, u> - <x, v> = {witness.true_margin:.6g}`",
+        f"- latent margin `<f(x), f(u)> - <f(x), f(v)> = {witness.latent_margin:.6g}`",
+        f"- {witness.kind}, by {witness.source}; relative margins {witness.true_relative:.3g} and"
+        f" {witness.latent_relative:.3g}, in the encoder's own precision"
+        f" {witness.native_margin:.3g}",
+    ]
+
+
+def _vector(x: np.ndarray) -> str:
+    listed = np.flatnonzero(x)
+    if len(listed) <= 12 < len(x):
+        return "{" + ", ".join(f"{i}: {x[i]:.6g}" for i in listed) + "}"
+    return np.array2string(x, precision=4, threshold=12).replace("\n", "")
+
+
+def _figure(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool | int | str):
+        return f"{value:,}" if type(value) is int else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float]:
+    values = np.asarray(values, np.float64)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return {"count": 0}
+    at = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
+    marks = {f"q{int(q * 100)}": float(v) for q, v in zip(at, np.quantile(values, at), strict=True)}
+    return {"count": len(values), "mean": float(values.mean()), **marks}
+
+
+def _plain(value: Any) -> Any:
+    """Values as JSON has them: NaN and infinities as None."""
+    if isinstance(value, Witness):
+        return _plain(value.to_dict())
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

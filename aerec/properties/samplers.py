@@ -1,0 +1,316 @@
+"""Domains: where triples (x, u, v) come from. A key in, arrays out.
+
+A verdict holds on a named domain and nowhere else, so a domain is one value that the counters,
+the searches and the certificates share: how to draw from it, how to move inside it, and what
+belongs to it. Sizes are float32 `[count, n]`; keys are consumed.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from scipy import optimize
+
+Points = Callable[[jax.Array, int], jax.Array]
+
+
+class Crossing(NamedTuple):
+    """Users x items: every pair of a user row and two item rows is a triple.
+
+    `users [U, n]`: dense array or SciPy CSR matrix. `items [I, n]` likewise, or None for the
+    standard basis, so that `<x, e_i>` is x's own rating of item i.
+    """
+
+    users: Any
+    items: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.users.shape[0], (self.users if self.items is None else self.items.T).shape[1]
+
+    def user_rows(self, index: np.ndarray) -> np.ndarray:
+        return _dense(self.users, index)
+
+    def item_rows(self, index: np.ndarray) -> np.ndarray:
+        if self.items is not None:
+            return _dense(self.items, index)
+        rows = np.zeros((len(index), self.users.shape[1]), np.float32)
+        rows[np.arange(len(index)), index] = 1.0
+        return rows
+
+
+class Domain(NamedTuple):
+    """A set of vectors of R^n with a distribution of triples on it.
+
+    `triples(key, count)` -> x, u, v. `points(key, count)` -> points for any role. `step(points,
+    direction, rate)` moves along a direction (one `[count, n]` gradient) without leaving the
+    domain. `contains(points)` -> which float64 rows belong to it. `continuous`: whether small
+    perturbations stay inside. `whole`: whether all of R^n belongs. `crossing`: the data, where
+    the domain is made of rows. `box`: its ends, where it is one.
+    """
+
+    name: str
+    dimension: int
+    triples: Callable[[jax.Array, int], tuple[Any, Any, Any]]
+    points: Points
+    step: Callable[[jax.Array, jax.Array, float], jax.Array]
+    contains: Callable[[np.ndarray], Any]
+    continuous: bool = True
+    whole: bool = False
+    crossing: Crossing | None = None
+    box: tuple[np.ndarray, np.ndarray] | None = None
+
+
+def gaussian(n: int, *, scale: float = 1.0) -> Domain:
+    """Independent coordinates N(0, scale^2); its support is all of R^n."""
+    draw = lambda key, count: scale * jax.random.normal(key, (count, n))  # noqa: E731
+    return _whole(f"Gaussian on R^{n}, scale {scale:g}", n, _independent(draw), draw)
+
+
+def sphere(n: int) -> Domain:
+    """Uniform on the unit sphere."""
+    return Domain(
+        f"unit sphere of R^{n}", n, _independent(_on_sphere(n)), _on_sphere(n),
+        step=lambda points, g, rate: _unit(points + rate * g),
+        contains=lambda p: abs(np.linalg.norm(p, axis=-1) - 1.0) <= 1e-6,
+    )  # fmt: skip
+
+
+def ball(n: int, *, radius: float = 1.0) -> Domain:
+    """Uniform in the ball around 0."""
+
+    def draw(key, count):
+        k_way, k_size = jax.random.split(key)
+        size = jax.random.uniform(k_size, (count, 1)) ** (1.0 / n)
+        return radius * size * _on_sphere(n)(k_way, count)
+
+    def step(points, g, rate):
+        moved = points + rate * g
+        return moved * jnp.minimum(1.0, radius / jnp.linalg.norm(moved, axis=-1, keepdims=True))
+
+    inside = lambda p: np.linalg.norm(p, axis=-1) <= radius * (1 + 1e-6)  # noqa: E731
+    return Domain(f"ball of radius {radius:g} in R^{n}", n, _independent(draw), draw, step, inside)
+
+
+def box(low: Any, high: Any) -> Domain:
+    """Uniform in the box `low <= x <= high`, two vectors `[n]`. Raises ValueError if empty."""
+    low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
+    if low.ndim != 1 or low.shape != high.shape or not (low < high).all():
+        raise ValueError("a box needs two vectors of one length with low < high everywhere")
+    n, floor, width = len(low), jnp.asarray(low)[None], jnp.asarray(high - low)[None]
+
+    def draw(key, count):
+        return jnp.clip(floor + width * jax.random.uniform(key, (count, n)), floor, floor + width)
+
+    same = (low == low[0]).all() and (high == high[0]).all()
+    sides = f"[{low[0]:g}, {high[0]:g}]^{n}" if same else f"in R^{n}"
+    return Domain(
+        f"box {sides}", n, _independent(draw), draw,
+        step=lambda points, g, rate: jnp.clip(points + rate * g, low[None], high[None]),
+        contains=lambda p: ((p >= low) & (p <= high)).all(axis=-1), box=(low, high),
+    )  # fmt: skip
+
+
+def binary(n: int, *, density: float = 0.5) -> Domain:
+    """Vectors of zeros and ones, each coordinate one with probability `density`."""
+    draw = _binary_points(n, density)
+    return _binary(f"binary vectors of {n} items, density {density:g}", n, _independent(draw), draw)
+
+
+def swaps(n: int, *, density: float = 0.5) -> Domain:
+    """Binary triples in which v is u with one of its items swapped for one it lacks."""
+    draw = _binary_points(n, density)
+
+    def triples(key, count):
+        k_x, k_u, k_out, k_in = jax.random.split(key, 4)
+        x, u = draw(k_x, count), draw(k_u, count)
+        out = jnp.argmax(jax.random.uniform(k_out, (count, n)) * u, axis=1)
+        into = jnp.argmax(jax.random.uniform(k_in, (count, n)) * (1 - u), axis=1)
+        rows = jnp.arange(count)
+        swappable = (u.sum(axis=1) > 0) & (u.sum(axis=1) < n)
+        v = u.at[rows, out].set(0.0).at[rows, into].set(1.0)
+        return x, u, jnp.where(swappable[:, None], v, u)
+
+    return _binary(f"single swaps of {n} binary items, density {density:g}", n, triples, draw)
+
+
+def ratings(n: int, *, scale: tuple[float, ...] = (1, 2, 3, 4, 5), density: float = 0.05) -> Domain:
+    """Sparse ratings: a coordinate is listed with probability `density`, its value uniform on
+    `scale`; unlisted ones are 0."""
+    values = jnp.asarray(scale, jnp.float32)
+    allowed = np.asarray([0.0, *scale])
+
+    def draw(key, count):
+        k_listed, k_value = jax.random.split(key)
+        listed = jax.random.bernoulli(k_listed, density, (count, n))
+        return listed * jax.random.choice(k_value, values, (count, n))
+
+    def step(points, g, rate):
+        target = points + rate * g + jnp.where(g == jnp.max(g, axis=-1, keepdims=True), 1.0, 0.0)
+        levels = jnp.asarray(allowed, points.dtype)
+        nearest = jnp.argmin(jnp.abs(target[..., None] - levels[None, None]), axis=-1)
+        return levels[nearest]
+
+    return Domain(
+        f"sparse ratings of {n} items, scale {min(scale):g}..{max(scale):g}, density {density:g}",
+        n, _independent(draw), draw, step,
+        contains=lambda p: np.isin(p, allowed).all(axis=-1), continuous=False,
+    )  # fmt: skip
+
+
+def hull(points: Any) -> Domain:
+    """The convex hull of data rows `[R, n]`: triples are random mixtures of a few rows."""
+    rows = jnp.asarray(points, jnp.float32)
+    count_rows, n = rows.shape
+
+    def draw(key, count):
+        k_rows, k_weights = jax.random.split(key)
+        picked = jax.random.randint(k_rows, (count, 3), 0, count_rows)
+        weights = jax.random.dirichlet(k_weights, jnp.ones(3), (count,))
+        return jnp.einsum("ck,ckn->cn", weights, rows[picked])
+
+    def step(points, g, rate):  # Frank-Wolfe: towards the row that the direction likes best
+        best = jnp.argmax(g @ rows.T.astype(g.dtype), axis=-1)
+        share = jnp.clip(rate, 0.0, 1.0)
+        return (1 - share) * points + share * rows[best]
+
+    scale = float(abs(np.asarray(rows)).max()) or 1.0
+    system = np.vstack([np.asarray(rows, np.float64).T / scale, np.ones(count_rows)])
+
+    def inside(p):  # non-negative weights of sum one that give the point, by least squares
+        ends = np.column_stack([np.asarray(p, np.float64) / scale, np.ones(len(p))])
+        return np.array([optimize.nnls(system, end)[1] <= 1e-5 for end in ends])
+
+    return Domain(
+        f"convex hull of {count_rows} data rows in R^{n}", n, _independent(draw), draw, step, inside
+    )
+
+
+def empirical(users: Any, items: Any = None) -> Domain:
+    """Rows of data: x is a user row, u and v are two different item rows, all equally likely.
+
+    `users [U, n]`, `items [I, n]`: arrays or SciPy sparse matrices; without `items` the items
+    are the standard basis and a true score is the user's own rating.
+    Raises ValueError when the widths differ or there are fewer than two items.
+    """
+    to_rows = lambda a: a.tocsr() if scipy.sparse.issparse(a) else np.asarray(a, np.float32)  # noqa: E731
+    data = Crossing(to_rows(users), None if items is None else to_rows(items))
+    n, (num_users, num_items) = data.users.shape[1], data.shape
+    if num_items < 2 or num_users < 1 or (items is not None and data.items.shape[1] != n):
+        raise ValueError(f"users {data.users.shape} and {num_items} items do not make triples")
+
+    def triples(key, count):
+        k_x, k_u, k_v = jax.random.split(key, 3)
+        x = jax.random.randint(k_x, (count,), 0, num_users)
+        u = jax.random.randint(k_u, (count,), 0, num_items)
+        v = (u + jax.random.randint(k_v, (count,), 1, num_items)) % num_items
+        items = [data.item_rows(np.asarray(index)) for index in (u, v)]
+        return data.user_rows(np.asarray(x)), *items
+
+    def points(key, count):
+        return data.user_rows(np.asarray(jax.random.randint(key, (count,), 0, num_users)))
+
+    return Domain(
+        f"{num_users} users x {num_items} items in R^{n}", n, triples, points,
+        step=lambda rows, g, rate: rows, contains=lambda p: np.ones(len(p), bool),
+        continuous=False, crossing=data,
+    )  # fmt: skip
+
+
+def stratified(n: int, *, decades: float = 5.0) -> Domain:
+    """Gaussian triples whose relative true margin is spread log-uniformly over `decades`."""
+
+    def triples(key, count):
+        k_base, k_size, k_sign = jax.random.split(key, 3)
+        x, u, w = jax.random.normal(k_base, (3, count, n))
+        size = 10.0 ** -jax.random.uniform(k_size, (count, 1), maxval=decades)
+        size = size * jax.random.rademacher(k_sign, (count, 1), jnp.float32)
+        along = size * jnp.linalg.norm(u, axis=1, keepdims=True)
+        return x, u, _on_level(x, u, w) - along * _unit(x)
+
+    draw = lambda key, count: jax.random.normal(key, (count, n))  # noqa: E731
+    return _whole(f"Gaussian triples on R^{n} stratified by margin", n, triples, draw)
+
+
+def ties(n: int) -> Domain:
+    """Gaussian triples with `<x, u> = <x, v>` (to rounding)."""
+
+    def triples(key, count):
+        x, u, w = jax.random.normal(key, (3, count, n))
+        return x, u, _on_level(x, u, w)
+
+    draw = lambda key, count: jax.random.normal(key, (count, n))  # noqa: E731
+    return _whole(f"tied Gaussian triples on R^{n}", n, triples, draw)
+
+
+def orthogonal(n: int) -> Domain:
+    """Orthogonal pairs against zero: `<x, u> = 0 = <x, 0>`, the ties of theorem A's proof."""
+
+    def triples(key, count):
+        x, w = jax.random.normal(key, (2, count, n))
+        zero = jnp.zeros_like(x)
+        return x, _on_level(x, zero, w), zero
+
+    draw = lambda key, count: jax.random.normal(key, (count, n))  # noqa: E731
+    return _whole(f"orthogonal Gaussian pairs on R^{n}", n, triples, draw)
+
+
+def _independent(draw: Points) -> Callable:
+    def triples(key, count):
+        x, u, v = (draw(k, count) for k in jax.random.split(key, 3))
+        return x, u, v
+
+    return triples
+
+
+def _whole(name: str, n: int, triples: Callable, draw: Points) -> Domain:
+    """Everywhere in R^n; a step is scaled by the point's own size."""
+
+    def step(points, g, rate):
+        size = jnp.linalg.norm(points, axis=-1, keepdims=True)
+        return points + rate * jnp.where(size > 0, size, 1.0) * _unit(g)
+
+    inside = lambda p: np.isfinite(p).all(axis=-1)  # noqa: E731
+    return Domain(name, n, triples, draw, step, inside, whole=True)
+
+
+def _binary(name: str, n: int, triples: Callable, draw: Points) -> Domain:
+    """Zeros and ones; a step flips the one coordinate whose flip gains most to first order."""
+
+    def step(points, g, rate):
+        best = jnp.argmax(g * (1 - 2 * points), axis=-1)
+        rows = jnp.arange(len(points))
+        return points.at[rows, best].set(1 - points[rows, best])
+
+    inside = lambda p: ((p == 0) | (p == 1)).all(axis=-1)  # noqa: E731
+    return Domain(name, n, triples, draw, step, inside, continuous=False)
+
+
+def _binary_points(n: int, density: float) -> Points:
+    if not 0 < density < 1:
+        raise ValueError(f"density {density}: between 0 and 1")
+    return lambda key, count: jax.random.bernoulli(key, density, (count, n)).astype(jnp.float32)
+
+
+def _on_sphere(n: int) -> Points:
+    return lambda key, count: _unit(jax.random.normal(key, (count, n)))
+
+
+def _on_level(x, u, w):
+    """w moved along x until `<x, w> = <x, u>`."""
+    gap = jnp.sum(x * (u - w), axis=-1, keepdims=True)
+    return w + gap / jnp.sum(x * x, axis=-1, keepdims=True) * x
+
+
+def _unit(points):
+    size = jnp.linalg.norm(points, axis=-1, keepdims=True)
+    return points / jnp.where(size > 0, size, math.inf)
+
+
+def _dense(rows: Any, index: np.ndarray) -> np.ndarray:
+    part = rows[index]
+    return np.asarray(part.todense() if scipy.sparse.issparse(part) else part, np.float32)

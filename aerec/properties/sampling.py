@@ -1,0 +1,193 @@
+"""Counting sampled triples: in blocks, over devices, within a budget, resumable."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aerec.properties import counting, order, report
+from aerec.properties.encoder import Encoder, check_finite
+from aerec.properties.samplers import Domain
+
+_PAUSE = 5.0  # seconds between two savings of the state
+
+
+class Sampled(NamedTuple):
+    """Running totals: next block, counts `[BINS, 3, 3]`, zero codes, and per drawn user
+    (violations, triples)."""
+
+    block: int
+    counts: np.ndarray
+    zeros: int
+    users: list[tuple[int, int]]
+
+
+def count(
+    encoder: Encoder,
+    domain: Domain,
+    scores: counting.Scores | None,
+    key: jax.Array,
+    *,
+    budget: int | str,
+    chunk: int,
+    mark: str,
+    state: Path | None,
+    progress: Callable[[int, int], None] | None,
+    **how,
+) -> Sampled:
+    """Stream blocks of triples until the budget is spent, saving and resuming the totals.
+
+    `how`: true_ties, latent_ties, truth, latent. `mark` identifies what is counted: a `state` file
+    with another mark raises ValueError. Consumes `key`.
+    """
+    goal, seconds = _parse(budget)
+    size = max(64, min(4096, 2 ** int(np.log2(max(1, 2**22 // domain.dimension)))))
+    totals = _load(state, mark)
+    if scores is None:
+        step = _free_blocks(encoder, domain, key, size, **how)
+    else:
+        step = _data_blocks(scores, domain, key, **how)
+        chunk = 1
+    start = saved = time.monotonic()
+    while True:
+        done = int(totals.counts.sum())
+        left = goal - done
+        if left <= 0 or (seconds and totals.block and time.monotonic() - start > seconds):
+            break
+        most = -(-left // size) if scores is None and not seconds else chunk
+        totals = step(totals, np.arange(totals.block, totals.block + min(chunk, max(1, most))))
+        if progress:
+            progress(int(totals.counts.sum()), goal if not seconds else 0)
+        if state is not None and time.monotonic() - saved > _PAUSE:
+            _save(state, mark, totals)
+            saved = time.monotonic()
+    if state is not None:
+        _save(state, mark, totals)
+    return totals
+
+
+def _free_blocks(encoder, domain, key, size, *, true_ties, latent_ties, truth, latent):
+    """Blocks of `size` independent triples. A block is computed alone, in one shape, whatever the
+    chunk and whichever device it falls to: that is what makes counts reproducible."""
+
+    def margins(x, u, v, codes):
+        count = len(x)
+        return (
+            order.relative_margin(x, u, v, kind=truth),
+            order.relative_margin(
+                codes[:count], codes[count : 2 * count], codes[2 * count :], kind=latent
+            ),
+        )
+
+    def one(key, number):
+        x, u, v = domain.triples(jax.random.fold_in(key, number), size)
+        codes = encoder.native(jnp.concatenate([x, u, v]))
+        counts = order.tally(*margins(x, u, v, codes), true_ties=true_ties, latent_ties=latent_ties)
+        bad = jnp.sum(~jnp.isfinite(codes).all(axis=1), dtype=jnp.int32)
+        dead = (codes[:size] == 0).all(axis=1) & (x != 0).any(axis=1)
+        return counts, bad, jnp.sum(dead, dtype=jnp.int32)
+
+    if encoder.traceable:
+        auto = jax.sharding.AxisType.Auto
+        mesh = jax.make_mesh((jax.device_count(),), ("blocks",), axis_types=(auto,))
+        spread = jax.P("blocks")
+        many = jax.jit(
+            jax.shard_map(
+                lambda key, numbers: jax.lax.map(lambda i: one(key, i), numbers),
+                mesh=mesh, in_specs=(jax.P(), spread), out_specs=spread, check_vma=False,
+            )
+        )  # fmt: skip
+
+        def run(numbers):
+            short = -len(numbers) % jax.device_count()
+            padded = np.concatenate([numbers, np.repeat(numbers[-1:], short)]).astype(np.int32)
+            with jax.default_matmul_precision("highest"):
+                return [np.asarray(part)[: len(numbers)] for part in many(key, padded)]
+    else:
+
+        def run(numbers):
+            results = []
+            for number in numbers:
+                x, u, v = domain.triples(jax.random.fold_in(key, int(number)), size)
+                x, u, v = (np.asarray(a, np.float64) for a in (x, u, v))
+                codes = encoder.native(np.concatenate([x, u, v]))
+                bad = int((~np.isfinite(codes)).any(axis=1).sum())
+                pair = margins(x, u, v, np.nan_to_num(codes))
+                counts = order.tally(*pair, true_ties=true_ties, latent_ties=latent_ties)
+                dead = (codes[:size] == 0).all(axis=1) & (x != 0).any(axis=1)
+                results.append((counts, bad, int(dead.sum())))
+            return [np.asarray(column) for column in zip(*results, strict=True)]
+
+    def step(totals, numbers):
+        counts, bad, dead = run(numbers)
+        if bad.any():
+            block = int(numbers[np.argmax(bad > 0)])
+            points = np.concatenate(domain.triples(jax.random.fold_in(key, block), size))
+            check_finite(encoder.native(points), points, domain.name)
+        return totals._replace(
+            block=int(numbers[-1]) + 1,
+            counts=totals.counts + counts.astype(np.int64).sum(axis=0),
+            zeros=totals.zeros + int(dead.sum()),
+        )
+
+    return step
+
+
+def _data_blocks(scores, domain, key, *, true_ties, latent_ties, truth, latent):
+    """Blocks of users drawn from the data; zeros are counted apart, over all rows."""
+
+    def step(totals, numbers):
+        for number in numbers:
+            counts = counting.sample(
+                scores, domain.crossing.shape[0], jax.random.fold_in(key, int(number)),
+                true_ties=true_ties, latent_ties=latent_ties,
+            )  # fmt: skip
+            rows = [order.summary(user) for user in counts]
+            totals = Sampled(
+                block=int(number) + 1,
+                counts=totals.counts + counts.sum(axis=0),
+                zeros=totals.zeros,
+                users=totals.users + [(row.violations, row.total) for row in rows],
+            )
+        return totals
+
+    return step
+
+
+def _parse(budget: int | str) -> tuple[int, float]:
+    """Triples and seconds; one of them is no limit."""
+    try:
+        if isinstance(budget, str) and budget.endswith("s"):
+            seconds = float(budget[:-1])
+            if seconds > 0:
+                return 2**62, seconds
+        elif int(float(budget)) > 0:
+            return int(float(budget)), 0.0
+    except ValueError:
+        pass
+    raise ValueError(f"budget {budget!r}: a number of triples, 1e7, or of seconds, '30s'")
+
+
+def _load(state: Path | None, mark: str) -> Sampled:
+    empty = Sampled(0, np.zeros((order.BINS, 3, 3), np.int64), 0, [])
+    if state is None or not state.exists():
+        return empty
+    saved = json.loads(state.read_text())
+    if saved["mark"] != mark:
+        raise ValueError(
+            f"{state} was left by another encoder, domain or seed: remove it or name another file"
+        )
+    return Sampled(
+        saved["block"], np.array(saved["counts"], np.int64), saved["zeros"],
+        [tuple(pair) for pair in saved["users"]],
+    )  # fmt: skip
+
+
+def _save(state: Path, mark: str, totals: Sampled) -> None:
+    fields = totals._replace(counts=totals.counts.tolist())._asdict()  # type: ignore[arg-type]
+    report.replace(state, json.dumps({"mark": mark, **fields}))

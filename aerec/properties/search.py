@@ -1,0 +1,260 @@
+"""Adversarial search for a violation of order preservation inside a domain.
+
+Three ways, cheapest first. *Pools*: a few hundred points give two score tables whose triples, tens
+of millions, are ranked rather than drawn; so a fault that only one point in ten thousand shows
+is met. *Climbing*: small moves inside the domain that improve the violation, for any callable and
+for discrete domains. *Ascent*: projected gradient ascent on the local angle of theorem D, then its
+counter-example. Each candidate goes through `witness.recheck`.
+"""
+
+import functools
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aerec.properties import angle, order, witness
+from aerec.properties.encoder import Encoder, check_finite
+from aerec.properties.samplers import Domain
+from aerec.properties.witness import Witness
+
+POINTS = 2**18  # points that pools draw by default
+_POOL = 256
+_AT_ONCE = 16  # pools drawn and encoded in one call
+_SINGLE = float(np.finfo(np.float32).eps)
+_SCALES = (0, 0, 1, 0, -1, 3, 0, -3, 6, 0, -6, 10, 0, -10, 0, 16)  # powers of 2, whole domains
+_KEEP = 64  # candidates that climb or ascend
+
+Candidates = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def find(
+    encoder: Encoder,
+    domain: Domain,
+    key: jax.Array,
+    *,
+    points: int = POINTS,
+    truth: str = "dot",
+    latent: str = "dot",
+) -> Witness | None:
+    """The first candidate that the recheck confirms, made strict; None when all three fail.
+
+    Reproducible from `key` (consumed). `points` bounds the encoder calls of the pools; the
+    other two add a few tens of thousands. Memory: one pool and its tables.
+    """
+    k_pool, k_climb, k_ascend = jax.random.split(key, 3)
+    ways = [("pools", pools(encoder, domain, k_pool, points=points, truth=truth, latent=latent))]
+    if truth == "dot" and encoder.traceable and domain.continuous:
+        ways.append(("gradient ascent", ascend(encoder, domain, k_ascend, latent=latent)))
+    if domain.crossing is None:
+        ways.append(("climbing", climb(encoder, domain, k_climb, truth=truth, latent=latent)))
+    for source, candidates in ways:
+        for x, u, v in candidates:
+            found = witness.recheck(
+                encoder, domain, x, u, v, source=source, truth=truth, latent=latent
+            )
+            if found is not None:
+                if truth == "dot":
+                    found = witness.make_strict(encoder, domain, found, latent=latent)
+                return found
+    return None
+
+
+def pools(
+    encoder: Encoder,
+    domain: Domain,
+    key: jax.Array,
+    *,
+    points: int = POINTS,
+    truth: str = "dot",
+    latent: str = "dot",
+) -> Candidates:
+    """Pools of points; from each, the strongest apparent violations among all its triples.
+
+    A pool of P points holds `P^2 (P - 1) / 2` triples: sorted by true score, a row of latent
+    scores shall not fall, and the largest fall is a candidate. On a whole space some pools are
+    scaled by powers of two, and zero is among the points.
+    """
+    size = max(32, min(_POOL, 2**24 // domain.dimension))
+    ties = order.tolerance(max(encoder.eps, _SINGLE), max(encoder.n, encoder.m))
+    count = max(1, (points if encoder.traceable else points // 4) // size)
+    at_once = max(1, min(_AT_ONCE, 2**21 // (size * domain.dimension)))
+    for first in range(0, count, at_once):
+        k_draw = jax.random.fold_in(key, first)
+        numbers = np.arange(first, min(first + at_once, count))
+        if domain.crossing is not None:
+            batch = [_data_pool(encoder, domain.crossing, k, size) for k in jax.random.split(
+                k_draw, len(numbers))]  # fmt: skip
+        else:
+            batch = _free_pools(encoder, domain, k_draw, numbers, size)
+        for users, items, users_code, items_code in batch:
+            true = np.asarray(_table(users, items, kind=truth))
+            seen = np.asarray(_table(users_code, items_code, kind=latent))
+            for row, high, low in _falls(true, seen, ties):
+                yield users[row], items[high], items[low]
+
+
+def climb(
+    encoder: Encoder,
+    domain: Domain,
+    key: jax.Array,
+    *,
+    rounds: int = 60,
+    truth: str = "dot",
+    latent: str = "dot",
+) -> Candidates:
+    """Keep the triples nearest to a violation; accept moves inside the domain that improve them.
+
+    A move follows a random direction through `domain.step` (on binary vectors: a swap). The value
+    climbed is `min(true margin, -latent margin)`, positive exactly at a strict violation.
+    """
+    size = max(4, min(_KEEP, 2**20 // domain.dimension))
+
+    def value(x, u, v):
+        codes = [_codes(encoder, a, domain.name) for a in (x, u, v)]
+        true = order.relative_margin(*(np.asarray(a, float) for a in (x, u, v)), kind=truth)
+        swap = np.where(true < 0, -1.0, 1.0)
+        seen = order.relative_margin(*(c.astype(float) for c in codes), kind=latent)
+        return np.minimum(abs(true), -swap * seen)
+
+    k_start, k_moves = jax.random.split(key)
+    starts = [np.array(a) for a in domain.triples(k_start, 16 * size)]
+    keep = np.argsort(-value(*starts))[:size]
+    best = [a[keep] for a in starts]
+    score = value(*best)
+
+    @jax.jit
+    def move(key, number, points):
+        k_way, k_who = jax.random.split(jax.random.fold_in(key, number))
+        ways = jax.random.normal(k_way, (3, *points[0].shape))
+        still = jax.random.bernoulli(k_who, 0.5, (3, len(points[0]), 1))
+        rate = 0.5 * 0.93**number
+        stepped = [domain.step(a, way, rate) for a, way in zip(points, ways, strict=True)]
+        return [jnp.where(s, a, b) for s, a, b in zip(still, points, stepped, strict=True)]
+
+    for number in range(rounds):
+        single = [np.asarray(a, np.float32) for a in best]
+        moved = [np.asarray(a) for a in move(k_moves, number, single)]
+        new = value(*moved)
+        better = (new > score)[:, None]
+        best = [np.where(better, b, a) for a, b in zip(best, moved, strict=True)]
+        score = np.maximum(score, new)
+    for row in np.argsort(-score)[:8]:
+        if score[row] > 0:
+            yield best[0][row], best[1][row], best[2][row]
+
+
+def ascend(
+    encoder: Encoder,
+    domain: Domain,
+    key: jax.Array,
+    *,
+    screened: int = 4096,
+    rounds: int = 40,
+    latent: str = "dot",
+) -> Candidates:
+    """Pairs (x, u) of the largest local angle, then projected gradient ascent on it, in float64.
+
+    The ascent climbs `log(1 - cos(x, p))`: the tail of a smooth fault, thirty orders of
+    magnitude down, still has a slope. Yields `v = u + step (x/|x| - p/|p|)` for a ladder of steps.
+    """
+    size = max(4, min(_KEEP, 2**20 // domain.dimension))
+    screened = max(size, min(screened, 2**22 // domain.dimension))
+    k_x, k_u = jax.random.split(key)
+
+    def badness(x, u):
+        theta, flat = angle.local_angle(encoder.single, x, u, kind=latent)
+        half = jnp.sin(jnp.where(flat, 0.0, theta) / 2)
+        return jnp.log(half * half + 1e-32)
+
+    def climb_once(number, carry):
+        x, u, best_x, best_u, top = carry
+        value, ways = jax.vmap(jax.value_and_grad(badness, argnums=(0, 1)))(x, u)
+        better = (value > top)[:, None]
+        best_x, best_u = jnp.where(better, x, best_x), jnp.where(better, u, best_u)
+        x, u = (
+            domain.step(a, jnp.nan_to_num(order.unit(g)), 0.3 * 0.9**number)
+            for a, g in zip((x, u), ways, strict=True)
+        )
+        return x, u, best_x, best_u, jnp.maximum(value, top)
+
+    @jax.jit
+    def run(x, u):
+        ranked = jax.lax.map(lambda pair: badness(*pair), (x, u), batch_size=64)
+        keep = jnp.argsort(-ranked)[:size]
+        x, u, top = x[keep], u[keep], ranked[keep]
+        carry = jax.lax.fori_loop(0, rounds, climb_once, (x, u, x, u, top))
+        best = jnp.argsort(-carry[4])
+        ends = [(x, u), (carry[2][best], carry[3][best])]
+        pull = jax.vmap(lambda a, b: angle.pullback(encoder.single, a, b, kind=latent))
+        return [(x[:8], u[:8], pull(x[:8], u[:8])) for x, u in ends]
+
+    pairs = (domain.points(k_x, screened), domain.points(k_u, screened))
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        ends = run(*(jnp.asarray(np.asarray(a, np.float64)) for a in pairs))
+    for x, u, p in ends:
+        yield from _ladder(np.asarray(x), np.asarray(u), np.asarray(p))
+
+
+def _ladder(users: np.ndarray, items: np.ndarray, pulls: np.ndarray) -> Candidates:
+    for x, u, p in zip(users, items, pulls, strict=True):
+        size = float(np.linalg.norm(u)) or 1.0
+        for power in (1, 4, 8, 12, 18):
+            yield x, angle.counterexample(x, u, p, step=size * 2.0**-power), u
+
+
+def _free_pools(encoder, domain, key, numbers, size):
+    """One pool after another, each its own users and items; drawn and encoded together."""
+    drawn = np.array(domain.points(key, len(numbers) * size), np.float32)
+    drawn = drawn.reshape(len(numbers), size, -1)
+    if domain.whole:
+        drawn *= np.float32(2.0) ** np.take(_SCALES, numbers % len(_SCALES))[:, None, None]
+        drawn[:, 0] = 0.0
+    codes = np.asarray(encoder.native(drawn.reshape(-1, drawn.shape[2])))
+    for number, points, code in zip(
+        numbers, drawn, codes.reshape(*drawn.shape[:2], -1), strict=True
+    ):
+        if not domain.whole or _SCALES[number % len(_SCALES)] == 0:
+            check_finite(code, points, domain.name)
+        fine = np.isfinite(code).all(axis=1, keepdims=True)  # far out, overflow is no fault
+        points, code = np.where(fine, points, points[:1]), np.where(fine, code, code[:1])
+        if fine[0]:
+            yield points, points, code, code
+
+
+def _data_pool(encoder, data, key, size):
+    draw = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
+    users = data.user_rows(draw.integers(0, data.shape[0], size // 4))
+    items = data.item_rows(draw.permutation(data.shape[1])[: 4 * size])
+    return users, items, _codes(encoder, users, "a user"), _codes(encoder, items, "an item")
+
+
+def _falls(true, seen, ties):
+    """Up to 4 index triples (user, preferred item, other) of a pool whose latent order falls."""
+    where = np.argsort(true, axis=1)
+    ordered = np.take_along_axis(seen, where, axis=1)
+    fall = np.maximum.accumulate(ordered, axis=1) - ordered
+    at = np.argmax(fall, axis=1)
+    depth = fall[np.arange(len(at)), at]
+    for row in np.argsort(-depth)[:4]:
+        if depth[row] > ties:
+            before = int(np.argmax(ordered[row, : at[row] + 1]))
+            yield int(row), int(where[row, at[row]]), int(where[row, before])
+
+
+@functools.partial(jax.jit, static_argnames="kind")
+def _table(rows: jax.Array, columns: jax.Array, *, kind: str) -> jax.Array:
+    """Scores of unit rows with columns over their largest norm: relative, at any scale."""
+    columns = columns / order.safe(jnp.max(jnp.abs(columns)))
+    norm = jnp.linalg.norm(columns, axis=1, keepdims=True)
+    columns = columns / order.safe(norm if kind == "cosine" else jnp.max(norm))
+    return jnp.matmul(order.unit(rows), columns.T, precision="highest")
+
+
+def _codes(encoder: Encoder, points: np.ndarray, where: str) -> np.ndarray:
+    codes = np.asarray(
+        encoder.native(np.asarray(points, np.float32 if encoder.traceable else np.float64))
+    )
+    check_finite(codes, points, where)
+    return codes

@@ -1,0 +1,60 @@
+"""Has the code collapsed? Theorem A makes this the question to ask beside every order figure:
+below the input dimension only constants preserve the order of all of R^n."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from aerec.properties import order
+
+
+class Vacuity(NamedTuple):
+    """How much the codes of a sample say.
+
+    `spread`: standard deviation of `<f(x), f(u)>` over u for one x, root mean square over x, over
+    the largest `|f(x)| |f(u)|`: what an order can be read from. `relative_spread`: the same over
+    the mean score's size. `effective_rank`: exp of the entropy of the centred codes' singular
+    values (Roy & Vetterli 2007), 0 for a constant. `from_constant`: distance to the best constant
+    encoder (the mean code), `sqrt(mean |z - mean z|^2 / mean |z|^2)`. `tie_share`: latent scores
+    of one x that tie. `spectrum`: the centred singular values over the largest. `collapsed`:
+    whether the spread is within the tie tolerance.
+    """
+
+    spread: float
+    relative_spread: float
+    effective_rank: float
+    from_constant: float
+    tie_share: float
+    tolerance: float
+    collapsed: bool
+    spectrum: tuple[float, ...]
+
+
+def measure(codes_x: np.ndarray, codes_u: np.ndarray, *, tolerance: float) -> Vacuity:
+    """Vacuity of codes `[A, m]` of x and `[B, m]` of u, at any scale; `tolerance` is relative."""
+    codes_x, codes_u = np.asarray(codes_x, np.float64), np.asarray(codes_u, np.float64)
+    z = codes_u / order.safe(abs(codes_u).max())
+    x = codes_x / order.safe(abs(codes_x).max())
+    sizes = np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(z, axis=1).max()
+    centred = z - z.mean(axis=0)
+    moving = x @ centred.T  # the scores less their row means, without cancellation
+    scores = moving / order.safe(sizes)
+    deviation = scores.std(axis=1)
+    spread = float(np.sqrt(np.mean(deviation**2)))
+    mean = abs(float((x @ z.mean(axis=0) / order.safe(sizes[:, 0])).mean()))
+    ordered = np.sort(scores, axis=1)
+    collapsed = spread <= tolerance
+    values = np.linalg.svd(centred, compute_uv=False)
+    share = values / order.safe(values.sum())
+    entropy = -float(np.sum(share * np.log(np.where(share > 0, share, 1.0))))
+    power = float(np.mean(np.sum(z**2, axis=1)))
+    return Vacuity(
+        spread=spread,
+        relative_spread=spread / mean if mean > 0 else float("inf") if spread else 0.0,
+        effective_rank=0.0 if collapsed else float(np.exp(entropy)),
+        from_constant=float(np.sqrt(np.mean(np.sum(centred**2, axis=1)) / power)) if power else 0.0,
+        tie_share=float(np.mean(np.diff(ordered, axis=1) <= tolerance)),
+        tolerance=tolerance,
+        collapsed=collapsed,
+        spectrum=tuple(float(s) for s in values / order.safe(values.max())),
+    )

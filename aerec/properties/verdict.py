@@ -1,0 +1,256 @@
+"""The audit: one call, three verdicts on one named domain."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy
+
+from aerec.properties import (
+    angle,
+    bounds,
+    counting,
+    order,
+    rates,
+    report,
+    sampling,
+    search,
+    vacuity,
+    witness,
+    zeros,
+)
+from aerec.properties.encoder import Encoder, check_finite, wrap
+from aerec.properties.report import Audit, Finding
+from aerec.properties.samplers import Domain
+
+BUDGET = 2**20  # triples, by default
+_PROBES = 512  # points whose codes are looked at closely
+_WHOLE = 10**11  # data with at most so many triples is counted whole by default
+
+
+def audit(
+    encode: Callable[[Any], Any],
+    domain: Domain,
+    key: jax.Array,
+    *,
+    budget: int | str = BUDGET,
+    example: Any = None,
+    batched: bool = False,
+    name: str = "encoder",
+    truth: str = "dot",
+    latent: str = "dot",
+    activation: Any = None,
+    network: bounds.Network | None = None,
+    exhaustive: bool | None = None,
+    search_points: int = search.POINTS,
+    confidence: float = 0.95,
+    chunk: int = 8,
+    state: Path | str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Audit:
+    """Audit `encode` (one vector `[n]` -> code, rows with `batched`, pytrees like `example`).
+
+    `budget`: sampled triples (rounded up to blocks), or seconds as "30s". Data domains are counted
+    whole too if `exhaustive` (by default up to 1e11 triples). `truth`, `latent`: "dot" or
+    "cosine". `activation`: a catalogue entry that the caller vouches is the last thing applied;
+    `network`: the layers, if the encoder is one: both allow certificates. `state`: a file to
+    resume from; it belongs to one encoder, domain and key. Consumes `key`; the counts depend on it
+    and the budget alone, not on `chunk` or the number of devices.
+
+    Raises ValueError for codes that are not finite, a malformed budget, a foreign state file.
+    """
+    k_count, k_probe, k_search, k_zero, k_boot = jax.random.split(key, 5)
+    seed = [int(part) for part in np.asarray(jax.random.key_data(key)).ravel()]
+    encoder = wrap(encode, domain.dimension if example is None else example, batched=batched)
+    if encoder.n != domain.dimension:
+        raise ValueError(f"the encoder takes R^{encoder.n}, the domain is in R^{domain.dimension}")
+    true_ties = order.tolerance(float(np.finfo(np.float32).eps), encoder.n)
+    eps = max(encoder.eps, float(np.finfo(np.float32).eps))
+    # twice, so that rounding about the threshold of a true tie does not pass for a broken one
+    latent_ties = 2 * order.tolerance(eps, max(encoder.n, encoder.m))
+    ties = {"true_ties": true_ties, "latent_ties": latent_ties}
+    kinds: dict[str, Any] = {"truth": truth, "latent": latent}
+
+    x, u = _probes(domain, k_probe)
+    z_x, z_u = (np.asarray(encoder.native(points)) for points in (x, u))
+    check_finite(z_x, x, domain.name)
+    check_finite(z_u, u, domain.name)
+    empty = vacuity.measure(
+        order.unit(z_x) if latent == "cosine" else z_x,
+        order.unit(z_u) if latent == "cosine" else z_u,
+        tolerance=latent_ties,
+    )
+    mark = hashlib.sha256(
+        np.asarray(z_u, np.float32).tobytes() + np.asarray(u, np.float32).tobytes()
+        + json.dumps([domain.name, seed, truth, latent, 1]).encode()
+    ).hexdigest()  # fmt: skip
+
+    scores = None
+    if domain.crossing is not None:
+        scores = counting.score_rows(encoder, domain.crossing, **kinds)
+    totals = sampling.count(
+        encoder, domain, scores, k_count, budget=budget, chunk=chunk, mark=mark,
+        state=None if state is None else Path(state), progress=progress, **ties, **kinds,
+    )  # fmt: skip
+    tally, interval, triples, per_user = _rates(
+        totals, scores, domain, k_boot, exhaustive=exhaustive, confidence=confidence, **ties
+    )
+
+    found = None
+    if not empty.collapsed:
+        found = witness.finite(encoder, domain, **kinds) if domain.crossing is None else None
+        found = found or search.find(encoder, domain, k_search, points=search_points, **kinds)
+        if found is not None:
+            found = witness.shrink(encoder, domain, found, **kinds)
+    angles = None
+    if encoder.traceable:
+        angles = angle.distribution(
+            encoder.single, jnp.asarray(x), jnp.asarray(u), kind=latent,
+            block=max(1, min(256, 2**24 // (encoder.n + encoder.m))),
+        )  # fmt: skip
+    findings = {
+        "dimension": _dimension(encoder),
+        "order": _order(encoder, domain, tally, interval, triples, empty, found, angles, per_user),
+        "nonzero": _nonzero(
+            encoder, domain, k_zero, totals, np.concatenate([z_x, z_u]), u, empty,
+            activation, network, confidence,
+        ),
+    }  # fmt: skip
+    return Audit(
+        encoder=name, n=encoder.n, m=encoder.m, domain=domain.name, seed=seed, triples=triples,
+        properties=findings, vacuity=empty, curve=order.curve(totals.counts),
+        counts=totals.counts, angles=None if angles is None else angles["angles"],
+        per_user=per_user,
+        versions={
+            "python": platform.python_version(), "jax": jax.__version__,
+            "numpy": np.__version__, "scipy": scipy.__version__,
+        },
+    )  # fmt: skip
+
+
+def _dimension(encoder: Encoder) -> Finding:
+    n, m = encoder.n, encoder.m
+    fits = m <= n
+    return Finding(
+        report.CERTIFIED if fits else report.REFUTED, f"R^{n} -> R^{m}, by shape",
+        f"{m} {'<' if m < n else '=' if m == n else '>'} {n} coordinates",
+        witness=None if fits else {"n": n, "m": m}, details={"n": n, "m": m, "strict": m < n},
+    )  # fmt: skip
+
+
+def _order(encoder, domain, tally, interval, triples, empty, found, angles, per_user) -> Finding:
+    rate = tally.violations / triples
+    baseline = rates.projection_baseline(encoder.n, encoder.m)
+    details = {
+        **{k.strip("_"): v for k, v in tally._asdict().items()},
+        "reversed_of_ordered": tally.reversed_ / tally.ordered if tally.ordered else None,
+        "strict_rate": tally.strict_violations / triples,
+        "baseline_no_information": 0.5,
+        "baseline_projection": baseline,
+        "skill_over_projection": rates.skill(tally, baseline),
+        "local_angle_rate": None if angles is None else angles["rate"],
+        "flat_share": None if angles is None else angles["flat"],
+        **{f"mean_{k}": float(np.nanmean(v)) for k, v in per_user.items() if len(v)},
+    }
+    if empty.collapsed:
+        verdict = report.VACUOUS
+        why = (
+            f"latent dot products spread by {empty.spread:.3g} of their size, within the tie"
+            f" tolerance {empty.tolerance:.3g}: constant in effect, the rate is no merit"
+        )
+    elif found is not None:
+        verdict = report.REFUTED
+        why = f"a witness ({found.kind}, by {found.source}), rechecked in float64"
+    else:
+        verdict = report.not_refuted(interval[1])
+        why = f"{tally.violations:,} violations in {triples:,} triples, and no search found one"
+        if tally.violations:
+            why += " that float64 confirms: those counted are within rounding there"
+    return Finding(verdict, domain.name, why, rate, interval, rates.skill(tally), found, details)
+
+
+def _nonzero(
+    encoder, domain, key, totals, codes, points, empty, activation, network, confidence
+) -> Finding:
+    data = domain.crossing
+    zero = zeros.search(encoder, domain, key) if data is None else None
+    dead, counted = totals.zeros, int(totals.counts.sum())
+    if data is not None:  # finite: every row is looked at
+        dead, counted, zero = zeros.rows(encoder, data)
+    rate = dead / counted
+    interval = rates.clopper_pearson(dead, counted, confidence=confidence)
+    seen = zeros.census(codes)
+    details = {
+        **seen._asdict(),
+        "underflow": None if zero is None or zero.kind != "underflow" else zero.x,
+        **{f"proposition_1_{k}": v for k, v in zeros.proposition_1(encoder, points[:64]).items()},
+        **{f"lemma_1_{k}": v for k, v in zeros.lemma_1(encoder).items() if k != "gram"},
+    }
+    if activation is None and network is not None:
+        activation = network[-1].activation
+    corner = domain.contains(np.zeros((1, encoder.n)))[0]
+    where = domain.name
+    if zero is not None and zero.kind != "underflow":
+        verdict, why = report.REFUTED, f"f(x) = 0 at a non-zero x ({zero.kind}, by {zero.source})"
+    elif empty.collapsed:
+        verdict, why = report.VACUOUS, "no zero, because the code is constant in effect"
+    elif activation is not None and not activation.vanishes:
+        verdict, where = report.CERTIFIED, f"R^{encoder.n}"
+        why = f"zero is not in the range of {activation.name} in exact arithmetic"
+        if seen.zero or (zero is not None and zero.kind == "underflow"):
+            why += "; in floating point it underflows to 0"
+    elif data is not None and not dead:
+        verdict, why = report.CERTIFIED, f"every one of the {counted:,} rows has a non-zero code"
+    elif network is not None and domain.box is not None and not corner and (
+        bounds.nonzero(network, *domain.box).proven
+    ):  # fmt: skip
+        verdict, why = report.CERTIFIED, "bounds of the code exclude 0 on every part of the box"
+    else:
+        verdict = report.not_refuted(interval[1])
+        why = f"{dead:,} zero codes of {counted:,}, and no search found one"
+    refuted = verdict == report.REFUTED
+    return Finding(verdict, where, why, rate, interval, None, zero if refuted else None, details)
+
+
+def _rates(totals, scores, domain, key, *, exhaustive, confidence, true_ties, latent_ties):
+    """Tally, interval, number of triples and per-user arrays; data is counted whole if asked."""
+    if scores is None:
+        tally = order.summary(totals.counts)
+        interval = rates.clopper_pearson(tally.violations, tally.total, confidence=confidence)
+        return tally, interval, tally.total, {}
+    users, items = domain.crossing.shape
+    if exhaustive is None:
+        exhaustive = users * items * (items - 1) // 2 <= _WHOLE
+    if not exhaustive:
+        tally = order.summary(totals.counts)
+        wrong, of = np.array(totals.users).T
+        per_user = {"rate": wrong / of}
+    else:
+        counts = counting.exhaustive(
+            scores.rows, users, true_tolerance=true_ties, latent_tolerance=latent_ties
+        )
+        tally = order.Tally(*(int(part.sum()) for part in counts))
+        wrong, of = counts.violations, counts.total
+        some = np.linspace(0, users - 1, min(users, 256)).astype(int)
+        true, latent = scores.rows(some)
+        top = min(10, items)
+        per_user = {
+            "rate": wrong / of,
+            "tau_b": rates.tau_b(counts),
+            f"overlap_at_{top}": rates.overlap(true, latent, k=top),
+        }
+    interval = rates.bootstrap(wrong, of, key, confidence=confidence)
+    return tally, interval, tally.total, per_user
+
+
+def _probes(domain: Domain, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+    count = max(32, min(_PROBES, 2**22 // domain.dimension))
+    x, u, v = domain.triples(key, count)
+    half = count // 2
+    return np.asarray(x), np.concatenate([np.asarray(u)[:half], np.asarray(v)[half:]])

@@ -1,0 +1,290 @@
+"""Witnesses: three vectors that refute order preservation, checked outside JAX.
+
+A witness (x, u, v) has `<x, v> <= <x, u>` and `<f(x), f(v)> > <f(x), f(u)>`. The true margin's
+sign is computed in rational arithmetic from the float64 coordinates, so it is exact; the latent
+margin is computed by NumPy from codes in float64, must exceed the tie tolerance, and must survive
+rounding-sized changes of the three inputs. That tolerance is never below float32's: weights are
+rounded to float32, so a rotation is one only to that precision, and shall not be refuted for it.
+"""
+
+import dataclasses
+import json
+import math
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from aerec.properties import order
+from aerec.properties.encoder import Encoder, resolution
+from aerec.properties.samplers import Domain
+
+_COPIES = 8  # of a candidate, its inputs changed by a few units in the last place
+_WEIGHTS = float(np.finfo(np.float32).eps)
+_WIDE = 1024  # the finite construction uses at most so many coordinates, or m + 1
+_PATTERNS = 64  # of b that are looked at
+_CHUNK = 512  # rows of the finite construction's table held at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Witness:
+    """One violation: vectors `[n]` in float64, margins (u over v), where it came from.
+
+    `true_margin >= 0` and `latent_margin < 0`, as plain differences of scores; `*_relative` over
+    `|x| max(|u|, |v|)`. `kind` is "strict" or "tie" (the true scores are exactly equal).
+    `native_margin`: the relative latent margin in the encoder's own precision.
+    """
+
+    x: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    kind: str
+    source: str
+    true_margin: float
+    latent_margin: float
+    true_relative: float
+    latent_relative: float
+    native_margin: float
+    tolerance: float
+
+    def to_dict(self) -> dict:
+        """JSON-ready: vectors as index -> value where that is shorter."""
+        fields = dataclasses.asdict(self)
+        for name in ("x", "u", "v"):
+            vector = fields[name]
+            listed = np.flatnonzero(vector)
+            sparse = {str(i): float(vector[i]) for i in listed}
+            fields[name] = sparse if 2 * len(listed) < len(vector) else vector.tolist()
+        return fields
+
+    def save(self, path: Path) -> None:
+        """The vectors as `.npz` beside the figures as `.json`; `path` without suffix."""
+        np.savez(path.with_suffix(".npz"), x=self.x, u=self.u, v=self.v)
+        path.with_suffix(".json").write_text(json.dumps(self.to_dict(), indent=1))
+
+
+def recheck(
+    encoder: Encoder,
+    domain: Domain,
+    x: np.ndarray,
+    u: np.ndarray,
+    v: np.ndarray,
+    *,
+    source: str,
+    truth: str = "dot",
+    latent: str = "dot",
+) -> Witness | None:
+    """The triple as a `Witness` if it is one, u and v swapped if need be; None otherwise."""
+    x, u, v = (np.asarray(a, np.float64) for a in (x, u, v))
+    if not domain.contains(np.stack([x, u, v])).all():
+        return None
+    true = _exact_margin(x, u, v, truth)
+    size = len(x)
+    wobble = np.random.default_rng(0).choice([-2.0, -1.0, 1.0, 2.0], (_COPIES, 3, size))
+    copies = np.stack([x, u, v]) * (1.0 + np.finfo(np.float64).eps * wobble)
+    inputs = np.concatenate([np.stack([x, u, v])[None], copies])
+    codes = encoder.exact(inputs.reshape(-1, size)).reshape(_COPIES + 1, 3, -1)
+    if not np.isfinite(codes).all():
+        return None
+    margins = order.relative_margin(codes[:, 0], codes[:, 1], codes[:, 2], kind=latent)
+    if true < 0 or (true == 0 and margins[0] > 0):
+        u, v, codes, margins, true = v, u, codes[:, [0, 2, 1]], -margins, -true
+    eps = max(encoder.eps, resolution(codes), _WEIGHTS)
+    ties = order.tolerance(eps, max(size, encoder.m))
+    noise = abs(margins[1:] - margins[0]).max()
+    if not margins[0] < -(ties + 4.0 * noise):
+        return None
+    native = np.asarray(encoder.native(np.stack([x, u, v]).astype(np.float32)), np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        latent_margin = float(codes[0, 0] @ (codes[0, 1] - codes[0, 2]))
+    if latent == "cosine":
+        latent_margin = float(margins[0])
+    return Witness(
+        x=x, u=u, v=v,
+        kind="tie" if true == 0 else "strict",
+        source=source,
+        true_margin=float(true),
+        latent_margin=latent_margin,
+        true_relative=float(order.relative_margin(x, u, v, kind=truth)),
+        latent_relative=float(margins[0]),
+        native_margin=float(order.relative_margin(native[0], native[1], native[2], kind=latent)),
+        tolerance=ties,
+    )  # fmt: skip
+
+
+def finite(
+    encoder: Encoder, domain: Domain, *, truth: str = "dot", latent: str = "dot"
+) -> Witness | None:
+    """Theorem A's construction: a violation among ties of the n + 2 points {0, b, u_1..u_n}.
+
+    With b's coordinates powers of two and `u_i = |b|^2 / b_i e_i` (in a subspace of m + 1 or more
+    dimensions if n is large: the theorem holds there) all its ties are exact in floating point:
+    `<0, u_i> = <0, 0>`, `<b, u_i> = <b, b>`, `<u_i, u_j> = <u_i, 0>`. A triple must lie in the
+    domain. Deterministic; at a few scales the b whose codes are farthest from f(0) are tried, and
+    the strongest violation of the first that has one is made strict and returned.
+    For true dot products only.
+    """
+    if truth != "dot":
+        return None
+    n = encoder.n
+    k = n if n <= _WIDE else min(n, max(_WIDE, encoder.m + 1))
+    support = np.linspace(0, n - 1, k).astype(int)  # theorem A holds on any subspace, k > m
+    draw = np.random.default_rng(0)
+    patterns = np.ones((_PATTERNS, k))
+    patterns[1:] = np.where(draw.random((_PATTERNS - 1, k)) < 0.5, -1.0, 1.0)
+    patterns[_PATTERNS // 2 :] *= 2.0 ** draw.integers(-3, 4, (_PATTERNS - _PATTERNS // 2, k))
+
+    def encoded(points):
+        inside = domain.contains(points)
+        codes = np.zeros((len(points), encoder.m))
+        if inside.any():
+            codes[inside] = encoder.exact(points[inside])
+            inside &= np.isfinite(codes).all(axis=1)  # far out some encoders overflow
+            codes[~inside] = 0.0
+        return codes, inside
+
+    for power in (0, -3, 3, -8, 8, -16, 16):
+        points = np.zeros((_PATTERNS + 1, n))
+        points[1:, support] = 2.0**power * patterns
+        codes, inside = encoded(points)
+        far = np.linalg.norm(codes[1:] - codes[0], axis=1) * inside[1:]
+        for choice in np.argsort(-far, kind="stable")[:3]:  # theorem A asks for f(b) != f(0)
+            b = 2.0**power * patterns[choice]
+            points = np.zeros((k + 2, n))
+            points[1, support] = b
+            points[np.arange(2, k + 2), support] = (b @ b) / b
+            codes, inside = encoded(points)
+            for x, u, v in _strongest_tie(codes, inside, latent):
+                found = recheck(
+                    encoder, domain, points[x], points[u], points[v],
+                    source="finite construction", latent=latent,
+                )  # fmt: skip
+                if found is not None:
+                    return make_strict(encoder, domain, found, latent=latent)
+    return None
+
+
+def make_strict(
+    encoder: Encoder, domain: Domain, witness: Witness, *, latent: str = "dot"
+) -> Witness:
+    """A tie pushed off the tie: u moves along x (or x along u - v, where x is 0) until its true
+    score is strictly higher and the latent one still lower. The tie itself where f jumps."""
+    if witness.kind == "strict" or not domain.continuous:
+        return witness
+    x, u, v = witness.x, witness.u, witness.v
+    for power in range(3, 40, 3):
+        if x.any():
+            shift = 2.0**-power * float(max(np.linalg.norm(u), np.linalg.norm(v)))
+            triple = (x, u + shift * order.unit(x), v)
+        else:
+            triple = (2.0**-power * (u - v), u, v)
+        strict = recheck(encoder, domain, *triple, source=witness.source, latent=latent)
+        if strict is not None and strict.kind == "strict" and np.array_equal(strict.v, v):
+            return strict
+    return witness
+
+
+def shrink(
+    encoder: Encoder,
+    domain: Domain,
+    witness: Witness,
+    *,
+    truth: str = "dot",
+    latent: str = "dot",
+    keep: float = 0.2,
+) -> Witness:
+    """A readable witness: as few non-zeros, then as few digits, as still refute with at least
+    `keep` of both relative margins. Rows of data are left as they are."""
+    if domain.crossing is not None:
+        return witness
+    best = witness
+
+    def attempt(x, u, v) -> bool:
+        nonlocal best
+        new = recheck(
+            encoder, domain, x, u, v, source=witness.source, truth=truth, latent=latent
+        )  # fmt: skip
+        good = (
+            new is not None
+            and new.latent_relative <= keep * witness.latent_relative
+            and new.true_relative >= keep * witness.true_relative
+        )
+        if good and new is not None:
+            best = new
+        return good
+
+    scale = abs(np.stack([best.x, best.u, best.v])).max()
+    if scale > 0 and not 1e-3 < scale < 1e3:
+        attempt(*(a * 2.0 ** -np.round(np.log2(scale)) for a in (best.x, best.u, best.v)))
+    count = 1
+    while count < len(witness.x):
+        if attempt(*(_largest(a, count) for a in (best.x, best.u, best.v))):
+            break
+        count *= 2
+    for digits in range(5):
+        if attempt(*(_rounded(a, digits) for a in (best.x, best.u, best.v))):
+            break
+    return best
+
+
+def _strongest_tie(codes: np.ndarray, inside: np.ndarray, latent: str) -> list:
+    """Index triples (x, u, v) of tied points with the largest relative latent differences."""
+    if latent == "cosine":
+        codes = order.unit(codes)
+    z = codes / order.safe(abs(codes).max())
+    norm = np.linalg.norm(z, axis=1)
+    g = z - z[0]
+    found = []
+
+    def offer(values, x, u, v):
+        values = np.where(inside[x] & inside[u] & inside[v], abs(values), 0.0)
+        flat = int(np.argmax(values))
+        pick = np.broadcast_arrays(x, u, v)
+        if values.flat[flat] > 0:
+            found.append((values.flat[flat], *(int(a.flat[flat]) for a in pick)))
+
+    items = np.arange(2, len(z))
+    size = lambda x, u, v: order.safe(norm[x] * np.maximum(norm[u], norm[v]))  # noqa: E731
+    offer(g[1:] @ z[0] / size(0, np.arange(1, len(z)), 0), np.array(0), np.arange(1, len(z)),
+          np.array(0))  # fmt: skip
+    offer((z[items] - z[1]) @ z[1] / size(1, items, 1), np.array(1), items, np.array(1))
+    for start in range(0, len(items), _CHUNK):
+        left = items[start : start + _CHUNK]
+        table = z[left] @ g[items].T / size(left[:, None], items[None], 0)
+        table[left[:, None] == items[None]] = 0.0
+        offer(table, left[:, None], items[None], np.array(0))
+    return [(x, u, v) for _, x, u, v in sorted(found, reverse=True)]
+
+
+def _exact_margin(x: np.ndarray, u: np.ndarray, v: np.ndarray, truth: str) -> float:
+    """`<x, u> - <x, v>` with its exact sign (rational arithmetic). Cosines have no rational
+    value: theirs is taken as a tie up to the float64 tolerance."""
+    if truth == "cosine":
+        value = float(order.relative_margin(x, u, v, kind="cosine"))
+        ties = order.tolerance(float(np.finfo(np.float64).eps), len(x))
+        return value if abs(value) > ties else 0.0
+    where = np.flatnonzero((x != 0) & (u != v))
+    total = sum(
+        (Fraction(x[i]) * (Fraction(u[i]) - Fraction(v[i])) for i in where.tolist()), Fraction(0)
+    )
+    if total == 0:
+        return 0.0
+    try:
+        return float(total) or math.copysign(5e-324, total)
+    except OverflowError:
+        return math.copysign(1.7e308, total)
+
+
+def _largest(a: np.ndarray, count: int) -> np.ndarray:
+    out = np.zeros_like(a)
+    top = np.argsort(-abs(a), kind="stable")[:count]
+    out[top] = a[top]
+    return out
+
+
+def _rounded(a: np.ndarray, digits: int) -> np.ndarray:
+    size = abs(a).max()
+    if size == 0:
+        return a
+    place = digits - int(np.floor(np.log10(size)))
+    return np.round(a, place) if place >= 0 else np.round(a / 10.0**-place) * 10.0**-place

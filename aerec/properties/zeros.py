@@ -1,0 +1,257 @@
+"""Non-zero preservation (P3): does `f(x) = 0` for some `x != 0`?
+
+One full-rank layer is decidable (theorem C); deeper encoders are searched by Gauss-Newton and
+rechecked in float64; floating point is counted, because a sigmoid that never vanishes on paper
+is exactly 0 in float32 at -104. Also the necessary conditions on the way to Proposition 1.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import optimize
+
+from aerec.properties import order
+from aerec.properties.encoder import Encoder
+from aerec.properties.samplers import Crossing, Domain
+
+_UNDERFLOW = 1e-200  # a value that passes below this share of its usual size on its way to 0
+_ROOT = 1e-9  # relative Newton step at which an approximate root is one
+
+
+class Zero(NamedTuple):
+    """A point `x != 0` with `f(x) = 0`: `norm` is the largest `|f_k(x)|` in float64 over its
+    usual size.
+
+    `kind`: "exact" (the code is exactly 0), "root" (Newton's steps have converged), "underflow"
+    (0 in floating point only: just before, the code is smaller than any power law allows).
+    """
+
+    x: np.ndarray
+    norm: float
+    kind: str
+    source: str
+
+
+class Census(NamedTuple):
+    """Floating-point zeros over a sample of codes: rows that are exactly 0, subnormal entries,
+    the smallest non-zero norm, coordinates that never leave 0 (dead)."""
+
+    codes: int
+    zero: int
+    subnormal: int
+    smallest_norm: float
+    dead: tuple[int, ...]
+
+
+def census(codes: np.ndarray) -> Census:
+    """Count the zeros of codes `[N, m]` in the precision they come in."""
+    codes = np.asarray(codes)
+    size = abs(codes.astype(np.float64))
+    tiny = np.finfo(codes.dtype if codes.dtype.kind == "f" else np.float32).tiny
+    top = size.max(axis=1)
+    norms = top * np.linalg.norm(size / order.safe(top)[:, None], axis=1)
+    return Census(
+        codes=len(codes),
+        zero=int((top == 0).sum()),
+        subnormal=int(((size > 0) & (size < tiny)).sum()),
+        smallest_norm=float(norms[top > 0].min()) if (top > 0).any() else 0.0,
+        dead=tuple(np.flatnonzero(size.max(axis=0) == 0).tolist()),
+    )
+
+
+def one_layer(weight: Any, bias: Any, *, region: str = "point") -> np.ndarray | None:
+    """Theorem C for `f(x) = a(W x + b)`, `W [m, n]`, `b [m]`: a vector `x != 0` with `f(x) = 0`.
+
+    `region="point"`: activations with zeros at 0 alone (tanh, identity, ELU, leaky ReLU, ...):
+    `x = -W^+ b`, and a null vector of W where `b = 0`. `region="negative"`: those that vanish on
+    all of (-inf, 0] (ReLU, ReLU6): `W x + b <= 0` by linear programming, as deep as can be.
+    None when there is none (which for a full-rank W with m < n never happens), and float64
+    otherwise.
+    """
+    weight, bias = np.asarray(weight, np.float64), np.asarray(bias, np.float64)
+    m, n = weight.shape
+    if region == "negative":
+        # maximise the depth t: W x + t <= -b, t <= 1, |x| <= big
+        result = optimize.linprog(
+            np.append(np.zeros(n), -1.0),
+            A_ub=np.column_stack([weight, np.ones(m)]),
+            b_ub=-bias,
+            bounds=[(None, None)] * n + [(None, 1.0)],
+        )
+        if result.status == 0 and result.x[-1] >= 0:
+            x = result.x[:-1]
+            if x.any():
+                return x
+            nearby = 1e-3 * result.x[-1] / max(1.0, abs(weight).sum(axis=1).max())
+            if nearby > 0:
+                return np.full(n, nearby)
+        return None if result.status != 0 or result.x[-1] < 0 else _null_vector(weight)
+    x = -np.linalg.pinv(weight) @ bias
+    if abs(weight @ x + bias).max(initial=0.0) > 1e-9 * max(1.0, abs(bias).max(initial=0.0)):
+        return None
+    return x if abs(bias).max(initial=0.0) > 0 and x.any() else _null_vector(weight)
+
+
+def search(
+    encoder: Encoder, domain: Domain, key: jax.Array, *, starts: int = 32, rounds: int = 80
+) -> Zero | None:
+    """A zero of `f` in the domain, away from x = 0, or None.
+
+    Drawn points first; then damped Gauss-Newton on `|f|^2` in float64 from the points of smallest
+    codes (SciPy's least squares where JAX cannot trace). A true zero is returned before one that
+    is an underflow. Consumes `key`.
+    """
+    count = max(starts, min(4096, 2**22 // domain.dimension))
+    if not encoder.traceable:
+        count = min(count, 512)
+    points = np.array(domain.points(key, count), np.float64)
+    points = points[points.any(axis=1)]
+    codes = encoder.exact(points)
+    norms = np.nan_to_num(abs(codes)).max(axis=1)  # not the Euclidean norm: squares underflow
+    usual = float(np.median(norms[norms > 0])) if (norms > 0).any() else 1.0
+    zero = points[norms == 0]
+    found = [_classify(encoder, x, points[np.argmax(norms)], usual, "drawn") for x in zero[:4]]
+    if domain.continuous and domain.crossing is None:
+        best = np.concatenate([points[np.argsort(norms)[: starts // 2]], points[: starts // 2]])
+        if domain.whole:  # activations that are not monotone lead astray from far out
+            best = np.concatenate([best, 0.1 * points[: starts // 2]])
+        walk = _gauss_newton if encoder.traceable else _least_squares
+        for x in walk(encoder, domain, best, rounds):
+            if domain.contains(x[None])[0] and np.linalg.norm(x) > 1e-6 * np.linalg.norm(best[0]):
+                found.append(_classify(encoder, x, points[np.argmax(norms)], usual, "Newton"))
+    zeros = [zero for zero in found if zero is not None]
+    return min(zeros, key=lambda zero: (zero.kind == "underflow", zero.norm), default=None)
+
+
+def rows(encoder: Encoder, data: Crossing) -> tuple[int, int, Zero | None]:
+    """P3 on data: non-zero rows (users and items) with zero codes, all rows, and one of them
+    rechecked in float64."""
+    dead, found = 0, None
+    users, items = data.shape
+    for count, take in ((users, data.user_rows), (items, data.item_rows)):
+        for part in np.array_split(np.arange(count), -(-count // 256)):
+            points = take(part)
+            zero = ~np.asarray(encoder.native(points)).any(axis=1) & points.any(axis=1)
+            dead += int(zero.sum())
+            if zero.any() and found is None:
+                x = points[np.argmax(zero)].astype(np.float64)
+                if not encoder.exact(x[None]).any():
+                    found = Zero(x, 0.0, "exact", "data")
+    return dead, users + items, found
+
+
+def proposition_1(encoder: Encoder, points: np.ndarray) -> dict[str, float]:
+    """What P2, P3 and m < n would force: `f(0) != 0`, and Eq. 1, `<f(0), f(u)> = |f(0)|^2`.
+
+    `points [N, n]` -> `norm_at_zero` = |f(0)|, and `residual`: root mean square over u of
+    `<f(0), f(u) - f(0)>` over `|f(0)| max |f|`, how far the image is from that hyperplane.
+    """
+    origin = encoder.exact(np.zeros((1, encoder.n)))[0]
+    codes = encoder.exact(points)
+    size = order.safe(np.linalg.norm(origin)) * order.safe(np.linalg.norm(codes, axis=1).max())
+    gap = (codes - origin) @ origin / size
+    return {
+        "norm_at_zero": float(np.linalg.norm(origin)),
+        "residual": float(np.sqrt(np.mean(gap**2))),
+    }
+
+
+def lemma_1(encoder: Encoder, basis: np.ndarray | None = None) -> dict[str, Any]:
+    """Gram matrix of the images of an orthogonal basis `[k, n]` (by default the first standard
+    vectors, at most 512): cosines `gram [k, k]` (0 for a zero image), the largest off-diagonal
+    one, the number of zero images, the rank. Orthogonality and P3 both kept need rank k <= m."""
+    if basis is None:
+        basis = np.eye(min(encoder.n, 512), encoder.n)
+    images = order.unit(encoder.exact(basis))
+    gram = images @ images.T
+    off = abs(gram - np.diag(np.diag(gram)))
+    return {
+        "gram": gram,
+        "largest_off_diagonal": float(off.max()),
+        "zero_images": int((~images.any(axis=1)).sum()),
+        "rank": int(np.linalg.matrix_rank(images)),
+    }
+
+
+def _classify(
+    encoder: Encoder, x: np.ndarray, away: np.ndarray, usual: float, source: str
+) -> Zero | None:
+    """Is x a zero, and of which kind? `away` is a point whose code is of the usual size."""
+    x = np.asarray(x, np.float64)
+    norm = float(abs(encoder.exact(x[None])).max()) / usual
+    if not np.isfinite(norm):
+        return None
+    if norm > 0:
+        return Zero(x, norm, "root", source) if norm < _ROOT else None
+    near, far = 0.0, 1.0  # bisect the segment for the edge of the region of zeros
+    smallest = np.inf
+    for _ in range(80):
+        middle = (near + far) / 2
+        size = float(abs(encoder.exact((x + middle * (away - x))[None])).max())
+        if size == 0:
+            near = middle
+        else:
+            far, smallest = middle, size / usual
+    kind = "underflow" if smallest < _UNDERFLOW else "exact"
+    return Zero(x, 0.0, kind, source)
+
+
+def _gauss_newton(encoder, domain, starts, rounds):
+    """Converged points: `x -= J^T (J J^T + mu)^-1 f`, the step halved until |f| falls."""
+    f = encoder.single
+
+    def advance(x):
+        value, jacobian = f(x), jax.jacrev(f)(x)
+        outer = jacobian @ jacobian.T
+        mu = 1e-14 * jnp.trace(outer) + 1e-300
+        away = jnp.linalg.solve(outer + mu * jnp.eye(len(value), dtype=x.dtype), value)
+        return value, -jacobian.T @ away
+
+    # the number of starts is bounded by the Jacobians, held all at once
+    most = max(3, min(len(starts), 2**26 // (encoder.n * encoder.m)))
+    starts = starts[:: -(-len(starts) // most)]
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        both = jax.jit(jax.vmap(advance))
+        size = jax.jit(jax.vmap(lambda x: jnp.linalg.norm(f(x))))
+        x = jnp.asarray(starts)
+        converged = np.zeros(len(starts), bool)
+        for _ in range(rounds):
+            value, step = both(x)
+            norm = jnp.linalg.norm(value, axis=1)
+            best, low = x, norm
+            for halving in range(6):
+                way = 0.5**halving * step
+                moved = jnp.nan_to_num(x + way)
+                if not domain.whole:
+                    moved = domain.step(x, jnp.nan_to_num(way), 1.0)
+                new = size(moved)
+                better = new < low
+                best = jnp.where(better[:, None], moved, best)
+                low = jnp.where(better, new, low)
+            shift = jnp.linalg.norm(best - x, axis=1) / order.safe(jnp.linalg.norm(x, axis=1))
+            x = best
+            converged = np.asarray((low == 0) | (jnp.linalg.norm(step, axis=1) <= _ROOT))
+            if converged.all() or float(shift.max()) == 0.0:
+                break
+        keep = converged | np.asarray(shift < _ROOT)
+        return list(np.asarray(x)[keep])
+
+
+def _least_squares(encoder, domain, starts, rounds):
+    """The same for a callable that has no derivatives: SciPy, finite differences, few starts."""
+    for start in starts[:: max(1, len(starts) // 4)] if encoder.n <= 256 else ():
+        result = optimize.least_squares(
+            lambda x: encoder.exact(x[None])[0], start, max_nfev=rounds, xtol=1e-15, ftol=1e-15,
+            gtol=1e-15,
+        )  # fmt: skip
+        if np.isfinite(result.fun).all():
+            yield result.x
+
+
+def _null_vector(weight: np.ndarray) -> np.ndarray | None:
+    """A unit vector of W's null space, or None if there is only 0."""
+    _, values, rows = np.linalg.svd(weight)
+    rank = int((values > 1e-12 * values.max(initial=0.0)).sum())
+    return rows[-1] if rank < weight.shape[1] else None
