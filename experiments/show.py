@@ -13,7 +13,7 @@ from rich.table import Table
 from aerec import evaluate, metrics, train
 from aerec.recommend import Recommendation
 
-CONSOLE = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+CONSOLE = Console(highlight=False, width=None if sys.stdout.isatty() else 112)
 COLUMNS = {  # of the results table, by task; the first is the one that runs are compared by
     "ranking": ("ndcg@100", "recall@20", "recall@50"),
     "rating": ("rmse", "mae"),

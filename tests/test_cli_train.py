@@ -12,7 +12,10 @@ import pytest
 from aerec import artefact
 
 DATA = "--dataset=synthetic:users=150,items=60,ratings=4000"
-TINY = (DATA, "--set", "hidden=16", "--set", "latent=4", "--batch_size=32")
+TINY = (
+    DATA, "--set", "hidden=16", "--set", "latent=4", "--batch_size=32", "--learning_rate=0.001",
+    "--evaluate_every=1",
+)  # fmt: skip
 EPOCHS = 60
 LONG = (*TINY, f"--epochs={EPOCHS}", "--checkpoint_seconds=0")
 

@@ -2,17 +2,23 @@
 
 import ast
 import dataclasses
+import importlib
 import inspect
 import pathlib
 import re
 
 import pytest
 
+from aerec import models, train
+from aerec.data import protocols
 from aerec.models import MODELS
 
 ROOT = pathlib.Path(__file__).parent.parent
-FOLDERS = [ROOT / "aerec", ROOT / "experiments"]
-FILES = sorted(path.relative_to(ROOT) for top in FOLDERS for path in top.rglob("*.py"))
+FILES = sorted(
+    path.relative_to(ROOT)
+    for folder in ("aerec", "experiments")
+    for path in (ROOT / folder).rglob("*.py")
+)
 
 
 def parsed(path):
@@ -137,13 +143,25 @@ def test_a_model_states_its_paper_and_its_settings(name):
         assert any(re.match(rf"\s+{field.name}: .*  # \S", line) for line in lines), field.name
 
 
+@pytest.mark.parametrize("path", inside("experiments/configs")[1:], ids=lambda path: path.stem)
+def test_a_recipe_states_its_command_and_what_it_says_is_known(path):
+    module = importlib.import_module(f"experiments.configs.{path.stem}")
+    assert f"--config={path.stem}" in module.__doc__
+    given = dict(module.RECIPE)
+    models.configure(given["model"], given.pop("set", {}))
+    protocols.parse(given.pop("protocol", "strong"))
+    known = {field.name for field in dataclasses.fields(train.Settings)}
+    assert set(given) <= known | {"model", "dataset", "baselines", "seeds"}
+
+
 def test_every_test_file_names_what_it_tests():
     """tests/test_<file>.py tests <file>; the others say so here."""
     stems = {path.stem for path in FILES}
     whole = {"all_models", "structure", "notebooks"}
+    several = ("cli_", "models_", "properties_")
     for path in (ROOT / "tests").glob("test_*.py"):
         stem = path.stem.removeprefix("test_")
-        assert stem in stems or stem in whole or stem.startswith(("cli_", "models_")), path.name
+        assert stem in stems or stem in whole or stem.startswith(several), path.name
 
 
 def tree():

@@ -136,6 +136,7 @@ def _by_kind(z: Any, kind: str) -> Any:
 
 
 def top(z: Any) -> Any:
+    """The largest magnitude along the last axis, which stays: [..., K] -> [..., 1]."""
     return z.__array_namespace__().max(abs(z), axis=-1, keepdims=True)
 
 
@@ -144,5 +145,6 @@ def _norm(z: Any) -> Any:
 
 
 def safe(size: Any) -> Any:
+    """`size` where it is positive and 1 elsewhere, to divide by."""
     xp = size.__array_namespace__()
     return xp.where(size > 0, size, xp.ones_like(size))

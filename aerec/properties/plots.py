@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from aerec.properties import order, rates
 from aerec.properties.report import Audit
@@ -27,7 +24,7 @@ def figures(audit: Audit, folder: Path | str) -> list[Path]:
 def comparison(audits: Mapping[str, Audit], folder: Path | str) -> list[Path]:
     """`compared_margins.png` and `compared_rates.png`: several encoders on one domain."""
     folder = Path(folder)
-    fig, axes = plt.subplots(figsize=(_WIDTH, 0.3 * len(audits) + 1.2), layout="constrained")
+    fig, axes = _subplots(0.3 * len(audits) + 1.2)
     for row, audit in enumerate(audits.values()):
         finding = audit.properties["order"]
         rate, (low, high) = finding.rate or 0.0, finding.interval or (0.0, 0.0)
@@ -41,8 +38,13 @@ def comparison(audits: Mapping[str, Audit], folder: Path | str) -> list[Path]:
     return [margins, _save(fig, folder / "compared_rates.png")]
 
 
+def _subplots(height: float = _HEIGHT):
+    fig = Figure(figsize=(_WIDTH, height), layout="constrained")
+    return fig, fig.subplots()
+
+
 def _rate_by_margin(audits: Mapping[str, Audit], path: Path) -> Path:
-    fig, axes = plt.subplots(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    fig, axes = _subplots()
     for name, audit in audits.items():
         tallies = [order.summary(counts) for counts in audit.counts]
         full = [i for i, tally in enumerate(tallies) if tally.ordered >= 30]
@@ -62,7 +64,7 @@ def _rate_by_margin(audits: Mapping[str, Audit], path: Path) -> Path:
 
 
 def _angles(audit: Audit, path: Path) -> Path:
-    fig, axes = plt.subplots(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    fig, axes = _subplots()
     assert audit.angles is not None
     angles = np.degrees(audit.angles[np.isfinite(audit.angles)])
     axes.hist(angles, bins=np.linspace(0, 180, 61).tolist(), color="C0")
@@ -76,7 +78,7 @@ def _angles(audit: Audit, path: Path) -> Path:
 
 
 def _spectrum(audit: Audit, path: Path) -> Path:
-    fig, axes = plt.subplots(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    fig, axes = _subplots()
     values = np.array(audit.vacuity.spectrum)
     axes.semilogy(1 + np.arange(len(values)), np.maximum(values, 1e-12), marker=".")
     axes.set_title(f"effective rank {audit.vacuity.effective_rank:.1f}", fontsize="medium")
@@ -88,5 +90,4 @@ def _spectrum(audit: Audit, path: Path) -> Path:
 def _save(fig, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, dpi=160)
-    plt.close(fig)
     return path

@@ -5,7 +5,9 @@
 Expected: RMSE .831 +- .003 (Sedhain et al. 2015, table 1); each seed has a split of its own.
 """
 
-RECIPE = {
+from typing import Any
+
+RECIPE: dict[str, Any] = {
     "model": "autorec",
     "dataset": "ml-1m",
     "protocol": "random_ratings",
