@@ -124,9 +124,10 @@ def exhaustive(
     """Counts per user, int64 `[U]` each, of all `I (I - 1) / 2` pairs of its two score rows.
 
     `rows` as from `score_rows(...).rows`, or any function from user numbers to two score blocks.
-    Memory: a few blocks of `block` rows. `workers` threads count on the host while the next block
-    is scored; on an accelerator (`on_device`, by default where JAX has one) pairs are compared
-    there instead. The split does not change a single count.
+    Memory: a few blocks of `block`
+    rows. `workers` threads count on the host while the next block is
+    scored; on an accelerator (`on_device`, by default where JAX has one) pairs are compared there
+    instead. The split does not change a single count.
     """
     if on_device is None:
         on_device = jax.default_backend() != "cpu"

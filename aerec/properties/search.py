@@ -123,19 +123,13 @@ def climb(
     keep = np.argsort(-value(*starts))[:size]
     best = [a[keep] for a in starts]
     score = value(*best)
-
-    @jax.jit
-    def move(key, number, points):
-        k_way, k_who = jax.random.split(jax.random.fold_in(key, number))
-        ways = jax.random.normal(k_way, (3, *points[0].shape))
-        still = jax.random.bernoulli(k_who, 0.5, (3, len(points[0]), 1))
-        rate = 0.5 * 0.93**number
-        stepped = [domain.step(a, way, rate) for a, way in zip(points, ways, strict=True)]
-        return [jnp.where(s, a, b) for s, a, b in zip(still, points, stepped, strict=True)]
-
     for number in range(rounds):
-        single = [np.asarray(a, np.float32) for a in best]
-        moved = [np.asarray(a) for a in move(k_moves, number, single)]
+        k_way, k_who = jax.random.split(jax.random.fold_in(k_moves, number))
+        points = np.concatenate(best).astype(np.float32)
+        ways = jax.random.normal(k_way, points.shape)
+        stepped = domain.step(jnp.asarray(points), ways, 0.5 * 0.93**number)
+        still = np.asarray(jax.random.bernoulli(k_who, 0.5, (len(points), 1)))
+        moved = np.split(np.where(still, points, np.asarray(stepped)), 3)
         new = value(*moved)
         better = (new > score)[:, None]
         best = [np.where(better, b, a) for a, b in zip(best, moved, strict=True)]

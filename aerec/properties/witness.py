@@ -95,7 +95,8 @@ def recheck(
     if not margins[0] < -(ties + 4.0 * noise):
         return None
     native = np.asarray(encoder.native(np.stack([x, u, v]).astype(np.float32)), np.float64)
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(all="ignore"):  # what float64 holds may be too large for either of these
+        native_margin = float(order.relative_margin(native[0], native[1], native[2], kind=latent))
         latent_margin = float(codes[0, 0] @ (codes[0, 1] - codes[0, 2]))
     if latent == "cosine":
         latent_margin = float(margins[0])
@@ -107,7 +108,7 @@ def recheck(
         latent_margin=latent_margin,
         true_relative=float(order.relative_margin(x, u, v, kind=truth)),
         latent_relative=float(margins[0]),
-        native_margin=float(order.relative_margin(native[0], native[1], native[2], kind=latent)),
+        native_margin=native_margin,
         tolerance=ties,
     )  # fmt: skip
 

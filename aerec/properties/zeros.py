@@ -16,7 +16,7 @@ from aerec.properties import order
 from aerec.properties.encoder import Encoder
 from aerec.properties.samplers import Crossing, Domain
 
-_UNDERFLOW = 1e-200  # a value that passes below this share of its usual size on its way to 0
+_UNDERFLOW = 1e-100  # a value that passes below this share of its usual size on its way to 0
 _ROOT = 1e-9  # relative Newton step at which an approximate root is one
 
 
@@ -184,7 +184,8 @@ def _classify(
     if not np.isfinite(norm):
         return None
     if norm > 0:
-        return Zero(x, norm, "root", source) if norm < _ROOT else None
+        kind = "underflow" if norm < _UNDERFLOW else "root"
+        return Zero(x, norm, kind, source) if norm < _ROOT else None
     near, far = 0.0, 1.0  # bisect the segment for the edge of the region of zeros
     smallest = np.inf
     for _ in range(80):
@@ -204,9 +205,11 @@ def _gauss_newton(encoder, domain, starts, rounds):
 
     def advance(x):
         value, jacobian = f(x), jax.jacrev(f)(x)
+        scale = order.safe(jnp.max(jnp.abs(value)))  # so that nothing below underflows
+        unit, jacobian = value / scale, jacobian / scale
         outer = jacobian @ jacobian.T
         mu = 1e-14 * jnp.trace(outer) + 1e-300
-        away = jnp.linalg.solve(outer + mu * jnp.eye(len(value), dtype=x.dtype), value)
+        away = jnp.linalg.solve(outer + mu * jnp.eye(len(unit), dtype=x.dtype), unit)
         return value, -jacobian.T @ away
 
     # the number of starts is bounded by the Jacobians, held all at once
@@ -235,8 +238,7 @@ def _gauss_newton(encoder, domain, starts, rounds):
             converged = np.asarray((low == 0) | (jnp.linalg.norm(step, axis=1) <= _ROOT))
             if converged.all() or float(shift.max()) == 0.0:
                 break
-        keep = converged | np.asarray(shift < _ROOT)
-        return list(np.asarray(x)[keep])
+        return list(np.asarray(x)[converged])
 
 
 def _least_squares(encoder, domain, starts, rounds):
