@@ -5,29 +5,30 @@
   python -m experiments.audit --model=autorec --set latent_activation=tanh --input_dim=200
   python -m experiments.audit --encoder=mypackage.mymodule:encode --input_dim=50 --domain=sphere
 
-A trained run is audited on its own data, `--domain=data`: x is a row that the model reads, u and v
-are single columns, the true score <x, u> is what the row lists, and every triple is counted. Any
+A trained run (of several seeds, the first) is audited on its own data, `--domain=data`: x is a row
+that the model reads, u and v are single columns, the true score <x, u> is what the row lists, and
+every triple is counted. Most of those are true ties, of two columns that x lacks: `rate` counts the
+ties that the codes rank, `reversed of ordered` the pairs that they rank the wrong way round. Any
 encoder can be audited on gaussian, sphere, ball, box (0 to 1), binary, swaps, ratings, stratified,
-ties or orthogonal. Writes audit.json, audit.md, the witnesses and pictures; with --state a run
+ties or orthogonal. Writes audit.json, audit.md, the witnesses and pictures; with --state an audit
 that was cut off goes on from there. Theory: aerec/properties/THEORY.md.
 """
 
 import importlib
+import math
 import pathlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import rich.box
 import scipy.sparse
 from absl import flags
 from rich.progress import Progress
-from rich.table import Table
 
 from aerec import activations, artefact, models, rescore, runs, typed
 from aerec.errors import BadInput, nearest
-from aerec.properties import Audit, audit, plots, samplers
+from aerec.properties import Audit, audit, plots, samplers, search
 from experiments import cli, show
 
 DOMAINS: dict[str, Callable[[int], samplers.Domain]] = {
@@ -42,6 +43,11 @@ DOMAINS: dict[str, Callable[[int], samplers.Domain]] = {
     "ties": samplers.ties,
     "orthogonal": samplers.orthogonal,
 }
+WAYS = ("workdir", "model", "encoder")
+BELONGS = {  # flags that mean something beside some of the ways to name an encoder only
+    "input_dim": ("model", "encoder"), "set": ("model",), "batched": ("encoder",),
+    "data_dir": ("workdir",), "data_file": ("workdir",), "split_dir": ("workdir",),
+}  # fmt: skip
 
 
 class Subject(NamedTuple):
@@ -51,9 +57,9 @@ class Subject(NamedTuple):
     encode: Callable
     dimension: int
     batched: bool
-    activation: activations.Activation | None
+    activation: activations.Activation | None  # None: not known
     folder: pathlib.Path
-    data: Callable[[], samplers.Domain] | None
+    data: Callable[[], samplers.Domain] | None = None
 
 
 def define_flags() -> None:
@@ -64,24 +70,27 @@ def define_flags() -> None:
     flags.DEFINE_bool("batched", False, "the --encoder takes rows [B, n]")
     flags.DEFINE_integer("input_dim", None, "n, with --model and --encoder", 1)
     flags.DEFINE_string("domain", None, f"data (of a run) or {', '.join(DOMAINS)}")
-    flags.DEFINE_string("budget", "1e6", "sampled triples, or seconds like 30s")
+    flags.DEFINE_string("budget", "1e6", "triples to sample, or seconds like 30s")
     flags.DEFINE_enum("truth", "dot", ["dot", "cosine"], "the true similarity")
     flags.DEFINE_enum("latent", "dot", ["dot", "cosine"], "the similarity of codes")
     flags.DEFINE_integer("seed", 0, "of everything random", 0)
     flags.DEFINE_string("state", None, "a file to resume the sampling from")
-    flags.DEFINE_string("output", None, "folder of the report (default: audit/ in the run)")
+    flags.DEFINE_string("output", None, "folder of the report (default audit/ in a run)")
     for name in ("data_dir", "data_file", "split_dir"):
         flags.DEFINE_string(name, None, "where the run's data are now, if they moved")
 
 
 def main(given: Mapping[str, Any]) -> None:
+    budget = check(given)
     found = subjects(given)
-    audits = {subject.name: examine(subject, given) for subject in found}
-    show.CONSOLE.print(table(audits))
+    domains = [domain_of(subject, given) for subject in found]  # all of them, before work begins
+    audits = {}
+    for subject, domain in zip(found, domains, strict=True):
+        audits[subject.name] = examine(subject, domain, budget, given)
+    show.CONSOLE.print(show.audits(audits))
     folders = [str(subject.folder) for subject in found]
     if len(audits) > 1:
         folder = pathlib.Path(given["output"] or "runs/audit")
-        folder.mkdir(parents=True, exist_ok=True)
         plots.comparison(audits, folder)
         folders.append(str(folder))
     show.CONSOLE.print(
@@ -91,78 +100,89 @@ def main(given: Mapping[str, Any]) -> None:
     )
 
 
+def check(given: Mapping[str, Any]) -> int | str:
+    """Refuses flags that do not go together; the budget as a number of triples, or "30s"."""
+    ways = [name for name in WAYS if given[name]]
+    if len(ways) != 1:
+        raise BadInput("name what to audit by one of --workdir, --model and --encoder")
+    for name, owners in BELONGS.items():
+        if given[name] and ways[0] not in owners:
+            raise BadInput(f"--{name} goes with --{' and --'.join(owners)}, not with --{ways[0]}")
+    if given["input_dim"] is None and ways[0] != "workdir":
+        raise BadInput("--input_dim is needed: the dimension n of the vectors that are encoded")
+    name, known = given["domain"], [*DOMAINS, "data"]
+    if name is not None and name not in known:
+        raise BadInput(f"No domain is called {name!r}. {nearest(name, known)}")
+    if name == "data" and ways[0] != "workdir":
+        raise BadInput("--domain=data is of a finished run: --workdir")
+    if given["state"] and len(given["workdir"]) > 1:
+        raise BadInput("--state is of one audit: name one --workdir")
+    try:
+        text = given["budget"]
+        number = float(text.removesuffix("s"))
+        if number > 0 and math.isfinite(number) and (text.endswith("s") or number >= 1):
+            return text if text.endswith("s") else int(number)
+    except ValueError:
+        pass
+    raise BadInput(f"--budget={text}: a number of triples like 1e7, or seconds like 30s")
+
+
 def subjects(given: Mapping[str, Any]) -> list[Subject]:
     """What the flags name: finished runs, a model at its initialisation, or a callable."""
-    ways = [bool(given["workdir"]), given["model"] is not None, given["encoder"] is not None]
-    if sum(ways) != 1:
-        raise BadInput("name what to audit by one of --workdir, --model and --encoder")
-    if given["workdir"]:
-        return [_trained(pathlib.Path(workdir), given) for workdir in given["workdir"]]
-    if given["input_dim"] is None:
-        raise BadInput("--input_dim is needed: the dimension n of the vectors that are encoded")
     if given["model"]:
         return [_initial(given)]
-    return [_callable(given)]
+    if given["encoder"]:
+        return [_callable(given)]
+    workdirs = [pathlib.Path(workdir) for workdir in given["workdir"]]
+    names = [workdir.resolve().name for workdir in workdirs]
+    if len(set(names)) < len(names):
+        names = [str(workdir).replace("/", "_") for workdir in workdirs]
+    if len(set(names)) < len(names):
+        raise BadInput("a --workdir is named twice")
+    folders = [workdir / "audit" for workdir in workdirs]
+    if given["output"]:
+        output = pathlib.Path(given["output"])
+        folders = [output] if len(names) == 1 else [output / name for name in names]
+    return [_trained(*each, given) for each in zip(workdirs, names, folders, strict=True)]
 
 
-def examine(subject: Subject, given: Mapping[str, Any]) -> Audit:
+def domain_of(subject: Subject, given: Mapping[str, Any]) -> samplers.Domain:
+    """The domain that --domain names, or the encoder's own."""
+    if subject.data is not None and given["domain"] in (None, "data"):
+        return subject.data()
+    return DOMAINS[given["domain"] or "gaussian"](subject.dimension)
+
+
+def examine(
+    subject: Subject, domain: samplers.Domain, budget: int | str, given: Mapping[str, Any]
+) -> Audit:
     """Audits one encoder and writes its report."""
-    name = given["domain"] or ("data" if subject.data else "gaussian")
-    if name == "data":
-        if subject.data is None:
-            raise BadInput("--domain=data is of a finished run: --workdir")
-        domain = subject.data()
-    elif name in DOMAINS:
-        domain = DOMAINS[name](subject.dimension)
-    else:
-        raise BadInput(f"No domain is called {name!r}. {nearest(name, [*DOMAINS, 'data'])}")
     begun = time.perf_counter()
+    points = search.POINTS if isinstance(budget, str) else min(search.POINTS, budget)
     with Progress(console=show.CONSOLE, transient=True) as bar:
         task = bar.add_task(f"auditing {subject.name}", total=None)
         try:
             found = audit(
-                subject.encode,
-                domain,
-                jax.random.key(given["seed"]),
-                budget=_budget(given["budget"]),
-                batched=subject.batched,
-                name=subject.name,
-                truth=given["truth"],
-                latent=given["latent"],
-                activation=subject.activation,
+                subject.encode, domain, jax.random.key(given["seed"]), budget=budget,
+                batched=subject.batched, name=subject.name, truth=given["truth"],
+                latent=given["latent"], activation=subject.activation, search_points=points,
                 state=given["state"],
-                progress=lambda done, of: bar.update(task, completed=done, total=of),
-            )
+                progress=lambda done, of: bar.update(task, completed=done, total=of or None),
+            )  # fmt: skip
+            found.save(subject.folder)
+            plots.figures(found, subject.folder)
         except ValueError as error:
-            raise BadInput(f"{subject.name}: {error}") from error
-    found.save(subject.folder)
-    plots.figures(found, subject.folder)
+            raise BadInput(f"{subject.name}: {' '.join(str(error).split())}") from error
+        except OSError as error:
+            raise BadInput(f"{error.filename} cannot be written: {error.strerror}") from error
     seconds = time.perf_counter() - begun
     show.CONSOLE.print(f"{subject.name}: {found.triples:,} triples, {seconds:.1f} s", style="dim")
     return found
 
 
-def table(audits: Mapping[str, Audit]) -> Table:
-    """Verdicts, rates and intervals, a line per encoder and property."""
-    shown = Table(title="Audit", box=rich.box.SIMPLE_HEAD, title_justify="left")
-    for name in ("encoder", "property", "verdict", "domain", "rate", "95% interval"):
-        shown.add_column(name, justify="right" if name == "rate" else "left")
-    shown.add_column("reversed of ordered", justify="right")
-    shown.add_column("skill", justify="right")
-    for encoder, found in audits.items():
-        for name, finding in found.properties.items():
-            rate = "" if finding.rate is None else f"{finding.rate:.3g}"
-            ends = "" if finding.interval is None else "{:.3g} to {:.3g}".format(*finding.interval)
-            skill = "" if finding.skill is None else f"{finding.skill:.3f}"
-            reversed_ = finding.details.get("reversed_of_ordered")
-            wrong = "" if reversed_ is None else f"{reversed_:.3g}"
-            shown.add_row(
-                encoder, name, finding.verdict, finding.domain, rate, ends, wrong, skill
-            )
-    return shown
-
-
-def _trained(workdir: pathlib.Path, given: Mapping[str, Any]) -> Subject:
+def _trained(
+    workdir: pathlib.Path, name: str, folder: pathlib.Path, given: Mapping[str, Any]
+) -> Subject:
     loaded = artefact.load(workdir)
     config = loaded.config
 
@@ -183,12 +203,12 @@ def _trained(workdir: pathlib.Path, given: Mapping[str, Any]) -> Subject:
         return samplers.empirical(scipy.sparse.vstack(rows, "csr"))
 
     return Subject(
-        name=workdir.name,
+        name=name,
         encode=lambda x: loaded.model.encode(loaded.params, x),
         dimension=config["shape"][1],
         batched=True,
         activation=_last_activation(config["set"]),
-        folder=pathlib.Path(given["output"] or workdir) / "audit",
+        folder=folder,
         data=data,
     )
 
@@ -204,25 +224,37 @@ def _initial(given: Mapping[str, Any]) -> Subject:
         batched=True,
         activation=_last_activation(vars(config)),
         folder=pathlib.Path(given["output"] or f"runs/audit-{given['model']}-initial"),
-        data=None,
     )
 
 
 def _callable(given: Mapping[str, Any]) -> Subject:
+    name = f"--encoder={given['encoder']}"
     module, _, function = given["encoder"].partition(":")
     try:
         encode = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise BadInput(f"--encoder={given['encoder']}: {error}; write MODULE:FUNCTION") from error
+    except Exception as error:  # whatever the module does when it is imported
+        raise BadInput(f"{name}: {_said(error)}; write MODULE:FUNCTION") from error
+    if not callable(encode):
+        raise BadInput(f"{name} is not a function")
+
+    def guarded(x):
+        try:
+            return encode(x)
+        except Exception as error:  # under JAX's tracing too: then it is called with NumPy arrays
+            raise BadInput(f"called on shape {x.shape} it raised {_said(error)}") from error
+
     return Subject(
         name=given["encoder"],
-        encode=encode,
+        encode=guarded,
         dimension=given["input_dim"],
         batched=given["batched"],
         activation=None,
         folder=pathlib.Path(given["output"] or f"runs/audit-{function}"),
-        data=None,
     )
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
 
 
 def _last_activation(settings: Mapping[str, Any]) -> activations.Activation | None:
@@ -230,15 +262,6 @@ def _last_activation(settings: Mapping[str, Any]) -> activations.Activation | No
     if "latent_activation" not in settings:
         return None
     return activations.describe(settings["latent_activation"] or settings["activation"])
-
-
-def _budget(text: str) -> int | str:
-    if text.endswith("s"):
-        return text
-    try:
-        return int(float(text))
-    except ValueError:
-        raise BadInput(f"--budget={text}: triples like 1e7, or seconds like 30s") from None
 
 
 if __name__ == "__main__":

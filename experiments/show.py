@@ -1,6 +1,7 @@
 """What a person sees: one progress line, tables, the next command."""
 
 import contextlib
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from aerec import evaluate, metrics, train
+from aerec.properties import Audit
 from aerec.recommend import Recommendation
 
 CONSOLE = Console(highlight=False, width=None if sys.stdout.isatty() else 112)
@@ -18,6 +20,12 @@ COLUMNS = {  # of the results table, by task; the first is the one that runs are
     "ranking": ("ndcg@100", "recall@20", "recall@50"),
     "rating": ("rmse", "mae"),
 }
+LEGEND = (
+    "rate: share of all triples (order) or of all vectors (nonzero) that break the property; a tie"
+    " of the true scores that the codes rank is among them. reversed of ordered: share of the"
+    " triples whose true scores differ that the codes rank the wrong way round. skill: of those,"
+    " 1 is perfect, 0 is what a coin or a constant reaches."
+)
 
 
 def text(*tables: Table) -> str:
@@ -102,3 +110,25 @@ def recommendations_table(title: str, lines: Sequence[Recommendation]) -> Table:
     for line in lines:
         table.add_row(str(line.rank), line.item, line.title, f"{line.score:.3f}")
     return table
+
+
+def audits(found: Mapping[str, Audit]) -> Table:
+    """Verdicts, rates and intervals, a line per encoder and property."""
+    shown = Table(title="Audit", caption=LEGEND, box=rich.box.SIMPLE_HEAD)
+    shown.title_justify = shown.caption_justify = "left"
+    for name in ("encoder", "property", "verdict", "domain"):
+        shown.add_column(name)
+    for name in ("rate", "95% interval", "reversed of ordered", "skill"):
+        shown.add_column(name, justify="right")
+    for encoder, audit in found.items():
+        for number, (name, finding) in enumerate(audit.properties.items()):
+            shown.add_row(
+                "" if number else encoder, name, finding.verdict, finding.domain,
+                _figure(finding.rate), " to ".join(map(_figure, finding.interval or ())),
+                _figure(finding.details.get("reversed_of_ordered")), _figure(finding.skill),
+            )  # fmt: skip
+    return shown
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.3g}"
