@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom and are kept without their outputs."""
 
 import pathlib
+import re
 
 import nbclient
 import nbformat
@@ -21,18 +22,45 @@ def test_it_is_kept_without_outputs(path):
         assert cell.get("execution_count") is None, cell.source
 
 
-def test_quickstart(monkeypatch):
-    monkeypatch.setenv("AEREC_NOTEBOOK_EPOCHS", "2")
-    notebook = nbformat.read(ROOT / "colab" / "quickstart.ipynb", as_version=4)
+def executed(name, monkeypatch, **environment):
+    """The text and the pictures of a notebook that ran from top to bottom."""
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    notebook = nbformat.read(ROOT / "colab" / name, as_version=4)
     # Nothing is asked of the machine's own Jupyter settings; the kernel starts in the repository.
     nbclient.NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
     ).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
-    text = "".join(output.get("text", "") for output in outputs)
+    return "".join(output.get("text", "") for output in outputs), pictures
+
+
+def test_quickstart(monkeypatch):
+    text, pictures = executed("quickstart.ipynb", monkeypatch, AEREC_NOTEBOOK_EPOCHS="2")
     assert len(pictures) == 2
     assert "not known: ['no such film']" in text
     assert "Matrix" in text
     ranks = [line.split()[0] for line in text.splitlines()[-10:]]
     assert ranks == [str(rank) for rank in range(1, 11)]
+
+
+def test_audit(monkeypatch):
+    text, pictures = executed("audit.ipynb", monkeypatch, AEREC_NOTEBOOK_TRIPLES="20000")
+    assert len(pictures) == 2
+    verdicts = dict(re.findall(r"^(dimension|order|nonzero) +([A-Z]+)", text, re.MULTILINE))
+    assert verdicts == {"dimension": "CERTIFIED", "order": "REFUTED", "nonzero": "REFUTED"}
+    assert "rate 0, skill 0: VACUOUS" in text
+    # Theorem A: each margin of the finite witness has the sign that refutes.
+    margins = re.findall(r"true margin (\S+), latent (\S+)", text)
+    assert len(margins) == 4
+    assert all(float(true) >= 0 > float(latent) for true, latent in margins)
+    # B: a lift keeps the order, up to ties that it adds in rounding.
+    assert float(re.search(r"a lift moves no rate by more than (\S+)", text)[1]) < 1e-3
+    # D: the angle is the share that was counted; training brings it down to a projection's.
+    formula = re.search(r"angle / pi = (\S+); counted \S+ \[(\S+), (\S+)\]", text)
+    angle, low, high = map(float, formula.groups())
+    assert low - 0.005 <= angle <= high + 0.005
+    steps = re.search(r"steps: (\S+) before, (\S+) after, (\S+) by", text)
+    before, after, projection = map(float, steps.groups())
+    assert abs(after - projection) < 0.01 < before - projection
