@@ -2,6 +2,7 @@
 
 import os
 import resource
+from typing import Any
 
 import jax
 
@@ -22,6 +23,11 @@ def available() -> int:
             if line.startswith("MemAvailable"):
                 return int(line.split()[1]) * 1024
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def size(tree: Any) -> int:
+    """Bytes of all arrays, or of the shapes that stand for them, in a pytree."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def require(needed: int, what: str, way_out: str) -> None:

@@ -199,6 +199,7 @@ def run(
     baselines: Sequence[str] = (),
     checkpoint_seconds: float = 15.0,
     progress: Callable[[train.Record, dict[str, float]], None] = lambda record, figures: None,
+    log: Callable[[str], object] = lambda text: None,
 ) -> Finished:
     """Trains, selects, scores and writes; on a workdir with a run cut off, goes on from there.
 
@@ -235,10 +236,10 @@ def run(
     checkpoints = None
     if model.loss is not None:
         checkpoints = Checkpoints(workdir / "checkpoints", seconds=checkpoint_seconds)
-    log = _Log(workdir / "metrics.jsonl")
+    metrics_log = _Log(workdir / "metrics.jsonl")
 
     def watch(record: train.Record, figures: dict[str, float]) -> None:
-        log(record, figures)
+        metrics_log(record, figures)
         progress(record, figures)
 
     try:
@@ -252,6 +253,7 @@ def run(
             l2_after=getattr(config, "pretrain_steps", 0),
             checkpoints=checkpoints,
             progress=watch,
+            log=log,
         )
     except train.Diverged as error:
         raise train.Diverged(f"{spec.model}, {workdir}: {error}") from None

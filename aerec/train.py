@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from aerec import memory
 from aerec.core import Model, Params, Table
 from aerec.errors import NotNumbers
 
@@ -176,6 +177,18 @@ def make_epoch(model: Model, optimiser: optax.GradientTransformation, capacity: 
     return epoch
 
 
+def memory_needed(
+    model: Model, chain: optax.GradientTransformation, plan: Plan, table: Table, replicas: int
+) -> int:
+    """Bytes of a training run: parameters, their gradient, the best ones, the optimiser's state,
+    the table, and some eight dense [batch, N] blocks of one step."""
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    state = jax.eval_shape(chain.init, params)
+    per_replica = 3 * memory.size(params) + memory.size(state)
+    per_replica += 8 * 4 * plan.batch * table.num_columns
+    return replicas * per_replica + memory.size(table)
+
+
 def fit(
     model: Model,
     tables: Sequence[Table],
@@ -187,6 +200,7 @@ def fit(
     l2_after: int = 0,
     checkpoints=None,
     progress: Callable[[Record, dict[str, float]], None] = lambda record, figures: None,
+    log: Callable[[str], object] = lambda text: None,
 ) -> Fitted:
     """Trains one replica per seed under one `vmap`, or solves a closed-form model per table.
 
@@ -196,9 +210,11 @@ def fit(
       l2: lambda of an objective that *sums* over the table; divided by its total weight here.
       l2_after: steps before the penalty sets in.
       checkpoints: a `checkpoint.Checkpoints` to resume from and save to.
+      log: told the memory estimate.
       progress: called after each evaluation with the record and the mean figures.
 
     Raises:
+      memory.TooLarge: the run would not fit, before anything is allocated.
       Diverged: a NaN or infinite loss or parameter, with the step; the last checkpoint stays.
       ValueError: tables of different shapes.
     """
@@ -217,6 +233,10 @@ def fit(
     steps = settings.epochs * shape.steps
     decay = l2 / total_weight(model, tables[0], shape.batch) if l2 else 0.0
     chain = optimiser(settings, steps=steps, decay=decay, decay_after=l2_after)
+    needed = memory_needed(model, chain, shape, table, len(seeds))
+    memory.require(needed, "Training", "use a smaller --batch_size, model, or fewer --seeds")
+    free = memory.available()
+    log(f"Training needs about {needed / 2**30:.2f} GiB; {free / 2**30:.1f} GiB are free.")
     started = time.perf_counter()
 
     @jax.jit

@@ -46,6 +46,7 @@ def main(given: Mapping[str, Any]) -> None:
             baselines=baselines,
             checkpoint_seconds=given["checkpoint_seconds"],
             progress=progress,
+            log=lambda text: show.CONSOLE.print(text, style="dim", markup=False),
         )
     report(workdir, task, spec, splits, finished)
 

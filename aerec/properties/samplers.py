@@ -261,7 +261,7 @@ def orthogonal(n: int) -> Domain:
 
 def _independent(draw: Points) -> Callable:
     def triples(key, count):
-        x, u, v = (draw(k, count) for k in jax.random.split(key, 3))
+        x, u, v = jnp.split(draw(key, 3 * count), 3)  # one draw compiles faster than three
         return x, u, v
 
     return triples

@@ -109,6 +109,7 @@ def search(
     points = np.array(domain.points(key, count), np.float64)
     points = points[points.any(axis=1)]
     codes = encoder.exact(points)
+    points, codes = (a[np.isfinite(codes).all(axis=1)] for a in (points, codes))
     norms = np.nan_to_num(abs(codes)).max(axis=1)  # not the Euclidean norm: squares underflow
     usual = float(np.median(norms[norms > 0])) if (norms > 0).any() else 1.0
     zero = points[norms == 0]
@@ -117,6 +118,7 @@ def search(
         best = np.concatenate([points[np.argsort(norms)[: starts // 2]], points[: starts // 2]])
         if domain.whole:  # activations that are not monotone lead astray from far out
             best = np.concatenate([best, 0.1 * points[: starts // 2]])
+        best = np.concatenate([best, _aimed(points, codes, domain)])
         walk = _gauss_newton if encoder.traceable else _least_squares
         for x in walk(encoder, domain, best, rounds):
             if domain.contains(x[None])[0] and np.linalg.norm(x) > 1e-6 * np.linalg.norm(best[0]):
@@ -199,6 +201,15 @@ def _classify(
     return Zero(x, 0.0, kind, source)
 
 
+def _aimed(points: np.ndarray, codes: np.ndarray, domain: Domain) -> np.ndarray:
+    """Starts at which an affine fit of the encoder predicts the codes 0, or all of them a few
+    deviations high or low: on one monotone branch of an activation that has two."""
+    fit = np.linalg.lstsq(np.column_stack([points, np.ones(len(points))]), codes, rcond=None)[0]
+    targets = np.array([0.0, 1.0, -1.0, 2.0, -2.0, 4.0, -4.0, 8.0])[:, None] * codes.std(axis=0)
+    aims = (targets - fit[-1]) @ np.linalg.pinv(fit[:-1])
+    return aims[np.isfinite(aims).all(axis=1) & domain.contains(aims)]
+
+
 def _gauss_newton(encoder, domain, starts, rounds):
     """Converged points: `x -= J^T (J J^T + mu)^-1 f`, the step halved until |f| falls."""
     f = encoder.single
@@ -214,7 +225,7 @@ def _gauss_newton(encoder, domain, starts, rounds):
 
     # the number of starts is bounded by the Jacobians, held all at once
     most = max(3, min(len(starts), 2**26 // (encoder.n * encoder.m)))
-    starts = starts[:: -(-len(starts) // most)]
+    starts = starts[::-1][:: -(-len(starts) // most)]  # the aimed ones among them
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         both = jax.jit(jax.vmap(advance))
         size = jax.jit(jax.vmap(lambda x: jnp.linalg.norm(f(x))))
