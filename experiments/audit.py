@@ -190,7 +190,7 @@ def _trained(
         moved = ("data_dir", "data_file", "split_dir")
         source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
         text = rescore.protocol_text(config)
-        own = cli.load_splits(source, config["dataset"], text, config["seeds"])
+        own = cli.load_splits(source, config["dataset"], text, config["seeds"][:1])
         _, (split, *_) = runs.oriented(config["model"], config["set"], own)
         tables = [split.train]
         if split.test_ids is not None:  # rows that were not trained on
