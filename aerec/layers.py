@@ -14,9 +14,10 @@ import jax.numpy as jnp
 from aerec.core import Batch, Rows
 
 # A batch whose listed share of the [B, N] block is below this is cheaper to multiply by gathering
-# the kernel's rows than by scattering the block and one matrix product. Measured on two cores
-# at N = 3.7k, 20k and 200k: `python -m experiments.benchmark --what=first_layer`.
-GATHER_BELOW = 1 / 300
+# the kernel's rows than by scattering the block and one matrix product: on two CPU cores, forward
+# and backward, gathering wins twofold at .3% and loses a fifth at 1%, at N = 3.7k, 20k and 200k
+# alike (`python -m experiments.benchmark --what=first_layer`). Not measured on a GPU.
+GATHER_BELOW = 1 / 150
 
 
 def dense(x: Batch) -> jax.Array:
