@@ -471,3 +471,12 @@ def test_certificates_need_a_network_and_say_where_they_hold():
     found, report = verdicts(lambda x: bounds.apply(net, x), samplers.box(low, high), network=net)
     assert found["nonzero"] == CERTIFIED and "box" in report.properties["nonzero"].domain
     assert verdicts(lambda x: bounds.apply(net, x), network=net)[0]["nonzero"] == REFUTED
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '"mark"', "\x00"])
+def test_a_state_file_that_is_none_is_refused(tmp_path, content):
+    state = tmp_path / "state.json"
+    state.write_text(content)
+    with pytest.raises(ValueError, match="is not an audit's state file"):
+        sampling._load(state, "mark")
+    assert state.read_text() == content

@@ -177,8 +177,12 @@ def _load(state: Path | None, mark: str) -> Sampled:
     empty = Sampled(0, np.zeros((order.BINS, 3, 3), np.int64), 0, [])
     if state is None or not state.exists():
         return empty
-    saved = json.loads(state.read_text())
-    if saved["mark"] != mark:
+    try:
+        saved = json.loads(state.read_text())
+        foreign = saved["mark"] != mark
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{state} is not an audit's state file: name another file") from None
+    if foreign:
         raise ValueError(
             f"{state} was left by another encoder, domain or seed: remove it or name another file"
         )
