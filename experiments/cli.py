@@ -72,13 +72,6 @@ def define_workdir_flag(help: str) -> None:
     flags.DEFINE_string("workdir", None, help)
 
 
-def define_precision_flag() -> None:
-    """How exact matrix products are."""
-    flags.DEFINE_enum(
-        "precision", "default", ["default", "high", "highest"], "of matrix products on accelerators"
-    )
-
-
 def required(given: Mapping[str, Any], name: str) -> str:
     """The value of a flag that has no default. Raises BadInput where it was not given."""
     if not given[name]:

@@ -5,11 +5,8 @@
 Expected: RMSE .852 (Sedhain et al. 2015, table 1).
 """
 
-from experiments.configs import autorec_ml1m
+from experiments.configs import autorec_identity_identity_ml1m
 
-RECIPE = autorec_ml1m.RECIPE | {
-    "epochs": 20,
-    "learning_rate": 5e-4,
-    "warmup": 0.1,
+RECIPE = autorec_identity_identity_ml1m.RECIPE | {
     "set": {"hidden": (500,), "activation": "identity", "output_activation": "sigmoid", "l2": 3000},
 }

@@ -8,5 +8,7 @@ Expected: RMSE .836 (Sedhain et al. 2015, table 1).
 from experiments.configs import autorec_ml1m
 
 RECIPE = autorec_ml1m.RECIPE | {
+    "epochs": 30,
+    "evaluate_every": 3,
     "set": {"hidden": (500,), "activation": "sigmoid", "output_activation": "sigmoid", "l2": 200},
 }
