@@ -13,7 +13,7 @@ SIZE = (6.4, 4.0)  # inches
 
 def learning_curve(metrics: pathlib.Path, metric: str, path: pathlib.Path) -> None:
     """Training loss and the validation figure by epoch, from a run's metrics.jsonl."""
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines = _lines(metrics)
     epochs = [line["epoch"] for line in lines]
     figure, axes = _figure(xlabel="epoch", ylabel=f"validation {metric}")
     axes.plot(epochs, [line[metric] for line in lines], color="C0", marker=".", label=metric)
@@ -22,6 +22,37 @@ def learning_curve(metrics: pathlib.Path, metric: str, path: pathlib.Path) -> No
     loss.set_ylabel("training loss", color="C1")
     loss.spines["top"].set_visible(False)
     axes.yaxis.label.set_color("C0")
+    _save(figure, path)
+
+
+def validation_curves(
+    workdirs: Mapping[str, pathlib.Path], metric: str, path: pathlib.Path
+) -> None:
+    """The validation figure by epoch of several runs, from their metrics.jsonl.
+
+    Args:
+      workdirs: what each run is called -> its folder.
+    """
+    figure, axes = _figure(xlabel="epoch", ylabel=f"validation {metric}")
+    for name, workdir in workdirs.items():
+        lines = _lines(workdir / "metrics.jsonl")
+        axes.plot([line["epoch"] for line in lines], [line[metric] for line in lines], label=name)
+    axes.legend(frameon=False, fontsize="small")
+    _save(figure, path)
+
+
+def step_curves(workdirs: Mapping[str, pathlib.Path], path: pathlib.Path) -> None:
+    """The training loss of each step of several runs, from their losses.jsonl (first seed).
+
+    Args:
+      workdirs: what each run is called -> its folder.
+    """
+    figure, axes = _figure(xlabel="step", ylabel="training loss of the batch")
+    for name, workdir in workdirs.items():
+        losses = [loss for line in _lines(workdir / "losses.jsonl") for loss in line["losses"][0]]
+        axes.plot(np.arange(1, len(losses) + 1), losses, label=name, linewidth=0.8)
+    axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize="small")
     _save(figure, path)
 
 
@@ -57,6 +88,10 @@ def _figure(*, xlabel: str, ylabel: str) -> tuple[Figure, matplotlib.axes.Axes]:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
     return figure, axes
+
+
+def _lines(metrics: pathlib.Path) -> list[dict]:
+    return [json.loads(line) for line in metrics.read_text().splitlines()]
 
 
 def _save(figure: Figure, path: pathlib.Path) -> None:

@@ -72,6 +72,12 @@ def define_workdir_flag(help: str) -> None:
     flags.DEFINE_string("workdir", None, help)
 
 
+def said(*but: str) -> list[str]:
+    """The flags of the command line, as they would be typed again, without those named."""
+    given = [flags.FLAGS[name] for name in flags.FLAGS if flags.FLAGS[name].present]
+    return [line for flag in given if flag.name not in but for line in flag.serialize().split("\n")]
+
+
 def required(given: Mapping[str, Any], name: str) -> str:
     """The value of a flag that has no default. Raises BadInput where it was not given."""
     if not given[name]:

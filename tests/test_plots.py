@@ -52,3 +52,18 @@ def test_by_activity(tmp_path, drawn):
 def test_by_activity_of_few_rows(tmp_path, drawn):
     plots.by_activity(np.array([3]), {"one": np.array([0.5])}, "ndcg@10", tmp_path / "x.png")
     assert (tmp_path / "x.png").exists()
+
+
+def test_curves_of_several_runs(tmp_path, drawn):
+    for name, losses in (("a", [[4.0, 2.0]]), ("b", [[3.0, 1.0]])):
+        folder = tmp_path / name
+        folder.mkdir()
+        line = {"epoch": 1, "losses": losses}
+        (folder / "losses.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(line) + "\n")
+        (folder / "metrics.jsonl").write_text(json.dumps({"epoch": 3, "rmse": losses[0][0]}) + "\n")
+    workdirs = {name: tmp_path / name for name in ("a", "b")}
+    plots.step_curves(workdirs, tmp_path / "steps.png")
+    plots.validation_curves(workdirs, "rmse", tmp_path / "valid.png")
+    steps, valid = (figure.axes[0] for figure in drawn)
+    np.testing.assert_allclose(steps.lines[0].get_xydata(), [[1, 4], [2, 2], [3, 4], [4, 2]])
+    np.testing.assert_allclose(valid.lines[1].get_xydata(), [[3, 3]])

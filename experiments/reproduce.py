@@ -1,0 +1,55 @@
+"""A table or a picture of the sources, again: all its runs, one command.
+
+  python -m experiments.reproduce                                   # what there is
+  python -m experiments.reproduce --study=article --data_dir=DIR
+  python -m experiments.reproduce --study=clicks_ml1m --data_dir=DIR --output=runs/clicks
+
+Flags of `experiments.train` are given to every run. The same command goes on where it was cut off.
+"""
+
+import importlib
+import pathlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+import rich.box
+from absl import flags
+from rich.table import Table
+
+import experiments.studies
+from aerec.errors import BadInput, nearest
+from experiments import cli, show, study
+
+
+def main(given: Mapping[str, Any]) -> None:
+    known = {module.name for module in pkgutil.iter_modules(experiments.studies.__path__)}
+    if given["study"] is None:
+        show.CONSOLE.print(catalogue(sorted(known)))
+        show.CONSOLE.print("Next: python -m experiments.reproduce --study=NAME --data_dir=DIR")
+        return
+    if given["study"] not in known:
+        raise BadInput(f"No study is called {given['study']!r}. {nearest(given['study'], known)}")
+    study.show_run(
+        importlib.import_module(f"experiments.studies.{given['study']}").STUDY,
+        pathlib.Path(given["output"] or f"runs/{given['study']}"),
+        cli.said("study", "output"),
+    )
+
+
+def catalogue(names: list[str]) -> Table:
+    """The studies by name, the first line of each docstring beside it."""
+    table = Table(box=rich.box.SIMPLE_HEAD)
+    table.add_column("study")
+    table.add_column("")
+    for name in names:
+        module = importlib.import_module(f"experiments.studies.{name}")
+        table.add_row(name, (module.__doc__ or "").splitlines()[0])
+    return table
+
+
+if __name__ == "__main__":
+    cli.define_run_flags()
+    flags.DEFINE_string("study", None, "a module in experiments/studies; none: lists them")
+    flags.DEFINE_string("output", None, "the folder of its runs (default runs/<study>)")
+    cli.run(main, __doc__)

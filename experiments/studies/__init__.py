@@ -1,0 +1,1 @@
+"""Studies: the tables and pictures of the sources, a module each; see `experiments.study`."""

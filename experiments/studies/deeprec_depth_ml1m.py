@@ -1,0 +1,24 @@
+"""DeepRec's depth: 2 to 12 layers of 128 units, MovieLens-1M, earlier ratings predict later ones.
+
+    python -m experiments.reproduce --study=deeprec_depth_ml1m --data_dir=DIR
+
+Source: Kuchaiev & Ginsburg 2017, table 1, on Netflix: the deeper the better, to .9328 at 12.
+"""
+
+from experiments.study import Row, Study
+
+STUDY = Study(
+    title="DeepRec, test RMSE by number of layers, d = 128",
+    rows=[
+        Row(
+            f"{2 * depth} layers",
+            (
+                "--config=deeprec_ml1m",
+                f"--set=hidden={','.join(['128'] * depth)}",
+                "--set=dropout=0",
+                "--set=refeeds=0",
+            ),
+        )
+        for depth in range(1, 7)
+    ],
+)

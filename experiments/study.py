@@ -1,0 +1,163 @@
+"""A study: several runs of `experiments.train`, gathered in one table and one picture.
+
+Each run is a process of its own: its seconds and memory are what its command takes when typed
+alone. A study that was cut off goes on where it was: a finished run is scored again, not trained.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import rich.box
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from aerec import artefact, plots
+from aerec.errors import BadInput
+from experiments import show
+
+
+class Row(NamedTuple):
+    """One run: what the table calls it, the flags of `experiments.train`, the source's figures."""
+
+    label: str
+    flags: tuple[str, ...]
+    published: Mapping[str, float] = {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """Runs that belong together.
+
+    Attributes:
+      figures: names in `test` of results.json, a column each; none: those of the first run's task.
+      curves: what the picture shows of each run: "validation" by epoch, "steps" (the training loss
+        of each mini-batch), or "" for no picture.
+    """
+
+    title: str
+    rows: Sequence[Row]
+    figures: tuple[str, ...] = ()
+    curves: str = "validation"
+
+
+class Outcome(NamedTuple):
+    """A finished row: its folder and its results.json."""
+
+    row: Row
+    workdir: pathlib.Path
+    results: dict[str, Any]
+
+
+def run(study: Study, output: pathlib.Path, flags: Sequence[str] = ()) -> list[Outcome]:
+    """Runs every row in `<output>/<label>`, one after another.
+
+    Args:
+      flags: given to every run, after its own.
+
+    Raises:
+      BadInput: two labels that name one folder, or a run that failed (its message, its log).
+    """
+    names = [re.sub(r"[^\w.=,-]+", "_", row.label) for row in study.rows]
+    if len(set(names)) < len(names):
+        raise BadInput(f"{study.title}: two rows are called alike")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--output={output} cannot be written: {error.strerror}") from None
+    outcomes = []
+    columns = (TextColumn("{task.completed:.0f}/{task.total}"), BarColumn(),
+               TextColumn("{task.description}"), TimeElapsedColumn())  # fmt: skip
+    with Progress(*columns, console=show.CONSOLE) as bar:
+        task = bar.add_task("", total=len(names))
+        for name, row in zip(names, study.rows, strict=True):
+            bar.update(task, description=row.label)
+            workdir, log = output / name, output / f"{name}.log"
+            _train((*row.flags, *flags, f"--workdir={workdir}"), log)
+            results = json.loads((workdir / "results.json").read_text())
+            outcomes.append(Outcome(row, workdir, results))
+            bar.advance(task)
+    return outcomes
+
+
+def show_run(study: Study, output: pathlib.Path, flags: Sequence[str]) -> None:
+    """Runs the study; writes and prints its table, its picture, and the next command."""
+    outcomes = run(study, output, flags)
+    if not study.figures:
+        task = outcomes[0].results["protocol"]["task"]
+        study = dataclasses.replace(study, figures=show.COLUMNS[task])
+    write(study, outcomes, output)
+    show.CONSOLE.print(table(study, outcomes))
+    show.CONSOLE.print(
+        f"Table, picture and runs are in {output}.\n"
+        f"Next: python -m experiments.evaluate --workdir={outcomes[0].workdir} --intervals",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def table(study: Study, outcomes: Sequence[Outcome]) -> Table:
+    """Label, figures (± sd over seeds, or half a 95% interval), what was published, seconds, MB."""
+    shown = Table(title=study.title, box=rich.box.SIMPLE_HEAD, title_justify="left")
+    for column in _header(study):
+        shown.add_column(column, justify="right" if column else "left")
+    for outcome in outcomes:
+        shown.add_row(*_cells(study, outcome))
+    return shown
+
+
+def _train(flags: Sequence[str], log: pathlib.Path) -> None:
+    command = [sys.executable, "-m", "experiments.train", *flags]
+    with log.open("w") as file:
+        print("$ python", *command[1:], file=file, flush=True)
+        failed = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
+    if failed:
+        last = log.read_text().strip().splitlines()[-1]
+        raise BadInput(f"{last.removeprefix('error: ')} (all of it: {log})")
+
+
+def _header(study: Study) -> list[str]:
+    header = [""]
+    for figure in study.figures:
+        header.append(figure)
+        if any(figure in row.published for row in study.rows):
+            header.append("published")
+    return [*header, "fit s", "MB"]
+
+
+def _cells(study: Study, outcome: Outcome) -> list[str]:
+    test, cells = outcome.results["test"], [outcome.row.label]
+    for figure in study.figures:
+        spread = test.get(f"{figure}_sd", 1.96 * test.get(f"{figure}_se", float("nan")))
+        cells.append(f"{test[figure]:.4f} ± {spread:.4f}" if figure in test else "")
+        if any(figure in row.published for row in study.rows):
+            published = outcome.row.published.get(figure)
+            cells.append("" if published is None else f"{published:.4f}")
+    return [
+        *cells,
+        f"{outcome.results['fit_seconds']:.1f}",
+        f"{outcome.results['peak_rss_mb']:.0f}",
+    ]
+
+
+def write(study: Study, outcomes: Sequence[Outcome], output: pathlib.Path) -> None:
+    """Writes table.md, table.json and curves.png."""
+    lines = [_header(study), ["---"] * len(_header(study))]
+    lines += [_cells(study, outcome) for outcome in outcomes]
+    picture = output / "curves.png"
+    text = f"{study.title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    (output / "table.md").write_text(text)
+    artefact.write_json(
+        output / "table.json",
+        [{"label": o.row.label, "published": dict(o.row.published), **o.results} for o in outcomes],
+    )
+    workdirs = {o.row.label: o.workdir for o in outcomes if (o.workdir / "metrics.jsonl").exists()}
+    if workdirs and study.curves == "validation":
+        plots.validation_curves(workdirs, outcomes[0].results["validation"]["metric"], picture)
+    elif workdirs and study.curves == "steps":
+        plots.step_curves(workdirs, picture)

@@ -1,0 +1,60 @@
+"""The same run at several values of its settings: one table, one picture.
+
+  python -m experiments.sweep --over=dropout=0.3/0.5/0.7
+  python -m experiments.sweep --config=autorec_ml1m --data_dir=DIR --over=hidden=20/100/500
+  python -m experiments.sweep --config=ease_ml1m --data_dir=DIR --over=l2=100/300/500 --over=...
+
+Values stand between slashes; of several `--over` every combination is run. A name is a flag of
+`experiments.train` or, where there is none, a setting of the model. All other flags are given to
+every run. The same command goes on where it was cut off.
+"""
+
+import itertools
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+from aerec import typed
+from aerec.errors import BadInput
+from experiments import cli, study
+
+
+def main(given: Mapping[str, Any]) -> None:
+    if not given["over"]:
+        raise BadInput("--over is missing: --over=NAME=VALUE/VALUE/...")
+    over = {
+        name: values.split("/")
+        for name, values in typed.assignments(given["over"], of="--over").items()
+    }
+    rows = []
+    for values in itertools.product(*over.values()):
+        settings = dict(zip(over, values, strict=True))
+        label = " ".join(f"{name}={value}" for name, value in settings.items())
+        rows.append(study.Row(label, tuple(flag(*setting) for setting in settings.items())))
+    study.show_run(
+        study.Study(
+            title=f"Test figures by {', '.join(over)}",
+            rows=rows,
+            curves=given["curves"],
+        ),
+        pathlib.Path(given["output"] or f"runs/sweep-{'-'.join(over)}"),
+        cli.said("over", "output", "curves"),
+    )
+
+
+def flag(name: str, value: str) -> str:
+    """The setting as a flag of `experiments.train`."""
+    return f"--{name}={value}" if name in flags.FLAGS else f"--set={name}={value}"
+
+
+if __name__ == "__main__":
+    cli.define_run_flags()
+    flags.DEFINE_multi_string("over", [], "a setting and its values, NAME=VALUE/VALUE/...")
+    flags.DEFINE_string("output", None, "the folder of its runs (default runs/sweep-<names>)")
+    flags.DEFINE_enum(
+        "curves", "validation", ["validation", "steps"],
+        "the picture: the validation figure by epoch, or the training loss of each mini-batch",
+    )  # fmt: skip
+    cli.run(main, __doc__)
