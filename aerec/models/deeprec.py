@@ -14,8 +14,8 @@ train f on its own dense output as well (`aerec.refeed`), every entry counting.
 layer is activated like the others, or linear where the activation cannot reach every rating.
 
 Departures:
-  - the f(x) that is re-fed is the model's prediction, without dropout and input noise; the paper
-    does not say, and takes it from the forward pass of training;
+  - the f(x) that is re-fed is `score`, without dropout and input noise; the paper takes it from
+    the forward pass on x, which in training has dropout;
   - `corruption` (input noise), `tied` and `dropout_everywhere` are options, off by default.
 """
 
