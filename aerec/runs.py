@@ -2,6 +2,7 @@
 
 config.json    what the run is; a folder belongs to one run
 metrics.jsonl  a line per evaluation        checkpoints/  to resume from
+losses.jsonl   a line per epoch: the loss of each step, a list per seed
 results.json   written last: a run that has it is finished
 test_rows.npz  figures per test row, for intervals and paired tests between runs
 """
@@ -236,10 +237,16 @@ def run(
     checkpoints = None
     if model.loss is not None:
         checkpoints = Checkpoints(workdir / "checkpoints", seconds=checkpoint_seconds)
-    metrics_log = _Log(workdir / "metrics.jsonl")
+    metrics_log, losses_log = _Log(workdir / "metrics.jsonl"), _Log(workdir / "losses.jsonl")
+
+    def trace(record: train.Record, losses: np.ndarray) -> None:
+        each = [[float(f"{loss:.6g}") for loss in of_seed] for of_seed in losses]
+        losses_log(record.epoch, {"losses": each})
 
     def watch(record: train.Record, figures: dict[str, float]) -> None:
-        metrics_log(record, figures)
+        evaluated = len(figures) > 1
+        line = {**figures, "seconds": round(record.seconds, 3)}
+        metrics_log(record.epoch, line if evaluated else {})
         progress(record, figures)
 
     try:
@@ -251,8 +258,10 @@ def run(
             evaluate=validate,
             l2=getattr(config, "l2", 0.0),
             l2_after=getattr(config, "pretrain_steps", 0),
+            refeeds=getattr(config, "refeeds", 0),
             checkpoints=checkpoints,
             progress=watch,
+            trace=trace,
             log=log,
         )
     except train.Diverged as error:
@@ -365,22 +374,22 @@ def mean_figures(reports: Sequence[evaluate.Report]) -> dict[str, float]:
 
 
 class _Log:
-    """metrics.jsonl: appended to; on resuming, lines at and past the first new epoch are cut."""
+    """Lines of JSON by epoch; on resuming, those at and past the first new epoch are cut."""
 
     def __init__(self, path: pathlib.Path):
         self.path, self.opened = path, False
 
-    def __call__(self, record: train.Record, figures: Mapping[str, float]) -> None:
+    def __call__(self, epoch: int, line: Mapping[str, Any]) -> None:
+        """Appends the line, unless it is empty."""
         if not self.opened:
-            kept = [line for line in self._lines() if json.loads(line)["epoch"] < record.epoch]
+            kept = [line for line in self._lines() if json.loads(line)["epoch"] < epoch]
             beside = self.path.with_name(self.path.name + ".tmp")
             beside.write_text("".join(f"{line}\n" for line in kept))
             beside.replace(self.path)
             self.opened = True
-        if len(figures) > 1:  # an epoch with an evaluation
-            line = {"epoch": record.epoch, **figures, "seconds": round(record.seconds, 3)}
+        if line:
             with self.path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps({"epoch": epoch, **line}) + "\n")
 
     def _lines(self) -> list[str]:
         """Whole lines only: the last may have been cut by an interruption."""

@@ -16,8 +16,9 @@ import numpy as np
 import optax
 
 from aerec import memory
-from aerec.core import Model, Params, Table
-from aerec.errors import NotNumbers
+from aerec.core import Batch, Model, Params, Table
+from aerec.errors import BadInput, NotNumbers
+from aerec.refeed import with_refeeds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,11 +30,24 @@ class Settings:
     optimiser: str = "adam"  # or rprop, sgd, adagrad
     learning_rate: float = 1e-3
     momentum: float = 0.9  # of sgd
-    schedule: str = "constant"  # or cosine (to zero over all epochs)
+    schedule: str = "constant"  # or cosine (to zero over all epochs), or step
+    milestones: tuple[int, ...] = ()  # of step: epochs after which the rate is multiplied by
+    gamma: float = 0.5  # this
     warmup: float = 0.0  # share of all steps over which the rate rises from zero
     evaluate_every: int = 1  # epochs
     patience: int = 0  # evaluations without a better one before a replica stops; 0: never
     metric: str = "ndcg@100"  # what is best is decided by this figure on the validation rows
+
+    def __post_init__(self) -> None:
+        if (self.schedule == "step") != bool(self.milestones):
+            raise BadInput("schedule=step and milestones, like 20,40, go together")
+        if (
+            list(self.milestones) != sorted(set(self.milestones))
+            or min(self.milestones, default=1) < 1
+        ):
+            raise BadInput(f"milestones are epochs, from 1 on and ascending: {self.milestones}")
+        if not 0 < self.gamma <= 1:
+            raise BadInput(f"gamma is above 0 and at most 1, not {self.gamma}")
 
 
 class State(NamedTuple):
@@ -41,7 +55,7 @@ class State(NamedTuple):
 
     params: Params
     opt_state: Any
-    step: jax.Array
+    step: jax.Array  # updates made
 
 
 class Record(NamedTuple):
@@ -116,14 +130,24 @@ def order(lengths: np.ndarray, plan: Plan, seed: int, epoch: int) -> np.ndarray:
 def optimiser(
     settings: Settings, *, steps: int, decay: float = 0.0, decay_after: int = 0
 ) -> optax.GradientTransformation:
-    """The chain: an L2 penalty `decay / 2 |kernels|^2`, then the optimiser on its schedule."""
+    """The chain: an L2 penalty `decay / 2 |kernels|^2`, then the optimiser on its schedule.
+
+    Args:
+      steps: updates in all epochs together.
+    """
     rate: optax.ScalarOrSchedule = settings.learning_rate
-    if settings.schedule == "cosine" or settings.warmup:
+    if settings.schedule != "constant" or settings.warmup:
         warm = min(int(settings.warmup * steps), steps - 1)
         end = 0.0 if settings.schedule == "cosine" else settings.learning_rate
         rate = optax.warmup_cosine_decay_schedule(
             0.0 if warm else settings.learning_rate, settings.learning_rate, warm, steps, end
         )
+    if settings.milestones:
+        smooth, per_epoch = rate, steps // settings.epochs
+        drops = optax.piecewise_constant_schedule(
+            1.0, {epoch * per_epoch: settings.gamma for epoch in settings.milestones}
+        )
+        rate = lambda count: smooth(count) * drops(count)  # noqa: E731
     chains = {
         "adam": lambda: optax.adam(rate),
         "rprop": lambda: optax.rprop(settings.learning_rate),
@@ -148,27 +172,42 @@ def l2_penalty(decay: float, *, after: int = 0) -> optax.GradientTransformation:
     return optax.conditionally_transform(penalty, lambda step: step >= after)
 
 
-def make_epoch(model: Model, optimiser: optax.GradientTransformation, capacity: int) -> Callable:
-    """One replica's epoch: (state, table, order [steps, B], key) -> (state, loss [steps], finite).
+def make_step(model: Model, optimiser: optax.GradientTransformation) -> Callable:
+    """One update: (state, x, key, counted [B] or 1) -> (state, loss); `counted` weighs the rows.
 
-    A `lax.scan` over the batches of `order`; each gathers its rows on the device. `key` is folded
-    with the step, never consumed.
+    `key` is folded with the step, never consumed.
     """
     batch_loss = model.loss
     assert batch_loss is not None
 
-    def objective(params, x, key, step):
+    def objective(params, x, key, step, counted):
         total, weight = batch_loss(params, x, key, step)
-        return jnp.sum(total) / jnp.maximum(jnp.sum(weight), 1)
+        return jnp.sum(total * counted) / jnp.maximum(jnp.sum(weight * counted), 1)
+
+    def step(state: State, x: Batch, key: jax.Array, counted: jax.Array | float):
+        step_key = jax.random.fold_in(key, state.step)
+        loss, grads = jax.value_and_grad(objective)(state.params, x, step_key, state.step, counted)
+        updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return State(params, opt_state, state.step + 1), loss
+
+    return step
+
+
+def make_epoch(
+    model: Model, optimiser: optax.GradientTransformation, capacity: int, refeeds: int = 0
+) -> Callable:
+    """One replica's epoch: (state, table, order [steps, B], key) -> (state, loss [steps], finite).
+
+    A `lax.scan` over the batches of `order`; each gathers its rows on the device.
+    """
+    step = make_step(model, optimiser)
+    if refeeds:
+        step = with_refeeds(step, model.score, refeeds)
 
     def epoch(state: State, table: Table, order: jax.Array, key: jax.Array):
         def train_step(state: State, index: jax.Array):
-            x = table.gather(index, capacity)
-            step_key = jax.random.fold_in(key, state.step)
-            loss, grads = jax.value_and_grad(objective)(state.params, x, step_key, state.step)
-            updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
-            params = optax.apply_updates(state.params, updates)
-            return State(params, opt_state, state.step + 1), loss
+            return step(state, table.gather(index, capacity), key, 1.0)
 
         state, losses = jax.lax.scan(train_step, state, order)
         finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.params)]
@@ -198,8 +237,10 @@ def fit(
     evaluate: Callable[[Params, int], dict[str, float]],
     l2: float = 0.0,
     l2_after: int = 0,
+    refeeds: int = 0,
     checkpoints=None,
     progress: Callable[[Record, dict[str, float]], None] = lambda record, figures: None,
+    trace: Callable[[Record, np.ndarray], None] = lambda record, losses: None,
     log: Callable[[str], object] = lambda text: None,
 ) -> Fitted:
     """Trains one replica per seed under one `vmap`, or solves a closed-form model per table.
@@ -209,9 +250,11 @@ def fit(
       evaluate: (one replica's params, its number) -> validation figures; `settings.metric` picks.
       l2: lambda of an objective that *sums* over the table; divided by its total weight here.
       l2_after: steps before the penalty sets in.
+      refeeds: dense re-feeds after each step, of a model of squared error; see `aerec.refeed`.
       checkpoints: a `checkpoint.Checkpoints` to resume from and save to.
       log: told the memory estimate.
-      progress: called after each evaluation with the record and the mean figures.
+      progress: called after each epoch with the record and the mean figures.
+      trace: called before it with the record and the loss of each step on the table, [S, steps].
 
     Raises:
       memory.TooLarge: the run would not fit, before anything is allocated.
@@ -230,9 +273,9 @@ def fit(
 
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-    steps = settings.epochs * shape.steps
+    updates = shape.steps * (1 + refeeds)  # in an epoch
     decay = l2 / total_weight(model, tables[0], shape.batch) if l2 else 0.0
-    chain = optimiser(settings, steps=steps, decay=decay, decay_after=l2_after)
+    chain = optimiser(settings, steps=settings.epochs * updates, decay=decay, decay_after=l2_after)
     needed = memory_needed(model, chain, shape, table, len(seeds))
     memory.require(needed, "Training", "use a smaller --batch_size, model, or fewer --seeds")
     free = memory.available()
@@ -246,7 +289,7 @@ def fit(
 
     state = start(init_keys)
     epoch_fn = jax.jit(
-        _replicated(make_epoch(model, chain, shape.capacity), len(seeds), shared),
+        _replicated(make_epoch(model, chain, shape.capacity, refeeds), len(seeds), shared),
         donate_argnums=0,
     )
     orders = np.zeros((len(seeds), shape.steps, shape.batch), np.int32)
@@ -265,17 +308,19 @@ def fit(
         drawn = zip(lengths, seeds, strict=True)
         orders = np.stack([order(rows, shape, seed, record.epoch) for rows, seed in drawn])
         state, losses, finite = run_epoch(state, table, orders, step_keys)
-        _check_finite(np.asarray(losses), np.asarray(finite), record.epoch * shape.steps, seeds)
+        losses, first = np.asarray(losses), record.epoch * updates
+        _check_finite(losses, np.asarray(finite), range(first, first + updates, 1 + refeeds), seeds)
         epoch_seconds = time.perf_counter() - begun
         record = record._replace(
             epoch=record.epoch + 1, epoch_seconds=[*record.epoch_seconds, epoch_seconds]
         )
+        trace(record, losses)
         figures = {"loss": float(losses.mean())}
         if record.epoch % settings.evaluate_every == 0 or record.epoch == settings.epochs:
             try:
                 each = [evaluate(replica(state.params, i), i) for i in range(len(seeds))]
             except NotNumbers as error:  # parameters may be finite whose products are not
-                raise Diverged(f"{error}; at step {record.epoch * shape.steps}. {ADVICE}") from None
+                raise Diverged(f"{error}; at step {record.epoch * updates}. {ADVICE}") from None
             figures |= {name: float(np.mean([f[name] for f in each])) for name in each[0]}
             scores = [figures_of[settings.metric] for figures_of in each]
             record, better = _judge(record, scores, direction, settings)
@@ -351,11 +396,13 @@ def _all_stopped(record: Record, settings: Settings) -> bool:
     return bool(settings.patience) and min(record.stale) >= settings.patience
 
 
-def _check_finite(losses: np.ndarray, finite: np.ndarray, step: int, seeds: Sequence[int]) -> None:
+def _check_finite(
+    losses: np.ndarray, finite: np.ndarray, steps: Sequence[int], seeds: Sequence[int]
+) -> None:
     for replica, seed in enumerate(seeds):
         bad = np.flatnonzero(~np.isfinite(losses[replica]))
         if bad.size or not finite[replica]:
-            at = step + (bad[0] if bad.size else losses.shape[1] - 1)
+            at = steps[bad[0] if bad.size else -1]
             value = losses[replica, bad[0]] if bad.size else None
             what = f"the loss is {value}" if bad.size else "a parameter is not finite"
             raise Diverged(f"{what} at step {at} (seed {seed}). {ADVICE}")

@@ -105,6 +105,33 @@ def test_a_finished_run_is_read_as_it_was_written(ratings, tmp_path):
         runs.read(tmp_path / "elsewhere")
 
 
+def test_the_losses_of_each_step_are_kept_through_a_cut(ratings, tmp_path):
+    class Cut(Exception):
+        pass
+
+    def stop(record, figures):
+        if record.epoch == 4:
+            raise Cut
+
+    kind = spec("deeprec", given={"hidden": "4"}, seeds=(0, 1), epochs=5, evaluate_every=2,
+                batch_size=32, optimiser="sgd", metric="rmse")  # fmt: skip
+    parts, workdir = [split(ratings, "random_ratings")], tmp_path / "w"
+    with pytest.raises(Cut):
+        runs.run(kind, parts, workdir, progress=stop, checkpoint_seconds=0)
+    before = (workdir / "losses.jsonl").read_text().splitlines()  # the last is made again
+    runs.run(kind, parts, workdir)
+    after = (workdir / "losses.jsonl").read_text().splitlines()
+    assert after[:4] == before
+    lines = [json.loads(line) for line in after]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+    assert np.shape([line["losses"] for line in lines]) == (5, 2, 4)
+    evaluated = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in evaluated] == [2, 4, 5]
+    for line in evaluated:
+        mean = np.mean(lines[line["epoch"] - 1]["losses"])
+        assert mean == pytest.approx(line["loss"], rel=1e-5)
+
+
 @pytest.mark.parametrize(("rate", "what"), [(3.0, "scores that are not"), (30.0, "the loss is")])
 def test_divergence_is_told_with_model_and_step_and_keeps_the_checkpoint(
     ratings, tmp_path, rate, what

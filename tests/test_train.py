@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from aerec import models, train
 from aerec.checkpoint import Checkpoints
 from aerec.core import Model, Table
+from aerec.errors import BadInput
 
 U, N = 40, 30
 
@@ -210,6 +211,52 @@ def test_weights_of_a_table():
     ratings = models.build("autorec", {"hidden": (4,)}, U, N)
     assert train.total_weight(ratings, table(), 7) == len(table().columns)
     assert train.total_weight(multvae(), table(), 7) == (table().lengths() > 0).sum()
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.25])
+def test_the_step_schedule_multiplies_the_rate_at_its_epochs(warmup):
+    """Eight epochs of 10 updates on a slope of one: an update is the rate itself."""
+    chosen = settings(
+        epochs=8, optimiser="sgd", momentum=0.0, learning_rate=0.5, schedule="step",
+        milestones=(3, 5), gamma=0.1, warmup=warmup,
+    )  # fmt: skip
+    chain = train.optimiser(chosen, steps=80)
+    state, got = chain.init(jnp.zeros(())), []
+    for _ in range(80):
+        update, state = chain.update(jnp.ones(()), state, jnp.zeros(()))
+        got.append(-update)
+    want = 0.5 * np.repeat([1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01], 10)
+    if warmup:
+        want[:20] *= np.arange(20) / 20
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"schedule": "step"}, "go together"),
+        ({"milestones": (2,)}, "go together"),
+        ({"schedule": "step", "milestones": (4, 2)}, "ascending"),
+        ({"schedule": "step", "milestones": (0, 2)}, "from 1 on"),
+        ({"schedule": "step", "milestones": (2,), "gamma": 0.0}, "gamma is above 0"),
+    ],
+)
+def test_milestones_that_make_no_schedule(given, says):
+    with pytest.raises(BadInput, match=says):
+        settings(**given)
+
+
+def test_the_losses_of_each_step_are_told():
+    told, means = [], []
+    train.fit(
+        multvae(), [table()], settings(epochs=3), seeds=[0, 1], evaluate=score,
+        trace=lambda record, losses: told.append((record.epoch, losses)),
+        progress=lambda record, figures: means.append(figures["loss"]),
+    )  # fmt: skip
+    assert [epoch for epoch, _ in told] == [1, 2, 3]
+    for (_, losses), mean in zip(told, means, strict=True):
+        chex.assert_shape(losses, (2, train.plan(table().lengths(), 16).steps))
+        np.testing.assert_allclose(losses.mean(), mean, rtol=1e-6)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])

@@ -11,11 +11,12 @@ from typing import Any
 from aerec import typed
 from aerec.core import Model
 from aerec.errors import BadInput, nearest
-from aerec.models import autorec, bias, ease, multvae, popularity
+from aerec.models import autorec, bias, deeprec, ease, multvae, popularity
 
 MODELS = {
     "autorec": autorec,
     "bias": bias,
+    "deeprec": deeprec,
     "ease": ease,
     "multvae": multvae,
     "popularity": popularity,
@@ -26,6 +27,8 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hidden": (lambda v: v >= 1, "at least 1"),
     "latent": (lambda v: v >= 1, "at least 1"),
     "dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+    "corruption": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+    "refeeds": (lambda v: v >= 0, "at least 0"),
     "l2": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "beta": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "anneal_steps": (lambda v: v >= 0, "at least 0"),
