@@ -1,4 +1,4 @@
-"""EASE with non-negative weights on MovieLens-1M clicks, strong generalisation, 500 + 1000 users; half a minute.
+"""EASE with non-negative weights on MovieLens-1M clicks, strong generalisation; half a minute.
 
     python -m experiments.train --config=ease_nonnegative_ml1m --data_dir=DIR
 

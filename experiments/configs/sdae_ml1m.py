@@ -1,4 +1,4 @@
-"""SDAE (I-600-200-600-I) on MovieLens-1M clicks, strong generalisation, 500 + 1000 users; two minutes.
+"""SDAE (I-600-200-600-I) on MovieLens-1M clicks, strong generalisation; two minutes.
 
     python -m experiments.train --config=sdae_ml1m --data_dir=DIR
 
