@@ -395,3 +395,31 @@ def test_sdae_corrupts_the_input_of_each_stage_and_not_its_target(step):
         want = ((x - back @ kernel["decoder_1"] - bias["decoder_1"]) ** 2).sum(1) / 2
     total, _ = model.loss(params, rows(table), jax.random.key(1), jnp.int32(step))
     chex.assert_trees_all_close(np.asarray(total), want * (x.sum(1) > 0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+def test_feature_ae_ranks_by_the_codes_of_users_and_unit_vectors(similarity, tied):
+    x, table = clicks()
+    given = {"hidden": (6,), "latent": 3, "dropout": 0.0, "similarity": similarity, "tied": tied}
+    model = models.build("feature_ae", given, U, N)
+    params = moved(model.init(jax.random.key(0)))
+    p = jax.tree.map(lambda leaf: np.asarray(leaf, float), params["params"])
+
+    def mlp(of, h, last):
+        h = np.tanh(h @ of["Layer_0"]["kernel"] + of["Layer_0"]["bias"])
+        return last(h @ of["Layer_1"]["kernel"] + of["Layer_1"]["bias"])
+
+    x0 = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    users, items = mlp(p["encoder"], x0, sigmoid), mlp(p["encoder"], np.eye(N), sigmoid)
+    logits = users @ items.T if tied else mlp(p["decoder"], users, lambda t: t)
+    log_softmax = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    total, weight = model.loss(params, rows(table), jax.random.key(1), jnp.int32(0))
+    chex.assert_trees_all_close(np.asarray(total), -(x * log_softmax).sum(1), rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(np.asarray(weight), (x.sum(1) > 0).astype(np.float32))
+    if similarity == "cosine":
+        users = users / np.linalg.norm(users, axis=1, keepdims=True)
+        items = items / np.linalg.norm(items, axis=1, keepdims=True)
+    chex.assert_trees_all_close(scores(model, params, table), users @ items.T, atol=1e-5)
+    with pytest.raises(BadInput, match="similarity='angle' is unknown"):
+        models.build("feature_ae", {"similarity": "angle"}, U, N)
