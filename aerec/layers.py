@@ -41,6 +41,13 @@ def shift(x: Batch, by: float) -> Batch:
     return x + by
 
 
+def apply(x: Batch, function: Callable[[jax.Array], jax.Array]) -> Batch:
+    """`function` of each entry, elementwise and zero at zero: what is not listed stays zero."""
+    if isinstance(x, Rows):
+        return dataclasses.replace(x, values=function(x.values))
+    return function(x)
+
+
 def normalise(x: Batch) -> Batch:
     """Rows of Euclidean length 1; an empty row stays zero."""
     squares = x.sum(x.values**2) if isinstance(x, Rows) else jnp.sum(x**2, axis=1)

@@ -3,6 +3,8 @@
 `x` is the batch that was observed, `y` [B, N] what the model says of every column.
 """
 
+from collections.abc import Callable, Sequence
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -68,3 +70,21 @@ def nonempty(x: Batch) -> jax.Array:
     if isinstance(x, Rows):
         return (x.sum(jnp.ones_like(x.values)) > 0).astype(jnp.float32)
     return jnp.any(x != 0, axis=1).astype(jnp.float32)
+
+
+def greedy(stages: Sequence[Callable[..., Loss]], *, pretrain_steps: int) -> Callable[..., Loss]:
+    """Layers trained one after the other, then all: a loss (params, x, key, step).
+
+    All of the `stages` (params, x, key), a loss per layer and the whole net's at the end, but the
+    last share out the first `pretrain_steps` steps evenly; the last has the rest. A single layer is
+    the whole net: it needs no pre-training.
+    """
+    layers = len(stages) - 1
+    if not pretrain_steps or layers == 1:
+        return lambda params, x, key, step: stages[-1](params, x, key)
+
+    def loss(params, x: Batch, key: jax.Array, step: jax.Array) -> Loss:
+        level = jnp.minimum(step * layers // pretrain_steps, layers)
+        return jax.lax.switch(level, stages, params, x, key)
+
+    return loss

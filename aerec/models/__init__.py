@@ -11,15 +11,36 @@ from typing import Any
 from aerec import typed
 from aerec.core import Model
 from aerec.errors import BadInput, nearest
-from aerec.models import autorec, bias, deeprec, ease, multvae, popularity
+from aerec.models import (
+    autorec,
+    bias,
+    deeprec,
+    ease,
+    elsa,
+    feature_ae,
+    ials,
+    itemknn,
+    mdae,
+    multvae,
+    pmf,
+    popularity,
+    sdae,
+)
 
 MODELS = {
     "autorec": autorec,
     "bias": bias,
     "deeprec": deeprec,
     "ease": ease,
+    "elsa": elsa,
+    "feature_ae": feature_ae,
+    "ials": ials,
+    "itemknn": itemknn,
+    "mdae": mdae,
     "multvae": multvae,
+    "pmf": pmf,
     "popularity": popularity,
+    "sdae": sdae,
 }
 
 # What the settings that models share may be; a NaN is inside no range.
@@ -33,6 +54,11 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "beta": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "anneal_steps": (lambda v: v >= 0, "at least 0"),
     "pretrain_steps": (lambda v: v >= 0, "at least 0"),
+    "depth": (lambda v: v >= 1, "at least 1"),
+    "sweeps": (lambda v: v >= 1, "at least 1"),
+    "alpha": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
+    "neighbours": (lambda v: v >= 1, "at least 1"),
+    "shrinkage": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
 }
 
 

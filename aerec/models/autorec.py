@@ -130,15 +130,11 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
 
         return loss
 
-    def loss(params, x, key, step):
-        if not config.pretrain_steps or depth == 1:
-            return stage(depth)(params, x, key)
-        level = jnp.minimum(step * depth // config.pretrain_steps, depth)
-        return jax.lax.switch(level, [stage(j) for j in range(depth + 1)], params, x, key)
-
     return Model(
         init=lambda key: net.init(key, jnp.zeros((1, num_columns))),
         encode=lambda params, x: apply(params, x, method="encode"),
         score=lambda params, x: apply(params, x),
-        loss=loss,
+        loss=losses.greedy(
+            [stage(level) for level in range(depth + 1)], pretrain_steps=config.pretrain_steps
+        ),
     )

@@ -1,0 +1,52 @@
+"""ELSA: a linear item-to-item autoencoder of low rank, its memory linear in the items.
+
+Vancura, Alves, Kasalicky, Kordik: *Scalable Linear Shallow Autoencoder for Collaborative
+Filtering*, RecSys 2022. A user's scores are x (A A' - I), A [N, K] with rows of length 1, so that
+the diagonal of the weights is zero as in EASE; the objective is the squared distance of x and its
+scores, each scaled to length 1.
+
+Departures: the optimiser is the caller's (Adam in the recipe; the authors train with NAdam).
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from aerec import layers, losses
+from aerec.core import Batch, Model
+
+TASK = "ranking"
+TRAINING = {"epochs": 20, "batch_size": 100, "schedule": "cosine", "evaluate_every": 2}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    latent: int = 256  # K, the rank
+
+
+def make(config: Config, num_rows: int, num_columns: int) -> Model:
+    """The model over N = `num_columns` items; params {"kernel": [N, K]}; the code is x A [B, K].
+
+    The kernel's rows are of any length; A has them at length 1.
+    """
+    del num_rows
+
+    def init(key):
+        shape = (num_columns, config.latent)
+        return {"kernel": jax.random.normal(key, shape) / jnp.sqrt(config.latent)}
+
+    def encode(params, x: Batch) -> jax.Array:
+        return layers.product(x, layers.normalise(params["kernel"]))
+
+    def score(params, x: Batch) -> jax.Array:
+        return encode(params, x) @ layers.normalise(params["kernel"]).T - layers.dense(x)
+
+    def loss(params, x: Batch, key, step):
+        """|x / |x| - y / |y||^2 of each row, y its scores; weights count non-empty rows."""
+        del key, step
+        apart = layers.dense(layers.normalise(x)) - layers.normalise(score(params, x))
+        weight = losses.nonempty(x)
+        return jnp.sum(apart**2, axis=1) * weight, weight
+
+    return Model(init=init, encode=encode, score=score, loss=loss)

@@ -1,0 +1,59 @@
+"""iALS: matrix factorisation of clicks by alternating least squares.
+
+Hu, Koren, Volinsky: *Collaborative Filtering for Implicit Feedback Datasets*, ICDM 2008. With
+p_ui = 1 where r_ui > 0 and confidence c_ui = 1 + alpha r_ui, the objective is
+sum_ui c_ui (p_ui - x_u' y_i)^2 + lambda (sum_u |x_u|^2 + sum_i |y_i|^2) over *all* cells (eq. 3);
+given the items, a user is x_u = (Y'Y + Y'(C_u - I) Y + lambda I)^-1 Y' C_u p_u (eq. 4), and the
+items likewise. A user's factor is always computed from the row (eq. 4), so that users who were
+not trained on are served like the others; a user's scores are x_u' y_i.
+
+Departures: none.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from aerec import alternating, layers
+from aerec.core import Batch, Model, Table
+from aerec.errors import BadInput
+
+TASK = "ranking"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    latent: int = 64  # K
+    l2: float = 10.0  # lambda
+    alpha: float = 10.0  # confidence of a click beyond the 1 of every cell, per unit of its value
+    sweeps: int = 15  # times that the items are solved for
+
+
+def make(config: Config, num_rows: int, num_columns: int) -> Model:
+    """The model over N = `num_columns` items; params {"items": [N, K]}; the code is x_u [B, K].
+
+    Raises:
+      BadInput: `l2` is not positive (the systems of empty rows would be singular).
+      memory.TooLarge: from `solve`, as `alternating.fit`.
+    """
+    del num_rows
+    if config.l2 <= 0:
+        raise BadInput(f"l2={config.l2}: iALS needs a positive lambda")
+
+    def half(fixed: jax.Array, x: Batch) -> jax.Array:
+        """Equation 4 for every row: the row's factors given the `fixed` ones of the other side."""
+        base = fixed.T @ fixed + config.l2 * jnp.eye(config.latent)
+        extra = layers.apply(x, lambda r: config.alpha * r)
+        targets = layers.apply(x, lambda r: jnp.where(r > 0, 1 + config.alpha * r, 0))
+        return alternating.ridge(extra, targets, fixed, base)
+
+    def solve(table: Table):
+        return {"items": alternating.fit(table, half, width=config.latent, sweeps=config.sweeps)}
+
+    return Model(
+        init=lambda key: {"items": jnp.zeros((num_columns, config.latent))},
+        encode=lambda params, x: half(params["items"], x),
+        score=lambda params, x: half(params["items"], x) @ params["items"].T,
+        solve=solve,
+    )

@@ -1,0 +1,59 @@
+"""Item-kNN: items like those of the user's history.
+
+Sarwar, Karypis, Konstan, Riedl: *Item-based Collaborative Filtering Recommendation Algorithms*,
+WWW 2001, in the form for clicks of Deshpande & Karypis, TOIS 2004. With G = X'X the similarity of
+items i and j is the cosine s_ij = G_ij / (sqrt(G_ii G_jj) + h), h shrinking what few clicks
+support; each item j keeps its k nearest neighbours i, and a user's score of j is
+sum_i x_i s_ij over them.
+
+Departures: neighbours that tie with the k-th are all kept.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from aerec import layers, memory
+from aerec.core import Model, Table
+from aerec.models import ease
+
+TASK = "ranking"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    neighbours: int = 100  # k, that an item keeps
+    shrinkage: float = 10.0  # h, added to the cosine's denominator
+
+
+def make(config: Config, num_rows: int, num_columns: int) -> Model:
+    """The model over N = `num_columns` items; params {"weights": [N, N]}; the code is the score.
+
+    Raises:
+      memory.TooLarge: from `solve`, before anything is allocated, where N^2 does not fit.
+    """
+    del num_rows
+
+    def solve(table: Table):
+        memory.require(
+            3 * 4 * num_columns**2,
+            f"Item-kNN's similarities of {num_columns} items",
+            "keep fewer items, or train a model whose size is linear in the items (elsa, ials)",
+        )
+        return {"weights": _similarity(ease.gram(table))}
+
+    @jax.jit
+    def _similarity(gram):
+        length = jnp.sqrt(jnp.diagonal(gram))
+        below = length[:, None] * length[None, :] + config.shrinkage
+        cosine = jnp.where(jnp.eye(num_columns, dtype=bool) | (below == 0), 0, gram / below)
+        nearest = jax.lax.top_k(cosine, min(config.neighbours, num_columns))[0]
+        return jnp.where(cosine >= nearest[:, -1:], cosine, 0).T  # column j: neighbours of item j
+
+    return Model(
+        init=lambda key: {"weights": jnp.zeros((num_columns, num_columns))},
+        encode=lambda params, x: layers.product(x, params["weights"]),
+        score=lambda params, x: layers.product(x, params["weights"]),
+        solve=solve,
+    )

@@ -1,0 +1,88 @@
+"""PMF: matrix factorisation of ratings with biases, by alternating least squares.
+
+Mnih & Salakhutdinov: *Probabilistic Matrix Factorization*, NIPS 2007; the biases are those of
+Koren, Bell, Volinsky: *Matrix Factorization Techniques for Recommender Systems*, Computer 2009:
+r_ui is about mu + b_u + b_i + p_u' q_i (eq. 4). The objective is the squared error over the
+observed ratings plus lambda (b_u^2 + b_i^2 + |p_u|^2 + |q_i|^2) for each of them (eq. 5), so that
+a row is penalised in proportion to its ratings (Zhou et al.: *Large-scale Parallel Collaborative
+Filtering for the Netflix Prize*, AAIM 2008, whose alternating solutions these are). With the
+items fixed (b_u, p_u) is one ridge regression on (1, q_i), and likewise the other way round.
+
+A row's bias and factors are always computed from the row, so that users who were not trained on
+are served like the others.
+
+Departures: least squares in place of the papers' gradient descent; mu is the mean of the training
+ratings and is not fitted; PMF of 2007 squashes predictions with a logistic function, not done here.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from aerec import alternating
+from aerec.core import Batch, Model, Rows, Table
+from aerec.errors import BadInput
+
+TASK = "rating"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    latent: int = 20  # K
+    l2: float = 0.05  # lambda, per rating
+    sweeps: int = 15  # times that the items are solved for
+
+
+def make(config: Config, num_rows: int, num_columns: int) -> Model:
+    """The model over N = `num_columns` items; scores are ratings [B, N], not clipped.
+
+    Params {"mean": mu, "items": [N, 1 + K], the rows (b_i, q_i)}; the code is (b_u, p_u)
+    [B, 1 + K].
+
+    Raises:
+      BadInput: `l2` is not positive (a row of few ratings would be singular).
+      memory.TooLarge: from `solve`, as `alternating.fit`.
+    """
+    del num_rows
+    if config.l2 <= 0:
+        raise BadInput(f"l2={config.l2}: PMF needs a positive lambda")
+    width = 1 + config.latent
+
+    def half(mean: jax.Array, fixed: jax.Array, x: Batch) -> jax.Array:
+        """(b, p) of every row, given those of the other side."""
+        bias, features = fixed[:, 0], fixed.at[:, 0].set(1)
+        if isinstance(x, Rows):
+            observed = (x.row < x.shape[0]).astype(x.values.dtype)
+            around = mean + bias.at[x.columns].get(mode="fill", fill_value=0)
+            listed: Batch = dataclasses.replace(x, values=observed)
+            left: Batch = dataclasses.replace(x, values=(x.values - around) * observed)
+            counts = x.sum(observed)
+        else:
+            listed, left = jnp.ones_like(x), x - mean - bias[None, :]
+            counts = jnp.full(x.shape[0], x.shape[1], x.dtype)
+        penalty = config.l2 * jnp.maximum(counts, 1)  # an empty row: all zero
+        base = penalty[:, None, None] * jnp.eye(width)[None]
+        return alternating.ridge(listed, left, features, base)
+
+    def solve(table: Table):
+        mean = jnp.mean(table.values) if table.values.size else jnp.zeros(())
+        items = alternating.fit(
+            table, lambda fixed, x: half(mean, fixed, x), width=width, sweeps=config.sweeps
+        )
+        return {"mean": mean, "items": items}
+
+    def encode(params, x: Batch) -> jax.Array:
+        return half(params["mean"], params["items"], x)
+
+    def score(params, x: Batch) -> jax.Array:
+        code, items = encode(params, x), params["items"]
+        biases = params["mean"] + items[:, 0][None, :] + code[:, :1]
+        return biases + code[:, 1:] @ items[:, 1:].T
+
+    return Model(
+        init=lambda key: {"mean": jnp.zeros(()), "items": jnp.zeros((num_columns, width))},
+        encode=encode,
+        score=score,
+        solve=solve,
+    )

@@ -1,0 +1,13 @@
+"""Biased matrix factorisation on MovieLens-1M, random 90/10.
+
+    python -m experiments.train --config=pmf_ml1m --data_dir=DIR --seeds=5
+
+Expected: RMSE .845 (biased matrix factorisation in Sedhain et al. 2015, table 2).
+"""
+
+RECIPE = {
+    "model": "pmf",
+    "dataset": "ml-1m",
+    "protocol": "random_ratings",
+    "set": {"latent": 20, "l2": 0.05, "sweeps": 15},
+}

@@ -1,0 +1,425 @@
+"""The linear models, the factorisations and the stacks against their formulas in NumPy float64."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+from jax.test_util import check_grads
+
+from aerec import memory, models
+from aerec.core import Table
+from aerec.errors import BadInput
+from aerec.models import ease, mdae
+
+U, N = 9, 14
+
+
+def clicks(seed=0, rows=U):
+    """x [U, N] of 0 and 1, its first row empty, and its table."""
+    x = (np.random.default_rng(seed).random((rows, N)) < 0.4).astype(float)
+    x[0] = 0
+    row, column = np.nonzero(x)
+    return x, Table.from_entries(row, column, x[row, column], num_rows=rows, num_columns=N)
+
+
+def rated(seed=0):
+    """r [U, N] of ratings, the mask of those observed (in every column), and their table."""
+    rng = np.random.default_rng(seed)
+    listed = rng.random((U, N)) < 0.5
+    listed[0] = False
+    listed[1] = True
+    r = np.where(listed, rng.integers(1, 6, (U, N)), 0).astype(float)
+    row, column = np.nonzero(listed)
+    return r, listed, Table.from_entries(row, column, r[listed], num_rows=U, num_columns=N)
+
+
+def rows(table):
+    return table.gather(jnp.arange(table.num_rows), len(table.columns) + 2)
+
+
+def scores(model, params, table):
+    return np.asarray(model.score(params, rows(table)), float)
+
+
+def test_ease_penalises_an_item_by_its_clicks():
+    """Column j minimises |x_j - X b|^2 + sum_i (l2 + p / (1 - p) n_i) b_i^2 over b with b_j = 0."""
+    x, table = clicks()
+    model = models.build("ease", {"l2": 2.0, "dropout": 0.25}, U, N)
+    weights = np.asarray(model.solve(table)["weights"], float)
+    penalty = 2 + x.sum(0) / 3
+    for j in range(N):
+        others = np.arange(N) != j
+        system = x[:, others].T @ x[:, others] + np.diag(penalty[others])
+        want = np.linalg.solve(system, x[:, others].T @ x[:, j])
+        chex.assert_trees_all_close(weights[others, j], want, atol=1e-5)
+    assert not np.diag(weights).any()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_nonnegative_ease_is_nnls_and_meets_the_kkt_conditions(dropout):
+    x, table = clicks()
+    given = {"l2": 0.5, "dropout": dropout, "nonnegative": True}
+    weights = np.asarray(models.build("ease", given, U, N).solve(table)["weights"], float)
+    penalty = 0.5 + dropout / (1 - dropout) * x.sum(0)
+    for j in range(N):
+        others = np.arange(N) != j
+        stacked = np.vstack([x[:, others], np.diag(np.sqrt(penalty[others]))])
+        want, _ = scipy.optimize.nnls(stacked, np.append(x[:, j], np.zeros(N - 1)))
+        chex.assert_trees_all_close(weights[others, j], want, atol=2e-3)
+    gradient = (x.T @ x + np.diag(penalty)) @ weights - x.T @ x
+    gradient /= x.sum(0)[:, None] + penalty[:, None]
+    off = ~np.eye(N, dtype=bool)
+    assert weights.min() >= 0 and not np.diag(weights).any()
+    assert np.abs(np.minimum(weights, gradient)[off]).max() < 2e-4
+    free = np.asarray(
+        models.build("ease", given | {"nonnegative": False}, U, N).solve(table)["weights"]
+    )
+    assert free.min() < -0.05, "the constraint binds"
+
+
+def test_nonnegative_ease_that_does_not_converge_is_refused():
+    gram = ease.gram(clicks()[1])
+    with pytest.raises(BadInput, match=r"still move by .* after 2 turns; raise l2"):
+        ease.nonnegative_weights(gram, jnp.full(N, 0.5), limit=2)
+
+
+def test_elsa_is_x_times_a_zero_diagonal_matrix_and_its_loss_a_cosine():
+    x, table = clicks()
+    model = models.build("elsa", {"latent": 4}, U, N)
+    params = model.init(jax.random.key(0))
+    kernel = np.asarray(params["kernel"], float)
+    a = kernel / np.sqrt((kernel**2).sum(1, keepdims=True))
+    weights = a @ a.T - np.eye(N)
+    chex.assert_trees_all_close(np.diag(weights), np.zeros(N), atol=1e-12)
+    y = x @ weights
+    chex.assert_trees_all_close(scores(model, params, table), y, atol=1e-5)
+    chex.assert_trees_all_close(np.asarray(model.encode(params, rows(table))), x @ a, atol=1e-5)
+    total, weight = model.loss(params, rows(table), jax.random.key(1), jnp.int32(0))
+    lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+    cosine = (x * y).sum(1) / np.where(lengths, lengths, 1)
+    chex.assert_trees_all_close(np.asarray(total), (2 - 2 * cosine) * (x.sum(1) > 0), atol=1e-5)
+    chex.assert_trees_all_equal(np.asarray(weight), (x.sum(1) > 0).astype(np.float32))
+
+    def numpy_loss(flat):
+        a = flat.reshape(kernel.shape)
+        a = a / np.linalg.norm(a, axis=1, keepdims=True)
+        seen = x[x.sum(1) > 0]
+        y = seen @ a @ a.T - seen
+        unit = seen / np.linalg.norm(seen, axis=1, keepdims=True)
+        return ((unit - y / np.linalg.norm(y, axis=1, keepdims=True)) ** 2).sum()
+
+    with jax.enable_x64(True):
+        double = {"kernel": jnp.asarray(kernel)}
+        got = jax.grad(lambda p: model.loss(p, jnp.asarray(x), None, None)[0].sum())(double)
+    want = scipy.optimize.approx_fprime(kernel.ravel(), numpy_loss, 1e-6)
+    chex.assert_trees_all_close(np.asarray(got["kernel"]).ravel(), want, atol=1e-4)
+
+
+def test_itemknn_is_a_loop():
+    x, table = clicks()
+    model = models.build("itemknn", {"neighbours": 3, "shrinkage": 2.0}, U, N)
+    weights = np.zeros((N, N))
+    for j in range(N):
+        similarity = np.zeros(N)
+        for i in set(range(N)) - {j}:
+            lengths = np.sqrt(x[:, i].sum() * x[:, j].sum())
+            similarity[i] = x[:, i] @ x[:, j] / (lengths + 2)
+        third = np.sort(similarity)[-3]
+        weights[:, j] = np.where(similarity >= third - 1e-9, similarity, 0)
+    params = model.solve(table)
+    chex.assert_trees_all_close(np.asarray(params["weights"]), weights, atol=1e-5)
+    chex.assert_trees_all_close(scores(model, params, table), x @ weights, atol=1e-5)
+    assert (weights > 0).sum(0).max() < N - 1, "fewer neighbours than items"
+
+
+def test_ials_solves_equation_4_on_both_sides():
+    x, table = clicks()
+    l2, alpha, k = 0.7, 3.0, 3
+    given = {"latent": k, "l2": l2, "alpha": alpha}
+
+    def half(fixed, r):
+        """Equation 4 row by row, with the confidences as a full diagonal matrix."""
+        out = []
+        for row in r:
+            c = np.diag(1 + alpha * row)
+            system = fixed.T @ c @ fixed + l2 * np.eye(k)
+            out.append(np.linalg.solve(system, fixed.T @ c @ (row > 0).astype(float)))
+        return np.array(out)
+
+    def objective(users, items):
+        error = (1 + alpha * x) * ((x > 0) - users @ items.T) ** 2
+        return error.sum() + l2 * ((users**2).sum() + (items**2).sum())
+
+    values, before = [], np.zeros((N, k))
+    for sweeps in (1, 2, 30):
+        model = models.build("ials", given | {"sweeps": sweeps}, U, N)
+        params = model.solve(table)
+        items = np.asarray(params["items"], float)
+        users = np.asarray(model.encode(params, rows(table)), float)
+        chex.assert_trees_all_close(users, half(items, x), atol=1e-4)
+        chex.assert_trees_all_close(scores(model, params, table), users @ items.T, atol=1e-4)
+        values.append(objective(users, items))
+        if sweeps == 2:  # the items were solved from the users of the sweep before
+            chex.assert_trees_all_close(items, half(half(before, x), x.T), atol=1e-3)
+        before = items
+    assert values == sorted(values, reverse=True)
+    further = half(half(items, x), x.T)
+    assert objective(half(further, x), further) > 0.999 * values[-1], "it has converged"
+
+
+def test_pmf_solves_its_ridge_regressions_on_both_sides():
+    r, listed, table = rated()
+    l2, k = 0.1, 2
+    mean = r[listed].mean()
+
+    def half(fixed, r, listed):
+        """(b, p) of each row: ridge of what is left over on (1, q), l2 for each of its ratings."""
+        out = np.zeros((len(r), 1 + k))
+        for u in range(len(r)):
+            on = listed[u]
+            if on.any():
+                f = np.hstack([np.ones((on.sum(), 1)), fixed[on, 1:]])
+                left = r[u, on] - mean - fixed[on, 0]
+                out[u] = np.linalg.solve(f.T @ f + l2 * on.sum() * np.eye(1 + k), f.T @ left)
+        return out
+
+    def objective(users, items):
+        y = mean + users[:, :1] + items[:, 0] + users[:, 1:] @ items[:, 1:].T
+        penalty = (users**2).sum(1)[:, None] + (items**2).sum(1)
+        return (listed * ((r - y) ** 2 + l2 * penalty)).sum()
+
+    values, before = [], np.zeros((N, 1 + k))
+    for sweeps in (1, 2, 30):
+        model = models.build("pmf", {"latent": k, "l2": l2, "sweeps": sweeps}, U, N)
+        params = model.solve(table)
+        items = np.asarray(params["items"], float)
+        users = np.asarray(model.encode(params, rows(table)), float)
+        chex.assert_trees_all_close(users, half(items, r, listed), atol=1e-4)
+        y = mean + users[:, :1] + items[:, 0] + users[:, 1:] @ items[:, 1:].T
+        chex.assert_trees_all_close(scores(model, params, table), y, atol=1e-4)
+        values.append(objective(users, items))
+        if sweeps == 2:
+            chex.assert_trees_all_close(
+                items, half(half(before, r, listed), r.T, listed.T), atol=1e-3
+            )
+        before = items
+    assert values == sorted(values, reverse=True)
+    assert not users[0].any(), (
+        "somebody without ratings is predicted the mean and the items' biases"
+    )
+
+
+@pytest.mark.parametrize("name", ["ials", "pmf"])
+def test_factorisations_refuse_a_lambda_of_zero_and_what_does_not_fit(name, monkeypatch):
+    with pytest.raises(BadInput, match="positive lambda"):
+        models.build(name, {"l2": 0.0}, U, N)
+    model = models.build(name, {}, U, N)
+    monkeypatch.setattr(memory, "available", lambda: 100)
+    with pytest.raises(memory.TooLarge, match=r"9 rows and 14 columns .* lower latent"):
+        model.solve(clicks()[1])
+
+
+@pytest.mark.parametrize("name", ["itemknn", "mdae"])
+def test_squares_of_the_items_that_do_not_fit_are_refused(name, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 100)
+    with pytest.raises(memory.TooLarge, match=r"14 items needs .* fewer items"):
+        models.build(name, {}, U, N).solve(clicks()[1])
+
+
+def corrupted_least_squares(h, target, corruption, draws, l2):
+    """The ridge regression of `target` on (h~, 1) over many sampled corruptions h~ of h."""
+    rng = np.random.default_rng(3)
+    kept = 1 - corruption
+    q = np.zeros((h.shape[1] + 1,) * 2)
+    p = np.zeros((h.shape[1] + 1, target.shape[1]))
+    for _ in range(draws):
+        noisy = np.hstack([h * (rng.random(h.shape) < kept), np.ones((len(h), 1))])
+        q += noisy.T @ noisy / draws
+        p += noisy.T @ target / draws
+    q[:-1, :-1] += l2 * kept**2 * np.eye(h.shape[1])
+    return np.linalg.solve(q, p)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "identity"])
+def test_mdae_is_the_limit_of_averaging_sampled_corruptions(activation):
+    x, table = clicks(rows=30)
+    given = {"depth": 2, "corruption": 0.4, "activation": activation, "l2": 1.0}
+    model = models.build("mdae", given, 30, N)
+    params = model.solve(table)
+    squash = np.tanh if activation == "tanh" else lambda t: t
+    h, errors = x, []
+    for layer in params:
+        both = np.vstack([layer["kernel"], layer["bias"][None]]).astype(float)
+        few, many = (corrupted_least_squares(h, h, 0.4, draws, 1.0) for draws in (30, 3000))
+        errors.append([np.abs(sampled - both).max() for sampled in (few, many)])
+        below, h = h, squash(h @ both[:-1] + both[-1])
+    for few, many in errors:
+        assert many < few / 4 and many < 0.02
+    last = below @ both[:-1] + both[-1]
+    chex.assert_trees_all_close(scores(model, params, table), last, atol=1e-4)
+    chex.assert_trees_all_close(np.asarray(model.encode(params, rows(table))), h, atol=1e-4)
+
+
+def test_mdae_is_e_p_times_the_inverse_of_e_q():
+    """The expectations entry by entry, as the paper writes them, in columns."""
+    x, table = clicks()
+    wide = np.hstack([x, np.ones((U, 1))])
+    s = wide.T @ wide
+    q = np.append(np.full(N, 0.7), 1.0)
+    e_p, e_q = np.zeros((N, N + 1)), np.zeros((N + 1, N + 1))
+    for i in range(N + 1):
+        for j in range(N + 1):
+            e_q[i, j] = s[i, j] * (q[i] if i == j else q[i] * q[j])
+            if i < N:
+                e_p[i, j] = s[i, j] * q[j]
+    e_q[:N, :N] += 1e-3 * 0.7**2 * np.eye(N)
+    w = e_p @ np.linalg.inv(e_q)
+    got = mdae.denoiser(
+        mdae.moments(table, lambda _, x: x.dense(), (), batch_size=4), corruption=0.3, l2=1e-3
+    )
+    chex.assert_trees_all_close(np.asarray(got["kernel"], float), w[:, :N].T, atol=1e-3)
+    chex.assert_trees_all_close(np.asarray(got["bias"], float), w[:, N], atol=1e-3)
+    with pytest.raises(BadInput, match="positive ridge penalty"):
+        models.build("mdae", {"l2": 0.0}, U, N)
+
+
+def sigmoid(t):
+    return 1 / (1 + np.exp(-t))
+
+
+def moved(params):
+    leaves, treedef = jax.tree.flatten(params)
+    rng = np.random.default_rng(1)
+    leaves = [leaf + jnp.asarray(rng.normal(size=leaf.shape) / 2, jnp.float32) for leaf in leaves]
+    return jax.tree.unflatten(treedef, leaves)
+
+
+@pytest.mark.parametrize("likelihood", ["logistic", "multinomial", "gaussian"])
+def test_sdae_is_a_stack_of_denoisers(likelihood):
+    """Every stage's loss without corruption: layers 0 and 1 by themselves, then the whole net."""
+    x, table = clicks()
+    given = {"hidden": (6,), "latent": 3, "corruption": 0.0, "pretrain_steps": 20}
+    model = models.build("sdae", given | {"likelihood": likelihood}, U, N)
+    params = moved(model.init(jax.random.key(0)))
+    p = jax.tree.map(lambda leaf: np.asarray(leaf, float), params["params"])
+
+    def affine(name, h):
+        return h @ p[name]["kernel"] + p[name]["bias"]
+
+    def cost(y):
+        if likelihood == "logistic":
+            return -(x * np.log(sigmoid(y)) + (1 - x) * np.log(1 - sigmoid(y))).sum(1)
+        if likelihood == "gaussian":
+            return ((x - y) ** 2).sum(1) / 2
+        return -(x * (y - np.log(np.exp(y).sum(1, keepdims=True)))).sum(1)
+
+    x0 = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    h1 = sigmoid(affine("encoder_0", x0))
+    z = sigmoid(affine("encoder_1", h1))
+    back = sigmoid(affine("decoder_0", z))
+    nonempty = x.sum(1) > 0
+    want = {
+        0: cost(affine("decoder_1", h1)),
+        10: ((back - h1) ** 2).sum(1),
+        20: cost(affine("decoder_1", back)),
+    }
+    loss = jax.jit(model.loss)
+    for step, total in want.items():
+        got = loss(params, rows(table), jax.random.key(1), jnp.int32(step))
+        chex.assert_trees_all_close(np.asarray(got[0]), total * nonempty, rtol=1e-4, atol=1e-5)
+        chex.assert_trees_all_close(np.asarray(got[1]), nonempty.astype(np.float32))
+    chex.assert_trees_all_close(scores(model, params, table), affine("decoder_1", back), atol=1e-4)
+    chex.assert_trees_all_close(np.asarray(model.encode(params, rows(table))), z, atol=1e-5)
+    with pytest.raises(BadInput, match="likelihood='logistik' is unknown"):
+        models.build("sdae", {"likelihood": "logistik"}, U, N)
+
+
+def test_sdae_trains_one_layer_at_a_time_and_then_all():
+    table = clicks()[1]
+    given = {"hidden": (6,), "latent": 3, "pretrain_steps": 20}
+    model = models.build("sdae", given, U, N)
+    params = moved(model.init(jax.random.key(0)))
+
+    def objective(params, step):
+        return model.loss(params, rows(table), jax.random.key(1), step)[0].sum()
+
+    gradient = jax.jit(jax.grad(objective))
+
+    def read(step):
+        grads = gradient(params, jnp.int32(step))["params"]
+        return {name for name, layer in grads.items() if np.any(layer["kernel"])}
+
+    outer, inner = {"encoder_0", "decoder_1"}, {"encoder_1", "decoder_0"}
+    assert read(0) == read(9) == outer
+    assert read(10) == read(19) == inner
+    assert read(20) == read(99) == outer | inner
+
+
+def test_sdae_fine_tuning_has_the_gradient_of_finite_differences():
+    table = clicks()[1]
+    given = {"hidden": (6,), "latent": 3, "pretrain_steps": 0}
+    model = models.build("sdae", given, U, N)
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), model.init(jax.random.key(0)))
+        x = rows(table).dense().astype(jnp.float64)
+
+        def objective(params):
+            return model.loss(params, x, jax.random.key(1), jnp.int32(0))[0].sum()
+
+        check_grads(objective, (params,), order=1, modes=["rev"], atol=1e-5, rtol=1e-5, eps=1e-6)
+
+
+@pytest.mark.parametrize("step", [0, 10, 20])
+def test_sdae_corrupts_the_input_of_each_stage_and_not_its_target(step):
+    """All but everything is dropped: what comes out no longer depends on the input's entries."""
+    x, table = clicks()
+    given = {"hidden": (6,), "latent": 3, "pretrain_steps": 20, "corruption": 1 - 1e-9}
+    model = models.build("sdae", given | {"likelihood": "gaussian"}, U, N)
+    params = moved(model.init(jax.random.key(0)))
+    p = jax.tree.map(lambda leaf: np.asarray(leaf, float), params["params"])
+    bias = {name: layer["bias"] for name, layer in p.items()}
+    kernel = {name: layer["kernel"] for name, layer in p.items()}
+    x0 = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    h1 = sigmoid(x0 @ kernel["encoder_0"] + bias["encoder_0"])
+    empty = sigmoid(bias["encoder_0"])
+    if step == 0:
+        want = ((x - empty @ kernel["decoder_1"] - bias["decoder_1"]) ** 2).sum(1) / 2
+    elif step == 10:
+        back = sigmoid(sigmoid(bias["encoder_1"]) @ kernel["decoder_0"] + bias["decoder_0"])
+        want = ((h1 - back) ** 2).sum(1)
+    else:
+        z = sigmoid(empty @ kernel["encoder_1"] + bias["encoder_1"])
+        back = sigmoid(z @ kernel["decoder_0"] + bias["decoder_0"])
+        want = ((x - back @ kernel["decoder_1"] - bias["decoder_1"]) ** 2).sum(1) / 2
+    total, _ = model.loss(params, rows(table), jax.random.key(1), jnp.int32(step))
+    chex.assert_trees_all_close(np.asarray(total), want * (x.sum(1) > 0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+def test_feature_ae_ranks_by_the_codes_of_users_and_unit_vectors(similarity, tied):
+    x, table = clicks()
+    given = {"hidden": (6,), "latent": 3, "dropout": 0.0, "similarity": similarity, "tied": tied}
+    model = models.build("feature_ae", given, U, N)
+    params = moved(model.init(jax.random.key(0)))
+    p = jax.tree.map(lambda leaf: np.asarray(leaf, float), params["params"])
+
+    def mlp(of, h, last):
+        h = np.tanh(h @ of["Layer_0"]["kernel"] + of["Layer_0"]["bias"])
+        return last(h @ of["Layer_1"]["kernel"] + of["Layer_1"]["bias"])
+
+    x0 = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    users, items = mlp(p["encoder"], x0, sigmoid), mlp(p["encoder"], np.eye(N), sigmoid)
+    logits = users @ items.T if tied else mlp(p["decoder"], users, lambda t: t)
+    log_softmax = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    total, weight = model.loss(params, rows(table), jax.random.key(1), jnp.int32(0))
+    chex.assert_trees_all_close(np.asarray(total), -(x * log_softmax).sum(1), rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(np.asarray(weight), (x.sum(1) > 0).astype(np.float32))
+    if similarity == "cosine":
+        users = users / np.linalg.norm(users, axis=1, keepdims=True)
+        items = items / np.linalg.norm(items, axis=1, keepdims=True)
+    chex.assert_trees_all_close(scores(model, params, table), users @ items.T, atol=1e-5)
+    with pytest.raises(BadInput, match="similarity='angle' is unknown"):
+        models.build("feature_ae", {"similarity": "angle"}, U, N)
