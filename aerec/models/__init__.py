@@ -11,14 +11,18 @@ from typing import Any
 from aerec import typed
 from aerec.core import Model
 from aerec.errors import BadInput, nearest
-from aerec.models import autorec, bias, ease, multvae, popularity
+from aerec.models import autorec, bias, cdae, dae, ease, multdae, multvae, popularity, vae
 
 MODELS = {
     "autorec": autorec,
     "bias": bias,
+    "cdae": cdae,
+    "dae": dae,
     "ease": ease,
+    "multdae": multdae,
     "multvae": multvae,
     "popularity": popularity,
+    "vae": vae,
 }
 
 # What the settings that models share may be; a NaN is inside no range.
@@ -26,6 +30,8 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hidden": (lambda v: v >= 1, "at least 1"),
     "latent": (lambda v: v >= 1, "at least 1"),
     "dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+    "corruption": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
+    "negatives": (lambda v: v >= 0, "at least 0"),
     "l2": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "beta": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "anneal_steps": (lambda v: v >= 0, "at least 0"),
