@@ -4,6 +4,7 @@ A batch `x` is `Rows` or a dense [B, N] array; each function takes both.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import chex
@@ -18,6 +19,13 @@ from aerec.core import Batch, Rows
 # and backward, gathering wins twofold at .3% and loses a fifth at 1%, at N = 3.7k, 20k and 200k
 # alike (`python -m experiments.benchmark --what=first_layer`). Not measured on a GPU.
 GATHER_BELOW = 1 / 150
+
+# Where only some cells of the output [B, N] are read, and they are less than this share of it,
+# decoding them one by one is cheaper than the whole block: on two CPU cores, forward and backward,
+# K = 50, it is 3 to 12 times faster below 1%, level at 2-3%, and 2 and 12 times slower at 16%
+# (MovieLens-1M, a click and five negatives each, 64 and 500 rows); with K = 200 the block wins
+# from 3% on (`python -m experiments.benchmark --what=last_layer`). Not measured on a GPU.
+CELLS_BELOW = 1 / 50
 
 
 def dense(x: Batch) -> jax.Array:
@@ -82,6 +90,28 @@ def gathered(x: Rows, kernel: jax.Array) -> jax.Array:
     total = jnp.zeros((x.shape[0], kernel.shape[1]), kernel.dtype)
     rows = x.values[:, None] * kernel.at[x.columns].get(mode="fill", fill_value=0)
     return total.at[x.row].add(rows, mode="drop", indices_are_sorted=True)
+
+
+def affine_at(
+    z: jax.Array, kernel: jax.Array, bias: jax.Array, *, row: jax.Array, columns: jax.Array
+) -> jax.Array:
+    """z [B, K] times kernel [N, K] transposed plus bias [N], read at `row` [C], `columns` [C, S].
+
+    By the cheaper of two ways; see `CELLS_BELOW`. [C, S]; zero at padding.
+    """
+    chex.assert_equal_shape_prefix([row, columns], 1)
+    if columns.size < CELLS_BELOW * z.shape[0] * kernel.shape[0]:
+        return cells(z, kernel, bias, row=row, columns=columns)
+    block = z @ kernel.T + bias[None]
+    return block.at[row[:, None], columns].get(mode="fill", fill_value=0)
+
+
+def cells(
+    z: jax.Array, kernel: jax.Array, bias: jax.Array, *, row: jax.Array, columns: jax.Array
+) -> jax.Array:
+    """`affine_at` by gathering the rows of z and of the kernel that meet in each cell."""
+    read = functools.partial(jnp.take, axis=0, mode="fill", fill_value=0)
+    return jnp.einsum("ck,csk->cs", read(z, row), read(kernel, columns)) + read(bias, columns)
 
 
 class Layer(nn.Module):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from aerec.core import Batch, Rows
+from aerec.errors import BadInput, nearest
 
 Loss = tuple[jax.Array, jax.Array]
 
@@ -57,6 +58,22 @@ def logistic(logits: jax.Array, x: Batch) -> jax.Array:
     else:
         positive = jnp.sum(x * logits, axis=1)
     return jnp.sum(jax.nn.softplus(logits), axis=1) - positive
+
+
+def likelihood(name: str, *, confidence: float = 1.0) -> Callable[[jax.Array, Batch], jax.Array]:
+    """The negative log-likelihood (y, x) -> [B] of that name; `confidence` is the Gaussian's.
+
+    Raises:
+      BadInput: an unknown name.
+    """
+    known: dict[str, Callable[[jax.Array, Batch], jax.Array]] = {
+        "multinomial": multinomial,
+        "gaussian": lambda y, x: gaussian(y, x, confidence=confidence),
+        "logistic": logistic,
+    }
+    if name not in known:
+        raise BadInput(f"likelihood={name!r} is unknown. {nearest(name, known)}")
+    return known[name]
 
 
 def gaussian_kl(mean: jax.Array, log_variance: jax.Array) -> jax.Array:

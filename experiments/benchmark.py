@@ -4,6 +4,7 @@
   python -m experiments.benchmark --what=quality --config=autorec_ml1m --against=torch
   python -m experiments.benchmark --what=ease --dataset=ml-1m --data_dir=DIR
   python -m experiments.benchmark --what=first_layer
+  python -m experiments.benchmark --what=last_layer
 
 `epoch` times epochs of the same model at the same batch size, in turns, and counts the dense
 operations of encoder and decoder: a product forward and two backward for each kernel.
@@ -35,7 +36,13 @@ REPEATS = 5  # epochs timed of each, in turns
 
 
 def main(given: Mapping[str, Any]) -> None:
-    kinds = {"epoch": epoch, "quality": quality, "ease": cholesky, "first_layer": first_layer}
+    kinds = {
+        "epoch": epoch,
+        "quality": quality,
+        "ease": cholesky,
+        "first_layer": first_layer,
+        "last_layer": last_layer,
+    }
     if given["what"] not in kinds:
         raise BadInput(f"--what={given['what']!r}: {nearest(given['what'], kinds)}")
     kinds[given["what"]](given)
@@ -102,9 +109,7 @@ def epoch(given: Mapping[str, Any]) -> None:
         if times:
             best = min(times[1:])
             achieved = operations / best
-            grid.add_row(
-                name, f"{best:.3f}", f"{achieved / 1e9:.0f}", f"{achieved / rate:.0%}"
-            )
+            grid.add_row(name, f"{best:.3f}", f"{achieved / 1e9:.0f}", f"{achieved / rate:.0%}")
     show.CONSOLE.print(grid)
     show.CONSOLE.print(f"Float32 matrix products in this run: {rate / 1e9:.0f} Gflop/s.")
     if theirs:
@@ -200,20 +205,51 @@ def first_layer(given: Mapping[str, Any]) -> None:
                 cells // columns, cells % columns, np.ones(count), num_rows=500, num_columns=columns
             )
             x = table.gather(jnp.arange(500), count)
-            times = [_gradient_seconds(f, x, kernel) for f in (_scattered, layers.gathered)]
+            times = [_gradient_seconds(f, kernel, x) for f in (_scattered, layers.gathered)]
             grid.add_row(f"{columns:,}", f"{share:.2%}", *(f"{1e3 * t:.1f}" for t in times))
     show.CONSOLE.print(grid)
 
 
-def _scattered(x, kernel: jax.Array) -> jax.Array:
+def last_layer(given: Mapping[str, Any]) -> None:
+    """The whole block against its cells one by one: six cells of a row's column for each entry."""
+    del given
+    grid = Grid(box=rich.box.SIMPLE_HEAD, title="Sampled cells of the output, milliseconds")
+    for column in ("columns", "rows", "K", "read", "block", "cells"):
+        grid.add_column(column, justify="right")
+    rng = np.random.default_rng(0)
+    sizes = [(3_500, 64), (3_500, 500), (20_000, 64), (20_000, 500), (200_000, 64)]
+    for columns, rows in sizes:
+        for features, each in ((50, 10), (50, 95), (200, 95)):
+            z = jnp.asarray(rng.normal(size=(rows, features)), jnp.float32)
+            kernel = jnp.asarray(rng.normal(size=(columns, features)), jnp.float32)
+            at = jnp.asarray(rng.integers(0, columns, (rows * each, 6)))
+            where = (jnp.zeros(columns), jnp.repeat(jnp.arange(rows), each), at)
+            times = [_gradient_seconds(f, (z, kernel), where) for f in (_block, _cells)]
+            share = f"{6 * each / columns:.2%}"
+            shown = (f"{1e3 * t:.1f}" for t in times)
+            grid.add_row(f"{columns:,}", str(rows), str(features), share, *shown)
+    show.CONSOLE.print(grid)
+
+
+def _block(params: tuple[jax.Array, jax.Array], where: tuple) -> jax.Array:
+    bias, row, columns = where
+    return (params[0] @ params[1].T + bias[None])[row[:, None], columns]
+
+
+def _cells(params: tuple[jax.Array, jax.Array], where: tuple) -> jax.Array:
+    bias, row, columns = where
+    return layers.cells(*params, bias, row=row, columns=columns)
+
+
+def _scattered(kernel: jax.Array, x) -> jax.Array:
     return x.dense() @ kernel
 
 
-def _gradient_seconds(product: Callable, x, kernel: jax.Array) -> float:
-    """Seconds of `product` and its gradient, the fastest of three."""
-    grad = jax.jit(jax.grad(lambda kernel, x: (product(x, kernel) ** 2).sum()))
-    jax.block_until_ready(grad(kernel, x))
-    return min(_seconds(lambda: jax.block_until_ready(grad(kernel, x))) for _ in range(3))
+def _gradient_seconds(function: Callable, params: Any, x: Any) -> float:
+    """Seconds of `function(params, x)` and its gradient, the fastest of three."""
+    grad = jax.jit(jax.grad(lambda params, x: (function(params, x) ** 2).sum()))
+    jax.block_until_ready(grad(params, x))
+    return min(_seconds(lambda: jax.block_until_ready(grad(params, x))) for _ in range(3))
 
 
 def product_rate(rows: int, columns: int, features: int) -> float:
@@ -241,7 +277,7 @@ def _seconds(function: Callable[[], Any]) -> float:
 
 if __name__ == "__main__":
     cli.define_run_flags()
-    flags.DEFINE_string("what", "epoch", "epoch, quality, ease or first_layer")
+    flags.DEFINE_string("what", "epoch", "epoch, quality, ease, first_layer or last_layer")
     flags.DEFINE_string("against", None, "the peer: torch")
     flags.DEFINE_integer("peer_epochs", 100, "with --what=quality: epochs of the peer", 1)
     flags.DEFINE_integer("peer_batch_size", 500, "with --what=quality: rows in its batches", 1)

@@ -38,6 +38,36 @@ def test_product_by_either_way_is_the_dense_product(share, columns):
     )
 
 
+@pytest.mark.parametrize("columns", [40, 4000])
+def test_cells_of_an_affine_map_by_either_way_are_those_of_the_block(columns):
+    rng = np.random.default_rng(2)
+    z, kernel, bias = (
+        jnp.asarray(rng.normal(size=shape), jnp.float32)
+        for shape in ((6, 3), (columns, 3), (columns,))
+    )
+    row = np.append(np.sort(rng.integers(0, 6, 20)), [6, 6])  # the last two are padding
+    at = rng.integers(0, columns, (22, 4))
+    at[20:] = columns
+    singly = at.size < layers.CELLS_BELOW * 6 * columns
+    assert singly == (columns == 4000), "the two cases take the two ways"
+
+    def total(z, kernel, bias):
+        read = layers.affine_at(z, kernel, bias, row=jnp.asarray(row), columns=jnp.asarray(at))
+        return (read**2).sum(), read
+
+    grads, read = jax.grad(total, (0, 1, 2), has_aux=True)(z, kernel, bias)
+    block = np.asarray(z, float) @ np.asarray(kernel, float).T + np.asarray(bias, float)
+    want = np.zeros((22, 4))
+    want[:20] = block[row[:20, None], at[:20]]
+    chex.assert_trees_all_close(np.asarray(read), want.astype(np.float32), atol=1e-5)
+    back = np.zeros_like(block)  # the gradient of the sum of squares
+    np.add.at(back, (row[:20, None], at[:20]), 2 * want[:20])
+    back = (back @ np.asarray(kernel, float), back.T @ np.asarray(z, float), back.sum(0))
+    chex.assert_trees_all_close(
+        grads, tuple(part.astype(np.float32) for part in back), atol=1e-4, rtol=1e-4
+    )
+
+
 def test_normalised_rows_have_length_one_and_empty_rows_none():
     x = batch()
     lengths = np.linalg.norm(np.asarray(layers.normalise(x).dense()), axis=1)

@@ -7,6 +7,7 @@ import pytest
 
 from aerec import losses
 from aerec.core import Table
+from aerec.errors import BadInput
 
 B, N = 7, 11
 
@@ -53,6 +54,17 @@ def test_likelihoods(drawn, dense):
     want = -(values * np.log(sigmoid) + (1 - values) * np.log(1 - sigmoid)).sum(1)
     close(losses.logistic(logits, x), want)
     close(losses.nonempty(x), listed.any(1))
+
+
+def test_a_likelihood_by_its_name(drawn):
+    *_, y, x = drawn
+    logits = jnp.asarray(y)
+    close(losses.likelihood("multinomial")(logits, x), losses.multinomial(logits, x))
+    close(losses.likelihood("logistic")(logits, x), losses.logistic(logits, x))
+    want = losses.gaussian(logits, x, confidence=3.0)
+    close(losses.likelihood("gaussian", confidence=3.0)(logits, x), want)
+    with pytest.raises(BadInput, match="likelihood='normal' is unknown"):
+        losses.likelihood("normal")
 
 
 def test_gaussian_kl():

@@ -14,6 +14,8 @@ from aerec.errors import BadInput, nearest
 from aerec.models import (
     autorec,
     bias,
+    cdae,
+    dae,
     deeprec,
     ease,
     elsa,
@@ -21,15 +23,19 @@ from aerec.models import (
     ials,
     itemknn,
     mdae,
+    multdae,
     multvae,
     pmf,
     popularity,
     sdae,
+    vae,
 )
 
 MODELS = {
     "autorec": autorec,
     "bias": bias,
+    "cdae": cdae,
+    "dae": dae,
     "deeprec": deeprec,
     "ease": ease,
     "elsa": elsa,
@@ -37,10 +43,12 @@ MODELS = {
     "ials": ials,
     "itemknn": itemknn,
     "mdae": mdae,
+    "multdae": multdae,
     "multvae": multvae,
     "pmf": pmf,
     "popularity": popularity,
     "sdae": sdae,
+    "vae": vae,
 }
 
 # What the settings that models share may be; a NaN is inside no range.
@@ -48,8 +56,6 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hidden": (lambda v: v >= 1, "at least 1"),
     "latent": (lambda v: v >= 1, "at least 1"),
     "dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
-    "corruption": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
-    "refeeds": (lambda v: v >= 0, "at least 0"),
     "l2": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "beta": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "anneal_steps": (lambda v: v >= 0, "at least 0"),

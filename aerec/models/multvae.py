@@ -22,7 +22,6 @@ import jax.numpy as jnp
 
 from aerec import activations, layers, losses
 from aerec.core import Batch, Model
-from aerec.errors import BadInput, nearest
 
 TASK = "ranking"
 TRAINING = {"epochs": 40, "batch_size": 50, "schedule": "cosine", "evaluate_every": 4}
@@ -83,14 +82,7 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
     del num_rows
     net = VAE(config, num_columns)
     apply: Callable[..., Any] = net.apply
-    likelihoods = {
-        "multinomial": losses.multinomial,
-        "gaussian": lambda y, x: losses.gaussian(y, x, confidence=config.confidence),
-        "logistic": losses.logistic,
-    }
-    if config.likelihood not in likelihoods:
-        wrong = config.likelihood
-        raise BadInput(f"multvae: likelihood={wrong!r} is unknown. {nearest(wrong, likelihoods)}")
+    likelihood = losses.likelihood(config.likelihood, confidence=config.confidence)
 
     def loss(params, x, key, step):
         """Equation 8 with its sign turned, one sample of z; weights count non-empty rows."""
@@ -99,7 +91,7 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         noise = jax.random.normal(noise_key, mean.shape)
         y = apply(params, mean + jnp.exp(log_variance / 2) * noise, method="decode")
         weight = losses.nonempty(x)
-        total = likelihoods[config.likelihood](y, x)
+        total = likelihood(y, x)
         total += beta(step) * losses.gaussian_kl(mean, log_variance)
         return total * weight, weight
 

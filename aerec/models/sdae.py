@@ -28,16 +28,9 @@ import jax.numpy as jnp
 
 from aerec import activations, layers, losses
 from aerec.core import Batch, Model
-from aerec.errors import BadInput, nearest
 
 TASK = "ranking"
 TRAINING = {"epochs": 40, "batch_size": 50, "schedule": "cosine", "evaluate_every": 4}
-
-LIKELIHOODS: dict[str, Callable[..., jax.Array]] = {
-    "logistic": losses.logistic,
-    "multinomial": losses.multinomial,
-    "gaussian": losses.gaussian,
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,10 +98,7 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
       BadInput: an unknown likelihood.
     """
     del num_rows
-    if config.likelihood not in LIKELIHOODS:
-        wrong = config.likelihood
-        raise BadInput(f"sdae: likelihood={wrong!r} is unknown. {nearest(wrong, LIKELIHOODS)}")
-    likelihood = LIKELIHOODS[config.likelihood]
+    likelihood = losses.likelihood(config.likelihood)
     net = AutoEncoder(config, num_columns)
     apply: Callable[..., Any] = net.apply
 

@@ -1,0 +1,178 @@
+"""CDAE: a denoising autoencoder of clicks with a node for each user.
+
+Wu, DuBois, Zheng, Ester: *Collaborative Denoising Auto-Encoders for Top-N Recommender Systems*,
+WSDM 2016. A row x of clicks, its corrupted copy x~ and the user's own vector V_u give the code
+z = h(W' x~ + V_u + b) and the scores y = f(W z + b') (eq. 8, 9). The objective is the mean over
+users of the loss of y against x (eq. 10), with an L2 penalty. With the tables of this file W and
+W' are `encoder` and `decoder`, each [N, K], V is `nodes` [U, K]; `tied` reads W for W'.
+
+Corruption, on training only: `mask` drops a click with probability q = `corruption` and
+multiplies the others by 1 / (1 - q); `gaussian` adds N(0, `corruption`^2) to every cell.
+
+The paper's four pairs of units and losses, and what they are here:
+
+  name  latent_activation (h)  output_activation (f)  loss
+  M1    identity               identity               square: (x - y)^2 / 2
+  M2    identity               sigmoid                logistic: -x log y - (1 - x) log(1 - y)
+  M3    sigmoid                identity               square
+  M4    sigmoid                sigmoid                logistic
+
+Negative sampling: the loss of a row reads its clicks and `negatives` columns for each of them,
+drawn uniformly from all N with replacement; a draw that hits a click of the row is left out, and
+one drawn twice counts twice. With `negatives=0` it reads every column.
+
+A user has a node if `Rows.index` is one of the `num_rows` rows that are trained on. Nobody else
+has one: held-out users, people who are recommended to later, and dense batches, which name no
+user, are encoded with V_u = 0.
+
+Departures:
+  - the draws that hit a click are dropped, where the paper draws from the other columns only: a
+    row with m clicks has (1 - m / N) of its negatives, all of them when every column is one;
+  - biases are not penalised; `l2` stands beside the sum over users, the paper's lambda beside
+    their mean: `l2` = lambda * number of users;
+  - updates are of batches of users, the paper's of one; SGD and AdaGrad are `--optimiser=sgd` and
+    `--optimiser=adagrad`.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from aerec import activations, layers, losses
+from aerec.core import Batch, Model, Rows
+from aerec.errors import BadInput, nearest
+
+TASK = "ranking"
+TRAINING = {"epochs": 40, "batch_size": 64, "schedule": "cosine", "evaluate_every": 4}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    latent: int = 50  # K
+    latent_activation: str = "sigmoid"  # h
+    output_activation: str = "sigmoid"  # f
+    loss: str = "logistic"  # or square
+    noise: str = "mask"  # the kind of corruption: mask or gaussian
+    corruption: float = 0.5  # the probability that a click is masked, or the noise's deviation
+    negatives: int = 5  # sampled columns for each click; 0: the loss reads every column
+    tied: bool = False  # the decoder is the encoder's transpose
+    l2: float = 0.0  # lambda of lambda / 2 (|W|^2 + |W'|^2 + |V|^2) beside the sum over users
+
+
+def make(config: Config, num_rows: int, num_columns: int) -> Model:
+    """The model with a node for each of `num_rows` users; see `autoencoder`."""
+    return autoencoder(config, num_rows, num_columns)
+
+
+def autoencoder(config: Config, num_nodes: int, num_columns: int) -> Model:
+    """Equation 9 over rows of `num_columns` clicks; users 0 to `num_nodes` - 1 have a node.
+
+    Raises:
+      BadInput: an unknown loss or noise, a probability of 1 and more, units that do not go
+        with the loss or with tied weights.
+    """
+    latent = activations.describe(config.latent_activation)
+    h, f = latent.function, activations.get(config.output_activation)
+    pointwise = {  # of a score before f, and of what it should be
+        "square": lambda logit, x: (x - f(logit)) ** 2 / 2,
+        "logistic": lambda logit, x: jax.nn.softplus(logit) - x * logit,
+    }
+    _check(config, pointwise)
+    cell_loss = pointwise[config.loss]
+
+    def init(key):
+        encoder_key, decoder_key, node_key = jax.random.split(key, 3)
+        glorot = jax.nn.initializers.glorot_uniform()
+        params = {
+            "encoder": glorot(encoder_key, (num_columns, config.latent)),
+            "latent_bias": jnp.zeros(config.latent),
+            "output_bias": jnp.zeros(num_columns),
+        }
+        if not config.tied:
+            params["decoder"] = glorot(decoder_key, (num_columns, config.latent + latent.extra))
+        if num_nodes:
+            params["nodes"] = glorot(node_key, (num_nodes, config.latent))
+        return params
+
+    def hidden(params, x, nodes):
+        """The code [B, K] of a corrupted row and its user's vector."""
+        return h(layers.product(x, params["encoder"]) + nodes + params["latent_bias"][None])
+
+    def nodes(params, x: Batch):
+        """V_u [B, K], zero where the user has none."""
+        if not num_nodes or not isinstance(x, Rows):
+            return jnp.zeros((x.shape[0], config.latent))
+        index = jnp.where(x.index < 0, num_nodes, x.index)  # a gather reads -1 from the end
+        return jnp.take(params["nodes"], index, axis=0, mode="fill", fill_value=0)
+
+    def decoder(params):
+        return params["encoder" if config.tied else "decoder"], params["output_bias"]
+
+    def logits(params, z):
+        kernel, bias = decoder(params)
+        return z @ kernel.T + bias[None]
+
+    def loss(params, x, key, step):
+        del step
+        noise_key, sample_key = jax.random.split(key)
+        z = hidden(params, _corrupt(config, noise_key, x), nodes(params, x))
+        weight = losses.nonempty(x)
+        if not config.negatives or not isinstance(x, Rows):
+            return jnp.sum(cell_loss(logits(params, z), layers.dense(x)), axis=1) * weight, weight
+        columns, target, counted = sample(sample_key, x, config.negatives)
+        logit = layers.affine_at(z, *decoder(params), row=x.row, columns=columns)
+        cells = jnp.where(counted, cell_loss(logit, target), 0)
+        return x.sum(jnp.sum(cells, axis=1)), weight
+
+    def encode(params, x):
+        return hidden(params, x, nodes(params, x))
+
+    return Model(
+        init=init,
+        encode=encode,
+        score=lambda params, x: f(logits(params, encode(params, x))),
+        loss=loss,
+    )
+
+
+def sample(key: jax.Array, x: Rows, count: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The cells that a sampled loss reads: each entry of x, and `count` others of its row.
+
+    Returns:
+      columns: [C, 1 + count] int32, first the entry's own, then uniform draws from all columns.
+      target: [C, 1 + count], the entry's value, then zeros.
+      counted: [C, 1 + count] bool, false for a draw that the row lists, and for padding.
+
+    Consumes `key`.
+    """
+    drawn = jax.random.randint(key, (len(x.row), count), 0, x.num_columns, jnp.int32)
+    listed = x.listed().at[x.row[:, None], drawn].get(mode="fill", fill_value=1)
+    columns = jnp.concatenate([x.columns[:, None], drawn], axis=1)
+    target = jnp.pad(x.values[:, None], ((0, 0), (0, count)))
+    counted = jnp.concatenate([(x.row < x.shape[0])[:, None], listed == 0], axis=1)
+    return columns, target, counted
+
+
+def _corrupt(config: Config, key: jax.Array, x: Batch) -> Batch:
+    if config.noise == "mask":
+        return layers.dropout(key, x, config.corruption)
+    block = layers.dense(x)
+    return block + config.corruption * jax.random.normal(key, block.shape, block.dtype)
+
+
+def _check(config: Config, known) -> None:
+    for setting, valid in (("loss", known), ("noise", ("mask", "gaussian"))):
+        wrong = getattr(config, setting)
+        if wrong not in valid:
+            raise BadInput(f"{setting}={wrong!r} is unknown. {nearest(wrong, valid)}")
+    if config.noise == "mask" and config.corruption >= 1:
+        raise BadInput(f"corruption={config.corruption}: a mask's probability is below 1")
+    if config.loss == "logistic" and config.output_activation != "sigmoid":
+        wrong = config.output_activation
+        raise BadInput(f"loss=logistic goes with output_activation=sigmoid, not {wrong!r}")
+    if activations.describe(config.output_activation).extra:
+        raise BadInput(f"output_activation={config.output_activation!r} adds a column")
+    if config.tied and activations.describe(config.latent_activation).extra:
+        wrong = config.latent_activation
+        raise BadInput(f"latent_activation={wrong!r} adds a coordinate: it needs tied=false")

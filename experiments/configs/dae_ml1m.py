@@ -1,0 +1,19 @@
+"""DAE (CDAE without the user's node) on MovieLens-1M clicks, 20% of each user held out.
+
+    python -m experiments.train --config=dae_ml1m --data_dir=DIR --seeds=5
+
+The protocol is that of the CDAE paper, which has no figure on MovieLens-1M.
+"""
+
+RECIPE = {
+    "model": "dae",
+    "dataset": "ml-1m",
+    "protocol": "per_user_holdout:min_item=5",
+    "epochs": 40,
+    "batch_size": 64,
+    "optimiser": "adagrad",
+    "learning_rate": 0.1,
+    "schedule": "cosine",
+    "evaluate_every": 4,
+    "set": {"latent": 50, "corruption": 0.5, "negatives": 5},
+}
