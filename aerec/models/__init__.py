@@ -11,7 +11,7 @@ from typing import Any
 from aerec import typed
 from aerec.core import Model
 from aerec.errors import BadInput, nearest
-from aerec.models import autorec, bias, ease, multvae, popularity
+from aerec.models import autorec, bias, ease, multvae, popularity, rvae, svae
 
 MODELS = {
     "autorec": autorec,
@@ -19,12 +19,18 @@ MODELS = {
     "ease": ease,
     "multvae": multvae,
     "popularity": popularity,
+    "rvae": rvae,
+    "svae": svae,
 }
 
 # What the settings that models share may be; a NaN is inside no range.
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hidden": (lambda v: v >= 1, "at least 1"),
     "latent": (lambda v: v >= 1, "at least 1"),
+    "embedding": (lambda v: v >= 1, "at least 1"),
+    "recurrent": (lambda v: v >= 1, "at least 1"),
+    "ahead": (lambda v: v >= 1, "at least 1"),
+    "max_length": (lambda v: v >= 1, "at least 1"),
     "dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
     "l2": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "beta": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
