@@ -32,6 +32,7 @@ class Rows:
       index: [B] int32, the row's number among the training rows; a number outside
         `[0, num_rows)` says that the row was not trained on. Only user nodes (CDAE) read it.
       num_columns: N, static.
+      longest: static, no row lists more entries; what recurrences over a row are padded to.
     """
 
     columns: jax.Array
@@ -39,6 +40,7 @@ class Rows:
     row: jax.Array
     index: jax.Array
     num_columns: int = struct.field(pytree_node=False)
+    longest: int = struct.field(pytree_node=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -53,20 +55,25 @@ class Rows:
         """The mask [B, N] float32: one where an entry is listed (whatever its value)."""
         return self._scatter(jnp.ones_like(self.values))
 
+    def counts(self) -> jax.Array:
+        """How many entries each row lists, [B] int32."""
+        return self.sum(jnp.ones_like(self.row))
+
+    def places(self, length: int) -> jax.Array:
+        """Where each entry stands among its row's last `length`, [C]; `length` for older ones."""
+        counts = self.counts()
+        kept_from = jnp.cumsum(counts) - counts + jnp.maximum(counts - length, 0)
+        entry = jnp.arange(self.row.shape[0], dtype=jnp.int32)
+        place = entry - kept_from.at[self.row].get(mode="fill", fill_value=0)
+        return jnp.where((place < 0) | (self.row >= self.shape[0]), length, place)
+
     def sequences(self, length: int) -> jax.Array:
         """Each row's last `length` columns in order, [B, length] int32, padded at the end with N.
 
         Used by sequential models: entry t of a row is the t-th of its kept history.
         """
-        counts = self.sum(jnp.ones_like(self.values)).astype(jnp.int32)
-        starts = jnp.cumsum(counts) - counts
-        kept_from = starts + jnp.maximum(counts - length, 0)
-        place = jnp.arange(self.row.shape[0]) - kept_from.at[self.row].get(
-            mode="fill", fill_value=0
-        )
-        place = jnp.where(place < 0, length, place)  # older than the kept history: dropped
         empty = jnp.full((self.shape[0], length), self.num_columns, jnp.int32)
-        return empty.at[self.row, place].set(self.columns, mode="drop")
+        return empty.at[self.row, self.places(length)].set(self.columns, mode="drop")
 
     def pick(self, y: jax.Array) -> jax.Array:
         """y [B, N] read at the listed entries, [C]; zero at padding."""
@@ -159,8 +166,11 @@ class Table:
         lengths = np.append(self.lengths(), 0)[index].reshape(steps, batch_size)
         return jnp.asarray(index.reshape(steps, batch_size)), max(1, int(lengths.sum(1).max()))
 
-    def gather(self, index: jax.Array, capacity: int) -> Rows:
+    def gather(self, index: jax.Array, capacity: int, longest: int | None = None) -> Rows:
         """The rows `index` [B] as a batch of `capacity` entries, on the device.
+
+        No row lists more than `longest` entries, where the caller knows; the bound that always
+        holds is the smaller of the capacity and N.
 
         An index outside `[0, U)` is a row of padding. The caller sees to it that the rows hold at
         most `capacity` entries together (`blocks`, `train.plan`); entries past it would
@@ -185,6 +195,7 @@ class Table:
             row=row,
             index=index,
             num_columns=self.num_columns,
+            longest=min(capacity, self.num_columns) if longest is None else longest,
         )
 
     @staticmethod

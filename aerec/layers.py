@@ -33,6 +33,22 @@ def dense(x: Batch) -> jax.Array:
     return x.dense() if isinstance(x, Rows) else x
 
 
+def rows(x: Batch) -> Rows:
+    """The batch as `Rows`; of a dense one the cells that are not zero, in the columns' order."""
+    if isinstance(x, Rows):
+        return x
+    batch, num_columns = x.shape
+    row, column = jnp.nonzero(x, size=x.size, fill_value=(batch, num_columns))
+    return Rows(
+        columns=column.astype(jnp.int32),
+        values=x.at[row, column].get(mode="fill", fill_value=0),
+        row=row.astype(jnp.int32),
+        index=jnp.full(batch, -1, jnp.int32),  # nobody who was trained on
+        num_columns=num_columns,
+        longest=num_columns,
+    )
+
+
 def scale(x: Batch, factor: jax.Array) -> Batch:
     """Row b times `factor[b]`."""
     chex.assert_shape(factor, x.shape[:1])

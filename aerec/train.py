@@ -27,6 +27,7 @@ class Settings:
 
     epochs: int = 100
     batch_size: int = 500  # rows; batches are made as even as the table allows, at most this
+    buckets: int = 1  # shapes of batches, by the length of their rows (`plan`); 1: rows mix freely
     optimiser: str = "adam"  # or rprop, sgd, adagrad
     learning_rate: float = 1e-3
     momentum: float = 0.9  # of sgd
@@ -88,43 +89,86 @@ ADVICE = (
 )
 
 
-class Plan(NamedTuple):
-    """The one shape of an epoch: `steps` batches of `batch` rows within `capacity` entries."""
+class Bucket(NamedTuple):
+    """Training rows of like length, and the one shape of their batches."""
 
-    steps: int
-    batch: int
-    capacity: int
+    first: int  # by length, shortest first, the bucket is rows first:first + rows
+    rows: int
+    steps: int  # batches
+    batch: int  # rows in one
+    capacity: int  # entries that one has room for
+    longest: int  # entries of the longest row
 
 
-def plan(lengths: np.ndarray, batch_size: int) -> Plan:
-    """Batches as even as possible, and room for all but the rarest draws (`order` redraws those).
+def plan(lengths: np.ndarray, batch_size: int, buckets: int = 1) -> tuple[Bucket, ...]:
+    """The shapes of an epoch's batches: one, or where `buckets` says so one per range of lengths.
+
+    Every bucket's longest row is half as long as the next one's, so that little of a batch that
+    is padded to its longest row is padding. Its batches hold as many rows as make up the entries
+    of `batch_size` rows of mean length. They are as even as possible, with room for all but the
+    rarest draws (`order` redraws those).
 
     Args:
-      lengths: [U] entries per row.
-      batch_size: at most so many rows in a batch.
+      lengths: [U] entries per row; of several tables [T, U], for which the plan then serves alike.
+      batch_size: at most so many rows in a batch where there is one bucket.
+      buckets: at most so many; one without rows is left out.
     """
-    rows = max(1, len(lengths))
-    steps = math.ceil(rows / min(batch_size, rows))
+    lengths = np.sort(np.atleast_2d(lengths), axis=1).max(axis=0)
+    if not len(lengths):
+        return (Bucket(0, 0, 1, 1, 1, 0),)
+    bounds = lengths[-1] / 2.0 ** np.arange(buckets - 1, 0, -1)
+    cuts = np.searchsorted(lengths, bounds, side="right")
+    parts, firsts = np.split(lengths, cuts), (0, *cuts)
+    entries = batch_size * max(lengths.mean(), 1)
+    return tuple(
+        _bucket(int(first), part, entries / max(part.mean(), 1) if buckets > 1 else batch_size)
+        for first, part in zip(firsts, parts, strict=True)
+        if len(part)
+    )
+
+
+def _bucket(first: int, lengths: np.ndarray, batch_size: float) -> Bucket:
+    """The batches of rows of these lengths, ascending."""
+    rows = len(lengths)
+    steps = math.ceil(rows / min(max(batch_size, 1), rows))
     batch = math.ceil(rows / steps)
     mean, deviation = batch * lengths.mean(), math.sqrt(batch) * lengths.std()
     room = max(mean + 5 * deviation, lengths.max() + mean + 2 * deviation)
-    return Plan(steps, batch, max(1, min(math.ceil(room), int(lengths.sum()))))
+    room = min(math.ceil(room), int(lengths[-batch:].sum()))
+    return Bucket(first, rows, steps, batch, max(1, room), int(lengths.max()))
 
 
-def order(lengths: np.ndarray, plan: Plan, seed: int, epoch: int) -> np.ndarray:
-    """The rows of one epoch, [steps, batch] int32: a permutation filled up with U (padding).
+def turns(plan: Sequence[Bucket], epoch: int) -> np.ndarray:
+    """Which bucket each step of an epoch draws from, [steps] int32: shuffled, by `epoch` alone.
 
-    A permutation with a batch beyond the plan's capacity is drawn again; the draws depend on
+    All replicas take the same turns, so that a step has one shape.
+    """
+    each = np.repeat(np.arange(len(plan), dtype=np.int32), [bucket.steps for bucket in plan])
+    return np.random.default_rng(epoch).permutation(each)
+
+
+def order(lengths: np.ndarray, plan: Sequence[Bucket], seed: int, epoch: int) -> np.ndarray:
+    """The rows of one epoch, [steps, B] int32, B the largest batch: every row once, in the bucket
+    of its turn, filled up with U (padding).
+
+    A permutation of a bucket with a batch beyond its capacity is drawn again; the draws depend on
     (seed, epoch) alone.
     """
     rows = np.random.default_rng([seed, epoch])
     padded = np.append(lengths, 0)
-    while True:
-        drawn = np.full(plan.steps * plan.batch, len(lengths), np.int32)
-        drawn[: len(lengths)] = rows.permutation(len(lengths))
-        index = drawn.reshape(plan.batch, plan.steps).T  # padding spread over the batches
-        if padded[index].sum(axis=1).max() <= plan.capacity:
-            return index
+    by_length = np.argsort(lengths, kind="stable")
+    taken = turns(plan, epoch)
+    index = np.full((len(taken), max(bucket.batch for bucket in plan)), len(lengths), np.int32)
+    for number, bucket in enumerate(plan):
+        members = np.sort(by_length[bucket.first : bucket.first + bucket.rows])
+        while True:
+            drawn = np.full(bucket.steps * bucket.batch, len(lengths), np.int32)
+            drawn[: len(members)] = members[rows.permutation(len(members))]
+            batches = drawn.reshape(bucket.batch, bucket.steps).T  # padding spread over the batches
+            if padded[batches].sum(axis=1).max() <= bucket.capacity:
+                break
+        index[taken == number, : bucket.batch] = batches
+    return index
 
 
 def optimiser(
@@ -195,21 +239,36 @@ def make_step(model: Model, optimiser: optax.GradientTransformation) -> Callable
 
 
 def make_epoch(
-    model: Model, optimiser: optax.GradientTransformation, capacity: int, refeeds: int = 0
+    model: Model,
+    optimiser: optax.GradientTransformation,
+    plan: Sequence[Bucket],
+    refeeds: int = 0,
 ) -> Callable:
-    """One replica's epoch: (state, table, order [steps, B], key) -> (state, loss [steps], finite).
+    """One replica's epoch.
 
-    A `lax.scan` over the batches of `order`; each gathers its rows on the device.
+    (state, table, turns [steps], order [steps, B], key) -> (state, loss [steps], finite): a
+    `lax.scan` over the batches of `order`, each in the shape of its bucket and gathered on the
+    device.
     """
     step = make_step(model, optimiser)
     if refeeds:
         step = with_refeeds(step, model.score, refeeds)
 
-    def epoch(state: State, table: Table, order: jax.Array, key: jax.Array):
-        def train_step(state: State, index: jax.Array):
-            return step(state, table.gather(index, capacity), key, 1.0)
+    def of(bucket: Bucket) -> Callable:
+        def bucket_step(state: State, table: Table, index: jax.Array, key: jax.Array):
+            x = table.gather(index[: bucket.batch], bucket.capacity, bucket.longest)
+            return step(state, x, key, 1.0)
 
-        state, losses = jax.lax.scan(train_step, state, order)
+        return bucket_step
+
+    steps = [of(bucket) for bucket in plan]
+
+    def epoch(state: State, table: Table, turns: jax.Array, order: jax.Array, key: jax.Array):
+        def train_step(state: State, drawn):
+            turn, index = drawn
+            return jax.lax.switch(turn, steps, state, table, index, key)
+
+        state, losses = jax.lax.scan(train_step, state, (turns, order))
         finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.params)]
         return state, losses, jnp.all(jnp.stack(finite))
 
@@ -217,14 +276,18 @@ def make_epoch(
 
 
 def memory_needed(
-    model: Model, chain: optax.GradientTransformation, plan: Plan, table: Table, replicas: int
+    model: Model,
+    chain: optax.GradientTransformation,
+    plan: Sequence[Bucket],
+    table: Table,
+    replicas: int,
 ) -> int:
     """Bytes of a training run: parameters, their gradient, the best ones, the optimiser's state,
     the table, and some eight dense [batch, N] blocks of one step."""
     params = jax.eval_shape(model.init, jax.random.key(0))
     state = jax.eval_shape(chain.init, params)
     per_replica = 3 * memory.size(params) + memory.size(state)
-    per_replica += 8 * 4 * plan.batch * table.num_columns
+    per_replica += 8 * 4 * max(bucket.batch for bucket in plan) * table.num_columns
     return replicas * per_replica + memory.size(table)
 
 
@@ -268,15 +331,16 @@ def fit(
     shared = len(tables) == 1
     table = tables[0] if shared else jax.tree.map(lambda *leaves: jnp.stack(leaves), *tables)
     lengths = [t.lengths() for t in tables] * (len(seeds) // len(tables))
-    plans = [plan(rows, settings.batch_size) for rows in lengths]
-    shape = plans[0]._replace(capacity=max(p.capacity for p in plans))
+    shapes = plan(np.stack(lengths), settings.batch_size, settings.buckets)
+    epoch_steps = sum(bucket.steps for bucket in shapes)
 
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-    updates = shape.steps * (1 + refeeds)  # in an epoch
-    decay = l2 / total_weight(model, tables[0], shape.batch) if l2 else 0.0
+    updates = epoch_steps * (1 + refeeds)  # in an epoch
+    largest = max(bucket.batch for bucket in shapes)
+    decay = l2 / total_weight(model, tables[0], largest) if l2 else 0.0
     chain = optimiser(settings, steps=settings.epochs * updates, decay=decay, decay_after=l2_after)
-    needed = memory_needed(model, chain, shape, table, len(seeds))
+    needed = memory_needed(model, chain, shapes, table, len(seeds))
     memory.require(needed, "Training", "use a smaller --batch_size, model, or fewer --seeds")
     free = memory.available()
     log(f"Training needs about {needed / 2**30:.2f} GiB; {free / 2**30:.1f} GiB are free.")
@@ -289,11 +353,16 @@ def fit(
 
     state = start(init_keys)
     epoch_fn = jax.jit(
-        _replicated(make_epoch(model, chain, shape.capacity, refeeds), len(seeds), shared),
+        _replicated(make_epoch(model, chain, shapes, refeeds), len(seeds), shared),
         donate_argnums=0,
     )
-    orders = np.zeros((len(seeds), shape.steps, shape.batch), np.int32)
-    run_epoch = epoch_fn.lower(state, table, orders, step_keys).compile()
+
+    def drawn(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        pairs = zip(lengths, seeds, strict=True)
+        orders = [order(rows, shapes, seed, epoch) for rows, seed in pairs]
+        return turns(shapes, epoch), np.stack(orders)
+
+    run_epoch = epoch_fn.lower(state, table, *drawn(0), step_keys).compile()
     direction = -1.0 if settings.metric.startswith(("rmse", "mae")) else 1.0
     best = jax.tree.map(jnp.copy, state.params)
     none = [-math.inf * direction] * len(seeds)
@@ -305,9 +374,7 @@ def fit(
 
     while record.epoch < settings.epochs and not _all_stopped(record, settings):
         begun = time.perf_counter()
-        drawn = zip(lengths, seeds, strict=True)
-        orders = np.stack([order(rows, shape, seed, record.epoch) for rows, seed in drawn])
-        state, losses, finite = run_epoch(state, table, orders, step_keys)
+        state, losses, finite = run_epoch(state, table, *drawn(record.epoch), step_keys)
         losses, first = np.asarray(losses), record.epoch * updates
         _check_finite(losses, np.asarray(finite), range(first, first + updates, 1 + refeeds), seeds)
         epoch_seconds = time.perf_counter() - begun
@@ -358,10 +425,10 @@ def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:
     A single replica is not batched: XLA's products with a batch axis of one are slower on CPUs.
     """
     if count > 1:
-        return jax.vmap(epoch, (0, None if shared else 0, 0, 0))
+        return jax.vmap(epoch, (0, None if shared else 0, None, 0, 0))
 
-    def single(state, table, order, key):
-        out = epoch(*jax.tree.map(lambda leaf: leaf[0], (state,)), table, order[0], key[0])
+    def single(state, table, turns, order, key):
+        out = epoch(*jax.tree.map(lambda leaf: leaf[0], (state,)), table, turns, order[0], key[0])
         return jax.tree.map(lambda leaf: leaf[None], out)
 
     return single

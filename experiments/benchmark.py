@@ -80,18 +80,19 @@ def epoch(given: Mapping[str, Any]) -> None:
     """Seconds an epoch of ours and of the peer, in turns, and the share of the product rate."""
     spec, config, split, model = prepare(given)
     table = split.train
-    shape = train.plan(table.lengths(), spec.settings.batch_size)
+    plan = train.plan(table.lengths(), spec.settings.batch_size, spec.settings.buckets)
     decay = getattr(config, "l2", 0.0) / len(table.columns)
     chain = train.optimiser(spec.settings, steps=1000, decay=decay)
-    run = jax.jit(train.make_epoch(model, chain, shape.capacity), donate_argnums=0)
+    run = jax.jit(train.make_epoch(model, chain, plan), donate_argnums=0)
     params = model.init(jax.random.key(0))
     state, key = train.State(params, chain.init(params), jnp.int32(0)), jax.random.key(1)
     peer_epochs = peer(given, spec, config, split)[1] if given["against"] else None
     ours, theirs = [], []
     for turn in range(REPEATS + 1):  # the first of each warms up
-        order = jnp.asarray(train.order(table.lengths(), shape, 0, turn))
+        order = jnp.asarray(train.order(table.lengths(), plan, 0, turn))
+        taken = jnp.asarray(train.turns(plan, turn))
         begun = time.perf_counter()
-        state = jax.block_until_ready(run(state, table, order, key)[0])
+        state = jax.block_until_ready(run(state, table, taken, order, key)[0])
         ours.append(time.perf_counter() - begun)
         if peer_epochs is not None:
             theirs.append(next(peer_epochs))
@@ -100,7 +101,9 @@ def epoch(given: Mapping[str, Any]) -> None:
     operations = sum(6 * table.num_rows * a * b for a, b in kernels)  # forward and two backward
     read = [shape for shape in kernels if shape[0] == table.num_columns]
     operations -= sum(2 * table.num_rows * a * b for a, b in read[:1])  # input: no gradient
-    rate = product_rate(shape.batch, table.num_columns, max(min(k) for k in kernels))
+    rate = product_rate(
+        max(bucket.batch for bucket in plan), table.num_columns, max(min(k) for k in kernels)
+    )
     title = f"{spec.model}: seconds an epoch, best of {REPEATS}"
     grid = Grid(box=rich.box.SIMPLE_HEAD, title=title)
     for column in ("", "seconds", "Gflop/s", "of the product rate"):

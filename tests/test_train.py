@@ -1,6 +1,7 @@
 """The trainer: one shape, one compilation, exact resume, replicas as single runs."""
 
 import dataclasses
+import itertools
 
 import chex
 import jax
@@ -38,25 +39,47 @@ def score(params, replica):
     return {"score": float(sum(jnp.abs(leaf).sum() for leaf in jax.tree.leaves(params)))}
 
 
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=80), st.integers(1, 90), st.integers(0, 5))
-def test_an_epoch_is_every_row_once_within_the_plan(lengths, batch_size, epoch):
+LENGTHS = st.lists(st.integers(0, 50), min_size=1, max_size=80)
+
+
+@given(LENGTHS, st.integers(1, 90), st.integers(1, 5), st.integers(0, 5))
+def test_an_epoch_is_every_row_once_within_the_plan(lengths, batch_size, buckets, epoch):
     lengths = np.array(lengths, np.int32)
-    plan = train.plan(lengths, batch_size)
-    order = train.order(lengths, plan, 3, epoch)
-    chex.assert_shape(order, (plan.steps, plan.batch))
-    assert plan.batch <= batch_size
+    plan = train.plan(lengths, batch_size, buckets)
+    order, turns = train.order(lengths, plan, 3, epoch), train.turns(plan, epoch)
+    chex.assert_shape(order, (len(turns), max(bucket.batch for bucket in plan)))
     assert sorted(order[order < len(lengths)]) == list(range(len(lengths)))
-    per_batch = np.append(lengths, 0)[order].sum(axis=1)
-    assert per_batch.max() <= plan.capacity
-    assert np.ptp((order < len(lengths)).sum(axis=1)) <= 1, "batches are even"
+    per_row = np.append(lengths, 0)[order]
+    for number, bucket in enumerate(plan):
+        mine = turns == number
+        assert mine.sum() == bucket.steps
+        assert (order[mine, bucket.batch :] == len(lengths)).all()
+        assert per_row[mine].sum(axis=1).max() <= bucket.capacity
+        assert per_row[mine].max() <= bucket.longest
+        assert np.ptp((order[mine] < len(lengths)).sum(axis=1)) <= 1, "batches are even"
+        assert buckets > 1 or bucket.batch <= batch_size
     assert (order == train.order(lengths, plan, 3, epoch)).all()
+
+
+def test_buckets_are_of_like_length_and_their_batches_of_like_size():
+    lengths = np.random.default_rng(0).geometric(0.02, 3000) + 4
+    plan = train.plan(lengths, 20, 5)
+    assert len(plan) == 5 and sum(bucket.rows for bucket in plan) == 3000
+    ordered = np.sort(lengths)
+    for shorter, bucket in itertools.pairwise(plan):
+        assert ordered[bucket.first] > max(bucket.longest / 2, shorter.longest)
+        assert 0.7 < bucket.capacity / (20 * lengths.mean()) < 2
+    padded = sum(bucket.steps * bucket.batch * bucket.longest for bucket in plan)
+    (mixed,) = train.plan(lengths, 20)
+    assert padded < 1.7 * lengths.sum() < 0.5 * mixed.steps * mixed.batch * mixed.longest
 
 
 def test_orders_differ_between_epochs_and_seeds():
     lengths = table().lengths()
-    plan = train.plan(lengths, 16)
+    plan = train.plan(lengths, 4, 3)
     orders = {train.order(lengths, plan, s, e).tobytes() for s in range(3) for e in range(3)}
     assert len(orders) == 9
+    assert (train.turns(plan, 0) != train.turns(plan, 1)).any(), "shapes take turns at random"
 
 
 def test_compiles_once():
@@ -97,10 +120,12 @@ def test_an_update_is_the_formula():
     chex.assert_trees_all_close(fitted.last["w"][0], want.astype(np.float32), atol=1e-6)
 
 
-def test_replicas_are_single_runs():
-    together = train.fit(multvae(), [table()], settings(), seeds=[4, 5, 6], evaluate=score)
+@pytest.mark.parametrize("buckets", [1, 3])
+def test_replicas_are_single_runs(buckets):
+    chosen = settings(buckets=buckets)
+    together = train.fit(multvae(), [table()], chosen, seeds=[4, 5, 6], evaluate=score)
     for i, seed in enumerate([4, 5, 6]):
-        alone = train.fit(multvae(), [table()], settings(), seeds=[seed], evaluate=score)
+        alone = train.fit(multvae(), [table()], chosen, seeds=[seed], evaluate=score)
         chex.assert_trees_all_close(
             train.replica(together.last, i), train.replica(alone.last, 0), atol=1e-4
         )
@@ -121,8 +146,8 @@ def test_replicas_with_their_own_tables():
     )
 
 
-@pytest.mark.parametrize("cut", [1, 3, 5])
-def test_resuming_ends_in_the_same_bits(tmp_path, cut):
+@pytest.mark.parametrize("cut, buckets", [(1, 1), (3, 1), (5, 1), (3, 3)])
+def test_resuming_ends_in_the_same_bits(tmp_path, cut, buckets):
     class Cut(Exception):
         pass
 
@@ -134,8 +159,8 @@ def test_resuming_ends_in_the_same_bits(tmp_path, cut):
         checkpoints = Checkpoints(tmp_path / folder, seconds=0)
         try:
             return train.fit(
-                multvae(), [table()], settings(schedule="cosine"), seeds=[0, 1], evaluate=score,
-                checkpoints=checkpoints, progress=progress,
+                multvae(), [table()], settings(schedule="cosine", buckets=buckets), seeds=[0, 1],
+                evaluate=score, checkpoints=checkpoints, progress=progress,
             )  # fmt: skip
         finally:
             checkpoints.close()
@@ -255,7 +280,7 @@ def test_the_losses_of_each_step_are_told():
     )  # fmt: skip
     assert [epoch for epoch, _ in told] == [1, 2, 3]
     for (_, losses), mean in zip(told, means, strict=True):
-        chex.assert_shape(losses, (2, train.plan(table().lengths(), 16).steps))
+        chex.assert_shape(losses, (2, train.plan(table().lengths(), 16)[0].steps))
         np.testing.assert_allclose(losses.mean(), mean, rtol=1e-6)
 
 

@@ -27,7 +27,9 @@ from aerec.models import (
     multvae,
     pmf,
     popularity,
+    rvae,
     sdae,
+    svae,
     vae,
 )
 
@@ -47,7 +49,9 @@ MODELS = {
     "multvae": multvae,
     "pmf": pmf,
     "popularity": popularity,
+    "rvae": rvae,
     "sdae": sdae,
+    "svae": svae,
     "vae": vae,
 }
 
@@ -55,6 +59,10 @@ MODELS = {
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hidden": (lambda v: v >= 1, "at least 1"),
     "latent": (lambda v: v >= 1, "at least 1"),
+    "embedding": (lambda v: v >= 1, "at least 1"),
+    "recurrent": (lambda v: v >= 1, "at least 1"),
+    "ahead": (lambda v: v >= 1, "at least 1"),
+    "max_length": (lambda v: v >= 1, "at least 1"),
     "dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
     "l2": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "beta": (lambda v: 0 <= v < math.inf, "a number, at least 0"),

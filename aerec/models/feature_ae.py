@@ -69,7 +69,7 @@ class AutoEncoder(nn.Module):
         """The codes of the unit vectors [N, K]."""
         number = jnp.arange(self.num_columns, dtype=jnp.int32)
         ones = jnp.ones(self.num_columns)
-        return self.encoder(Rows(number, ones, number, number, self.num_columns))
+        return self.encoder(Rows(number, ones, number, number, self.num_columns, longest=1))
 
     def __call__(self, x: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
         """Logits [B, N] of the reconstruction; consumes the key where there is one."""

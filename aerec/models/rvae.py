@@ -1,0 +1,73 @@
+"""RVAE: a Mult-VAE whose encoder is a GRU; SVAE without the chain of codes over the steps.
+
+The relative of SVAE (Sachdeva et al., WSDM 2019) in which a history x_1 ... x_T has one code and
+not one for each step: q(z | x_1..T) = N(mean(h_T), diag(exp(log_variance(h_T)))) of the GRU's last
+state, and the decoder's softmax pi(z) is, as in Mult-VAE, the distribution of the items of the
+history themselves, whatever their order:
+
+  loss = -sum_{t=1..T} log pi(z)[x_t] + beta KL(q(z | x) | N(0, I)),
+
+one draw of z with noise of deviation 1, the mean over users. Order is read, but nothing about it is
+predicted. Items are ranked by the decoder's logits at the mean of the code. Network, sizes and
+settings are SVAE's (`svae`).
+
+Departures: which model the name stands for is our reading; the paper's figures do not include it.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from aerec import layers, losses
+from aerec.core import Model
+from aerec.models import svae
+
+TASK = "ranking"
+TRAINING = svae.TRAINING
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    embedding: int = 256  # width of an item's vector
+    recurrent: int = 200  # width of the GRU's state
+    hidden: tuple[int, ...] = (150,)  # widths between state and code, mirrored after the code
+    latent: int = 64  # K
+    activation: str = "tanh"  # of the hidden layers
+    max_length: int = 1000  # of a longer history the last so many items are read
+    dropout: float = 0.0  # of the states, where the encoder reads them
+    beta: float = 0.2  # the KL's largest weight
+    anneal_steps: int = 1000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
+    l2: float = 1.0  # lambda of lambda / 2 |kernels|^2 beside the sum over users
+
+
+def make(config: Config, num_rows: int, num_columns: int) -> Model:
+    """The model over histories of `num_columns` items; scores are the decoder's logits [B, N]."""
+    del num_rows
+    net = svae.Network(config, num_columns)
+    apply: Callable[..., Any] = net.apply
+
+    def loss(params, x, key, step):
+        """One code a user; weights count non-empty rows."""
+        x = layers.rows(x)
+        dropout_key, noise_key = jax.random.split(key)
+        states = apply(params, x, method="states")
+        end = jnp.where(x.counts() > 0, jnp.cumsum(x.counts()) - 1, len(states))
+        last = states.at[end].get(mode="fill", fill_value=0)
+        last = layers.dropout(dropout_key, last, config.dropout)
+        mean, log_variance = apply(params, last, method="posterior")
+        noise = jax.random.normal(noise_key, mean.shape, mean.dtype)
+        hidden = apply(params, mean + jnp.exp(log_variance / 2) * noise, method="hidden")
+        weight = losses.nonempty(x)
+        total = losses.multinomial(apply(params, hidden, method="logits"), x)
+        total += svae.annealed(config, step) * losses.gaussian_kl(mean, log_variance)
+        return total * weight, weight
+
+    return Model(
+        init=lambda key: net.init(key, jnp.zeros((1, num_columns))),
+        encode=lambda params, x: apply(params, x, method="encode"),
+        score=lambda params, x: apply(params, x),
+        loss=loss,
+    )

@@ -1,0 +1,184 @@
+"""SVAE: a variational autoencoder at every step of a history.
+
+Sachdeva, Manco, Ritacco, Pudi: *Sequential Variational Autoencoders for Collaborative Filtering*,
+WSDM 2019. A history x_1 ... x_T in time order is read by a GRU, h_t = GRU(h_{t-1}, x_t). Each state
+has a code, q(z_t | x_1..t) = N(mean(h_t), diag(exp(log_variance(h_t)))) with the prior N(0, I), and
+the decoder's softmax pi(z_t) over all N items is the distribution of the k items that follow:
+
+  loss = sum_t -sum_{j=1..k} log pi(z_t)[x_{t+j}] + beta KL(q(z_t) | N(0, I)),
+
+one draw of z_t, with noise of deviation 1; beta is annealed linearly. k = 1 is next-item
+prediction. Near the end of a history fewer than k items follow; a step with none is left out. The
+objective is the mean over steps. Items are ranked by the decoder's logits at the mean of the code
+after the last item. Only the order of the entries is read, not their values; a dense row's order
+is that of its columns.
+
+Departures:
+  - the code of the authors does not feed the last item of the history (it predicts from the state
+    before it, and does not mask it); here it is fed;
+  - their code divides the likelihood by k, and its KL is a mean over the steps beside a likelihood
+    that is a sum: beta is small against T there. Here both are sums, as in the paper;
+  - it uses exp(log_variance) as the deviation of the noise; here, exp(log_variance / 2);
+  - batches of users of like length instead of one user an update, hence another learning rate;
+  - the weight decay, .005 for each update of a user, is `l2`, about .005 times the training users,
+    on kernels and item vectors but not on biases;
+  - of a history longer than `max_length` the last so many items are read.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from aerec import activations, layers, losses, recurrent
+from aerec.core import Batch, Model, Rows
+
+TASK = "ranking"
+TRAINING = {
+    "epochs": 16,
+    "batch_size": 48,
+    "buckets": 6,
+    "learning_rate": 3e-3,
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "evaluate_every": 4,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    embedding: int = 256  # width of an item's vector
+    recurrent: int = 200  # width of the GRU's state
+    hidden: tuple[int, ...] = (150,)  # widths between state and code, mirrored after the code
+    latent: int = 64  # K
+    activation: str = "tanh"  # of the hidden layers
+    ahead: int = 4  # k: the items that a step predicts; 1: the next one
+    max_length: int = 1000  # of a longer history the last so many items are read
+    dropout: float = 0.0  # of the states, where the encoder reads them
+    beta: float = 0.2  # the KL's largest weight
+    anneal_steps: int = 1000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
+    l2: float = 22.0  # lambda of lambda / 2 |kernels|^2 beside the sum over all steps
+
+
+class Network(nn.Module):
+    """GRU, encoder, decoder. Histories are read as `Rows` with entries [C]."""
+
+    config: Any  # with the widths of `Config`
+    num_columns: int
+
+    def setup(self) -> None:
+        c = self.config
+        activation = activations.get(c.activation)
+        glorot, zeros = nn.initializers.glorot_uniform(), nn.initializers.zeros
+        gates, width = 3 * c.recurrent, (*c.hidden, c.latent)[0]
+        self.items = self.param("items", nn.initializers.normal(1), (self.num_columns, c.embedding))
+        self.input_kernel = self.param("input_kernel", glorot, (c.embedding, gates))
+        self.input_bias = self.param("input_bias", zeros, (gates,))
+        self.kernel = self.param("kernel", nn.initializers.orthogonal(), (c.recurrent, gates))
+        self.bias = self.param("bias", zeros, (c.recurrent,))
+        self.encoder = layers.MLP((*c.hidden, 2 * c.latent), activation, _identity)
+        self.decoder = layers.MLP(c.hidden[::-1], activation, activation)
+        self.output_kernel = self.param("output_kernel", glorot, (width, self.num_columns))
+        self.output_bias = self.param("output_bias", zeros, (self.num_columns,))
+
+    def reader(self, count: int) -> Callable[[jax.Array], jax.Array]:
+        """items [...] -> what they put into the GRU, [..., 3H]; zero for N.
+
+        Multiplied are all N items or the `count` that are read, whichever are fewer.
+        """
+        if count < self.num_columns:
+            vectors = jnp.pad(self.items, ((0, 1), (0, 0)))
+            return lambda items: self.project(vectors[items])
+        table = jnp.pad(self.project(self.items), ((0, 1), (0, 0)))
+        return lambda items: table[items]
+
+    def project(self, vectors: jax.Array) -> jax.Array:
+        bias = jnp.expand_dims(self.input_bias, range(vectors.ndim - 1))
+        return vectors @ self.input_kernel + bias
+
+    def histories(self, x: Rows) -> jax.Array:
+        """What is read of each row, [L, B] items, N where nothing is."""
+        return x.sequences(min(self.config.max_length, x.longest)).T
+
+    def states(self, x: Rows) -> jax.Array:
+        """The GRU's state after each entry, [C, H]; zero where it is not read."""
+        histories = self.histories(x)
+        inputs = self.reader(histories.size)(histories)
+        states = recurrent.gru(inputs, self.kernel, self.bias)
+        return states.at[x.places(len(histories)), x.row].get(mode="fill", fill_value=0)
+
+    def last(self, x: Rows) -> jax.Array:
+        """The state after the last entry of each row, [B, H]; zero for an empty row."""
+        histories = self.histories(x)
+        read = self.reader(histories.size)
+        listed = histories < self.num_columns
+        return recurrent.last(read, histories, listed, self.kernel, self.bias)
+
+    def posterior(self, states: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean and log-variance of q(z | state), each [., K]."""
+        mean, log_variance = jnp.split(self.encoder(states), 2, axis=1)
+        return mean, log_variance
+
+    def encode(self, x: Batch) -> jax.Array:
+        """The mean of the code after the last entry, [B, K]."""
+        return self.posterior(self.last(layers.rows(x)))[0]
+
+    def hidden(self, z: jax.Array) -> jax.Array:
+        """The decoder but for its last layer."""
+        return self.decoder(z)
+
+    def logits(self, hidden: jax.Array) -> jax.Array:
+        return hidden @ self.output_kernel + self.output_bias[None]
+
+    def __call__(self, x: Batch) -> jax.Array:
+        return self.logits(self.hidden(self.encode(x)))
+
+
+def following(x: Rows, ahead: int) -> jax.Array:
+    """The columns of the `ahead` entries after each entry in its row, [C, ahead]; N: none."""
+    at = jnp.arange(len(x.row))[:, None] + jnp.arange(1, ahead + 1)[None]
+    same = x.row.at[at].get(mode="fill", fill_value=-1) == x.row[:, None]
+    return jnp.where(same, x.columns.at[at].get(mode="clip"), x.num_columns)
+
+
+def annealed(config: Any, step: jax.Array) -> jax.Array | float:
+    """The weight of the KL."""
+    if not config.anneal_steps:
+        return config.beta
+    return jnp.minimum(config.beta, step / config.anneal_steps)
+
+
+def make(config: Config, num_rows: int, num_columns: int) -> Model:
+    """The model over histories of `num_columns` items; scores are the decoder's logits [B, N]."""
+    del num_rows
+    net = Network(config, num_columns)
+    apply: Callable[..., Any] = net.apply
+
+    def loss(params, x, key, step):
+        """The loss summed over the steps of each row, and how many they are."""
+        x = layers.rows(x)
+        dropout_key, noise_key = jax.random.split(key)
+        states = layers.dropout(dropout_key, apply(params, x, method="states"), config.dropout)
+        mean, log_variance = apply(params, states, method="posterior")
+        noise = jax.random.normal(noise_key, mean.shape, mean.dtype)
+        hidden = apply(params, mean + jnp.exp(log_variance / 2) * noise, method="hidden")
+        targets = following(x, config.ahead)
+        length = min(config.max_length, x.longest)
+        counted = (targets[:, 0] < num_columns) & (x.places(length) < length)
+        total = losses.multinomial_at(apply(params, hidden, method="logits"), targets)
+        total += annealed(config, step) * losses.gaussian_kl(mean, log_variance)
+        return x.sum(jnp.where(counted, total, 0)), x.sum(counted.astype(jnp.float32))
+
+    return Model(
+        init=lambda key: net.init(key, jnp.zeros((1, num_columns))),
+        encode=lambda params, x: apply(params, x, method="encode"),
+        score=lambda params, x: apply(params, x),
+        loss=loss,
+    )
+
+
+def _identity(x: jax.Array) -> jax.Array:
+    return x

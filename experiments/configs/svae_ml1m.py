@@ -1,0 +1,12 @@
+"""SVAE on MovieLens-1M clicks in time order, its paper's protocol: 750 + 750 users held out.
+
+    python -m experiments.train --config=svae_ml1m --data_dir=DIR
+
+Published on such a split (theirs is random): N@100 .2993, R@100 of all held-out .4909, P@100 .0693.
+"""
+
+RECIPE = {
+    "model": "svae",
+    "dataset": "ml-1m",
+    "protocol": "strong_by_time:threshold=3.5,valid_users=750,test_users=750",
+}
