@@ -4,6 +4,7 @@ A gradient is compared with central differences of the NumPy transcription of th
 """
 
 import dataclasses
+import functools
 
 import chex
 import jax
@@ -30,25 +31,37 @@ LOSSES = {
 }
 
 
-def clicks(seed=0, users=U):
-    """(x [U, N], the table): the first row is empty, the second lists every column."""
-    rng = np.random.default_rng(seed)
-    x = (rng.random((users, N)) < 0.4).astype(float)
+@functools.cache
+def clicks():
+    """(x [U, N], the batch): the first row is empty, the second lists every column."""
+    x = (np.random.default_rng(0).random((U, N)) < 0.4).astype(float)
     x[0], x[1] = 0, 1
     row, column = np.nonzero(x)
-    table = Table.from_entries(row, column, x[row, column], num_rows=users, num_columns=N)
-    return x, table
+    return x, rows(Table.from_entries(row, column, x[row, column], num_rows=U, num_columns=N))
 
 
 def rows(table):
-    return table.gather(jnp.arange(table.num_rows), len(table.columns) + 2)
+    """Every row as a batch, with two entries of padding."""
+    return jax.jit(Table.gather, static_argnums=2)(
+        table, jnp.arange(table.num_rows), len(table.columns) + 2
+    )
 
 
-def moved(params, seed=1):
-    leaves, treedef = jax.tree.flatten(params)
-    rng = np.random.default_rng(seed)
-    leaves = [leaf + jnp.asarray(rng.normal(size=leaf.shape) / 3, jnp.float32) for leaf in leaves]
-    return jax.tree.unflatten(treedef, leaves)
+def build(name, given, num_rows=U, num_columns=N):
+    """The model, its functions compiled whole: one by one their operations take far longer."""
+    model = models.build(name, given, num_rows, num_columns)
+    return model._replace(
+        encode=jax.jit(model.encode), score=jax.jit(model.score), loss=jax.jit(model.loss)
+    )
+
+
+def point(model):
+    """Parameters of the shapes of `init`, each leaf away from zero."""
+    rng = np.random.default_rng(1)
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) / 2, jnp.float32), shapes
+    )
 
 
 def wide(params):
@@ -102,38 +115,39 @@ def equation_9(p, x, index, pair):
     return UNITS[f](z @ p.get("decoder", p["encoder"]).T + p["output_bias"])
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("pair", sorted(PAIRS))
+@pytest.mark.parametrize(
+    ("pair", "tied"), [("M1", False), ("M2", False), ("M3", False), ("M4", False), ("M4", True)]
+)
 def test_cdae_is_equation_9_and_its_loss_reads_every_column(pair, tied):
-    x, table = clicks()
-    model = models.build("cdae", settings(pair, tied=tied, negatives=0), U, N)
-    params = moved(model.init(jax.random.key(0)))
+    x, batch = clicks()
+    model = build("cdae", settings(pair, tied=tied, negatives=0))
+    params = point(model)
     assert ("decoder" in params) != tied
     y = equation_9(wide(params), x, range(U), pair)
-    chex.assert_trees_all_close(np.asarray(model.score(params, rows(table))), y, atol=1e-4)
+    chex.assert_trees_all_close(np.asarray(model.score(params, batch)), y, atol=1e-4)
 
     def want(p):
         cells = LOSSES[PAIRS[pair][2]](equation_9(p, x, range(U), pair), x)
         return cells.sum(1) * (x.sum(1) > 0)
 
-    weight = check(model, params, rows(table), want)
+    weight = check(model, params, batch, want)
     chex.assert_trees_all_close(np.asarray(weight), (x.sum(1) > 0).astype(np.float32))
 
 
 @pytest.mark.parametrize("pair", ["M1", "M4"])
 def test_the_sampled_loss_reads_clicks_and_drawn_columns_alone(pair, monkeypatch):
     """Every entry draws every column: a row's own clicks are left out of the draws."""
-    x, table = clicks()
-    drawn = np.broadcast_to(np.arange(N), (len(table.columns) + 2, N))
+    x, batch = clicks()
+    drawn = np.broadcast_to(np.arange(N), (len(batch.row), N))
     monkeypatch.setattr(jax.random, "randint", lambda *args: jnp.asarray(drawn, jnp.int32))
-    model = models.build("cdae", settings(pair, negatives=N), U, N)
-    params = moved(model.init(jax.random.key(0)))
+    model = build("cdae", settings(pair, negatives=N))
+    params = point(model)
 
     def want(p):
         cells = LOSSES[PAIRS[pair][2]](equation_9(p, x, range(U), pair), x)
         return (cells * x).sum(1) + x.sum(1) * (cells * (1 - x)).sum(1)
 
-    check(model, params, rows(table), want)
+    check(model, params, batch, want)
 
 
 def test_the_sampled_loss_of_all_columns_is_the_loss_of_all_columns(monkeypatch):
@@ -141,8 +155,8 @@ def test_the_sampled_loss_of_all_columns_is_the_loss_of_all_columns(monkeypatch)
     table = Table.from_entries(np.arange(U), np.arange(U), np.ones(U), num_rows=U, num_columns=N)
     drawn = np.broadcast_to(np.arange(N), (U + 2, N))
     monkeypatch.setattr(jax.random, "randint", lambda *args: jnp.asarray(drawn, jnp.int32))
-    whole, sampled = (models.build("cdae", settings("M4", negatives=n), U, N) for n in (0, N))
-    params = moved(whole.init(jax.random.key(0)))
+    whole, sampled = (build("cdae", settings("M4", negatives=n)) for n in (0, N))
+    params = point(whole)
     one, other = (
         model.loss(params, rows(table), jax.random.key(1), jnp.int32(0))
         for model in (sampled, whole)
@@ -151,10 +165,9 @@ def test_the_sampled_loss_of_all_columns_is_the_loss_of_all_columns(monkeypatch)
 
 
 def test_the_sample_is_uniform_over_the_columns_that_a_row_does_not_list():
-    x, table = clicks()
-    batch = rows(table)
+    x, batch = clicks()
     columns, target, counted = cdae.sample(jax.random.key(2), batch, 500)
-    entries, ends = len(table.columns), (len(table.columns) + 2, 501)
+    entries, ends = len(batch.row) - 2, (len(batch.row), 501)
     chex.assert_shape([columns, target, counted], ends)
     chex.assert_trees_all_equal(columns[:, 0], batch.columns)
     assert counted[:entries, 0].all() and not counted[entries:].any(), "padding is not counted"
@@ -168,43 +181,39 @@ def test_the_sample_is_uniform_over_the_columns_that_a_row_does_not_list():
 
 
 def test_a_user_has_a_node_only_among_the_trained_rows():
-    x, table = clicks()
-    model = models.build("cdae", settings("M3"), U, N)
-    params = moved(model.init(jax.random.key(0)))
+    x, batch = clicks()
+    model = build("cdae", settings("M3"))
+    params = point(model)
     index = np.array([3, 0, U - 1, U, U + 5, -1, -U])
-    batch = dataclasses.replace(rows(table), index=jnp.asarray(index))
+    named = dataclasses.replace(batch, index=jnp.asarray(index))
     known = np.where((index >= 0) & (index < U), index, -1)
     y = equation_9(wide(params), x, known, "M3")
-    chex.assert_trees_all_close(np.asarray(model.score(params, batch)), y, atol=1e-4)
+    chex.assert_trees_all_close(np.asarray(model.score(params, named)), y, atol=1e-4)
     nobody = equation_9(wide(params), x, [-1] * U, "M3")
     dense = model.score(params, jnp.asarray(x, jnp.float32))
     chex.assert_trees_all_close(np.asarray(dense), nobody, atol=1e-4)
-    grads = jax.grad(lambda p: model.loss(p, batch, jax.random.key(1), 0)[0].sum())(params)
+    key = jax.random.key(1)
+    grads = jax.grad(lambda p: model.loss(p, named, key, jnp.int32(0))[0].sum())(params)
     assert set(np.flatnonzero(np.any(grads["nodes"], axis=1))) == {0, U - 1}  # row 3 is empty here
 
 
 def test_dae_is_cdae_without_the_node():
-    table = clicks()[1]
+    batch = clicks()[1]
     given = settings("M2", corruption=0.3)
-    one, other = (models.build(name, given, U, N) for name in ("cdae", "dae"))
-    params = moved(one.init(jax.random.key(0)))
+    one, other = (build(name, given) for name in ("cdae", "dae"))
+    params = point(one)
     shared = {name: leaf for name, leaf in params.items() if name != "nodes"}
     chex.assert_trees_all_equal_shapes(other.init(jax.random.key(0)), shared)
-    nobody = dataclasses.replace(rows(table), index=jnp.full(U, -1))
-    for function in (lambda m, p, x: m.score(p, x), lambda m, p, x: m.encode(p, x)):
-        chex.assert_trees_all_equal(
-            function(other, shared, rows(table)), function(one, params, nobody)
-        )
+    nobody = dataclasses.replace(batch, index=jnp.full(U, -1))
+    chex.assert_trees_all_equal(other.score(shared, batch), one.score(params, nobody))
     lost = one.loss(params, nobody, jax.random.key(1), jnp.int32(0))
-    chex.assert_trees_all_close(
-        other.loss(shared, rows(table), jax.random.key(1), jnp.int32(0)), lost
-    )
+    chex.assert_trees_all_close(other.loss(shared, batch, jax.random.key(1), jnp.int32(0)), lost)
 
 
 def test_masking_keeps_the_mean():
     """One click through weights of 1: y is x~, 1 / (1 - q) = 4 with probability 1/4, or else 0."""
     table = Table.from_entries([0], [0], [1.0], num_rows=1, num_columns=1)
-    model = models.build("dae", {**settings("M1", corruption=0.75, negatives=0), "latent": 1}, 1, 1)
+    model = build("dae", {**settings("M1", corruption=0.75, negatives=0), "latent": 1}, 1, 1)
     params = {"encoder": [[1.0]], "decoder": [[1.0]], "latent_bias": [0.0], "output_bias": [0.0]}
     params = {name: jnp.array(leaf) for name, leaf in params.items()}
     x = table.gather(jnp.arange(1), 1)
@@ -219,7 +228,7 @@ def test_gaussian_noise_is_added_to_every_cell():
     """The code reads the column that is not listed, whose x~ is the noise alone."""
     table = Table.from_entries([0], [0], [1.0], num_rows=1, num_columns=2)
     given = {**settings("M1", corruption=1.7, noise="gaussian", negatives=0), "latent": 1}
-    model = models.build("dae", given, 1, 2)
+    model = build("dae", given, 1, 2)
     params = {"encoder": jnp.array([[0.0], [1.0]]), "decoder": jnp.array([[1.0], [0.0]])}
     params |= {"latent_bias": jnp.zeros(1), "output_bias": jnp.zeros(2)}
     x = table.gather(jnp.arange(1), 1)
@@ -250,20 +259,20 @@ def test_settings_that_are_refused(name, given, words):
 
 
 def test_a_lifted_code_is_decoded():
-    table = clicks()[1]
+    batch = clicks()[1]
     given = {"latent": 3, "latent_activation": "lift:sigmoid", "tied": False}
-    model = models.build("cdae", given, U, N)
+    model = build("cdae", given)
     params = model.init(jax.random.key(0))
-    chex.assert_shape(model.encode(params, rows(table)), (U, 4))
-    chex.assert_shape(model.score(params, rows(table)), (U, N))
+    chex.assert_shape(model.encode(params, batch), (U, 4))
+    chex.assert_shape(model.score(params, batch), (U, N))
 
 
 @pytest.mark.parametrize("likelihood", ["multinomial", "gaussian", "logistic"])
 def test_multdae_is_the_likelihood_at_a_point(likelihood):
-    x, table = clicks()
+    x, batch = clicks()
     given = {"hidden": (5,), "latent": 3, "dropout": 0.0, "confidence": 2.0}
-    model = models.build("multdae", {**given, "likelihood": likelihood}, U, N)
-    params = moved(model.init(jax.random.key(0)))
+    model = build("multdae", {**given, "likelihood": likelihood})
+    params = point(model)
 
     def logits(p):
         p = p["params"]
@@ -281,27 +290,27 @@ def test_multdae_is_the_likelihood_at_a_point(likelihood):
         }[likelihood]
         return cells.sum(1) * (x.sum(1) > 0)
 
-    got = model.score(params, rows(table))
+    got = model.score(params, batch)
     chex.assert_trees_all_close(np.asarray(got), logits(wide(params)), atol=1e-4)
-    weight = check(model, params, rows(table), want)
+    weight = check(model, params, batch, want)
     chex.assert_trees_all_close(np.asarray(weight), (x.sum(1) > 0).astype(np.float32))
 
 
 def test_multdae_drops_entries_of_the_input_in_training_only():
-    x = rows(clicks()[1])
-    model = models.build("multdae", {"latent": 3, "dropout": 0.9}, U, N)
-    params = moved(model.init(jax.random.key(0)))
-    one, other = (model.loss(params, x, jax.random.key(i), jnp.int32(0))[0] for i in (1, 2))
+    batch = clicks()[1]
+    model = build("multdae", {"latent": 3, "dropout": 0.9})
+    params = point(model)
+    one, other = (model.loss(params, batch, jax.random.key(i), jnp.int32(0))[0] for i in (1, 2))
     assert not np.allclose(one, other)
-    still = models.build("multdae", {"latent": 3, "dropout": 0.0}, U, N)
-    chex.assert_trees_all_equal(model.score(params, x), still.score(params, x))
+    still = build("multdae", {"latent": 3, "dropout": 0.0})
+    chex.assert_trees_all_equal(model.score(params, batch), still.score(params, batch))
 
 
 def test_vae_is_the_evidence_lower_bound():
     """With the noise taken out by a posterior of almost no variance."""
-    x, table = clicks()
-    model = models.build("vae", {"hidden": (5,), "latent": 2, "beta": 0.7}, U, N)
-    params = moved(model.init(jax.random.key(0)))
+    x, batch = clicks()
+    model = build("vae", {"hidden": (5,), "latent": 2, "beta": 0.7})
+    params = point(model)
     last = params["params"]["encoder"]["Layer_1"]
     last["kernel"] = last["kernel"].at[:, 2:].set(0)
     last["bias"] = last["bias"].at[2:].set(-40.0)
@@ -320,16 +329,16 @@ def test_vae_is_the_evidence_lower_bound():
         return (0.5 * ((x - y) ** 2).sum(1) + 0.7 * kl) * (x.sum(1) > 0)
 
     mean, _, y = network(wide(params))
-    chex.assert_trees_all_close(np.asarray(model.encode(params, rows(table))), mean, atol=1e-4)
-    chex.assert_trees_all_close(np.asarray(model.score(params, rows(table))), y, atol=1e-4)
-    weight = check(model, params, rows(table), want)
+    chex.assert_trees_all_close(np.asarray(model.encode(params, batch)), mean, atol=1e-4)
+    chex.assert_trees_all_close(np.asarray(model.score(params, batch)), y, atol=1e-4)
+    weight = check(model, params, batch, want)
     chex.assert_trees_all_close(np.asarray(weight), (x.sum(1) > 0).astype(np.float32))
 
 
 def test_the_noise_of_vae_has_deviation_one():
     """A linear decoder shows z: its deviation is exp(log_variance / 2), and the KL is known."""
     table = Table.from_entries([0], [0], [1.0], num_rows=1, num_columns=2)
-    model = models.build("vae", {"hidden": (), "latent": 1}, 1, 2)
+    model = build("vae", {"hidden": (), "latent": 1}, 1, 2)
     params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
     params["params"]["decoder"]["Layer_0"]["kernel"] = jnp.array([[1.0, 0.0]])
     params["params"]["encoder"]["Layer_0"]["bias"] = jnp.array([0.0, 2 * np.log(1.7)])

@@ -2,11 +2,11 @@
 
 Wu, DuBois, Zheng, Ester: *Collaborative Denoising Auto-Encoders for Top-N Recommender Systems*,
 WSDM 2016. A row x of clicks, its corrupted copy x~ and the user's own vector V_u give the code
-z = h(W' x~ + V_u + b) and the scores y = f(W z + b') (eq. 8, 9). The objective is the mean over
-users of the loss of y against x (eq. 10), with an L2 penalty. With the tables of this file W and
-W' are `encoder` and `decoder`, each [N, K], V is `nodes` [U, K]; `tied` reads W for W'.
+z = h(W^T x~ + V_u + b) and the scores y = f(W' z + b') (eq. 9). The objective is the mean over
+users of the loss of y against x, with an L2 penalty. W is `encoder` and W' `decoder`, each
+[N, K], V is `nodes` [U, K]; `tied` makes W' the same as W.
 
-Corruption, on training only: `mask` drops a click with probability q = `corruption` and
+Corruption, in training only: `mask` drops a click with probability q = `corruption` and
 multiplies the others by 1 / (1 - q); `gaussian` adds N(0, `corruption`^2) to every cell.
 
 The paper's four pairs of units and losses, and what they are here:
@@ -27,7 +27,7 @@ user, are encoded with V_u = 0.
 
 Departures:
   - the draws that hit a click are dropped, where the paper draws from the other columns only: a
-    row with m clicks has (1 - m / N) of its negatives, all of them when every column is one;
+    row with m clicks keeps about a share 1 - m / N of them, and none if it lists every column;
   - biases are not penalised; `l2` stands beside the sum over users, the paper's lambda beside
     their mean: `l2` = lambda * number of users;
   - updates are of batches of users, the paper's of one; SGD and AdaGrad are `--optimiser=sgd` and
