@@ -31,6 +31,7 @@ TASK = "rating"
 class Config:
     latent: int = 20  # K
     l2: float = 0.05  # lambda, per rating
+    power: float = 1.0  # x
     sweeps: int = 15  # times that the items are solved for
 
 
@@ -61,7 +62,7 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         else:
             listed, left = jnp.ones_like(x), x - mean - bias[None, :]
             counts = jnp.full(x.shape[0], x.shape[1], x.dtype)
-        penalty = config.l2 * jnp.maximum(counts, 1)  # an empty row: all zero
+        penalty = config.l2 * jnp.maximum(counts, 1) ** config.power  # an empty row: all zero
         base = penalty[:, None, None] * jnp.eye(width)[None]
         return alternating.ridge(listed, left, features, base)
 
