@@ -173,30 +173,35 @@ def test_ials_solves_equation_4_on_both_sides():
     assert values[1] < values[0]
 
 
-def test_pmf_solves_its_ridge_regressions_on_both_sides():
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_pmf_solves_its_ridge_regressions_on_both_sides(power):
     r, listed, table = rated()
     l2, k = 0.1, 2
     mean = r[listed].mean()
+    given = {"latent": k, "l2": l2, "power": power}
 
     def half(fixed, r, listed):
-        """(b, p) of each row: ridge of what is left over on (1, q), l2 for each of its ratings."""
+        """(b, p) of each row: ridge of what is left over on (1, q)."""
         out = np.zeros((len(r), 1 + k))
         for u in range(len(r)):
             on = listed[u]
             if on.any():
                 f = np.hstack([np.ones((on.sum(), 1)), fixed[on, 1:]])
                 left = r[u, on] - mean - fixed[on, 0]
-                out[u] = np.linalg.solve(f.T @ f + l2 * on.sum() * np.eye(1 + k), f.T @ left)
+                out[u] = np.linalg.solve(
+                    f.T @ f + l2 * on.sum() ** power * np.eye(1 + k), f.T @ left
+                )
         return out
 
     def objective(users, items):
         y = mean + users[:, :1] + items[:, 0] + users[:, 1:] @ items[:, 1:].T
-        penalty = (users**2).sum(1)[:, None] + (items**2).sum(1)
-        return (listed * ((r - y) ** 2 + l2 * penalty)).sum()
+        penalty = ((users**2).sum(1) * listed.sum(1) ** power).sum()
+        penalty += ((items**2).sum(1) * listed.sum(0) ** power).sum()
+        return (listed * (r - y) ** 2).sum() + l2 * penalty
 
     values, before = [], np.zeros((N, 1 + k))
     for sweeps in (1, 3):
-        model = models.build("pmf", {"latent": k, "l2": l2, "sweeps": sweeps}, U, N)
+        model = models.build("pmf", given | {"sweeps": sweeps}, U, N)
         params = model.solve(table)
         items = np.asarray(params["items"], float)
         users = codes(model, params, table)

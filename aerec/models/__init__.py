@@ -69,6 +69,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "anneal_steps": (lambda v: v >= 0, "at least 0"),
     "pretrain_steps": (lambda v: v >= 0, "at least 0"),
     "depth": (lambda v: v >= 1, "at least 1"),
+    "power": (lambda v: 0 <= v <= 1, "at least 0 and at most 1"),
     "sweeps": (lambda v: v >= 1, "at least 1"),
     "alpha": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "neighbours": (lambda v: v >= 1, "at least 1"),

@@ -9,5 +9,5 @@ RECIPE = {
     "model": "mdae",
     "dataset": "ml-1m",
     "protocol": "strong:valid_users=500,test_users=1000",
-    "set": {"depth": 1, "corruption": 0.3, "l2": 300.0},
+    "set": {"depth": 1, "corruption": 0.3, "l2": 500.0},
 }
