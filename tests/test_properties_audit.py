@@ -287,6 +287,52 @@ def test_zeros_at_one_point_are_found_and_at_the_origin_alone_are_not():
     assert zeros.search(rotate, GAUSSIAN, jax.random.key(2)) is None
 
 
+def test_a_zero_is_given_at_the_size_of_the_domain_where_there_is_one():
+    """Without biases the zeros are a subspace: one near 0 would say little, as f(0) = 0."""
+    for weight in (WEIGHT, 1e-3 * WEIGHT):
+        found = zeros.search(
+            encoder.wrap(lambda x, w=weight: jnp.tanh(w @ x), N), GAUSSIAN, jax.random.key(3)
+        )
+        assert np.linalg.norm(found.x) > 0.8
+    cube = encoder.wrap(lambda x: x**3, N)  # small near 0 and zero there alone
+    assert zeros.search(cube, GAUSSIAN, jax.random.key(4)) is None
+
+
+POINT = np.array([0.6, -0.8, 0.0, 0.0])
+HOST = {  # in NumPy, which JAX cannot trace: encoder, whether it has zeros in the box
+    "kink": (lambda x: [float(x[0]), float(x[1]) + abs(float(x[2]))], True),
+    "one point": (lambda x: np.asarray(x) - POINT, True),
+    "distance": (lambda x: [np.linalg.norm(np.asarray(x) - POINT)], True),
+    "float32": (lambda x: np.tanh(WEIGHT[:2, :4] @ np.asarray(x, np.float32)), True),
+    "cube": (lambda x: np.asarray(x) ** 3, False),
+    "positive": (lambda x: [1 / (1 + np.exp(-float(x[0])))], False),
+    "sign": (lambda x: [np.sign(float(x[0])) + 0.5], False),
+}
+
+
+@pytest.mark.parametrize("name", HOST)
+def test_zeros_of_numpy_callables_are_found_inside_the_domain(name):
+    encode, vanishes = HOST[name]
+    wrapped = encoder.wrap(encode, 4)
+    for domain in (samplers.sphere(4), samplers.box(np.full(4, -1.0), np.full(4, 1.0))):
+        found = zeros.search(wrapped, domain, jax.random.key(5))
+        if vanishes:
+            code = np.asarray(encode(found.x))
+            assert domain.contains(found.x[None])[0] and np.linalg.norm(found.x) > 0.1
+            assert abs(code).max() < (1e-6 if name == "float32" else 1e-9)
+        else:
+            assert found is None
+
+
+def test_a_float32_sigmoid_is_zero_from_minus_88_on():
+    """Below the smallest normal number: XLA flushes what NumPy still holds, down to -103."""
+    low = np.array([-87.0, -88.0, -103.0, -104.0], np.float32)
+    with np.errstate(under="ignore"):
+        assert (np.exp(low) > 0).tolist() == [True, True, True, False]
+    if jax.default_backend() == "cpu":
+        assert (np.asarray(jax.nn.sigmoid(low)) > 0).tolist() == [True, False, False, False]
+
+
 def test_underflow_is_told_from_a_zero():
     steep = encoder.wrap(lambda x: jax.nn.sigmoid(2000 * x[:1]), N)
     found = zeros.search(steep, GAUSSIAN, jax.random.key(0))

@@ -197,7 +197,8 @@ def _nonzero(
     corner = domain.contains(np.zeros((1, encoder.n)))[0]
     where = domain.name
     if zero is not None and zero.kind != "underflow":
-        verdict, why = report.REFUTED, f"f(x) = 0 at a non-zero x ({zero.kind}, by {zero.source})"
+        verdict = report.REFUTED
+        why = f"f(x) = 0 at an x of norm {np.linalg.norm(zero.x):.3g} ({zero.kind}, {zero.source})"
     elif empty.collapsed:
         verdict, why = report.VACUOUS, "no zero, because the code is constant in effect"
     elif activation is not None and not activation.vanishes:
