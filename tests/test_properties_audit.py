@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +29,7 @@ from aerec.properties import (
     zeros,
 )
 from aerec.properties.report import CERTIFIED, REFUTED, VACUOUS
+from aerec.properties.state import State
 
 N = 12
 GAUSSIAN = samplers.gaussian(N)
@@ -97,7 +100,7 @@ def test_random_projections_lie_on_their_curve(n, m):
     basis = np.linalg.qr(np.random.default_rng(n + m).normal(size=(n, m)))[0].astype(np.float32)
     totals = sampling.count(
         encoder.wrap(lambda x: x @ basis, n), samplers.gaussian(n), None, jax.random.key(m),
-        budget=2**14, chunk=8, mark="", state=None, progress=None,
+        budget=2**14, chunk=8, state=State(None, ""), progress=None,
         true_ties=1e-6, latent_ties=2e-6, truth="dot", latent="dot",
     )  # fmt: skip
     tally = order.summary(totals.counts)
@@ -464,6 +467,61 @@ def test_an_audit_resumes_where_it_stopped(tmp_path, data):
         audit(lambda x: 2 * encode(x), domain, key, state=state, **options)
 
 
+CUT_OFF = """
+import os, pathlib, signal, sys
+import jax, numpy as np
+from aerec.properties import audit, samplers, state
+
+state.PAUSE = 0.0  # keep every step
+draw = np.random.default_rng(0)
+weight = draw.normal(size=(3, 6))
+users, items = draw.integers(0, 4, (300, 6)), draw.normal(size=(20, 6))
+domains = {"data": samplers.empirical(users, items), "gaussian": samplers.gaussian(6)}
+
+def run(domain, path, fatal):
+    def encode(x):
+        calls.append(len(x))
+        if fatal and path.exists() and fatal in path.read_text():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.tanh(x @ weight.T)
+
+    calls = []
+    found = audit(encode, domains[domain], jax.random.key(0), batched=True, budget=20_000,
+                  search_points=2**12, chunk=1, state=path)
+    return found, sum(calls)
+
+if __name__ == "__main__":
+    run(sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3])
+"""
+
+
+@pytest.mark.parametrize(
+    ("domain", "fatal"), [("data", "counted"), ("gaussian", "sampled"), ("gaussian", "witness")]
+)
+def test_a_killed_audit_goes_on_with_the_same_result(tmp_path, domain, fatal):
+    """Killed in the middle of the exhaustive count, of the sampling, after the search for P2."""
+    cut, whole = tmp_path / "cut.json", tmp_path / "whole.json"
+    died = subprocess.run(
+        [sys.executable, "-c", CUT_OFF, domain, str(cut), f'"{fatal}'],
+        capture_output=True, cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    parts = json.loads(cut.read_text())["parts"]
+    assert "zero" not in parts
+    if fatal == "counted":
+        assert 0 < len(parts["counted"][0]) < 300
+    if fatal == "sampled":
+        assert 0 < np.sum(parts["sampled"]["counts"]) < 20_000
+    space = {"__name__": "here"}
+    with mock.patch("aerec.properties.state.PAUSE", 0.0):
+        exec(CUT_OFF, space)
+        resumed, few = space["run"](domain, cut, "")
+        at_once, all_ = space["run"](domain, whole, "")
+    assert resumed.to_dict() == at_once.to_dict() and few < all_
+    for name, values in at_once.per_user.items():
+        np.testing.assert_array_equal(resumed.per_user[name], values)
+
+
 @pytest.mark.parametrize("bad", ["soon", "0s", 0, "-3", "1m"])
 def test_a_budget_is_triples_or_seconds(bad):
     with pytest.raises(ValueError, match="30s"):
@@ -524,5 +582,5 @@ def test_a_state_file_that_is_none_is_refused(tmp_path, content):
     state = tmp_path / "state.json"
     state.write_text(content)
     with pytest.raises(ValueError, match="is not an audit's state file"):
-        sampling._load(state, "mark")
+        State(state, "mark")
     assert state.read_text() == content

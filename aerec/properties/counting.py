@@ -10,7 +10,7 @@ rounded to classes: for each entry the first place beyond the tolerance is looke
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from aerec.properties import order
 from aerec.properties.encoder import Encoder, check_finite
 from aerec.properties.order import Tally
 from aerec.properties.samplers import Crossing
+from aerec.properties.state import State
 
 Rows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 _BITS = 4  # of a digit of the count
@@ -117,20 +118,20 @@ def exhaustive(
     block: int = 64,
     workers: int = 2,
     on_device: bool | None = None,
-    progress: Callable[[int], None] | None = None,
+    state: State | None = None,
 ) -> Tally:
     """Counts per user, int64 `[U]` each, of all `I (I - 1) / 2` pairs of its two score rows.
 
     `rows` as from `score_rows(...).rows`, or any function from user numbers to two score blocks.
-    Memory: a few blocks of `block`
-    rows. `workers` threads count on the host while the next block is
-    scored; on an accelerator (`on_device`, by default where JAX has one) pairs are compared there
-    instead. The split does not change a single count.
+    Memory: a few blocks of `block` rows. `workers` threads count on the host while the next block
+    is scored; on an accelerator (`on_device`, by default where JAX has one) pairs are compared
+    there instead. Neither the split nor going on from a `state` changes a single count.
     """
     if on_device is None:
         on_device = jax.default_backend() != "cpu"
+    state = state or State(None, "")
     count = count_on_device if on_device else count_rows
-    parts: list[Tally] = []
+    parts = [np.array(state.parts.get("counted", [[]] * 5), np.int64)]
 
     def counted(true, latent):
         check_finite(true, true, "true scores")
@@ -138,14 +139,17 @@ def exhaustive(
 
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()
-        for index in _blocks(num_users, block):
+        for first in range(parts[0].shape[1], num_users, block):
+            index = np.arange(first, min(first + block, num_users))
             waiting.append(pool.submit(counted, *rows(index)))
             if len(waiting) > workers + 1:
-                parts.append(waiting.popleft().result())
-            if progress:
-                progress(int(index[-1]) + 1)
-        parts.extend(task.result() for task in waiting)
-    return Tally(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+                parts.append(np.array(waiting.popleft().result()))
+                if state.due():
+                    state.keep("counted", np.concatenate(parts, axis=1).tolist())
+        parts.extend(np.array(task.result()) for task in waiting)
+    counts = np.concatenate(parts, axis=1)
+    state.keep("counted", counts.tolist())
+    return Tally(*counts)
 
 
 def count_rows(
@@ -155,8 +159,8 @@ def count_rows(
 
     O(I log I) for I distinct true scores and any tolerance, O(I) after sorting for a few.
     """
-    rows = zip(*(np.asarray(a, np.float32) for a in (true, latent)), strict=True)
-    counts = [_count_row(*row, true_ties, latent_ties) for row in rows]
+    rows = zip(np.asarray(true, np.float32), np.asarray(latent, np.float32), strict=True)
+    counts = [_count_row(a, b, true_ties, latent_ties) for a, b in rows]
     return Tally(*np.array(counts, np.int64).T)
 
 
@@ -262,8 +266,3 @@ def _codes(encoder: Encoder, points: np.ndarray, role: str) -> np.ndarray:
     codes = np.asarray(encoder.native(points))
     check_finite(codes, points, role)
     return codes
-
-
-def _blocks(total: int, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, total, size):
-        yield np.arange(start, min(start + size, total))

@@ -247,7 +247,7 @@ def _gauss_newton(encoder, domain, starts, rounds, root):
                 low = jnp.where(better, new, low)
             shift, far = (jnp.linalg.norm(a, axis=1) for a in (step, x))
             # where the Jacobian is 0 there is no step, and that is not convergence
-            converged = np.asarray((low == 0) | ((0 < shift) & (shift <= root * far)))
+            converged = np.asarray((low == 0) | ((shift > 0) & (shift <= root * far)))
             moving = bool((best != x).any())
             x = best
             if converged.mean() >= 0.5 or not moving:
