@@ -11,7 +11,7 @@ every triple is counted. Most of those are true ties, of two columns that x lack
 ties that the codes rank, `reversed of ordered` the pairs that they rank the wrong way round. Any
 encoder can be audited on gaussian, sphere, ball, box (0 to 1), binary, swaps, ratings, stratified,
 ties or orthogonal. Writes audit.json, audit.md, the witnesses and pictures; with --state an audit
-that was cut off goes on from there. Theory: aerec/properties/THEORY.md.
+that was cut off goes on where it was. Theory: aerec/properties/THEORY.md.
 """
 
 import importlib
@@ -74,7 +74,7 @@ def define_flags() -> None:
     flags.DEFINE_enum("truth", "dot", ["dot", "cosine"], "the true similarity")
     flags.DEFINE_enum("latent", "dot", ["dot", "cosine"], "the similarity of codes")
     flags.DEFINE_integer("seed", 0, "of everything random", 0)
-    flags.DEFINE_string("state", None, "a file to resume the sampling from")
+    flags.DEFINE_string("state", None, "a file to go on from when the audit is cut off")
     flags.DEFINE_string("output", None, "folder of the report (default audit/ in a run)")
     for name in ("data_dir", "data_file", "split_dir"):
         flags.DEFINE_string(name, None, "where the run's data are now, if they moved")

@@ -137,7 +137,8 @@ def test_zeros_at_initialisation_are_those_of_the_theory(
         zero = np.load(tmp_path / "witness_nonzero.npz")["x"]
         told = found["properties"]["nonzero"]["witness"]
         np.testing.assert_array_equal(zero, told["x"])
-        assert told["norm"] <= 1e-9 * np.linalg.norm(zero)  # not for being near 0: f(0) is 0
+        assert told["norm"] <= 1e-9 and np.linalg.norm(zero) > 0.5  # not for being near 0
+        assert f"|x| = {np.linalg.norm(zero):.4g}" in (tmp_path / "audit.md").read_text()
 
 
 MODULE = """

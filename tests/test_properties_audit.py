@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +29,7 @@ from aerec.properties import (
     zeros,
 )
 from aerec.properties.report import CERTIFIED, REFUTED, VACUOUS
+from aerec.properties.state import State
 
 N = 12
 GAUSSIAN = samplers.gaussian(N)
@@ -97,7 +100,7 @@ def test_random_projections_lie_on_their_curve(n, m):
     basis = np.linalg.qr(np.random.default_rng(n + m).normal(size=(n, m)))[0].astype(np.float32)
     totals = sampling.count(
         encoder.wrap(lambda x: x @ basis, n), samplers.gaussian(n), None, jax.random.key(m),
-        budget=2**14, chunk=8, mark="", state=None, progress=None,
+        budget=2**14, chunk=8, state=State(None, ""), progress=None,
         true_ties=1e-6, latent_ties=2e-6, truth="dot", latent="dot",
     )  # fmt: skip
     tally = order.summary(totals.counts)
@@ -287,6 +290,52 @@ def test_zeros_at_one_point_are_found_and_at_the_origin_alone_are_not():
     assert zeros.search(rotate, GAUSSIAN, jax.random.key(2)) is None
 
 
+def test_a_zero_is_given_at_the_size_of_the_domain_where_there_is_one():
+    """Without biases the zeros are a subspace: one near 0 would say little, as f(0) = 0."""
+    for weight in (WEIGHT, 1e-3 * WEIGHT):
+        found = zeros.search(
+            encoder.wrap(lambda x, w=weight: jnp.tanh(w @ x), N), GAUSSIAN, jax.random.key(3)
+        )
+        assert np.linalg.norm(found.x) > 0.8
+    cube = encoder.wrap(lambda x: x**3, N)  # small near 0 and zero there alone
+    assert zeros.search(cube, GAUSSIAN, jax.random.key(4)) is None
+
+
+POINT = np.array([0.6, -0.8, 0.0, 0.0])
+HOST = {  # in NumPy, which JAX cannot trace: encoder, whether it has zeros in the box
+    "kink": (lambda x: [float(x[0]), float(x[1]) + abs(float(x[2]))], True),
+    "one point": (lambda x: np.asarray(x) - POINT, True),
+    "distance": (lambda x: [np.linalg.norm(np.asarray(x) - POINT)], True),
+    "float32": (lambda x: np.tanh(WEIGHT[:2, :4] @ np.asarray(x, np.float32)), True),
+    "cube": (lambda x: np.asarray(x) ** 3, False),
+    "positive": (lambda x: [1 / (1 + np.exp(-float(x[0])))], False),
+    "sign": (lambda x: [np.sign(float(x[0])) + 0.5], False),
+}
+
+
+@pytest.mark.parametrize("name", HOST)
+def test_zeros_of_numpy_callables_are_found_inside_the_domain(name):
+    encode, vanishes = HOST[name]
+    wrapped = encoder.wrap(encode, 4)
+    for domain in (samplers.sphere(4), samplers.box(np.full(4, -1.0), np.full(4, 1.0))):
+        found = zeros.search(wrapped, domain, jax.random.key(5))
+        if vanishes:
+            code = np.asarray(encode(found.x))
+            assert domain.contains(found.x[None])[0] and np.linalg.norm(found.x) > 0.1
+            assert abs(code).max() < (1e-6 if name == "float32" else 1e-9)
+        else:
+            assert found is None
+
+
+def test_a_float32_sigmoid_is_zero_from_minus_88_on():
+    """Below the smallest normal number: XLA flushes what NumPy still holds, down to -103."""
+    low = np.array([-87.0, -88.0, -103.0, -104.0], np.float32)
+    with np.errstate(under="ignore"):
+        assert (np.exp(low) > 0).tolist() == [True, True, True, False]
+    if jax.default_backend() == "cpu":
+        assert (np.asarray(jax.nn.sigmoid(low)) > 0).tolist() == [True, False, False, False]
+
+
 def test_underflow_is_told_from_a_zero():
     steep = encoder.wrap(lambda x: jax.nn.sigmoid(2000 * x[:1]), N)
     found = zeros.search(steep, GAUSSIAN, jax.random.key(0))
@@ -418,6 +467,61 @@ def test_an_audit_resumes_where_it_stopped(tmp_path, data):
         audit(lambda x: 2 * encode(x), domain, key, state=state, **options)
 
 
+CUT_OFF = """
+import os, pathlib, signal, sys
+import jax, numpy as np
+from aerec.properties import audit, samplers, state
+
+state.PAUSE = 0.0  # keep every step
+draw = np.random.default_rng(0)
+weight = draw.normal(size=(3, 6))
+users, items = draw.integers(0, 4, (300, 6)), draw.normal(size=(20, 6))
+domains = {"data": samplers.empirical(users, items), "gaussian": samplers.gaussian(6)}
+
+def run(domain, path, fatal):
+    def encode(x):
+        calls.append(len(x))
+        if fatal and path.exists() and fatal in path.read_text():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.tanh(x @ weight.T)
+
+    calls = []
+    found = audit(encode, domains[domain], jax.random.key(0), batched=True, budget=20_000,
+                  search_points=2**12, chunk=1, state=path)
+    return found, sum(calls)
+
+if __name__ == "__main__":
+    run(sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3])
+"""
+
+
+@pytest.mark.parametrize(
+    ("domain", "fatal"), [("data", "counted"), ("gaussian", "sampled"), ("gaussian", "witness")]
+)
+def test_a_killed_audit_goes_on_with_the_same_result(tmp_path, domain, fatal):
+    """Killed in the middle of the exhaustive count, of the sampling, after the search for P2."""
+    cut, whole = tmp_path / "cut.json", tmp_path / "whole.json"
+    died = subprocess.run(
+        [sys.executable, "-c", CUT_OFF, domain, str(cut), f'"{fatal}'],
+        capture_output=True, cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    parts = json.loads(cut.read_text())["parts"]
+    assert "zero" not in parts
+    if fatal == "counted":
+        assert 0 < len(parts["counted"][0]) < 300
+    if fatal == "sampled":
+        assert 0 < np.sum(parts["sampled"]["counts"]) < 20_000
+    space = {"__name__": "here"}
+    with mock.patch("aerec.properties.state.PAUSE", 0.0):
+        exec(CUT_OFF, space)
+        resumed, few = space["run"](domain, cut, "")
+        at_once, all_ = space["run"](domain, whole, "")
+    assert resumed.to_dict() == at_once.to_dict() and few < all_
+    for name, values in at_once.per_user.items():
+        np.testing.assert_array_equal(resumed.per_user[name], values)
+
+
 @pytest.mark.parametrize("bad", ["soon", "0s", 0, "-3", "1m"])
 def test_a_budget_is_triples_or_seconds(bad):
     with pytest.raises(ValueError, match="30s"):
@@ -478,5 +582,5 @@ def test_a_state_file_that_is_none_is_refused(tmp_path, content):
     state = tmp_path / "state.json"
     state.write_text(content)
     with pytest.raises(ValueError, match="is not an audit's state file"):
-        sampling._load(state, "mark")
+        State(state, "mark")
     assert state.read_text() == content

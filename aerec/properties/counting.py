@@ -1,17 +1,16 @@
 """Every triple of users x items, counted exactly.
 
 For one user two score rows `[I]`, true and latent, hold all `I (I - 1) / 2` pairs (u, v), and
-Kendall's counting sorts them into concordant, reversed and tied without visiting them one by one
-(Knight 1966; `scipy.stats.kendalltau` does the same for one row). Counts are int64.
+counting by sorting tells concordant, reversed and tied ones apart without visiting them one by one
+(Kendall's tau; Knight 1966, `scipy.stats.kendalltau`, with exact ties). Counts are int64.
 
-Ties: two scores of a row are tied when they differ by at most `tolerance * max|row|`; with
-tolerance 0, when they are equal. Being within a tolerance is not transitive, so nothing is rounded
-to classes: pairs are counted by exact order first, then the few that differ by less than the
-tolerance, neighbours in sorted order, are moved to the tied ones.
+Ties: two scores of a row are tied when their float32 difference is at most `tolerance * max|row|`;
+with tolerance 0, when they are equal. Being within a tolerance is not transitive, so nothing is
+rounded to classes: for each entry the first place beyond the tolerance is looked up.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -24,10 +23,10 @@ from aerec.properties import order
 from aerec.properties.encoder import Encoder, check_finite
 from aerec.properties.order import Tally
 from aerec.properties.samplers import Crossing
+from aerec.properties.state import State
 
 Rows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-_SHIFT = 6
-_WIDTH = 1 << _SHIFT  # a block of the inversion count: so many columns, compared pairwise
+_BITS = 4  # of a digit of the count
 
 
 class Scores(NamedTuple):
@@ -119,20 +118,20 @@ def exhaustive(
     block: int = 64,
     workers: int = 2,
     on_device: bool | None = None,
-    progress: Callable[[int], None] | None = None,
+    state: State | None = None,
 ) -> Tally:
     """Counts per user, int64 `[U]` each, of all `I (I - 1) / 2` pairs of its two score rows.
 
     `rows` as from `score_rows(...).rows`, or any function from user numbers to two score blocks.
-    Memory: a few blocks of `block`
-    rows. `workers` threads count on the host while the next block is
-    scored; on an accelerator (`on_device`, by default where JAX has one) pairs are compared there
-    instead. The split does not change a single count.
+    Memory: a few blocks of `block` rows. `workers` threads count on the host while the next block
+    is scored; on an accelerator (`on_device`, by default where JAX has one) pairs are compared
+    there instead. Neither the split nor going on from a `state` changes a single count.
     """
     if on_device is None:
         on_device = jax.default_backend() != "cpu"
+    state = state or State(None, "")
     count = count_on_device if on_device else count_rows
-    parts: list[Tally] = []
+    parts = [np.array(state.parts.get("counted", [[]] * 5), np.int64)]
 
     def counted(true, latent):
         check_finite(true, true, "true scores")
@@ -140,40 +139,29 @@ def exhaustive(
 
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()
-        for index in _blocks(num_users, block):
+        for first in range(parts[0].shape[1], num_users, block):
+            index = np.arange(first, min(first + block, num_users))
             waiting.append(pool.submit(counted, *rows(index)))
             if len(waiting) > workers + 1:
-                parts.append(waiting.popleft().result())
-            if progress:
-                progress(int(index[-1]) + 1)
-        parts.extend(task.result() for task in waiting)
-    return Tally(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+                parts.append(np.array(waiting.popleft().result()))
+                if state.due():
+                    state.keep("counted", np.concatenate(parts, axis=1).tolist())
+        parts.extend(np.array(task.result()) for task in waiting)
+    counts = np.concatenate(parts, axis=1)
+    state.keep("counted", counts.tolist())
+    return Tally(*counts)
 
 
 def count_rows(
     true: np.ndarray, latent: np.ndarray, *, true_ties: float = 0.0, latent_ties: float = 0.0
 ) -> Tally:
-    """Scores `[B, I]` twice -> counts `[B]`, on the host, O(I^1.5) and vectorised over rows."""
-    true, latent = (np.asarray(a, np.float32) + np.float32(0) for a in (true, latent))
-    reach = [ties * abs(a).max(axis=1, keepdims=True) for ties, a in (
-        (true_ties, true), (latent_ties, latent))]  # fmt: skip
-    true, latent = (
-        np.where(np.ptp(a, axis=1, keepdims=True) <= r, np.float32(0), a)
-        for a, r in zip((true, latent), reach, strict=True)
-    )
-    exact = _count_exactly(_bits(true), _bits(latent))
-    moves = np.zeros((5, len(true)), np.int64)
-    if true_ties > 0:
-        for rise, other in _neighbours(true, latent, reach[0]):
-            near = (rise > 0) & (rise <= reach[0])
-            ranked = abs(other) > reach[1]
-            _move(moves, near, other > 0, other < 0, (0, 1, 3), ranked, 2, 4)
-    if latent_ties > 0:
-        for rise, other in _neighbours(latent, true, reach[1]):
-            near = (rise > 0) & (rise <= reach[1])
-            near &= (other == 0) | (abs(other) > reach[0])  # the rest were moved above
-            _move(moves, near, other > 0, other < 0, (0, 1, 2), other != 0, 3, 4)
-    return Tally(*(part + move for part, move in zip(exact, moves, strict=True)))
+    """Scores `[B, I]` twice -> counts `[B]`, on the host, row by row.
+
+    O(I log I) for I distinct true scores and any tolerance, O(I) after sorting for a few.
+    """
+    rows = zip(np.asarray(true, np.float32), np.asarray(latent, np.float32), strict=True)
+    counts = [_count_row(a, b, true_ties, latent_ties) for a, b in rows]
+    return Tally(*np.array(counts, np.int64).T)
 
 
 def count_on_device(
@@ -207,101 +195,74 @@ def _all_pairs(true: jax.Array, latent: jax.Array, *ties: jax.Array) -> jax.Arra
     return jax.lax.map(one, (true, latent))
 
 
-def _count_exactly(true: np.ndarray, latent: np.ndarray) -> Tally:
-    """Integers `[B, I]` twice -> counts `[B]`; ties are equalities."""
-    size = true.shape[1]
-    both = (true.astype(np.int64) << 32) + (latent.astype(np.int64) + 2**31)
-    both.sort(axis=1)
-    tied_true, tied_both = _tied_pairs(both >> 32), _tied_pairs(both)
-    by_latent = ((both & 0xFFFFFFFF) << 31) + np.arange(size)
-    by_latent.sort(axis=1)
-    tied_latent = _tied_pairs(by_latent >> 31)
-    reversed_ = _inversions(by_latent & 0x7FFFFFFF)
-    pairs = size * (size - 1) // 2
-    concordant = pairs - reversed_ - tied_true - tied_latent + tied_both
-    return Tally(concordant, reversed_, tied_true - tied_both, tied_latent - tied_both, tied_both)
+def _count_row(true, latent, true_ties, latent_ties) -> tuple[int, ...]:
+    """One row's counts: each entry, taken as the lower of a pair, looks for the upper ones.
 
-
-def _neighbours(lead: np.ndarray, other: np.ndarray, reach: np.ndarray) -> Iterator:
-    """Differences of pairs in order of `lead`, 1, 2, ... places apart, as long as some pair is
-    near without being equal; no farther pair can be once none is."""
-    where = np.argsort(lead, axis=1)
-    lead, other = (np.take_along_axis(a, where, axis=1) for a in (lead, other))
-    for lag in range(1, lead.shape[1]):
-        rise = lead[:, lag:] - lead[:, :-lag]
-        if not ((rise > 0) & (rise <= reach)).any():
-            return
-        yield rise, other[:, lag:] - other[:, :-lag]
-
-
-def _move(moves, near, up, down, origin, ranked, to_ranked, to_tied) -> None:
-    """Book the pairs `near` out of their exact counts and into the tolerant ones."""
-    for mask, column in zip((up, down, ~up & ~down), origin, strict=True):
-        moves[column] -= (near & mask).sum(axis=1)
-    moves[to_ranked] += (near & ranked).sum(axis=1)
-    moves[to_tied] += (near & ~ranked).sum(axis=1)
-
-
-def _bits(scores: np.ndarray) -> np.ndarray:
-    """Float32 as int32 of the same order (the sign-magnitude bits, unfolded)."""
-    bits = np.ascontiguousarray(scores, np.float32).view(np.int32)
-    return np.where(bits < 0, np.int32(-(2**31)) - bits, bits)
-
-
-def _inversions(order_: np.ndarray) -> np.ndarray:
-    """Inversions of permutations `[B, I]`, by square-root decomposition.
-
-    Pairs in one block of columns and pairs in one block of values are compared directly; for
-    the rest, block against block, a table of how many entries share two blocks suffices.
+    In order of the latent score those that are above entry i by more than a tie begin at one
+    place, `climb[i]`; equal true scores are one kind, and so the kinds that are above it begin at
+    one kind, `rise`, and those below end at another, `sink`.
     """
-    batch, size = order_.shape
-    blocks = -(-size // _WIDTH)
-    padded = blocks * _WIDTH
-    kind = np.int16 if padded < 2**15 else np.int32
-    values = np.empty((batch, padded), kind)
-    values[:, :size], values[:, size:] = order_, np.arange(size, padded)
-    columns = np.tile((np.arange(padded) // _WIDTH).astype(kind), batch)
-    row = np.arange(batch)[:, None]
-    place = np.empty(batch * padded, kind)  # of each value: the block of columns it stands in
-    place[(values + row * padded).ravel()] = columns
-    shape = (batch, blocks, _WIDTH)
-    near = _falls(values.reshape(shape)) + _falls(place.reshape(shape))
-    cell = ((values >> _SHIFT) + row * blocks**2).ravel() + columns * np.int64(blocks)
-    table = np.bincount(cell, minlength=batch * blocks**2).reshape(batch, blocks, blocks)
-    table = table.astype(np.int32)
-    before = np.cumsum(table, axis=1, dtype=np.int32) - table  # earlier blocks of columns ...
-    lower = np.cumsum(before, axis=2, dtype=np.int32)
-    above = lower[:, :, -1:] - lower  # ... that hold higher values
-    return near + np.einsum("bcv,bcv->b", table, above, dtype=np.int64)
+    size = len(true)
+    where = np.argsort(latent)
+    climb = _above(latent[where], latent_ties * abs(latent).max())
+    ordered = np.sort(true)
+    fresh = np.append(True, ordered[1:] != ordered[:-1])
+    kinds, under = ordered[fresh], np.append(np.flatnonzero(fresh), size)  # entries below a kind
+    reach = true_ties * abs(true).max()
+    rise, sink = _above(kinds, reach), len(kinds) - _above(-kinds[::-1], reach)[::-1]
+    kind = np.searchsorted(kinds, true[where])
+    limits = np.stack([rise[kind], sink[kind]])
+    not_risen, sunk = under[limits].sum(axis=1) - _before(kind, climb, limits, len(kinds))
+    climbed = size * size - climb.sum()
+    risen = size * size - under[limits[0]].sum()
+    concordant = climbed - not_risen
+    broken, flattened = not_risen - sunk, risen - concordant - sunk
+    tied = size * (size - 1) // 2 - climbed - flattened
+    return concordant, sunk, broken, flattened, tied
 
 
-def _falls(blocks: np.ndarray) -> np.ndarray:
-    """Pairs i < j of the last axis with a strictly larger value first: `[B, M, W] -> [B]`."""
-    batch, _, width = blocks.shape
-    first = np.ascontiguousarray(blocks.reshape(-1, width).T)  # the compared axis leads: SIMD
-    seen = np.zeros(first.shape, np.uint8)  # at most W - 1 = 63 per place
-    falls = np.empty(first.shape, bool)
-    for shift in range(1, width):
-        np.greater(first[:-shift], first[shift:], out=falls[shift:])
-        np.add(seen[shift:], falls[shift:].view(np.uint8), out=seen[shift:])
-    return seen.sum(axis=0, dtype=np.int64).reshape(batch, -1).sum(axis=1)
+def _above(ordered: np.ndarray, reach: np.float32) -> np.ndarray:
+    """For each of the sorted float32 values, the first place whose value is more than `reach`
+    above it, by their difference in float32.
+
+    That difference is rounded: it exceeds reach when the exact one passes the midpoint to the
+    next float32, or meets it and reach is odd. A value plus the midpoint fits float64.
+    """
+    middle = (np.float64(reach) + np.nextafter(reach, np.float32(np.inf))) / 2
+    odd = int(np.float32(reach).view(np.int32)) % 2
+    wide = ordered.astype(np.float64)
+    return np.searchsorted(wide, wide + middle, side="left" if odd else "right")
 
 
-def _tied_pairs(ordered: np.ndarray) -> np.ndarray:
-    """Equal pairs in each sorted row `[B, I]` -> `[B]`."""
-    place = np.arange(ordered.shape[1], dtype=np.int32)
-    fresh = np.ones(ordered.shape, bool)
-    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=fresh[:, 1:])
-    start = np.maximum.accumulate(fresh * place, axis=1)
-    return (place - start).sum(axis=1, dtype=np.int64)
+def _before(kind: np.ndarray, place: np.ndarray, limits: np.ndarray, kinds: int) -> np.ndarray:
+    """Pairs (i, j) with `j < place[i]` and `kind[j] < limit[i]`, for each row of `limits [L, I]`.
+
+    Digit by digit of the kind, of `_BITS` bits each: entries of a lower digit are counted by a
+    table of running counts, and those of the same digit, which stand together once the entries
+    are sorted by it, are left to the next digit (a wavelet matrix; Claude & Navarro 2012).
+    """
+    size = len(kind)
+    start, end = np.zeros_like(limits), np.broadcast_to(place, limits.shape)
+    total = np.zeros(len(limits), np.int64)
+    for level in reversed(range(-(-kinds.bit_length() // _BITS))):
+        low, top = level * _BITS, min(kinds >> (level * _BITS), 2**_BITS - 1) + 1
+        digit = (kind >> low & 2**_BITS - 1).astype(np.uint8)
+        table = np.zeros((top + 1, size + 1), np.int32)  # [c, p]: digits < c before place p
+        digits = np.arange(1, top + 1, dtype=np.uint8)[:, None]
+        np.cumsum(digit < digits, axis=1, dtype=np.int32, out=table[1:, 1:])
+        row = (limits >> low & 2**_BITS - 1) * (size + 1)
+        flat = table.ravel()
+        lower = flat[row + start], flat[row + end]
+        total += (lower[1] - lower[0]).sum(axis=1, dtype=np.int64)
+        if level:
+            first, row = flat[row + size], row + size + 1
+            start = first + flat[row + start] - lower[0]
+            end = first + flat[row + end] - lower[1]
+            kind = kind[np.argsort(digit, kind="stable")]
+    return total
 
 
 def _codes(encoder: Encoder, points: np.ndarray, role: str) -> np.ndarray:
     codes = np.asarray(encoder.native(points))
     check_finite(codes, points, role)
     return codes
-
-
-def _blocks(total: int, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, total, size):
-        yield np.arange(start, min(start + size, total))

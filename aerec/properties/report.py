@@ -131,7 +131,15 @@ def replace(path: Path, text: str) -> None:
 
 def _shown(witness: Witness | Zero) -> list[str]:
     if isinstance(witness, Zero):
-        return [f"`x = {_vector(witness.x)}` has `|f(x)| = {witness.norm:.3g}` ({witness.kind})."]
+        told = (
+            "`f(x)` is exactly 0 in float64" if witness.norm == 0 else
+            f"`f(x)` is 0 but for rounding, {witness.norm:.1g} of the codes' usual size, and"
+            " Newton's steps have converged"
+        )  # fmt: skip
+        return [
+            f"- `x = {_vector(witness.x)}`",
+            f"- `|x| = {np.linalg.norm(witness.x):.4g}`; {told} ({witness.kind}, {witness.source})",
+        ]
     return [
         *(f"- `{name} = {_vector(getattr(witness, name))}`" for name in "xuv"),
         f"- true margin `<x, u> - <x, v> = {witness.true_margin:.6g}`",

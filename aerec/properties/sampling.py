@@ -1,30 +1,28 @@
 """Counting sampled triples: in blocks, over devices, within a budget, resumable."""
 
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aerec.properties import counting, order, report
+from aerec.properties import counting, order
 from aerec.properties.encoder import Encoder, check_finite
 from aerec.properties.samplers import Domain
-
-_PAUSE = 5.0  # seconds between two savings of the state
+from aerec.properties.state import State
 
 
 class Sampled(NamedTuple):
-    """Running totals: next block, counts `[BINS, 3, 3]`, zero codes, and per drawn user
-    (violations, triples)."""
+    """Running totals: next block, counts `[BINS, 3, 3]`, zero codes, per drawn user (violations,
+    triples), and the seconds that it took."""
 
     block: int
     counts: np.ndarray
     zeros: int
     users: list[tuple[int, int]]
+    seconds: float
 
 
 def count(
@@ -35,39 +33,36 @@ def count(
     *,
     budget: int | str,
     chunk: int,
-    mark: str,
-    state: Path | None,
+    state: State,
     progress: Callable[[int, int], None] | None,
     **how,
 ) -> Sampled:
-    """Stream blocks of triples until the budget is spent, saving and resuming the totals.
+    """Stream blocks of triples until the budget is spent; the totals are kept in `state`.
 
-    `how`: true_ties, latent_ties, truth, latent. `mark` identifies what is counted: a `state` file
-    with another mark raises ValueError. Consumes `key`.
+    `how`: true_ties, latent_ties, truth, latent. Consumes `key`.
     """
     goal, seconds = _parse(budget)
     size = max(64, min(4096, 2 ** int(np.log2(max(1, 2**22 // domain.dimension)))))
-    totals = _load(state, mark)
+    totals = _totals(**state.parts["sampled"]) if "sampled" in state.parts else _NONE
     if scores is None:
         step = _free_blocks(encoder, domain, key, size, **how)
     else:
         step = _data_blocks(scores, domain, key, **how)
         chunk = 1
-    start = saved = time.monotonic()
+    start = time.monotonic() - totals.seconds
     while True:
         done = int(totals.counts.sum())
         left = goal - done
-        if left <= 0 or (seconds and totals.block and time.monotonic() - start > seconds):
+        if left <= 0 or (seconds and totals.block and totals.seconds > seconds):
             break
         most = -(-left // size) if scores is None and not seconds else chunk
         totals = step(totals, np.arange(totals.block, totals.block + min(chunk, max(1, most))))
+        totals = totals._replace(seconds=time.monotonic() - start)
         if progress:
             progress(int(totals.counts.sum()), goal if not seconds else 0)
-        if state is not None and time.monotonic() - saved > _PAUSE:
-            _save(state, mark, totals)
-            saved = time.monotonic()
-    if state is not None:
-        _save(state, mark, totals)
+        if state.due():
+            state.keep("sampled", _plain(totals))
+    state.keep("sampled", _plain(totals))
     return totals
 
 
@@ -148,10 +143,9 @@ def _data_blocks(scores, domain, key, *, true_ties, latent_ties, truth, latent):
                 true_ties=true_ties, latent_ties=latent_ties,
             )  # fmt: skip
             rows = [order.summary(user) for user in counts]
-            totals = Sampled(
+            totals = totals._replace(
                 block=int(number) + 1,
                 counts=totals.counts + counts.sum(axis=0),
-                zeros=totals.zeros,
                 users=totals.users + [(row.violations, row.total) for row in rows],
             )
         return totals
@@ -173,25 +167,13 @@ def _parse(budget: int | str) -> tuple[int, float]:
     raise ValueError(f"budget {budget!r}: a number of triples, 1e7, or of seconds, '30s'")
 
 
-def _load(state: Path | None, mark: str) -> Sampled:
-    empty = Sampled(0, np.zeros((order.BINS, 3, 3), np.int64), 0, [])
-    if state is None or not state.exists():
-        return empty
-    try:
-        saved = json.loads(state.read_text())
-        foreign = saved["mark"] != mark
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{state} is not an audit's state file: name another file") from None
-    if foreign:
-        raise ValueError(
-            f"{state} was left by another encoder, domain or seed: remove it or name another file"
-        )
-    return Sampled(
-        saved["block"], np.array(saved["counts"], np.int64), saved["zeros"],
-        [tuple(pair) for pair in saved["users"]],
-    )  # fmt: skip
+_NONE = Sampled(0, np.zeros((order.BINS, 3, 3), np.int64), 0, [], 0.0)
 
 
-def _save(state: Path, mark: str, totals: Sampled) -> None:
-    fields = totals._replace(counts=totals.counts.tolist())._asdict()  # type: ignore[arg-type]
-    report.replace(state, json.dumps({"mark": mark, **fields}))
+def _plain(totals: Sampled) -> dict[str, Any]:
+    return totals._replace(counts=totals.counts.tolist())._asdict()  # type: ignore[arg-type]
+
+
+def _totals(counts: list, users: list, **fields) -> Sampled:
+    pairs = [(wrong, of) for wrong, of in users]
+    return Sampled(counts=np.array(counts, np.int64), users=pairs, **fields)

@@ -28,6 +28,9 @@ from aerec.properties import (
 from aerec.properties.encoder import Encoder, check_finite, wrap
 from aerec.properties.report import Audit, Finding
 from aerec.properties.samplers import Domain
+from aerec.properties.state import State
+from aerec.properties.witness import Witness
+from aerec.properties.zeros import Zero
 
 BUDGET = 2**20  # triples, by default
 _PROBES = 512  # points whose codes are looked at closely
@@ -59,9 +62,10 @@ def audit(
     `budget`: sampled triples (rounded up to blocks), or seconds as "30s". Data domains are counted
     whole too if `exhaustive` (by default up to 1e11 triples). `truth`, `latent`: "dot" or
     "cosine". `activation`: a catalogue entry that the caller vouches is the last thing applied;
-    `network`: the layers, if the encoder is one: both allow certificates. `state`: a file to
-    resume from; it belongs to one encoder, domain and key. Consumes `key`; the counts depend on it
-    and the budget alone, not on `chunk` or the number of devices.
+    `network`: the layers, if the encoder is one: both allow certificates. `state`: a file that
+    keeps what is counted and searched, to go on from when the audit was cut off, with the same
+    result; it belongs to one encoder, domain and key. Consumes `key`; the counts depend on it and
+    the budget alone, not on `chunk` or the number of devices.
 
     Raises ValueError for codes that are not finite, a malformed budget, a foreign state file.
     """
@@ -88,26 +92,29 @@ def audit(
     )
     mark = hashlib.sha256(
         np.asarray(z_u, np.float32).tobytes() + np.asarray(u, np.float32).tobytes()
-        + json.dumps([domain.name, seed, truth, latent, 1]).encode()
+        + json.dumps([domain.name, seed, truth, latent, 2]).encode()
     ).hexdigest()  # fmt: skip
+
+    kept = State(None if state is None else Path(state), mark)
 
     scores = None
     if domain.crossing is not None:
         scores = counting.score_rows(encoder, domain.crossing, **kinds)
     totals = sampling.count(
-        encoder, domain, scores, k_count, budget=budget, chunk=chunk, mark=mark,
-        state=None if state is None else Path(state), progress=progress, **ties, **kinds,
+        encoder, domain, scores, k_count, budget=budget, chunk=chunk, state=kept,
+        progress=progress, **ties, **kinds,
     )  # fmt: skip
     tally, interval, triples, per_user = _rates(
-        totals, scores, domain, k_boot, exhaustive=exhaustive, confidence=confidence, **ties
+        totals, scores, domain, k_boot, kept, exhaustive=exhaustive, confidence=confidence, **ties
     )
 
     found = None
     if not empty.collapsed:
-        found = witness.finite(encoder, domain, **kinds) if domain.crossing is None else None
-        found = found or search.find(encoder, domain, k_search, points=search_points, **kinds)
-        if found is not None:
-            found = witness.shrink(encoder, domain, found, **kinds)
+        fields = kept.once(
+            f"witness among {search_points} points",
+            lambda: _search(encoder, domain, k_search, points=search_points, **kinds),
+        )
+        found = None if fields is None else Witness.from_dict(fields, encoder.n)
     angles = None
     if encoder.traceable:
         angles = angle.distribution(
@@ -118,7 +125,7 @@ def audit(
         "dimension": _dimension(encoder),
         "order": _order(encoder, domain, tally, interval, triples, empty, found, angles, per_user),
         "nonzero": _nonzero(
-            encoder, domain, k_zero, totals, np.concatenate([z_x, z_u]), u, empty,
+            encoder, domain, k_zero, totals, np.concatenate([z_x, z_u]), u, empty, kept,
             activation, network, confidence,
         ),
     }  # fmt: skip
@@ -175,13 +182,27 @@ def _order(encoder, domain, tally, interval, triples, empty, found, angles, per_
     return Finding(verdict, domain.name, why, rate, interval, rates.skill(tally), found, details)
 
 
+def _search(encoder, domain, key, *, points, truth, latent) -> dict | None:
+    kinds = {"truth": truth, "latent": latent}
+    found = witness.finite(encoder, domain, **kinds) if domain.crossing is None else None
+    found = found or search.find(encoder, domain, key, points=points, **kinds)
+    return None if found is None else witness.shrink(encoder, domain, found, **kinds).to_dict()
+
+
+def _zero(encoder, domain, key) -> dict | None:
+    found = zeros.search(encoder, domain, key)
+    return None if found is None else {**found._asdict(), "x": found.x.tolist()}
+
+
 def _nonzero(
-    encoder, domain, key, totals, codes, points, empty, activation, network, confidence
+    encoder, domain, key, totals, codes, points, empty, kept, activation, network, confidence
 ) -> Finding:
     data = domain.crossing
-    zero = zeros.search(encoder, domain, key) if data is None else None
-    dead, counted = totals.zeros, int(totals.counts.sum())
-    if data is not None:  # finite: every row is looked at
+    if data is None:
+        fields = kept.once("zero", lambda: _zero(encoder, domain, key))
+        zero = fields and Zero(**{**fields, "x": np.array(fields["x"])})
+        dead, counted = totals.zeros, int(totals.counts.sum())
+    else:  # finite: every row is looked at
         dead, counted, zero = zeros.rows(encoder, data)
     rate = dead / counted
     interval = rates.clopper_pearson(dead, counted, confidence=confidence)
@@ -197,7 +218,8 @@ def _nonzero(
     corner = domain.contains(np.zeros((1, encoder.n)))[0]
     where = domain.name
     if zero is not None and zero.kind != "underflow":
-        verdict, why = report.REFUTED, f"f(x) = 0 at a non-zero x ({zero.kind}, by {zero.source})"
+        verdict = report.REFUTED
+        why = f"f(x) = 0 at an x of norm {np.linalg.norm(zero.x):.3g} ({zero.kind}, {zero.source})"
     elif empty.collapsed:
         verdict, why = report.VACUOUS, "no zero, because the code is constant in effect"
     elif activation is not None and not activation.vanishes:
@@ -218,7 +240,7 @@ def _nonzero(
     return Finding(verdict, where, why, rate, interval, None, zero if refuted else None, details)
 
 
-def _rates(totals, scores, domain, key, *, exhaustive, confidence, true_ties, latent_ties):
+def _rates(totals, scores, domain, key, kept, *, exhaustive, confidence, true_ties, latent_ties):
     """Tally, interval, number of triples and per-user arrays; data is counted whole if asked."""
     if scores is None:
         tally = order.summary(totals.counts)
@@ -233,7 +255,7 @@ def _rates(totals, scores, domain, key, *, exhaustive, confidence, true_ties, la
         per_user = {"rate": wrong / of}
     else:
         counts = counting.exhaustive(
-            scores.rows, users, true_tolerance=true_ties, latent_tolerance=latent_ties
+            scores.rows, users, true_tolerance=true_ties, latent_tolerance=latent_ties, state=kept
         )
         tally = order.Tally(*(int(part.sum()) for part in counts))
         wrong, of = counts.violations, counts.total

@@ -57,6 +57,16 @@ class Witness:
             fields[name] = sparse if 2 * len(listed) < len(vector) else vector.tolist()
         return fields
 
+    @classmethod
+    def from_dict(cls, fields: dict, n: int) -> "Witness":
+        """What `to_dict` was made from."""
+        vectors = {name: np.zeros(n) for name in ("x", "u", "v")}
+        for name, vector in vectors.items():
+            given = fields[name]
+            for i, value in given.items() if isinstance(given, dict) else enumerate(given):
+                vector[int(i)] = value
+        return cls(**{**fields, **vectors})
+
     def save(self, path: Path) -> None:
         """The vectors as `.npz` beside the figures as `.json`; `path` without suffix."""
         np.savez(path.with_suffix(".npz"), x=self.x, u=self.u, v=self.v)

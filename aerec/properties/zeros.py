@@ -2,7 +2,8 @@
 
 One full-rank layer is decidable (theorem C); deeper encoders are searched by Gauss-Newton and
 rechecked in float64; floating point is counted, because a sigmoid that never vanishes on paper
-is exactly 0 in float32 at -104. Also the necessary conditions on the way to Proposition 1.
+is exactly 0 in float32 from -104 on, and from -88 on where XLA flushes subnormal numbers to 0, as
+on a CPU. Also the necessary conditions on the way to Proposition 1.
 """
 
 from typing import Any, NamedTuple
@@ -13,19 +14,21 @@ import numpy as np
 from scipy import optimize
 
 from aerec.properties import order
-from aerec.properties.encoder import Encoder
+from aerec.properties.encoder import Encoder, resolution
 from aerec.properties.samplers import Crossing, Domain
 
 _UNDERFLOW = 1e-100  # a value that passes below this share of its usual size on its way to 0
-_ROOT = 1e-9  # relative Newton step at which an approximate root is one
+_ROOT = 1e-9  # an approximate root is one at such a code and Newton step, relative to usual ones
+_CALLS = 2**16  # rows that a search by finite differences may encode, or little more
 
 
 class Zero(NamedTuple):
     """A point `x != 0` with `f(x) = 0`: `norm` is the largest `|f_k(x)|` in float64 over its
     usual size.
 
-    `kind`: "exact" (the code is exactly 0), "root" (Newton's steps have converged), "underflow"
-    (0 in floating point only: just before, the code is smaller than any power law allows).
+    `kind`: "exact" (the code is exactly 0), "root" (Newton's steps have converged, to far less
+    than |x|), "underflow" (0 in floating point only: just before, the code is smaller than any
+    power law allows).
     """
 
     x: np.ndarray
@@ -100,8 +103,9 @@ def search(
     """A zero of `f` in the domain, away from x = 0, or None.
 
     Drawn points first; then damped Gauss-Newton on `|f|^2` in float64 from the points of smallest
-    codes (SciPy's least squares where JAX cannot trace). A true zero is returned before one that
-    is an underflow. Consumes `key`.
+    codes, along the domain (by finite differences where JAX cannot trace, which is as good and
+    costs n + 1 calls). True zeros are preferred to underflows, and those of the size of drawn
+    points to ones near 0. Consumes `key`.
     """
     count = max(starts, min(4096, 2**22 // domain.dimension))
     if not encoder.traceable:
@@ -113,18 +117,23 @@ def search(
     norms = np.nan_to_num(abs(codes)).max(axis=1)  # not the Euclidean norm: squares underflow
     usual = float(np.median(norms[norms > 0])) if (norms > 0).any() else 1.0
     zero = points[norms == 0]
-    found = [_classify(encoder, x, points[np.argmax(norms)], usual, "drawn") for x in zero[:4]]
+    root = max(_ROOT, 8 * resolution(codes))
+    away = points[np.argmax(norms)]
+    found = [_classify(encoder, x, away, usual, root, "drawn") for x in zero[:4]]
+    sizes = np.linalg.norm(points, axis=1)
     if domain.continuous and domain.crossing is None:
         best = np.concatenate([points[np.argsort(norms)[: starts // 2]], points[: starts // 2]])
         if domain.whole:  # activations that are not monotone lead astray from far out
             best = np.concatenate([best, 0.1 * points[: starts // 2]])
         best = np.concatenate([best, _aimed(points, codes, domain)])
-        walk = _gauss_newton if encoder.traceable else _least_squares
-        for x in walk(encoder, domain, best, rounds):
-            if domain.contains(x[None])[0] and np.linalg.norm(x) > 1e-6 * np.linalg.norm(best[0]):
-                found.append(_classify(encoder, x, points[np.argmax(norms)], usual, "Newton"))
-    zeros = [zero for zero in found if zero is not None]
-    return min(zeros, key=lambda zero: (zero.kind == "underflow", zero.norm), default=None)
+        for x in _gauss_newton(encoder, domain, best, rounds, root):
+            if domain.contains(x[None])[0] and np.linalg.norm(x) > 1e-6 * sizes[0]:
+                found.append(_classify(encoder, x, away, usual, root, "Newton"))
+    far = float(np.median(sizes)) / 4
+    return min(
+        (zero for zero in found if zero is not None), default=None,
+        key=lambda z: (z.kind == "underflow", max(1.0, far / np.linalg.norm(z.x)), z.norm),
+    )  # fmt: skip
 
 
 def rows(encoder: Encoder, data: Crossing) -> tuple[int, int, Zero | None]:
@@ -178,7 +187,7 @@ def lemma_1(encoder: Encoder, basis: np.ndarray | None = None) -> dict[str, Any]
 
 
 def _classify(
-    encoder: Encoder, x: np.ndarray, away: np.ndarray, usual: float, source: str
+    encoder: Encoder, x: np.ndarray, away: np.ndarray, usual: float, root: float, source: str
 ) -> Zero | None:
     """Is x a zero, and of which kind? `away` is a point whose code is of the usual size."""
     x = np.asarray(x, np.float64)
@@ -187,7 +196,7 @@ def _classify(
         return None
     if norm > 0:
         kind = "underflow" if norm < _UNDERFLOW else "root"
-        return Zero(x, norm, kind, source) if norm < _ROOT else None
+        return Zero(x, norm, kind, source) if norm < root else None
     near, far = 0.0, 1.0  # bisect the segment for the edge of the region of zeros
     smallest = np.inf
     for _ in range(80):
@@ -210,31 +219,23 @@ def _aimed(points: np.ndarray, codes: np.ndarray, domain: Domain) -> np.ndarray:
     return aims[np.isfinite(aims).all(axis=1) & domain.contains(aims)]
 
 
-def _gauss_newton(encoder, domain, starts, rounds):
+def _gauss_newton(encoder, domain, starts, rounds, root):
     """Converged points: `x -= J^T (J J^T + mu)^-1 f`, the step halved until |f| falls."""
-    f = encoder.single
-
-    def advance(x):
-        value, jacobian = f(x), jax.jacrev(f)(x)
-        scale = order.safe(jnp.max(jnp.abs(value)))  # so that nothing below underflows
-        unit, jacobian = value / scale, jacobian / scale
-        outer = jacobian @ jacobian.T
-        mu = 1e-14 * jnp.trace(outer) + 1e-300
-        away = jnp.linalg.solve(outer + mu * jnp.eye(len(unit), dtype=x.dtype), unit)
-        return value, -jacobian.T @ away
-
-    # the number of starts is bounded by the Jacobians, held all at once
-    most = max(3, min(len(starts), 2**26 // (encoder.n * encoder.m)))
+    # the number of starts is bounded by the Jacobians, held all at once, or by the calls
+    most = 2**26 // (encoder.n * encoder.m)
+    if not encoder.traceable:
+        most = min(most, _CALLS // (16 * encoder.n))
+    most = max(3, min(len(starts), most))
     starts = starts[::-1][:: -(-len(starts) // most)]  # the aimed ones among them
+    if not encoder.traceable:  # each start costs n + 8 calls a round
+        rounds = min(rounds, -(-_CALLS // (len(starts) * (encoder.n + 8))))
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        both = jax.jit(jax.vmap(advance))
-        size = jax.jit(jax.vmap(lambda x: jnp.linalg.norm(f(x))))
+        advance, size = (_traced if encoder.traceable else _by_differences)(encoder)
         x = jnp.asarray(starts)
         converged = np.zeros(len(starts), bool)
         for _ in range(rounds):
-            value, step = both(x)
-            norm = jnp.linalg.norm(value, axis=1)
-            best, low = x, norm
+            value, step = advance(x)
+            best, low = x, jnp.linalg.norm(value, axis=1)
             for halving in range(6):
                 way = 0.5**halving * step
                 moved = jnp.nan_to_num(x + way)
@@ -244,23 +245,47 @@ def _gauss_newton(encoder, domain, starts, rounds):
                 better = new < low
                 best = jnp.where(better[:, None], moved, best)
                 low = jnp.where(better, new, low)
-            shift = jnp.linalg.norm(best - x, axis=1) / order.safe(jnp.linalg.norm(x, axis=1))
+            shift, far = (jnp.linalg.norm(a, axis=1) for a in (step, x))
+            # where the Jacobian is 0 there is no step, and that is not convergence
+            converged = np.asarray((low == 0) | ((shift > 0) & (shift <= root * far)))
+            moving = bool((best != x).any())
             x = best
-            converged = np.asarray((low == 0) | (jnp.linalg.norm(step, axis=1) <= _ROOT))
-            if converged.all() or float(shift.max()) == 0.0:
+            if converged.mean() >= 0.5 or not moving:
                 break
         return list(np.asarray(x)[converged])
 
 
-def _least_squares(encoder, domain, starts, rounds):
-    """The same for a callable that has no derivatives: SciPy, finite differences, few starts."""
-    for start in starts[:: max(1, len(starts) // 4)] if encoder.n <= 256 else ():
-        result = optimize.least_squares(
-            lambda x: encoder.exact(x[None])[0], start, max_nfev=rounds, xtol=1e-15, ftol=1e-15,
-            gtol=1e-15,
-        )  # fmt: skip
-        if np.isfinite(result.fun).all():
-            yield result.x
+def _step(value: jax.Array, jacobian: jax.Array) -> jax.Array:
+    scale = order.safe(jnp.max(jnp.abs(value)))  # so that nothing below underflows
+    value, jacobian = value / scale, jacobian / scale
+    outer = jacobian @ jacobian.T
+    mu = 1e-14 * jnp.trace(outer) + 1e-300
+    away = jnp.linalg.solve(outer + mu * jnp.eye(len(value), dtype=value.dtype), value)
+    return -jacobian.T @ away
+
+
+def _traced(encoder):
+    """Codes and steps, and sizes of codes, of points `[S, n]`, where JAX can trace."""
+    f = encoder.single
+    advance = jax.jit(jax.vmap(lambda x: (f(x), _step(f(x), jax.jacrev(f)(x)))))
+    return advance, jax.jit(jax.vmap(lambda x: jnp.linalg.norm(f(x))))
+
+
+def _by_differences(encoder):
+    """The same for a callable that has no derivatives."""
+    steps, corner = jax.jit(jax.vmap(_step)), np.eye(encoder.n)
+
+    def advance(points):
+        points = np.asarray(points)
+        value = encoder.exact(points)
+        width = resolution(value) ** (2 / 3) * order.safe(abs(points).max(axis=1))
+        slopes = [
+            (encoder.exact(x + h * corner) - code).T / h
+            for x, code, h in zip(points, value, width, strict=True)
+        ]
+        return value, steps(value, np.nan_to_num(np.stack(slopes)))
+
+    return advance, lambda points: np.linalg.norm(encoder.exact(points), axis=1)
 
 
 def _null_vector(weight: np.ndarray) -> np.ndarray | None:
