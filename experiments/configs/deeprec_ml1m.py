@@ -1,6 +1,10 @@
 """DeepRec on MovieLens-1M, the earliest 70% of each user's ratings for training.
 
-python -m experiments.train --config=deeprec_ml1m --data_dir=DIR
+    python -m experiments.train --config=deeprec_ml1m --data_dir=DIR
+    python -m experiments.train --config=deeprec_ml1m --data_dir=DIR --protocol=random_ratings
+
+RMSE .9025 on one seed and split, `bias` beside it .9217; 44 s on two busy cores. No published
+figure. With a re-feed after each step (`--set refeeds=1`) .9030, at three times the cost.
 """
 
 from typing import Any
@@ -15,5 +19,5 @@ RECIPE: dict[str, Any] = {
     "momentum": 0.9,
     "learning_rate": 5e-3,
     "evaluate_every": 5,
-    "set": {"hidden": (128, 256, 256), "dropout": 0.65, "refeeds": 1},
+    "set": {"hidden": (128, 256, 256), "dropout": 0.65, "refeeds": 0},
 }
