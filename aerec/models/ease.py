@@ -124,8 +124,8 @@ def nonnegative_weights(
 
     Alternating directions (Steck, Dimakopoulou, Riabov, Jebara: *ADMM SLIM*, WSDM 2020): least
     squares with a zero diagonal, in closed form, in turns with the projection onto B >= 0. The
-    coupling is 3 times each row's curvature, and steps are over-relaxed by 1.7: with these ten to
-    thirty turns do on clicks, one product of N x N matrices each.
+    coupling is 3 times each row's curvature, and steps are over-relaxed by 1.7: with these thirty
+    turns do on MovieLens-1M, one product of N x N matrices each.
 
     With A = G + diag(penalty) half the gradient is A B - G, and B is optimal (Karush-Kuhn-Tucker)
     exactly where B = max(B - (A B - G) / diag(A), 0) off the diagonal: it stops where no entry

@@ -32,7 +32,7 @@ TASK = "rating"
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     latent: int = 20  # K
-    l2: float = 3.0  # lambda
+    l2: float = 2.0  # lambda
     power: float = 0.4  # of a row's number of ratings that lambda is multiplied by, 0 to 1
     sweeps: int = 15  # times that the items are solved for
 

@@ -9,5 +9,5 @@ RECIPE = {
     "model": "pmf",
     "dataset": "ml-1m",
     "protocol": "random_ratings",
-    "set": {"latent": 20, "l2": 3.0, "power": 0.4, "sweeps": 15},
+    "set": {"latent": 20, "l2": 2.0, "power": 0.4, "sweeps": 15},
 }
