@@ -16,7 +16,6 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
 
 # ---------------------------------------------------------------- ranked lists, on the device
 
@@ -253,6 +252,8 @@ def _chunks(samples: int, rows: int) -> list[int]:
 def _bootstrap(statistic, data, level: float, samples: int, seed: int) -> tuple[float, float]:
     if len(data[0]) < 2:
         raise ValueError(f"an interval needs two rows with a value, found {len(data[0])}")
+    import scipy.stats  # half a second, which commands that ask for no interval need not wait for
+
     result = scipy.stats.bootstrap(
         data, statistic, paired=True, vectorized=True, method="percentile", n_resamples=samples,
         confidence_level=level, batch=_chunks(samples, len(data[0]))[0],

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy import stats
+from scipy import integrate, special
 
 from aerec.properties.order import Tally
 
@@ -12,14 +12,14 @@ from aerec.properties.order import Tally
 def clopper_pearson(k: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """Exact two-sided interval of a binomial rate, k of n *independent* trials.
 
-    Clopper & Pearson (1934): Beta quantiles. For k = 0 the upper end is
-    `1 - (alpha / 2)^(1 / n)`. Raises ValueError unless 0 <= k <= n and n > 0.
+    Clopper & Pearson (1934): Beta quantiles, the inverses of the incomplete Beta function. For
+    k = 0 the upper end is `1 - (alpha / 2)^(1 / n)`. Raises ValueError unless 0 <= k <= n, n > 0.
     """
     if not 0 <= k <= n or n == 0:
         raise ValueError(f"{k} violations of {n} triples is not a rate")
     alpha = 1.0 - confidence
-    low = stats.beta.ppf(alpha / 2, k, n - k + 1) if k else 0.0
-    high = stats.beta.isf(alpha / 2, k + 1, n - k) if k < n else 1.0
+    low = special.betaincinv(k, n - k + 1, alpha / 2) if k else 0.0
+    high = special.betainccinv(k + 1, n - k, alpha / 2) if k < n else 1.0
     return float(low), float(high)
 
 
@@ -62,8 +62,8 @@ def projection_baseline(n: int, m: int, *, asymptotic: bool = True) -> float:
         return 0.0
     if asymptotic:
         return float(np.arccos(np.sqrt(m / n)) / np.pi)
-    share = stats.beta(m / 2, (n - m) / 2)
-    return float(share.expect(lambda b: np.arccos(np.sqrt(b)))) / np.pi
+    angle = lambda p: np.arccos(np.sqrt(special.betaincinv(m / 2, (n - m) / 2, p)))  # noqa: E731
+    return float(integrate.quad(angle, 0.0, 1.0)[0]) / np.pi
 
 
 def loss(tally: Tally) -> float:
