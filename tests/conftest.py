@@ -34,10 +34,13 @@ class Ran(NamedTuple):
     err: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def compiled(tmp_path_factory):
-    """A folder of compiled programs that the commands of one test session share."""
-    folder = tmp_path_factory.mktemp("compiled")
+    """A folder of compiled programs: what one test of the session compiled, others read."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # all workers share it
+    folder = base / "compiled"
+    folder.mkdir(exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     return folder

@@ -88,7 +88,7 @@ def test_rooms_are_named_by_what_they_hold():
 
 
 def test_nothing_happens_on_import():
-    """At the top of a module stand definitions; the one call is of a binary as __main__."""
+    """At the top of a module stand definitions (of derivatives too); a binary runs as __main__."""
     allowed = (
         ast.Expr, ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom, ast.FunctionDef,
         ast.ClassDef, ast.If,
@@ -97,7 +97,9 @@ def test_nothing_happens_on_import():
         for node in parsed(path).body:
             where = f"{path}, line {node.lineno}"
             assert isinstance(node, allowed), where
-            if isinstance(node, ast.Expr):
+            if isinstance(node, ast.Expr) and not ast.unparse(node).split("(")[0].endswith(
+                ".defvjp"
+            ):
                 assert isinstance(node.value, ast.Constant), where
             if isinstance(node, ast.If):
                 assert "__main__" in ast.unparse(node.test), where

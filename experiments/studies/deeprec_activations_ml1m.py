@@ -20,7 +20,7 @@ STUDY = Study(
                 "--set=hidden=128,128",
                 f"--set=activation={name}",
                 "--set=dropout=0",
-                "--set=refeeds=0",
+                "--epochs=60",
             ),
         )
         for name in NAMES

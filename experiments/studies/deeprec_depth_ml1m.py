@@ -16,7 +16,6 @@ STUDY = Study(
                 "--config=deeprec_ml1m",
                 f"--set=hidden={','.join(['128'] * depth)}",
                 "--set=dropout=0",
-                "--set=refeeds=0",
             ),
         )
         for depth in range(1, 7)

@@ -14,9 +14,7 @@ STUDY = Study(
             f"dropout {dropout}",
             (
                 "--config=deeprec_ml1m",
-                "--set=hidden=512,512,1024",
                 f"--set=dropout={dropout}",
-                "--set=refeeds=0",
             ),
         )
         for dropout in (0, 0.5, 0.65, 0.8)

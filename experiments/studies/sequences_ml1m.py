@@ -7,6 +7,8 @@ Source: Sachdeva et al. 2019, table 3.
 
 from experiments.study import Row, Study
 
+PROTOCOL = "--protocol=strong_by_time:threshold=3.5,valid_users=750,test_users=750"
+
 STUDY = Study(
     title="MovieLens-1M, fold-in of the earlier clicks (or of random ones)",
     rows=[
@@ -28,7 +30,7 @@ STUDY = Study(
         ),
         Row(
             "popularity",
-            ("--config=svae_ml1m", "--model=popularity"),
+            ("--model=popularity", "--dataset=ml-1m", PROTOCOL),
             {"ndcg@100": 0.1130, "recall_all@100": 0.2215, "precision@100": 0.0314},
         ),
     ],
