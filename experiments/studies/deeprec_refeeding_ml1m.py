@@ -2,8 +2,8 @@
 
     python -m experiments.reproduce --study=deeprec_refeeding_ml1m --data_dir=DIR
 
-Source: Kuchaiev & Ginsburg 2017, figure 4, on Netflix: no gain at .001, .9167 to .9100 at .005. Rates
-are higher here: an epoch of MovieLens-1M has 48 steps, and .001 is far from done after 100.
+Source: Kuchaiev & Ginsburg 2017, figure 4, on Netflix: no gain at .001, .9167 to .9100 at .005. The
+rates are higher here: an epoch of MovieLens-1M has 48 steps, and .001 is far from done after 100.
 """
 
 from experiments.study import Row, Study
