@@ -7,8 +7,8 @@ by <f(x), f(u_i)>, or by the cosine, in place of <x, u_i>. This is the setting w
 audit examines.
 
 There are no features here besides the clicks: a user's vector is its row, an item's is the unit
-vector e_i, the row of somebody who clicked that item alone; both have length 1. An encoder that is
-linear, V, ranks by x V V'.
+vector e_i, the row of somebody who clicked that item alone; both have length 1. A linear
+encoder V ranks by x V V', its bias aside.
 
 Departures:
   - the paper leaves the autoencoder open: here it denoises (dropout of the listed entries) under a

@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=ease_dropout_ml1m --data_dir=DIR
 
-Seconds. No published figure; plain EASE on the same split is `ease_ml1m`.
+Seconds. N@100 .414 on the 1,000 test users (`ease_ml1m` .410); no published figure.
 """
 
 RECIPE = {
