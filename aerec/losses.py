@@ -38,33 +38,6 @@ def multinomial(logits: jax.Array, x: Batch) -> jax.Array:
     return normaliser * jnp.sum(x, axis=1) - jnp.sum(x * logits, axis=1)
 
 
-@jax.custom_vjp
-def multinomial_at(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """-sum_j log softmax(logits)[targets_j], [C], of logits [C, N] and targets [C, k]; N: none."""
-    return _multinomial_at_forward(logits, targets)[0]
-
-
-def _multinomial_at_forward(logits, targets):
-    chex.assert_equal_shape_prefix([logits, targets], 1)
-    normaliser = jax.nn.logsumexp(logits, axis=1)
-    row = jnp.arange(len(logits))[:, None]
-    picked = logits.at[row, targets].get(mode="fill", fill_value=0).sum(axis=1)
-    count = jnp.sum(targets < logits.shape[1], axis=1)
-    return count * normaliser - picked, (logits, normaliser, targets, count)
-
-
-def _multinomial_at_backward(saved, cotangent):
-    """count softmax - one-hot: written in one pass, where autodiff's scatter takes another."""
-    logits, normaliser, targets, count = saved
-    softmax = jnp.exp(logits - normaliser[:, None])
-    row = jnp.arange(len(logits))[:, None]
-    of_logits = softmax * (count * cotangent)[:, None]
-    return of_logits.at[row, targets].add(-cotangent[:, None], mode="drop"), None
-
-
-multinomial_at.defvjp(_multinomial_at_forward, _multinomial_at_backward)
-
-
 def gaussian(y: jax.Array, x: Batch, *, confidence: float = 1.0) -> jax.Array:
     """Negative Gaussian log-likelihood [B] without its constant (Liang 2018, eq. 3).
 

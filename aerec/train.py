@@ -103,10 +103,10 @@ class Bucket(NamedTuple):
 def plan(lengths: np.ndarray, batch_size: int, buckets: int = 1) -> tuple[Bucket, ...]:
     """The shapes of an epoch's batches: one, or where `buckets` says so one per range of lengths.
 
-    Every bucket's longest row is half as long as the next one's, so that little of a batch that
-    is padded to its longest row is padding. Its batches hold as many rows as make up the entries
-    of `batch_size` rows of mean length. They are as even as possible, with room for all but the
-    rarest draws (`order` redraws those).
+    The longest rows of the buckets are a geometric series from the lower quartile to the longest of
+    all, so that little of a batch that is padded to its longest row is padding. A batch of one of
+    several buckets holds as many rows as make up the entries of `batch_size` rows of mean length.
+    Batches are as even as possible, with room for all but the rarest draws (`order` redraws those).
 
     Args:
       lengths: [U] entries per row; of several tables [T, U], for which the plan then serves alike.
@@ -116,7 +116,7 @@ def plan(lengths: np.ndarray, batch_size: int, buckets: int = 1) -> tuple[Bucket
     lengths = np.sort(np.atleast_2d(lengths), axis=1).max(axis=0)
     if not len(lengths):
         return (Bucket(0, 0, 1, 1, 1, 0),)
-    bounds = lengths[-1] / 2.0 ** np.arange(buckets - 1, 0, -1)
+    bounds = np.geomspace(max(np.quantile(lengths, 0.25), 1), max(lengths[-1], 1), buckets)[:-1]
     cuts = np.searchsorted(lengths, bounds, side="right")
     parts, firsts = np.split(lengths, cuts), (0, *cuts)
     entries = batch_size * max(lengths.mean(), 1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from aerec import losses, models, recurrent
+from aerec import models, recurrent, softmax
 from aerec.core import Table
 from aerec.errors import BadInput
 
@@ -239,17 +239,46 @@ def test_the_derivative_of_the_gru_is_written_out_right():
         check_grads(jax.jit(recurrent.gru), arguments, order=1, modes=["rev"], eps=1e-6)
 
 
-def test_multinomial_at_targets():
+def test_states_after_the_last_entry_of_rows_of_all_lengths():
+    """Rows that stop before and after the steps at which fewer go on, in no order."""
     rng = np.random.default_rng(0)
-    logits = rng.normal(size=(4, 6))
-    targets = np.array([[0, 5], [2, 6], [6, 6], [1, 3]])  # 6: none
-    log_pi = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    want = [-sum(log_pi[c, j] for j in targets[c] if j < 6) for c in range(4)]
+    counts = np.array([3, 150, 0, 64, 65, 9, 1])
+    inputs = jnp.asarray(rng.normal(size=(150, 7, 12)), jnp.float32)
+    kernel, bias = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((4, 12), (4,)))
+    states = np.asarray(recurrent.gru(inputs, kernel, bias))
+    want = [states[n - 1, i] if n else np.zeros(4) for i, n in enumerate(counts)]
+    table = inputs.reshape(-1, 12)  # the entry of step t in row b is 7 t + b
+    for capacity in (counts.sum(), 1000):
+        got = recurrent.last(
+            lambda entries: table[entries], jnp.arange(1050).reshape(150, 7), jnp.asarray(counts),
+            kernel, bias, capacity=int(capacity),
+        )  # fmt: skip
+        chex.assert_trees_all_close(np.asarray(got), np.array(want, np.float32), atol=1e-5)
+
+
+@pytest.mark.parametrize("cotangent", ["even", "uneven"])
+def test_the_sliced_softmax_is_the_formula_and_its_gradient(cotangent):
+    """Of more entries than a slice has, some without a target, in float64."""
+    rng = np.random.default_rng(0)
+    entries, num_columns = softmax.SLICE + 90, 6
+    hidden, kernel, bias = (rng.normal(size=s) for s in ((entries, 3), (3, num_columns), (6,)))
+    targets = np.array([rng.permutation(num_columns + 2)[:2] for _ in range(entries)])
+    targets = np.sort(np.minimum(targets, num_columns))  # 6: none
+    targets[-40:] = num_columns
+    g = np.full(entries, 0.3) if cotangent == "even" else rng.normal(size=entries)
+    logits = hidden @ kernel + bias
+    pi = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    hot = sum(np.eye(num_columns + 1)[targets[:, j]] for j in range(2))[:, :num_columns]
+    by_logits = g[:, None] * (hot.sum(1, keepdims=True) * pi - hot)
     with jax.enable_x64(True):
-        got = losses.multinomial_at(jnp.asarray(logits), jnp.asarray(targets))
-        chex.assert_trees_all_close(np.asarray(got), np.array(want), rtol=1e-12)
-        of_logits = jax.jit(lambda logits: losses.multinomial_at(logits, jnp.asarray(targets)))
-        check_grads(of_logits, (jnp.asarray(logits),), order=1, modes=["rev"], eps=1e-6)
+        value, back = jax.vjp(
+            lambda *a: softmax.multinomial(*a, jnp.asarray(targets)),
+            *(jnp.asarray(a) for a in (hidden, kernel, bias)),
+        )
+        got = value, *back(jnp.asarray(g))
+        want = -(hot * np.log(pi)).sum(1), by_logits @ kernel.T, hidden.T @ by_logits
+        want += (by_logits.sum(0),)
+        chex.assert_trees_all_close(tuple(map(np.asarray, got)), want, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("wrong", [{"ahead": 0}, {"max_length": 0}, {"recurrent": 0}])

@@ -33,7 +33,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from aerec import activations, layers, losses, recurrent
+from aerec import activations, layers, losses, recurrent, softmax
 from aerec.core import Batch, Model, Rows
 
 TASK = "ranking"
@@ -114,8 +114,10 @@ class Network(nn.Module):
         """The state after the last entry of each row, [B, H]; zero for an empty row."""
         histories = self.histories(x)
         read = self.reader(histories.size)
-        listed = histories < self.num_columns
-        return recurrent.last(read, histories, listed, self.kernel, self.bias)
+        counts = jnp.minimum(x.counts(), len(histories))
+        return recurrent.last(
+            read, histories, counts, self.kernel, self.bias, capacity=len(x.columns)
+        )
 
     def posterior(self, states: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and log-variance of q(z | state), each [., K]."""
@@ -168,7 +170,9 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         targets = following(x, config.ahead)
         length = min(config.max_length, x.longest)
         counted = (targets[:, 0] < num_columns) & (x.places(length) < length)
-        total = losses.multinomial_at(apply(params, hidden, method="logits"), targets)
+        targets = jnp.where(counted[:, None], targets, num_columns)
+        output = params["params"]["output_kernel"], params["params"]["output_bias"]
+        total = softmax.multinomial(hidden, *output, targets)
         total += annealed(config, step) * losses.gaussian_kl(mean, log_variance)
         return x.sum(jnp.where(counted, total, 0)), x.sum(counted.astype(jnp.float32))
 

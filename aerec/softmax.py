@@ -1,0 +1,108 @@
+"""The softmax over all N items behind many entries at once, and its gradient, slice by slice.
+
+A [C, N] block of logits is the largest thing that a model of sequences would hold. Here a slice of
+`SLICE` entries is multiplied, normalised and turned into its gradient before the next one is begun:
+what is alive fits in a processor's cache, entries past the last one that counts cost nothing, and
+nothing is computed twice.
+"""
+
+import jax
+import jax.numpy as jnp
+
+SLICE = 512  # entries; of 256, 512, 1024 and 2048 the fastest on two CPU cores at N = 3.5k
+
+
+@jax.custom_vjp
+def multinomial(
+    hidden: jax.Array, kernel: jax.Array, bias: jax.Array, targets: jax.Array
+) -> jax.Array:
+    """-sum_j log softmax(hidden kernel + bias)[targets_j] of each entry, [C].
+
+    The gradient is found along with the value, for a cotangent of one in every entry: exact where
+    the cotangents of all entries that have a target are equal, as those of a batch's mean are. If
+    they are not, the derivatives by kernel and bias are computed again.
+
+    Args:
+      hidden: [C, H].
+      kernel: [H, N].
+      bias: [N].
+      targets: [C, k] columns; N: none. An entry may have fewer than k, or none at all.
+    """
+    return _forward(hidden, kernel, bias, targets)[0]
+
+
+def _forward(hidden, kernel, bias, targets):
+    total, of_hidden, of_kernel, of_bias = _slices(
+        hidden, kernel, bias, targets, jnp.ones_like(hidden[:, 0]), _last(targets, len(bias))
+    )
+    return total, (hidden, kernel, bias, targets, of_hidden, of_kernel, of_bias)
+
+
+def _backward(saved, cotangent):
+    hidden, kernel, bias, targets, of_hidden, of_kernel, of_bias = saved
+    counted = (targets < len(bias)).any(axis=1)
+    largest = jnp.max(jnp.where(counted, cotangent, -jnp.inf), initial=-jnp.inf)
+    one = jnp.where(jnp.isfinite(largest), largest, 0)
+    uneven = jnp.any(counted & (cotangent != one))
+    again = jnp.where(uneven, _last(targets, len(bias)), 0)  # no slice where nothing is to be done
+    _, _, kernel_again, bias_again = _slices(hidden, kernel, bias, targets, cotangent, again)
+    return (
+        cotangent[:, None] * of_hidden,
+        jnp.where(uneven, kernel_again, one * of_kernel),
+        jnp.where(uneven, bias_again, one * of_bias),
+        None,
+    )
+
+
+multinomial.defvjp(_forward, _backward)
+
+
+def _last(targets: jax.Array, num_columns: int) -> jax.Array:
+    """How many entries there are up to the last one that has a target."""
+    place = jnp.arange(1, len(targets) + 1)
+    return jnp.max(jnp.where((targets < num_columns).any(axis=1), place, 0))
+
+
+def _slices(hidden, kernel, bias, targets, weight, count):
+    """The value [C] and, each entry times its weight, the derivatives by hidden (times one), kernel
+    and bias, over the slices that hold the first `count` entries; zero past them."""
+    entries, num_columns = len(hidden), len(bias)
+    size = min(SLICE, entries)
+    padding = -entries % size
+    hidden, weight = (
+        jnp.pad(a, ((0, padding), *((0, 0),) * (a.ndim - 1))) for a in (hidden, weight)
+    )
+    targets = jnp.pad(targets, ((0, padding), (0, 0)), constant_values=num_columns)
+    row = jnp.arange(size)[:, None]
+
+    def add(number, sums):
+        total, of_hidden, of_kernel, of_bias = sums
+        first = number * size
+        h, w, at = (jax.lax.dynamic_slice_in_dim(a, first, size) for a in (hidden, weight, targets))
+        logits = h @ kernel + bias[None]
+        listed = jnp.sum(at < num_columns, axis=1).astype(logits.dtype)
+        picked = logits.at[row, at].get(mode="fill", fill_value=0).sum(axis=1)
+        highest = logits.max(axis=1)
+        raised = jnp.exp(logits - highest[:, None])
+        norm = raised.sum(axis=1)
+        value = listed * (highest + jnp.log(norm)) - picked
+        # The gradient by the logits is listed / norm * (raised - norm / listed at the targets): the
+        # factor of the row is left to the narrow side of both products.
+        factor = listed / norm
+        share = norm / jnp.maximum(listed, 1)
+        raised = raised.at[row, at].add(-share[:, None], mode="drop")
+        narrow = h * (factor * w)[:, None]
+        return (
+            jax.lax.dynamic_update_slice_in_dim(total, value, first, 0),
+            jax.lax.dynamic_update_slice_in_dim(
+                of_hidden, (raised @ kernel.T) * factor[:, None], first, 0
+            ),
+            of_kernel + narrow.T @ raised,
+            of_bias + (factor * w) @ raised,
+        )
+
+    start = (
+        jnp.zeros_like(weight), jnp.zeros_like(hidden), jnp.zeros_like(kernel), jnp.zeros_like(bias)
+    )  # fmt: skip
+    total, of_hidden, of_kernel, of_bias = jax.lax.fori_loop(0, -(-count // size), add, start)
+    return total[:entries], of_hidden[:entries], of_kernel, of_bias
