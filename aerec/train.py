@@ -117,7 +117,7 @@ def plan(lengths: np.ndarray, batch_size: int, buckets: int = 1) -> tuple[Bucket
     if not len(lengths):
         return (Bucket(0, 0, 1, 1, 1, 0),)
     bounds = np.geomspace(max(np.quantile(lengths, 0.25), 1), max(lengths[-1], 1), buckets)[:-1]
-    cuts = np.searchsorted(lengths, bounds, side="right")
+    cuts = np.sort(np.searchsorted(lengths, bounds, side="right"))
     parts, firsts = np.split(lengths, cuts), (0, *cuts)
     entries = batch_size * max(lengths.mean(), 1)
     return tuple(

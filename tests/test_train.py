@@ -66,8 +66,9 @@ def test_buckets_are_of_like_length_and_their_batches_of_like_size():
     plan = train.plan(lengths, 20, 5)
     assert len(plan) == 5 and sum(bucket.rows for bucket in plan) == 3000
     ordered = np.sort(lengths)
+    ratio = (ordered[-1] / np.quantile(ordered, 0.25)) ** (1 / 4)
     for shorter, bucket in itertools.pairwise(plan):
-        assert ordered[bucket.first] > max(bucket.longest / 2, shorter.longest)
+        assert shorter.longest < ordered[bucket.first] > bucket.longest / ratio
         assert 0.7 < bucket.capacity / (20 * lengths.mean()) < 2
     padded = sum(bucket.steps * bucket.batch * bucket.longest for bucket in plan)
     (mixed,) = train.plan(lengths, 20)
@@ -120,7 +121,7 @@ def test_an_update_is_the_formula():
     chex.assert_trees_all_close(fitted.last["w"][0], want.astype(np.float32), atol=1e-6)
 
 
-@pytest.mark.parametrize("buckets", [1, 3])
+@pytest.mark.parametrize("buckets", [1, 2])
 def test_replicas_are_single_runs(buckets):
     chosen = settings(buckets=buckets)
     together = train.fit(multvae(), [table()], chosen, seeds=[4, 5, 6], evaluate=score)
@@ -146,7 +147,7 @@ def test_replicas_with_their_own_tables():
     )
 
 
-@pytest.mark.parametrize("cut, buckets", [(1, 1), (3, 1), (5, 1), (3, 3)])
+@pytest.mark.parametrize("cut, buckets", [(1, 1), (3, 1), (5, 1), (3, 2)])
 def test_resuming_ends_in_the_same_bits(tmp_path, cut, buckets):
     class Cut(Exception):
         pass
