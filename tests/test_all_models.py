@@ -112,6 +112,7 @@ def test_padded_entries_change_no_loss_and_padded_rows_weigh_nothing(name):
 def test_rows_and_their_dense_block_score_alike(name):
     model, params, train = prepared(name)
     x = train.gather(jnp.array([1]), N)  # the row that lists every column
+    x = dataclasses.replace(x, index=jnp.array([-1]))  # like a block's, of no row trained on
     for read in (model.encode, model.score):
         chex.assert_trees_all_close(read(params, x.dense()), read(params, x), atol=1e-5)
 
