@@ -2,11 +2,7 @@
 
     python -m experiments.train --config=pmf_ml1m --data_dir=DIR --seeds=5
 
-<<<<<<< HEAD
-RMSE .847 on one split; published .845 (biased matrix factorisation in Sedhain et al. 2015).
-=======
 RMSE .847 on one split. Expected: .845 (biased matrix factorisation in Sedhain et al. 2015).
->>>>>>> linear
 """
 
 RECIPE = {
