@@ -9,10 +9,10 @@ RECIPE = {
     "model": "vae",
     "dataset": "ml-1m",
     "protocol": "strong:valid_users=500,test_users=1000",
-    "epochs": 40,
+    "epochs": 20,
     "batch_size": 50,
     "learning_rate": 1e-3,
     "schedule": "cosine",
     "evaluate_every": 4,
-    "set": {"hidden": (600,), "latent": 200, "dropout": 0.5, "beta": 0.05},
+    "set": {"hidden": (600,), "latent": 200, "dropout": 0.5, "beta": 0.02},
 }
