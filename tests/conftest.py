@@ -46,6 +46,17 @@ def compiled(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def quickly_compiled(compiled):
+    """For files of many programs that run for a moment each: XLA does without its optimisations,
+    which take half of their time. Child processes do so too, as the results' last bits depend on
+    it."""
+    with mock.patch.dict(os.environ, JAX_DISABLE_MOST_OPTIMIZATIONS="1"):
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def here(compiled):
     """Runs a binary in this process, which saves JAX's start: here("train", "--epochs=1")."""

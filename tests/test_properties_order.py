@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from aerec import activations
 from aerec.properties import angle, encoder, order, rates, samplers, vacuity
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 DOMAINS = {
     "gaussian": samplers.gaussian(12),
     "sphere": samplers.sphere(12),
@@ -148,11 +150,11 @@ def test_domains_draw_what_they_contain(name):
 
 def test_special_triples_are_what_they_say():
     k_ties, k_orthogonal, k_swaps, k_margins = jax.random.split(jax.random.key(0), 4)
-    x, u, v = DOMAINS["ties"].triples(k_ties, 200)
+    x, u, v = DOMAINS["ties"].triples(k_ties, 64)
     assert abs(order.relative_margin(x, u, v)).max() < 1e-6
-    x, u, v = DOMAINS["orthogonal"].triples(k_orthogonal, 200)
+    x, u, v = DOMAINS["orthogonal"].triples(k_orthogonal, 64)
     assert not v.any() and abs(order.relative_margin(x, u, v)).max() < 1e-6
-    x, u, v = DOMAINS["swaps"].triples(k_swaps, 200)
+    x, u, v = DOMAINS["swaps"].triples(k_swaps, 64)
     moved = abs(np.asarray(u - v)).sum(axis=1)
     assert set(moved.tolist()) <= {0.0, 2.0} and (moved == 2).mean() > 0.9
     np.testing.assert_array_equal(np.asarray(u).sum(axis=1), np.asarray(v).sum(axis=1))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from aerec.properties import order, rates
 from aerec.properties.report import Audit
@@ -24,7 +25,7 @@ def figures(audit: Audit, folder: Path | str) -> list[Path]:
 def comparison(audits: Mapping[str, Audit], folder: Path | str) -> list[Path]:
     """`compared_margins.png` and `compared_rates.png`: several encoders on one domain."""
     folder = Path(folder)
-    fig, axes = _subplots(0.3 * len(audits) + 1.2)
+    fig, axes = _subplots(0.3 * len(audits) + 1.4)
     for row, audit in enumerate(audits.values()):
         finding = audit.properties["order"]
         rate, (low, high) = finding.rate or 0.0, finding.interval or (0.0, 0.0)
@@ -32,7 +33,7 @@ def comparison(audits: Mapping[str, Audit], folder: Path | str) -> list[Path]:
         axes.plot([low, high], [row, row], color="k", linewidth=1)
     axes.set_yticks(range(len(audits)), list(audits))
     axes.axvline(0.5, color="k", linestyle=":", linewidth=1)
-    axes.set_xlabel("order violations per triple (grey: vacuous; dotted: no information)")
+    axes.set_xlabel("order violations per triple\n(grey: vacuous; dotted: no information)")
     axes.invert_yaxis()
     margins = _rate_by_margin(audits, folder / "compared_margins.png")
     return [margins, _save(fig, folder / "compared_rates.png")]
@@ -56,6 +57,10 @@ def _rate_by_margin(audits: Mapping[str, Audit], path: Path) -> Path:
         if len(ends):
             axes.fill_between(middle, *ends.T, color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set(xscale="log", ylim=(0, None))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 50 * low else (1.0,)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")  # labels in between would cover each other
     axes.axhline(0.5, color="k", linestyle=":", linewidth=1)
     axes.set_xlabel("true margin over $|x| \\max(|u|, |v|)$")
     axes.set_ylabel("share ranked the wrong way")
@@ -80,7 +85,8 @@ def _angles(audit: Audit, path: Path) -> Path:
 def _spectrum(audit: Audit, path: Path) -> Path:
     fig, axes = _subplots()
     values = np.array(audit.vacuity.spectrum)
-    axes.semilogy(1 + np.arange(len(values)), np.maximum(values, 1e-12), marker=".")
+    axes.semilogy(1 + np.arange(len(values)), np.where(values > 1e-12, values, np.nan), marker=".")
+    axes.set_xlim(0, len(values) + 1)
     axes.set_title(f"effective rank {audit.vacuity.effective_rank:.1f}", fontsize="medium")
     axes.set_xlabel("direction of the code")
     axes.set_ylabel("singular value over the largest")

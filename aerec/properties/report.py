@@ -152,8 +152,9 @@ def _shown(witness: Witness | Zero) -> list[str]:
 
 def _vector(x: np.ndarray) -> str:
     listed = np.flatnonzero(x)
-    if len(listed) <= 12 < len(x):
-        return "{" + ", ".join(f"{i}: {x[i]:.6g}" for i in listed) + "}"
+    if 2 * len(listed) <= len(x) > 12:
+        more = f", and {len(listed) - 12} more" if len(listed) > 12 else ""
+        return "{" + ", ".join(f"{i}: {x[i]:.6g}" for i in listed[:12]) + more + "}"
     return np.array2string(x, precision=4, threshold=12).replace("\n", "")
 
 

@@ -225,15 +225,23 @@ def _data_pool(encoder, data, key, size):
 
 
 def _falls(true, seen, ties):
-    """Up to 4 index triples (user, preferred item, other) of a pool whose latent order falls."""
+    """Up to 4 index triples (user, preferred item, other) of a pool whose latent order falls:
+    from a lower true score if it does so anywhere, else (all strict orders kept) from a tied one.
+    """
     where = np.argsort(true, axis=1)
-    ordered = np.take_along_axis(seen, where, axis=1)
-    fall = np.maximum.accumulate(ordered, axis=1) - ordered
+    true, ordered = (np.take_along_axis(a, where, axis=1) for a in (true, seen))
+    fresh = np.pad(true[:, 1:] != true[:, :-1], ((0, 0), (1, 0)))
+    first = np.maximum.accumulate(fresh * np.arange(true.shape[1]), axis=1)  # of equal true scores
+    top = np.maximum.accumulate(ordered, axis=1)
+    lower = np.take_along_axis(top, np.maximum(first - 1, 0), axis=1)
+    fall = np.where(first > 0, lower - ordered, 0.0)
+    if not (fall > ties).any():
+        fall, first = top - ordered, np.broadcast_to(np.arange(1, true.shape[1] + 1), fall.shape)
     at = np.argmax(fall, axis=1)
     depth = fall[np.arange(len(at)), at]
     for row in np.argsort(-depth)[:4]:
         if depth[row] > ties:
-            before = int(np.argmax(ordered[row, : at[row] + 1]))
+            before = int(np.argmax(ordered[row, : first[row, at[row]]]))
             yield int(row), int(where[row, at[row]]), int(where[row, before])
 
 
