@@ -38,13 +38,13 @@ from aerec.core import Batch, Model, Rows
 
 TASK = "ranking"
 TRAINING = {
-    "epochs": 16,
-    "batch_size": 48,
+    "epochs": 8,
+    "batch_size": 32,
     "buckets": 6,
     "learning_rate": 3e-3,
     "schedule": "cosine",
     "warmup": 0.1,
-    "evaluate_every": 4,
+    "evaluate_every": 2,
 }
 
 
@@ -58,8 +58,8 @@ class Config:
     ahead: int = 4  # k: the items that a step predicts; 1: the next one
     max_length: int = 1000  # of a longer history the last so many items are read
     dropout: float = 0.0  # of the states, where the encoder reads them
-    beta: float = 0.2  # the KL's largest weight
-    anneal_steps: int = 1000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
+    beta: float = 0.02  # the KL's largest weight
+    anneal_steps: int = 10_000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
     l2: float = 22.0  # lambda of lambda / 2 |kernels|^2 beside the sum over all steps
 
 
