@@ -84,40 +84,29 @@ class Network(nn.Module):
         self.output_kernel = self.param("output_kernel", glorot, (width, self.num_columns))
         self.output_bias = self.param("output_bias", zeros, (self.num_columns,))
 
-    def reader(self, count: int) -> Callable[[jax.Array], jax.Array]:
-        """items [...] -> what they put into the GRU, [..., 3H]; zero for N.
+    def histories(self, x: Rows) -> tuple[jax.Array, jax.Array]:
+        """What the GRU reads: rows of a table [M, 3H], and which of them, [L, B].
 
-        Multiplied are all N items or the `count` that are read, whichever are fewer.
+        The table has all N items or only the entries of the batch, whichever are fewer.
         """
-        if count < self.num_columns:
-            vectors = jnp.pad(self.items, ((0, 1), (0, 0)))
-            return lambda items: self.project(vectors[items])
-        table = jnp.pad(self.project(self.items), ((0, 1), (0, 0)))
-        return lambda items: table[items]
-
-    def project(self, vectors: jax.Array) -> jax.Array:
-        bias = jnp.expand_dims(self.input_bias, range(vectors.ndim - 1))
-        return vectors @ self.input_kernel + bias
-
-    def histories(self, x: Rows) -> jax.Array:
-        """What is read of each row, [L, B] items, N where nothing is."""
-        return x.sequences(min(self.config.max_length, x.longest)).T
+        histories = x.sequences(min(self.config.max_length, x.longest)).T
+        vectors, read = jnp.pad(self.items, ((0, 1), (0, 0))), histories
+        if histories.size < self.num_columns:
+            vectors = vectors[histories.reshape(-1)]
+            read = jnp.arange(histories.size).reshape(histories.shape)
+        return vectors @ self.input_kernel + self.input_bias[None], read
 
     def states(self, x: Rows) -> jax.Array:
         """The GRU's state after each entry, [C, H]; zero where it is not read."""
-        histories = self.histories(x)
-        inputs = self.reader(histories.size)(histories)
-        states = recurrent.gru(inputs, self.kernel, self.bias)
-        return states.at[x.places(len(histories)), x.row].get(mode="fill", fill_value=0)
+        table, read = self.histories(x)
+        states = recurrent.gru(table, read, self.kernel, self.bias)
+        return states.at[x.places(len(read)), x.row].get(mode="fill", fill_value=0)
 
     def last(self, x: Rows) -> jax.Array:
         """The state after the last entry of each row, [B, H]; zero for an empty row."""
-        histories = self.histories(x)
-        read = self.reader(histories.size)
-        counts = jnp.minimum(x.counts(), len(histories))
-        return recurrent.last(
-            read, histories, counts, self.kernel, self.bias, capacity=len(x.columns)
-        )
+        table, read = self.histories(x)
+        counts, capacity = jnp.minimum(x.counts(), len(read)), len(x.columns)
+        return recurrent.last(table, read, counts, self.kernel, self.bias, capacity=capacity)
 
     def posterior(self, states: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and log-variance of q(z | state), each [., K]."""
