@@ -65,7 +65,6 @@ def last(
     return jnp.zeros_like(states).at[order].set(states)
 
 
-@jax.custom_vjp
 def gru(table: jax.Array, sequences: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     """The state after every step, [L, B, H].
 
@@ -79,7 +78,9 @@ def gru(table: jax.Array, sequences: jax.Array, kernel: jax.Array, bias: jax.Arr
       kernel: U, [H, 3H].
       bias: c, [H].
     """
-    return _forward(table, sequences, kernel, bias)[0]
+    states = jax.custom_vjp(lambda *arguments: _forward(*arguments)[0])
+    states.defvjp(_forward, _backward)
+    return states(table, sequences, kernel, bias)
 
 
 def _forward(table, sequences, kernel, bias):
@@ -127,6 +128,3 @@ def _backward(saved, cotangent):
         jnp.concatenate(of_kernel, axis=1),
         of_recalled.sum(0),
     )
-
-
-gru.defvjp(_forward, _backward)

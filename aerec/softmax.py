@@ -12,7 +12,6 @@ import jax.numpy as jnp
 SLICE = 512  # entries; of 256, 512, 1024 and 2048 the fastest on two CPU cores at N = 3.5k
 
 
-@jax.custom_vjp
 def multinomial(
     hidden: jax.Array, kernel: jax.Array, bias: jax.Array, targets: jax.Array
 ) -> jax.Array:
@@ -28,7 +27,9 @@ def multinomial(
       bias: [N].
       targets: [C, k] columns; N: none. An entry may have fewer than k, or none at all.
     """
-    return _forward(hidden, kernel, bias, targets)[0]
+    valued = jax.custom_vjp(lambda *arguments: _forward(*arguments)[0])
+    valued.defvjp(_forward, _backward)
+    return valued(hidden, kernel, bias, targets)
 
 
 def _forward(hidden, kernel, bias, targets):
@@ -49,9 +50,6 @@ def _backward(saved, cotangent):
     both_again = _slices(hidden, kernel, bias, targets, cotangent, again)[2]
     of_both = jnp.where(uneven, both_again, one * of_both)
     return cotangent[:, None] * of_hidden, of_both[:-1], of_both[-1], None
-
-
-multinomial.defvjp(_forward, _backward)
 
 
 def _last(targets: jax.Array, num_columns: int) -> jax.Array:
