@@ -8,8 +8,6 @@ gate after the product as in cuDNN. Of the input's share a = W x + b of the thre
   h' = n + z (h - n),      h = 0 before the first step.
 """
 
-from collections.abc import Callable
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -30,7 +28,7 @@ def step(
 
 
 def last(
-    read: Callable[[jax.Array], jax.Array],
+    table: jax.Array,
     sequences: jax.Array,
     counts: jax.Array,
     kernel: jax.Array,
@@ -44,8 +42,7 @@ def last(
     on as can be that long: `capacity // t` of B rows with `capacity` entries have more than t.
 
     Args:
-      read: entries of one step of `sequences` [W] -> a [W, 3H].
-      sequences: [L, B].
+      table, sequences, kernel, bias: as of `gru`.
       counts: [B] entries in each row, the first in its sequence.
       capacity: static, no fewer than all entries together.
     """
@@ -56,7 +53,7 @@ def last(
 
     def forward(state, at):
         number, entries = at
-        after, _ = step(read(entries), state, kernel, bias)
+        after, _ = step(table[entries], state, kernel, bias)
         listed = number < counts[: len(state)]
         return jnp.where(listed[:, None], after, state), None
 
@@ -68,38 +65,40 @@ def last(
     return jnp.zeros_like(states).at[order].set(states)
 
 
-@jax.custom_vjp
-def gru(inputs: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+def gru(table: jax.Array, sequences: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     """The state after every step, [L, B, H].
 
     Its reverse derivative is written out: only delta, the derivative by the state, is carried back
-    through time, and the kernel's derivative is one product over all steps instead of a sum of L
+    through time, and the kernel's derivative is a product over all steps instead of a sum of L
     small ones.
 
     Args:
-      inputs: a, [L, B, 3H].
+      table: [M, 3H], the input's share a of everything that may be read.
+      sequences: [L, B], which row of the table each step reads.
       kernel: U, [H, 3H].
       bias: c, [H].
     """
-    return _forward(inputs, kernel, bias)[0]
+    states = jax.custom_vjp(lambda *arguments: _forward(*arguments)[0])
+    states.defvjp(_forward, _backward)
+    return states(table, sequences, kernel, bias)
 
 
-def _forward(inputs, kernel, bias):
-    chex.assert_rank([inputs, kernel, bias], [3, 2, 1])
+def _forward(table, sequences, kernel, bias):
+    chex.assert_rank([table, sequences, kernel, bias], [2, 2, 2, 1])
 
-    def forward(state, a):
-        after, parts = step(a, state, kernel, bias)
+    def forward(state, entries):
+        after, parts = step(table[entries], state, kernel, bias)
         # All are outputs, which keeps XLA from melting sigmoid and tanh into one loop over the
         # block: on a CPU it would not be vectorised, and take several times as long.
         return after, (after, *parts)
 
-    start = jnp.zeros((inputs.shape[1], len(kernel)), inputs.dtype)
-    states, *parts = jax.lax.scan(forward, start, inputs)[1]
-    return states, (states, *parts, kernel)
+    start = jnp.zeros((sequences.shape[1], len(kernel)), table.dtype)
+    states, *parts = jax.lax.scan(forward, start, sequences)[1]
+    return states, (table, sequences, states, *parts, kernel)
 
 
 def _backward(saved, cotangent):
-    states, opened, new, recalled, kernel = saved
+    table, sequences, states, opened, new, recalled, kernel = saved
     width = len(kernel)
     before = jnp.concatenate([jnp.zeros_like(states[:1]), states[:-1]])
 
@@ -110,16 +109,22 @@ def _backward(saved, cotangent):
         of_new = delta * (1 - update) * (1 - new**2)
         of_reset = of_new * recalled * reset * (1 - reset)
         of_update = delta * (before - new) * update * (1 - update)
-        of_state = jnp.concatenate([of_reset, of_update, of_new * reset], axis=1)  # by g
-        of_input = jnp.concatenate([of_reset, of_update, of_new], axis=1)  # by a
-        return update * delta + of_state @ kernel.T, (of_input, of_state)
+        of_gates, of_recalled = jnp.concatenate([of_reset, of_update], axis=1), of_new * reset
+        back = jnp.concatenate([of_gates, of_recalled], axis=1) @ kernel.T
+        return update * delta + back, (of_gates, of_new, of_recalled)
 
     steps = (cotangent, before, opened, new, recalled)
-    start = jnp.zeros_like(states[0])
-    of_input, of_state = jax.lax.scan(backward, start, steps, reverse=True)[1]
-    of_state = of_state.reshape(-1, 3 * width)
-    of_kernel = before.reshape(-1, width).T @ of_state
-    return of_input, of_kernel, of_state[:, 2 * width :].sum(0)
-
-
-gru.defvjp(_forward, _backward)
+    parts = jax.lax.scan(backward, jnp.zeros_like(states[0]), steps, reverse=True)[1]
+    of_gates, of_new, of_recalled = (part.reshape(-1, part.shape[2]) for part in parts)
+    before, entries = before.reshape(-1, width), sequences.reshape(-1)
+    of_table = [
+        jnp.zeros_like(table[:, : part.shape[1]]).at[entries].add(part)
+        for part in (of_gates, of_new)
+    ]
+    of_kernel = [before.T @ of_gates, before.T @ of_recalled]
+    return (
+        jnp.concatenate(of_table, axis=1),
+        None,
+        jnp.concatenate(of_kernel, axis=1),
+        of_recalled.sum(0),
+    )

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 SLICE = 512  # entries; of 256, 512, 1024 and 2048 the fastest on two CPU cores at N = 3.5k
 
 
-@jax.custom_vjp
 def multinomial(
     hidden: jax.Array, kernel: jax.Array, bias: jax.Array, targets: jax.Array
 ) -> jax.Array:
@@ -28,33 +27,29 @@ def multinomial(
       bias: [N].
       targets: [C, k] columns; N: none. An entry may have fewer than k, or none at all.
     """
-    return _forward(hidden, kernel, bias, targets)[0]
+    valued = jax.custom_vjp(lambda *arguments: _forward(*arguments)[0])
+    valued.defvjp(_forward, _backward)
+    return valued(hidden, kernel, bias, targets)
 
 
 def _forward(hidden, kernel, bias, targets):
-    total, of_hidden, of_kernel, of_bias = _slices(
-        hidden, kernel, bias, targets, jnp.ones_like(hidden[:, 0]), _last(targets, len(bias))
+    count = _last(targets, len(bias))
+    total, of_hidden, of_both = _slices(
+        hidden, kernel, bias, targets, jnp.ones_like(hidden[:, 0]), count
     )
-    return total, (hidden, kernel, bias, targets, of_hidden, of_kernel, of_bias)
+    return total, (hidden, kernel, bias, targets, count, of_hidden, of_both)
 
 
 def _backward(saved, cotangent):
-    hidden, kernel, bias, targets, of_hidden, of_kernel, of_bias = saved
+    hidden, kernel, bias, targets, count, of_hidden, of_both = saved
     counted = (targets < len(bias)).any(axis=1)
     largest = jnp.max(jnp.where(counted, cotangent, -jnp.inf), initial=-jnp.inf)
     one = jnp.where(jnp.isfinite(largest), largest, 0)
     uneven = jnp.any(counted & (cotangent != one))
-    again = jnp.where(uneven, _last(targets, len(bias)), 0)  # no slice where nothing is to be done
-    _, _, kernel_again, bias_again = _slices(hidden, kernel, bias, targets, cotangent, again)
-    return (
-        cotangent[:, None] * of_hidden,
-        jnp.where(uneven, kernel_again, one * of_kernel),
-        jnp.where(uneven, bias_again, one * of_bias),
-        None,
-    )
-
-
-multinomial.defvjp(_forward, _backward)
+    again = jnp.where(uneven, count, 0)  # no slice where nothing is to be done
+    both_again = _slices(hidden, kernel, bias, targets, cotangent, again)[2]
+    of_both = jnp.where(uneven, both_again, one * of_both)
+    return cotangent[:, None] * of_hidden, of_both[:-1], of_both[-1], None
 
 
 def _last(targets: jax.Array, num_columns: int) -> jax.Array:
@@ -64,22 +59,23 @@ def _last(targets: jax.Array, num_columns: int) -> jax.Array:
 
 
 def _slices(hidden, kernel, bias, targets, weight, count):
-    """The value [C] and, each entry times its weight, the derivatives by hidden (times one), kernel
-    and bias, over the slices that hold the first `count` entries; zero past them."""
+    """The value [C] and the derivatives, by hidden [C, H] and, each entry times its weight, by
+    kernel and below it bias [H + 1, N], over the slices that hold the first `count` entries."""
     entries, num_columns = len(hidden), len(bias)
     size = min(SLICE, entries)
-    padding = -entries % size
-    hidden, weight = (
-        jnp.pad(a, ((0, padding), *((0, 0),) * (a.ndim - 1))) for a in (hidden, weight)
+    hidden, weight, targets = (
+        jnp.pad(a, ((0, -entries % size), *((0, 0),) * (a.ndim - 1)), constant_values=fill)
+        for a, fill in ((hidden, 0), (weight, 0), (targets, num_columns))
     )
-    targets = jnp.pad(targets, ((0, padding), (0, 0)), constant_values=num_columns)
+    both = jnp.concatenate([kernel, bias[None]])  # the bias is the row of an input that is 1
     row = jnp.arange(size)[:, None]
 
     def add(number, sums):
-        total, of_hidden, of_kernel, of_bias = sums
+        total, of_hidden, of_both = sums
         first = number * size
         h, w, at = (jax.lax.dynamic_slice_in_dim(a, first, size) for a in (hidden, weight, targets))
-        logits = h @ kernel + bias[None]
+        h = jnp.pad(h, ((0, 0), (0, 1)), constant_values=1)
+        logits = h @ both
         listed = jnp.sum(at < num_columns, axis=1).astype(logits.dtype)
         picked = logits.at[row, at].get(mode="fill", fill_value=0).sum(axis=1)
         highest = logits.max(axis=1)
@@ -91,18 +87,13 @@ def _slices(hidden, kernel, bias, targets, weight, count):
         factor = listed / norm
         share = norm / jnp.maximum(listed, 1)
         raised = raised.at[row, at].add(-share[:, None], mode="drop")
-        narrow = h * (factor * w)[:, None]
+        narrow = (raised @ kernel.T) * factor[:, None]
         return (
             jax.lax.dynamic_update_slice_in_dim(total, value, first, 0),
-            jax.lax.dynamic_update_slice_in_dim(
-                of_hidden, (raised @ kernel.T) * factor[:, None], first, 0
-            ),
-            of_kernel + narrow.T @ raised,
-            of_bias + (factor * w) @ raised,
+            jax.lax.dynamic_update_slice_in_dim(of_hidden, narrow, first, 0),
+            of_both + (h * (factor * w)[:, None]).T @ raised,
         )
 
-    start = (
-        jnp.zeros_like(weight), jnp.zeros_like(hidden), jnp.zeros_like(kernel), jnp.zeros_like(bias)
-    )  # fmt: skip
-    total, of_hidden, of_kernel, of_bias = jax.lax.fori_loop(0, -(-count // size), add, start)
-    return total[:entries], of_hidden[:entries], of_kernel, of_bias
+    start = jnp.zeros_like(weight), jnp.zeros_like(hidden), jnp.zeros_like(both)
+    total, of_hidden, of_both = jax.lax.fori_loop(0, -(-count // size), add, start)
+    return total[:entries], of_hidden[:entries], of_both

@@ -227,32 +227,31 @@ def test_the_gru_is_flax_s():
         h, _ = cell.apply(variables, h, inputs[t])
         want.append(h)
     a = inputs @ input_kernel + input_bias[None, None]
-    got = recurrent.gru(a, kernel, p["hn"]["bias"])
+    entries = jnp.arange(28).reshape(7, 4)
+    got = recurrent.gru(a.reshape(28, 18), entries, kernel, p["hn"]["bias"])
     chex.assert_trees_all_close(got, jnp.stack(want), atol=1e-5)
 
 
 def test_the_derivative_of_the_gru_is_written_out_right():
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
-        shapes = ((6, 3, 12), (4, 12), (4,))
-        arguments = tuple(jnp.asarray(rng.normal(size=shape)) for shape in shapes)
-        check_grads(jax.jit(recurrent.gru), arguments, order=1, modes=["rev"], eps=1e-6)
+        table, kernel, bias = (jnp.asarray(rng.normal(size=s)) for s in ((5, 12), (4, 12), (4,)))
+        entries = jnp.asarray(rng.integers(0, 5, (6, 3)))  # some are read several times
+        states = jax.jit(lambda table, *p: recurrent.gru(table, entries, *p))
+        check_grads(states, (table, kernel, bias), order=1, modes=["rev"], eps=1e-6)
 
 
 def test_states_after_the_last_entry_of_rows_of_all_lengths():
     """Rows that stop before and after the steps at which fewer go on, in no order."""
     rng = np.random.default_rng(0)
     counts = np.array([3, 150, 0, 64, 65, 9, 1])
-    inputs = jnp.asarray(rng.normal(size=(150, 7, 12)), jnp.float32)
-    kernel, bias = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((4, 12), (4,)))
-    states = np.asarray(recurrent.gru(inputs, kernel, bias))
+    shapes = ((20, 12), (4, 12), (4,))
+    table, kernel, bias = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in shapes)
+    entries = jnp.asarray(rng.integers(0, 20, (150, 7)))
+    states = np.asarray(recurrent.gru(table, entries, kernel, bias))
     want = [states[n - 1, i] if n else np.zeros(4) for i, n in enumerate(counts)]
-    table = inputs.reshape(-1, 12)  # the entry of step t in row b is 7 t + b
-    for capacity in (counts.sum(), 1000):
-        got = recurrent.last(
-            lambda entries: table[entries], jnp.arange(1050).reshape(150, 7), jnp.asarray(counts),
-            kernel, bias, capacity=int(capacity),
-        )  # fmt: skip
+    for capacity in (int(counts.sum()), 1000):
+        got = recurrent.last(table, entries, jnp.asarray(counts), kernel, bias, capacity=capacity)
         chex.assert_trees_all_close(np.asarray(got), np.array(want, np.float32), atol=1e-5)
 
 

@@ -26,7 +26,7 @@ from aerec.core import Model
 from aerec.models import svae
 
 TASK = "ranking"
-TRAINING = svae.TRAINING
+TRAINING = {**svae.TRAINING, "epochs": 30, "evaluate_every": 5}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Config:
     max_length: int = 1000  # of a longer history the last so many items are read
     dropout: float = 0.0  # of the states, where the encoder reads them
     beta: float = 0.2  # the KL's largest weight
-    anneal_steps: int = 1000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
+    anneal_steps: int = 2000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
     l2: float = 1.0  # lambda of lambda / 2 |kernels|^2 beside the sum over users
 
 
