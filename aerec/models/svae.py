@@ -42,7 +42,7 @@ TRAINING = {
     "epochs": 10,
     "batch_size": 48,
     "buckets": 8,
-    "learning_rate": 4e-3,
+    "learning_rate": 3e-3,
     "schedule": "cosine",
     "warmup": 0.1,
     "evaluate_every": 2,
