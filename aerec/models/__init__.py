@@ -55,7 +55,8 @@ MODELS = {
     "vae": vae,
 }
 
-# What the settings that models share may be; a NaN is inside no range.
+# What the settings that models share may be; a NaN is inside no range. A module's own `RANGES` go
+# before these.
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hidden": (lambda v: v >= 1, "at least 1"),
     "latent": (lambda v: v >= 1, "at least 1"),
@@ -64,10 +65,13 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "ahead": (lambda v: v >= 1, "at least 1"),
     "max_length": (lambda v: v >= 1, "at least 1"),
     "dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+    "corruption": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
     "l2": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "beta": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "anneal_steps": (lambda v: v >= 0, "at least 0"),
     "pretrain_steps": (lambda v: v >= 0, "at least 0"),
+    "refeeds": (lambda v: v >= 0, "at least 0"),
+    "negatives": (lambda v: v >= 0, "at least 0"),
     "depth": (lambda v: v >= 1, "at least 1"),
     "power": (lambda v: 0 <= v <= 1, "at least 0 and at most 1"),
     "sweeps": (lambda v: v >= 1, "at least 1"),
@@ -91,7 +95,8 @@ def configure(name: str, given: Mapping[str, Any]) -> Any:
       BadInput: as `typed.fill`, and for a value outside `RANGES`.
     """
     config = typed.fill(find(name).Config, given, of=f"model {name!r}")
-    for setting, (inside, range_) in RANGES.items():
+    ranges = RANGES | getattr(find(name), "RANGES", {})
+    for setting, (inside, range_) in ranges.items():
         value = getattr(config, setting, None)
         each = value if isinstance(value, tuple) else () if value is None else (value,)
         if not all(inside(v) for v in each):

@@ -37,6 +37,7 @@ Weights start uniform in +-4 sqrt(6 / (fan in + fan out)), the width for sigmoid
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +47,7 @@ from aerec.core import Batch, Model, Rows
 from aerec.errors import BadInput, nearest
 
 TASK = "ranking"
+RANGES = {"corruption": (lambda v: 0 <= v < math.inf, "a number, at least 0")}  # a deviation too
 TRAINING = {"epochs": 40, "batch_size": 64, "schedule": "cosine", "evaluate_every": 4}
 
 

@@ -14,6 +14,7 @@ from aerec.models import cdae
 
 TASK = "ranking"
 TRAINING = cdae.TRAINING
+RANGES = cdae.RANGES
 Config = cdae.Config
 
 
