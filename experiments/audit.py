@@ -8,10 +8,11 @@
 A trained run (of several seeds, the first) is audited on its own data, `--domain=data`: x is a row
 that the model reads, u and v are single columns, the true score <x, u> is what the row lists, and
 every triple is counted. Most of those are true ties, of two columns that x lacks: `rate` counts the
-ties that the codes rank, `reversed of ordered` the pairs that they rank the wrong way round. Any
-encoder can be audited on gaussian, sphere, ball, box (0 to 1), binary, swaps, ratings, stratified,
-ties or orthogonal. Writes audit.json, audit.md, the witnesses and pictures; with --state an audit
-that was cut off goes on where it was. Theory: aerec/properties/THEORY.md.
+ties that the codes rank, `reversed of ordered` the pairs that they rank the wrong way round.
+`--domain=hull` is the convex hull of a few hundred of its rows. Any encoder can be audited on
+gaussian, sphere, ball, box (0 to 1), binary, swaps, ratings, stratified, ties or orthogonal. Writes
+audit.json, audit.md, the witnesses and pictures; with --state an audit that was cut off goes on
+where it was. Theory: aerec/properties/THEORY.md.
 """
 
 import importlib
@@ -22,6 +23,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import scipy.sparse
 from absl import flags
 from rich.progress import Progress
@@ -43,6 +45,7 @@ DOMAINS: dict[str, Callable[[int], samplers.Domain]] = {
     "ties": samplers.ties,
     "orthogonal": samplers.orthogonal,
 }
+HULL = 256  # rows of a run's data that `--domain=hull` mixes
 WAYS = ("workdir", "model", "encoder")
 BELONGS = {  # flags that mean something beside some of the ways to name an encoder only
     "input_dim": ("model", "encoder"), "set": ("model",), "batched": ("encoder",),
@@ -69,7 +72,7 @@ def define_flags() -> None:
     flags.DEFINE_string("encoder", None, "MODULE:FUNCTION, one vector [n] -> code")
     flags.DEFINE_bool("batched", False, "the --encoder takes rows [B, n]")
     flags.DEFINE_integer("input_dim", None, "n, with --model and --encoder", 1)
-    flags.DEFINE_string("domain", None, f"data (of a run) or {', '.join(DOMAINS)}")
+    flags.DEFINE_string("domain", None, f"data, hull (of a run) or {', '.join(DOMAINS)}")
     flags.DEFINE_string("budget", "1e6", "triples to sample, or seconds like 30s")
     flags.DEFINE_enum("truth", "dot", ["dot", "cosine"], "the true similarity")
     flags.DEFINE_enum("latent", "dot", ["dot", "cosine"], "the similarity of codes")
@@ -110,11 +113,11 @@ def check(given: Mapping[str, Any]) -> int | str:
             raise BadInput(f"--{name} goes with --{' and --'.join(owners)}, not with --{ways[0]}")
     if given["input_dim"] is None and ways[0] != "workdir":
         raise BadInput("--input_dim is needed: the dimension n of the vectors that are encoded")
-    name, known = given["domain"], [*DOMAINS, "data"]
+    name, known = given["domain"], [*DOMAINS, "data", "hull"]
     if name is not None and name not in known:
         raise BadInput(f"No domain is called {name!r}. {nearest(name, known)}")
-    if name == "data" and ways[0] != "workdir":
-        raise BadInput("--domain=data is of a finished run: --workdir")
+    if name in ("data", "hull") and ways[0] != "workdir":
+        raise BadInput(f"--domain={name} is of a finished run: --workdir")
     if given["state"] and len(given["workdir"]) > 1:
         raise BadInput("--state is of one audit: name one --workdir")
     try:
@@ -150,6 +153,11 @@ def domain_of(subject: Subject, given: Mapping[str, Any]) -> samplers.Domain:
     """The domain that --domain names, or the encoder's own."""
     if subject.data is not None and given["domain"] in (None, "data"):
         return subject.data()
+    if subject.data is not None and given["domain"] == "hull":
+        users = subject.data().crossing.users  # type: ignore[union-attr]
+        count = min(HULL, users.shape[0])
+        rows = np.random.default_rng(given["seed"]).choice(users.shape[0], count, replace=False)
+        return samplers.hull(users[np.sort(rows)].toarray())
     return DOMAINS[given["domain"] or "gaussian"](subject.dimension)
 
 
@@ -167,7 +175,9 @@ def examine(
                 batched=subject.batched, name=subject.name, truth=given["truth"],
                 latent=given["latent"], activation=subject.activation, search_points=points,
                 state=given["state"],
-                progress=lambda done, of: bar.update(task, completed=done, total=of or None),
+                progress=lambda stage, done, of: bar.update(
+                    task, description=f"{subject.name}: {stage}", completed=done, total=of or None
+                ),
             )  # fmt: skip
             found.save(subject.folder)
             plots.figures(found, subject.folder)

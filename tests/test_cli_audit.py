@@ -117,6 +117,13 @@ def test_a_run_on_another_domain(trained, here, tmp_path):
     assert 1e4 <= found["triples"] < 2e4
 
 
+def test_a_run_on_the_hull_of_its_data(trained, here, tmp_path):
+    ran = here("audit", f"--workdir={trained[1]}", SMALL, "--domain=hull", f"--output={tmp_path}")
+    assert ran.status == 0, ran.err
+    found = report(tmp_path)["properties"]["order"]
+    assert "convex hull of" in found["domain"] and found["verdict"] == "REFUTED"
+
+
 @pytest.mark.parametrize(
     ("activation", "verdict", "width"),
     [("tanh", "REFUTED", 4), ("relu", "REFUTED", 4), ("sigmoid", "CERTIFIED", 4),
@@ -281,6 +288,7 @@ INITIAL = ("--model=autorec", "--set", "hidden=4", "--input_dim=12")
         ([*INITIAL, "--set", "latent_activation=tanj"], ["unknown activation 'tanj'", "tanh"]),
         ([*INITIAL, "--domain=gausian"], ["'gausian'", "Did you mean gaussian"]),
         ([*INITIAL, "--domain=data"], ["--domain=data is of a finished run"]),
+        ([*INITIAL, "--domain=hull"], ["--domain=hull is of a finished run"]),
         ([*INITIAL, "--batched"], ["--batched goes with --encoder, not with --model"]),
         ([*INITIAL, "--data_dir=x"], ["--data_dir goes with --workdir"]),
         *(

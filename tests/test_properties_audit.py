@@ -605,3 +605,69 @@ def test_a_state_file_that_is_none_is_refused(tmp_path, content):
     with pytest.raises(ValueError, match="is not an audit's state file"):
         State(state, "mark")
     assert state.read_text() == content
+
+
+@pytest.mark.parametrize("encode", ["own", "numpy"])
+def test_order_on_separated_boxes_is_certified_or_refuted(encode):
+    """x likes the first box better: an encoder that keeps this is proven to, one that turns it
+    round is refuted by a triple of these boxes, and without the layers nothing is proven."""
+    x = np.array([1.0, 0.5, 0.0, 0.0])
+    u, v = (np.full(4, 0.5), np.full(4, 0.6)), (np.full(4, -0.1), np.zeros(4))
+    domain = samplers.separated(x, u, v)
+    keeps = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
+    faults = {"keeps": keeps, "turns": keeps[:, [2, 3, 0, 1]] - keeps}
+    for name, weight in faults.items():
+        net = (bounds.Layer(weight, np.zeros(2), activations.describe("tanh")),)
+        plain = {
+            "own": lambda x, net=net: bounds.apply(net, x),
+            "numpy": lambda x, weight=weight: np.tanh(weight @ np.asarray(x)),
+        }[encode]
+        found, report = verdicts(plain, domain, network=net)
+        if name == "keeps":
+            assert found["order"] == CERTIFIED and report.properties["order"].rate == 0
+            assert verdicts(plain, domain)[0]["order"].startswith("NOT REFUTED")
+        else:
+            assert found["order"] == REFUTED
+            seen = report.properties["order"].witness
+            assert domain.sides.hold(seen.x, seen.u, seen.v) and seen.true_margin > 0
+
+
+def test_a_fault_in_a_corner_of_separated_boxes_is_found_by_descent():
+    x = np.array([1.0, 0.0, 0.0])
+    u, v = (np.full(3, 0.4), np.full(3, 0.6)), (np.full(3, -0.6), np.full(3, -0.4))
+    corner = jnp.array([0.4, 0.6, 0.6])
+
+    def encode(z):  # falls steeply towards one corner of the first box
+        return jnp.stack([z[0] - 3 * jnp.exp(-30 * jnp.sum((z - corner) ** 2)), 0.1])
+
+    domain = samplers.separated(x, u, v)
+    found, report = verdicts(encode, domain)
+    assert found["order"] == REFUTED
+    assert report.properties["order"].witness.source == "descent in the boxes"
+    with pytest.raises(ValueError, match="not cosines"):
+        audit(encode, domain, jax.random.key(0), truth="cosine")
+
+
+@pytest.mark.parametrize(
+    ("x", "u", "v", "words"),
+    [
+        ([1.0, 0.0], ([0, 0], [1, 1]), ([0.5, 0], [2, 1]), "overlap along x"),
+        ([1.0], ([0, 0], [1, 1]), ([-2, 0], [-1, 1]), "x has 1 coordinates"),
+        ([1.0, 0.0], ([0, 0], [0, 1]), ([-2, 0], [-1, 1]), "a box needs"),
+    ],
+)
+def test_boxes_that_are_not_separated_are_refused(x, u, v, words):
+    with pytest.raises(ValueError, match=words):
+        samplers.separated(x, u, v)
+
+
+@pytest.mark.parametrize("name", ["ball", "hull"])
+def test_ascent_stays_in_a_domain_that_ends(name):
+    rows = np.random.default_rng(0).normal(size=(40, N))
+    domain = {"ball": samplers.ball(N), "hull": samplers.hull(rows)}[name]
+    wrapped = encoder.wrap(lambda x: jnp.tanh(jnp.asarray(WEIGHT) @ x), N)
+    found = [
+        witness.recheck(wrapped, domain, *triple, source="gradient ascent")
+        for triple in search.ascend(wrapped, domain, jax.random.key(0))
+    ]
+    assert any(found)

@@ -119,6 +119,7 @@ def exhaustive(
     workers: int = 2,
     on_device: bool | None = None,
     state: State | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Tally:
     """Counts per user, int64 `[U]` each, of all `I (I - 1) / 2` pairs of its two score rows.
 
@@ -126,6 +127,7 @@ def exhaustive(
     Memory: a few blocks of `block` rows. `workers` threads count on the host while the next block
     is scored; on an accelerator (`on_device`, by default where JAX has one) pairs are compared
     there instead. Neither the split nor going on from a `state` changes a single count.
+    `progress(done, of)` is called with the users counted.
     """
     if on_device is None:
         on_device = jax.default_backend() != "cpu"
@@ -144,6 +146,8 @@ def exhaustive(
             waiting.append(pool.submit(counted, *rows(index)))
             if len(waiting) > workers + 1:
                 parts.append(np.array(waiting.popleft().result()))
+                if progress:
+                    progress(sum(part.shape[1] for part in parts), num_users)
                 if state.due():
                     state.keep("counted", np.concatenate(parts, axis=1).tolist())
         parts.extend(np.array(task.result()) for task in waiting)

@@ -43,6 +43,19 @@ class Crossing(NamedTuple):
         return rows
 
 
+class Sides(NamedTuple):
+    """One x `[n]` and the boxes, (low, high) each, that it tells apart: `<x, u> > <x, v>`."""
+
+    x: np.ndarray
+    u: tuple[np.ndarray, np.ndarray]
+    v: tuple[np.ndarray, np.ndarray]
+
+    def hold(self, x: np.ndarray, u: np.ndarray, v: np.ndarray) -> bool:
+        """Whether x is the one and u and v are each in its box."""
+        within = [((p >= low) & (p <= high)).all() for p, (low, high) in ((u, self.u), (v, self.v))]
+        return np.array_equal(x, self.x) and all(within)
+
+
 class Domain(NamedTuple):
     """A set of vectors of R^n with a distribution of triples on it.
 
@@ -50,7 +63,8 @@ class Domain(NamedTuple):
     direction, rate)` moves along a direction (one `[count, n]` gradient) without leaving the
     domain. `contains(points)` -> which float64 rows belong to it. `continuous`: whether small
     perturbations stay inside. `whole`: whether all of R^n belongs. `crossing`: the data, where
-    the domain is made of rows. `box`: its ends, where it is one.
+    the domain is made of rows. `box`: its ends, where it is one. `sides`: the part that each
+    vector of a triple has, where they have different ones.
     """
 
     name: str
@@ -63,6 +77,7 @@ class Domain(NamedTuple):
     whole: bool = False
     crossing: Crossing | None = None
     box: tuple[np.ndarray, np.ndarray] | None = None
+    sides: Sides | None = None
 
 
 def gaussian(n: int, *, scale: float = 1.0) -> Domain:
@@ -112,6 +127,45 @@ def box(low: Any, high: Any) -> Domain:
         f"box {sides}", n, _independent(draw), draw,
         step=lambda points, g, rate: jnp.clip(points + rate * g, low[None], high[None]),
         contains=lambda p: ((p >= low) & (p <= high)).all(axis=-1), box=(low, high),
+    )  # fmt: skip
+
+
+def separated(x: Any, box_u: tuple[Any, Any], box_v: tuple[Any, Any]) -> Domain:
+    """One fixed x `[n]`, u uniform in one box and v in another, (low, high) each, such that x puts
+    all of the first above all of the second.
+
+    Raises ValueError for an empty box, and where `<x, u> > <x, v>` does not hold throughout.
+    """
+    x = np.asarray(x, np.float32)
+    boxes = [box(*ends) for ends in (box_u, box_v)]
+    (u_low, u_high), (v_low, v_high) = [np.asarray(ends, np.float32) for ends in (box_u, box_v)]
+    if any(part.dimension != len(x) for part in boxes):
+        raise ValueError(f"x has {len(x)} coordinates, the boxes {[b.dimension for b in boxes]}")
+    least = np.where(x > 0, u_low, u_high).astype(float) @ x
+    most = np.where(x > 0, v_high, v_low).astype(float) @ x
+    if least <= most:
+        raise ValueError(f"the boxes overlap along x: u may have {least:g} and v {most:g}")
+
+    def triples(key, count):
+        k_u, k_v = jax.random.split(key)
+        u, v = boxes[0].points(k_u, count), boxes[1].points(k_v, count)
+        return jnp.broadcast_to(jnp.asarray(x), (count, len(x))), u, v
+
+    def points(key, count):  # of both boxes
+        keys = jax.random.split(key)
+        pair = jnp.stack([b.points(k, count) for b, k in zip(boxes, keys, strict=True)], axis=1)
+        return pair.reshape(-1, len(x))[:count]
+
+    def step(points, g, rate):  # each within the box that it is in
+        inside = ((points >= u_low[None]) & (points <= u_high[None])).all(axis=-1, keepdims=True)
+        return jnp.where(inside, *(part.step(points, g, rate) for part in boxes))
+
+    def contains(p):
+        return (p == x).all(axis=-1) | boxes[0].contains(p) | boxes[1].contains(p)
+
+    return Domain(
+        f"one x of R^{len(x)}, u in one box and v in another, separated along x", len(x), triples,
+        points, step, contains, sides=Sides(x, (u_low, u_high), (v_low, v_high)),
     )  # fmt: skip
 
 

@@ -4,11 +4,12 @@ Three ways, cheapest first. *Pools*: a few hundred points give two score tables 
 of millions, are ranked rather than drawn; so a fault that only one point in ten thousand shows
 is met. *Climbing*: small moves inside the domain that improve the violation, for any callable and
 for discrete domains. *Ascent*: projected gradient ascent on the local angle of theorem D, then its
-counter-example. Each candidate goes through `witness.recheck`.
+counter-example. On separated boxes there is only *descent* on the latent margin. Each candidate
+goes through `witness.recheck`.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -37,15 +38,23 @@ def find(
     points: int = POINTS,
     truth: str = "dot",
     latent: str = "dot",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Witness | None:
     """The first candidate that the recheck confirms, made strict; None when all three fail.
 
     Reproducible from `key` (consumed). `points` bounds the encoder calls of the pools; the
-    other two add a few tens of thousands. Memory: one pool and its tables.
+    other two add a few tens of thousands. Memory: one pool and its tables. `progress(done, of)`
+    is called with the pools drawn.
     """
     k_pool, k_climb, k_ascend = jax.random.split(key, 3)
-    ways = [("pools", pools(encoder, domain, k_pool, points=points, truth=truth, latent=latent))]
-    if truth == "dot" and encoder.traceable and domain.continuous:
+    if domain.sides is not None:
+        ways = [("descent in the boxes", descend(encoder, domain, k_ascend, latent=latent))]
+    else:
+        drawn = pools(
+            encoder, domain, k_pool, points=points, truth=truth, latent=latent, progress=progress
+        )
+        ways = [("pools", drawn)]
+    if domain.sides is None and truth == "dot" and encoder.traceable and domain.continuous:
         ways.append(("gradient ascent", ascend(encoder, domain, k_ascend, latent=latent)))
     if domain.crossing is None:
         ways.append(("climbing", climb(encoder, domain, k_climb, truth=truth, latent=latent)))
@@ -69,6 +78,7 @@ def pools(
     points: int = POINTS,
     truth: str = "dot",
     latent: str = "dot",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Candidates:
     """Pools of points; from each, the strongest apparent violations among all its triples.
 
@@ -93,6 +103,8 @@ def pools(
             seen = np.asarray(_table(users_code, items_code, kind=latent))
             for row, high, low in _falls(true, seen, ties):
                 yield users[row], items[high], items[low]
+        if progress:
+            progress(int(numbers[-1]) + 1, count)
 
 
 def climb(
@@ -188,14 +200,52 @@ def ascend(
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         ends = run(*(jnp.asarray(np.asarray(a, np.float64)) for a in pairs))
     for x, u, p in ends:
-        yield from _ladder(np.asarray(x), np.asarray(u), np.asarray(p))
+        yield from _ladder(domain, np.asarray(x), np.asarray(u), np.asarray(p))
 
 
-def _ladder(users: np.ndarray, items: np.ndarray, pulls: np.ndarray) -> Candidates:
+def descend(
+    encoder: Encoder,
+    domain: Domain,
+    key: jax.Array,
+    *,
+    screened: int = 4096,
+    rounds: int = 60,
+    latent: str = "dot",
+) -> Candidates:
+    """Triples of separated boxes by their latent margin, the worst first; if JAX can differentiate
+    the encoder, u and v then descend on that margin inside their boxes, in float64."""
+    screened = max(64, min(screened, 2**22 // domain.dimension))
+    x, u, v = (np.asarray(part) for part in domain.triples(key, screened))
+    codes = [_codes(encoder, part, domain.name).astype(float) for part in (x, u, v)]
+    worst = np.argsort(order.relative_margin(*codes, kind=latent))[:8]
+    x, u, v = (np.asarray(part[worst], np.float64) for part in (x, u, v))
+    if encoder.traceable and domain.sides is not None:
+        widths = [jnp.asarray(high - low)[None] for low, high in domain.sides[1:]]
+
+        def margin(u, v, x):
+            return order.relative_margin(*map(encoder.single, (x, u, v)), kind=latent)
+
+        def down(number, pair):
+            slopes = jax.vmap(jax.grad(margin, argnums=(0, 1)))(*pair, jnp.asarray(x))
+            ways = [-width * jnp.sign(slope) for width, slope in zip(widths, slopes, strict=True)]
+            steps = zip(pair, ways, strict=True)
+            return [domain.step(points, way, 0.3 * 0.93**number) for points, way in steps]
+
+        with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+            ends = jax.jit(lambda pair: jax.lax.fori_loop(0, rounds, down, pair))([u, v])
+        yield from zip(x, *map(np.asarray, ends), strict=True)
+    yield from zip(x, u, v, strict=True)
+
+
+def _ladder(domain: Domain, users: np.ndarray, items: np.ndarray, pulls: np.ndarray) -> Candidates:
     for x, u, p in zip(users, items, pulls, strict=True):
         size = float(np.linalg.norm(u)) or 1.0
         for power in (1, 4, 8, 12, 18):
-            yield x, angle.counterexample(x, u, p, step=size * 2.0**-power), u
+            v = angle.counterexample(x, u, p, step=size * 2.0**-power)
+            yield x, v, u
+            if not domain.whole:  # the same way without leaving it
+                at, way = jnp.float32(u)[None], jnp.float32(v - u)[None]
+                yield x, np.asarray(domain.step(at, way, 1.0))[0], u
 
 
 def _free_pools(encoder, domain, key, numbers, size):

@@ -1,5 +1,6 @@
 """The audit: one call, three verdicts on one named domain."""
 
+import functools
 import hashlib
 import json
 import platform
@@ -55,7 +56,7 @@ def audit(
     confidence: float = 0.95,
     chunk: int = 8,
     state: Path | str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> Audit:
     """Audit `encode` (one vector `[n]` -> code, rows with `batched`, pytrees like `example`).
 
@@ -64,11 +65,15 @@ def audit(
     "cosine". `activation`: a catalogue entry that the caller vouches is the last thing applied;
     `network`: the layers, if the encoder is one: both allow certificates. `state`: a file that
     keeps what is counted and searched, to go on from when the audit was cut off, with the same
-    result; it belongs to one encoder, domain and key. Consumes `key`; the counts depend on it and
+    result; it belongs to one encoder, domain and key. `progress(stage, done, of)` is called on the
+    way, with `of` 0 where it is not known. Consumes `key`; the counts depend on it and
     the budget alone, not on `chunk` or the number of devices.
 
-    Raises ValueError for codes that are not finite, a malformed budget, a foreign state file.
+    Raises ValueError for codes that are not finite, a malformed budget, a foreign state file, and
+    for cosines on a domain that is separated by dot products.
     """
+    if domain.sides is not None and truth != "dot":
+        raise ValueError(f"{domain.name}: it separates dot products, not cosines")
     k_count, k_probe, k_search, k_zero, k_boot = jax.random.split(key, 5)
     seed = [int(part) for part in np.asarray(jax.random.key_data(key)).ravel()]
     encoder = wrap(encode, domain.dimension if example is None else example, batched=batched)
@@ -102,18 +107,22 @@ def audit(
         scores = counting.score_rows(encoder, domain.crossing, **kinds)
     totals = sampling.count(
         encoder, domain, scores, k_count, budget=budget, chunk=chunk, state=kept,
-        progress=progress, **ties, **kinds,
+        progress=functools.partial(progress, "sampling"), **ties, **kinds,
     )  # fmt: skip
     tally, interval, triples, per_user = _rates(
-        totals, scores, domain, k_boot, kept, exhaustive=exhaustive, confidence=confidence, **ties
-    )
+        totals, scores, domain, k_boot, kept, exhaustive=exhaustive, confidence=confidence,
+        progress=functools.partial(progress, "counting"), **ties,
+    )  # fmt: skip
 
     found = None
     if not empty.collapsed:
         fields = kept.once(
             f"witness among {search_points} points",
-            lambda: _search(encoder, domain, k_search, points=search_points, **kinds),
-        )
+            lambda: _search(
+                encoder, domain, k_search, points=search_points,
+                progress=functools.partial(progress, "searching"), **kinds,
+            ),
+        )  # fmt: skip
         found = None if fields is None else Witness.from_dict(fields, encoder.n)
     angles = None
     if encoder.traceable:
@@ -123,7 +132,10 @@ def audit(
         )  # fmt: skip
     findings = {
         "dimension": _dimension(encoder),
-        "order": _order(encoder, domain, tally, interval, triples, empty, found, angles, per_user),
+        "order": _order(
+            encoder, domain, tally, interval, triples, empty, found, angles, per_user,
+            network if latent == "dot" else None,
+        ),
         "nonzero": _nonzero(
             encoder, domain, k_zero, totals, np.concatenate([z_x, z_u]), u, empty, kept,
             activation, network, confidence,
@@ -151,7 +163,9 @@ def _dimension(encoder: Encoder) -> Finding:
     )  # fmt: skip
 
 
-def _order(encoder, domain, tally, interval, triples, empty, found, angles, per_user) -> Finding:
+def _order(
+    encoder, domain, tally, interval, triples, empty, found, angles, per_user, network
+) -> Finding:
     rate = tally.violations / triples
     baseline = rates.projection_baseline(encoder.n, encoder.m)
     details = {
@@ -174,6 +188,11 @@ def _order(encoder, domain, tally, interval, triples, empty, found, angles, per_
     elif found is not None:
         verdict = report.REFUTED
         why = f"a witness ({found.kind}, by {found.source}), rechecked in float64"
+    elif network is not None and domain.sides is not None and (
+        bounds.margin_order(network, *domain.sides).proven
+    ):  # fmt: skip
+        verdict = report.CERTIFIED
+        why = "bounds of the latent score keep every u of the one box above every v of the other"
     else:
         verdict = report.not_refuted(interval[1])
         why = f"{tally.violations:,} violations in {triples:,} triples, and no search found one"
@@ -182,10 +201,11 @@ def _order(encoder, domain, tally, interval, triples, empty, found, angles, per_
     return Finding(verdict, domain.name, why, rate, interval, rates.skill(tally), found, details)
 
 
-def _search(encoder, domain, key, *, points, truth, latent) -> dict | None:
+def _search(encoder, domain, key, *, points, progress, truth, latent) -> dict | None:
     kinds = {"truth": truth, "latent": latent}
-    found = witness.finite(encoder, domain, **kinds) if domain.crossing is None else None
-    found = found or search.find(encoder, domain, key, points=points, **kinds)
+    free = domain.crossing is None and domain.sides is None
+    found = witness.finite(encoder, domain, **kinds) if free else None
+    found = found or search.find(encoder, domain, key, points=points, progress=progress, **kinds)
     return None if found is None else witness.shrink(encoder, domain, found, **kinds).to_dict()
 
 
@@ -240,7 +260,9 @@ def _nonzero(
     return Finding(verdict, where, why, rate, interval, None, zero if refuted else None, details)
 
 
-def _rates(totals, scores, domain, key, kept, *, exhaustive, confidence, true_ties, latent_ties):
+def _rates(
+    totals, scores, domain, key, kept, *, exhaustive, confidence, progress, true_ties, latent_ties
+):
     """Tally, interval, number of triples and per-user arrays; data is counted whole if asked."""
     if scores is None:
         tally = order.summary(totals.counts)
@@ -255,8 +277,9 @@ def _rates(totals, scores, domain, key, kept, *, exhaustive, confidence, true_ti
         per_user = {"rate": wrong / of}
     else:
         counts = counting.exhaustive(
-            scores.rows, users, true_tolerance=true_ties, latent_tolerance=latent_ties, state=kept
-        )
+            scores.rows, users, true_tolerance=true_ties, latent_tolerance=latent_ties, state=kept,
+            progress=progress,
+        )  # fmt: skip
         tally = order.Tally(*(int(part.sum()) for part in counts))
         wrong, of = counts.violations, counts.total
         some = np.linspace(0, users - 1, min(users, 256)).astype(int)

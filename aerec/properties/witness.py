@@ -88,6 +88,8 @@ def recheck(
     x, u, v = (np.asarray(a, np.float64) for a in (x, u, v))
     if not domain.contains(np.stack([x, u, v])).all():
         return None
+    if domain.sides is not None and not domain.sides.hold(x, u, v):
+        return None
     true = _exact_margin(x, u, v, truth)
     size = len(x)
     wobble = np.random.default_rng(0).choice([-2.0, -1.0, 1.0, 2.0], (_COPIES, 3, size))
@@ -159,7 +161,9 @@ def finite(
         points[1:, support] = 2.0**power * patterns
         codes, inside = encoded(points)
         far = np.linalg.norm(codes[1:] - codes[0], axis=1) * inside[1:]
-        for choice in np.argsort(-far, kind="stable")[:3]:  # theorem A asks for f(b) != f(0)
+        for choice in np.argsort(-far, kind="stable")[:3]:
+            if not far[choice]:  # theorem A asks for f(b) != f(0)
+                break
             b = 2.0**power * patterns[choice]
             points = np.zeros((k + 2, n))
             points[1, support] = b
