@@ -1,12 +1,15 @@
 """The catalogue says the truth about every activation in it."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aerec import activations
+from aerec import activations, models
+from aerec.core import Table
 
 GRID = np.linspace(-40.0, 40.0, 160_001)
 KNOWN = (
@@ -96,3 +99,32 @@ def test_the_nearest_name_is_named_and_a_useless_shift_refused():
 def test_sigmoid_vanishes_in_float32_though_not_in_mathematics():
     assert jax.nn.sigmoid(jnp.float32(-104.0)) == 0.0
     assert not activations.CATALOGUE["sigmoid"].vanishes
+
+
+def coded():
+    """Models whose code is a layer of units that an activation may follow."""
+    for name, module in models.MODELS.items():
+        fields = {field.name for field in dataclasses.fields(module.Config)}
+        if fields & {"hidden", "activation"}:
+            yield name, fields
+
+
+@pytest.mark.parametrize("name", ["lift:tanh", "shift:relu"])
+@pytest.mark.parametrize(("model", "fields"), list(coded()))
+def test_every_code_takes_a_lift_and_a_shift_and_is_never_zero(model, fields, name):
+    small = {"hidden": (6,), "latent": 4, "tied": False, "latent_activation": name}
+    built = models.build(model, {k: v for k, v in small.items() if k in fields}, 9, 13)
+    rng = np.random.default_rng(0)
+    row, column = np.nonzero(rng.random((9, 13)) < 0.4)
+    table = Table.from_entries(row, column, np.ones(len(row)), num_rows=9, num_columns=13)
+    params = built.solve(table) if built.solve else built.init(jax.random.key(0))
+    x = table.gather(jnp.arange(9), len(row))
+    code = built.encode(params, x)
+    away = activations.LIFT if name.startswith("lift") else activations.SHIFT
+    assert (abs(np.asarray(code)).max(axis=1) >= 0.999 * away).all()
+    chex.assert_shape(built.score(params, x), (9, 13))
+    if built.loss is not None:
+        slopes = jax.grad(
+            lambda params: built.loss(params, x, jax.random.key(1), jnp.int32(3))[0].sum()
+        )(params)
+        chex.assert_tree_all_finite(slopes)

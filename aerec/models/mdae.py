@@ -36,7 +36,8 @@ TASK = "ranking"
 class Config:
     depth: int = 1  # layers
     corruption: float = 0.5  # p
-    activation: str = "tanh"  # between the layers and of the code; identity: a linear stack
+    activation: str = "tanh"  # between the layers; identity: a linear stack
+    latent_activation: str = ""  # of the code; empty: the same as `activation`
     l2: float = 10.0  # ridge penalty beside that of the corruption
 
 
@@ -51,6 +52,11 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
     """
     del num_rows
     activation = activations.get(config.activation)
+    latent = activations.get(config.latent_activation or config.activation)
+    if config.depth > 1 and activations.describe(config.activation).extra:
+        raise BadInput(
+            f"activation={config.activation} adds a column: only latent_activation can do that"
+        )
     if config.l2 <= 0:
         raise BadInput(f"l2={config.l2}: mDAE needs a positive ridge penalty")
 
@@ -60,6 +66,9 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         return _affine(params[-1], x)
 
     def encode(params, x: Batch) -> jax.Array:
+        return latent(score(params, x))
+
+    def between(params, x: Batch) -> jax.Array:
         return activation(score(params, x))
 
     def solve(table: Table):
@@ -70,7 +79,7 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         )
         params: tuple = ()
         for _ in range(config.depth):
-            below = encode if params else lambda _, x: x.dense()
+            below = between if params else lambda _, x: x.dense()
             products = moments(table, below, params)
             params = (*params, denoiser(products, config.corruption, config.l2))
         return params

@@ -36,6 +36,7 @@ class Config:
     hidden: tuple[int, ...] = (150,)  # widths between state and code, mirrored after the code
     latent: int = 64  # K
     activation: str = "tanh"  # of the hidden layers
+    latent_activation: str = "identity"  # of the code, after the noise
     max_length: int = 1000  # of a longer history the last so many items are read
     dropout: float = 0.0  # of the states, where the encoder reads them
     beta: float = 0.2  # the KL's largest weight

@@ -56,6 +56,7 @@ class Config:
     hidden: tuple[int, ...] = (150,)  # widths between state and code, mirrored after the code
     latent: int = 64  # K
     activation: str = "tanh"  # of the hidden layers
+    latent_activation: str = "identity"  # of the code, after the noise
     ahead: int = 4  # k: the items that a step predicts; 1: the next one
     max_length: int = 1000  # of a longer history the last so many items are read
     dropout: float = 0.0  # of the states, where the encoder reads them
@@ -82,6 +83,7 @@ class Network(nn.Module):
         self.bias = self.param("bias", zeros, (c.recurrent,))
         self.encoder = layers.MLP((*c.hidden, 2 * c.latent), activation, _identity)
         self.decoder = layers.MLP(c.hidden[::-1], activation, activation)
+        self.latent_activation = activations.get(c.latent_activation)
         self.output_kernel = self.param("output_kernel", glorot, (width, self.num_columns))
         self.output_bias = self.param("output_bias", zeros, (self.num_columns,))
 
@@ -115,18 +117,21 @@ class Network(nn.Module):
         return mean, log_variance
 
     def encode(self, x: Batch) -> jax.Array:
-        """The mean of the code after the last entry, [B, K]."""
+        """The mean of the code after the last entry, activated, [B, K]."""
+        return self.latent_activation(self.mean(x))
+
+    def mean(self, x: Batch) -> jax.Array:
         return self.posterior(self.last(layers.rows(x)))[0]
 
     def hidden(self, z: jax.Array) -> jax.Array:
-        """The decoder but for its last layer."""
-        return self.decoder(z)
+        """z [., K] before its activation through the decoder but for its last layer."""
+        return self.decoder(self.latent_activation(z))
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         return hidden @ self.output_kernel + self.output_bias[None]
 
     def __call__(self, x: Batch) -> jax.Array:
-        return self.logits(self.hidden(self.encode(x)))
+        return self.logits(self.hidden(self.mean(x)))
 
 
 def following(x: Rows, ahead: int) -> jax.Array:

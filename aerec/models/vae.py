@@ -36,6 +36,7 @@ class Config:
     hidden: tuple[int, ...] = (600,)  # widths between the items and the code, mirrored after it
     latent: int = 200  # K
     activation: str = "tanh"  # of the hidden layers
+    latent_activation: str = "identity"  # of the code, after the noise
     dropout: float = 0.0  # of the listed entries of the input
     beta: float = 1.0  # the KL's weight: the variance of x given z
     l2: float = 0.0  # lambda of lambda / 2 |kernels|^2 beside the sum over users
@@ -52,14 +53,19 @@ class VAE(nn.Module):
         activation, linear = activations.get(c.activation), activations.get("identity")
         self.encoder = layers.MLP((*c.hidden, 2 * c.latent), activation, linear)
         self.decoder = layers.MLP((*c.hidden[::-1], self.num_columns), activation, linear)
+        self.latent_activation = activations.get(c.latent_activation)
 
     def posterior(self, x: Batch) -> tuple[jax.Array, jax.Array]:
         """Mean and log-variance of q(z | x), each [B, K]."""
         mean, log_variance = jnp.split(self.encoder(x), 2, axis=1)
         return mean, log_variance
 
+    def encode(self, x: Batch) -> jax.Array:
+        return self.latent_activation(self.posterior(x)[0])
+
     def decode(self, z: jax.Array) -> jax.Array:
-        return self.decoder(z)
+        """z [B, K] before its activation -> y [B, N]."""
+        return self.decoder(self.latent_activation(z))
 
     def __call__(self, x: Batch) -> jax.Array:
         return self.decode(self.posterior(x)[0])
@@ -85,7 +91,7 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
 
     return Model(
         init=lambda key: net.init(key, jnp.zeros((1, num_columns))),
-        encode=lambda params, x: apply(params, x, method="posterior")[0],
+        encode=lambda params, x: apply(params, x, method="encode"),
         score=lambda params, x: apply(params, x),
         loss=loss,
     )
