@@ -1,14 +1,16 @@
 """The trained model as a folder of its own: parameters, settings and vocabulary, no dataset.
 
-    config.json       model, its settings, the protocol, the dataset's name, versions
+    config.json       model, its settings, the protocol, the dataset's name
     vocabulary.npz    raw ids and titles of the columns, raw ids of the training rows
     model/            the parameters (Orbax), leaves [S, ...], one entry per replica
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -52,13 +54,34 @@ def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
     os.replace(beside, path)
 
 
-def read_config(workdir: pathlib.Path) -> dict[str, Any]:
-    """The workdir's config.json. Raises BadInput where it is not JSON."""
-    path = workdir / "config.json"
+@contextlib.contextmanager
+def reading(path: pathlib.Path, advice: str) -> Iterator[None]:
+    """Whatever goes wrong while a run's own file is read: BadInput, the file is damaged."""
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise BadInput(f"{path} is damaged ({error}); delete {workdir}, or name another") from None
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        why = (str(error).splitlines() or [""])[0][:200]
+        raise BadInput(
+            f"{path} is damaged or unreadable ({type(error).__name__}: {why}); {advice}"
+        ) from error
+
+
+def read_json(path: pathlib.Path, *entries: str, advice: str) -> dict[str, Any]:
+    """An object with at least these entries. Raises BadInput, with the `advice`, for others."""
+    with reading(path, advice):
+        content = json.loads(path.read_text())
+        if missing := [entry for entry in entries if entry not in content]:
+            raise ValueError(f"it has no {', '.join(missing)}")
+        return {**content}
+
+
+def read_config(workdir: pathlib.Path) -> dict[str, Any]:
+    """The workdir's config.json. Raises BadInput where it is not one."""
+    entries = ("model", "set", "shape", "dataset", "protocol", "settings", "seeds")
+    advice = f"delete {workdir}, or name another"
+    return read_json(workdir / "config.json", *entries, advice=advice)
 
 
 def save(
@@ -82,7 +105,7 @@ def load(workdir: str | pathlib.Path, *, replica: int = 0) -> Artefact:
     """The artefact in a run's workdir.
 
     Raises:
-      BadInput: no finished run there, or no such replica.
+      BadInput: no finished run there, a damaged one, or no such replica.
     """
     workdir = pathlib.Path(workdir)
     for part in ("config.json", "vocabulary.npz", "model"):
@@ -97,9 +120,12 @@ def load(workdir: str | pathlib.Path, *, replica: int = 0) -> Artefact:
         raise BadInput(f"{workdir} holds {len(seeds)} replicas (0 to {len(seeds) - 1})")
     model = models.build(config["model"], config["set"], *config["shape"])
     like = jax.eval_shape(jax.vmap(model.init), jax.random.split(jax.random.key(0), len(seeds)))
-    with ocp.StandardCheckpointer() as loader:
+    again = "train it again, with the command it was trained with"
+    with reading(workdir / "model", again), ocp.StandardCheckpointer() as loader:
         params = loader.restore((workdir / "model").absolute(), like)
-    vocabulary = np.load(workdir / "vocabulary.npz", allow_pickle=False)
+    with reading(workdir / "vocabulary.npz", again):
+        stored = np.load(workdir / "vocabulary.npz", allow_pickle=False)
+        vocabulary = {name: stored[name] for name in ("item_ids", "titles", "user_ids")}
     return Artefact(
         model=model,
         params=jax.tree.map(lambda leaf: leaf[replica], params),

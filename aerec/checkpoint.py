@@ -7,7 +7,10 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from aerec.artefact import reading
 from aerec.core import Params
+
+ADVICE = "delete this folder to train from the beginning"
 
 
 class Checkpoints:
@@ -22,20 +25,27 @@ class Checkpoints:
     def __init__(self, folder: pathlib.Path, *, seconds: float = 15.0):
         self.seconds = seconds
         self.saved_at = time.monotonic()
+        self.folder = folder
         options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
-        self.manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        with reading(folder, ADVICE):
+            self.manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def restore(self, state: Any, best: Params) -> tuple[Any, Params, dict] | None:
-        """The latest (state, best, record), shaped like the arguments; None where there is none."""
+        """The latest (state, best, record), shaped like the arguments; None where there is none.
+
+        Raises:
+          BadInput: it is damaged.
+        """
         if self.manager.latest_step() is None:
             return None
         like = jax.tree.map(ocp.utils.to_shape_dtype_struct, {"state": state, "best": best})
-        saved = self.manager.restore(
-            self.manager.latest_step(),
-            args=ocp.args.Composite(
-                arrays=ocp.args.StandardRestore(like), record=ocp.args.JsonRestore()
-            ),
-        )
+        with reading(self.folder, ADVICE):
+            saved = self.manager.restore(
+                self.manager.latest_step(),
+                args=ocp.args.Composite(
+                    arrays=ocp.args.StandardRestore(like), record=ocp.args.JsonRestore()
+                ),
+            )
         return saved["arrays"]["state"], saved["arrays"]["best"], saved["record"]
 
     def save(self, state: Any, best: Params, record: dict, *, force: bool) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from flax import struct
 
 Params = Any
-Batch = Any  # Rows, or a dense [B, N] array whose entries are all listed
+Batch = Any  # Rows, or a dense [B, N] array: what a model reads of it is what is not zero
 
 
 @struct.dataclass

@@ -197,7 +197,7 @@ def rating(
 ) -> Evaluator:
     """Rating prediction: errors of `score` at the target entries, clipped to `scale` and not.
 
-    'rmse' and 'mae' are pooled over all entries; 'rmse_by_user' is the mean over rows of the RMSE
+    'rmse' and 'mae' are pooled over all entries; 'rmse_by_row' is the mean over rows of the RMSE
     within the row (the lower figure some code reports). The middle of the scale is predicted where
     the row's input is empty or the column has no training rating (AutoRec, Sedhain et al. 2015),
     'fallback_share' of the entries. Standard errors take rows as units: `metrics.standard_error`.
@@ -245,10 +245,10 @@ def rating(
         tables = (heldout.input, heldout.target, heldout.rows)
         out = scan(params, tables, index, known, capacity)
         figures, per_row = _on_host(model, out, heldout.input.num_rows)
-        per_row["rmse_by_user"] = np.sqrt(per_row["squared_error"] / per_row["entries"])
+        per_row["rmse_by_row"] = np.sqrt(per_row["squared_error"] / per_row["entries"])
         figures["entries"] = float(np.nansum(per_row["entries"], dtype=np.float64))
         figures["fallback_share"] = formulas.estimate(per_row["fallback"], per_row["entries"])
-        for name in (*POOLED, "rmse_by_user"):
+        for name in (*POOLED, "rmse_by_row"):
             values, counts, root = _sample(per_row, name)
             figures[name] = formulas.estimate(values, counts, root=root)
             figures[f"{name}_se"] = formulas.standard_error(values, counts, root=root)

@@ -62,7 +62,7 @@ def shift(x: Batch, by: float) -> Batch:
     """Adds `by` to each listed entry; what is not listed stays zero."""
     if isinstance(x, Rows):
         return dataclasses.replace(x, values=jnp.where(x.row < x.shape[0], x.values + by, 0))
-    return x + by
+    return jnp.where(x != 0, x + by, 0)
 
 
 def apply(x: Batch, function: Callable[[jax.Array], jax.Array]) -> Batch:

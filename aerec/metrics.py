@@ -244,8 +244,8 @@ def _kept(values: list, counts) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def _chunks(samples: int, rows: int) -> list[int]:
-    """`samples` in parts of at most 8M draws (64 MB in float64)."""
-    size = max(1, 2**23 // rows)
+    """`samples` in parts of at most 1M draws (8 MB in float64)."""
+    size = max(1, 2**20 // rows)
     return [min(size, samples - start) for start in range(0, samples, size)]
 
 

@@ -8,6 +8,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from aerec import artefact
+
 SIZE = (6.4, 4.0)  # inches
 
 
@@ -91,7 +93,8 @@ def _figure(*, xlabel: str, ylabel: str) -> tuple[Figure, matplotlib.axes.Axes]:
 
 
 def _lines(metrics: pathlib.Path) -> list[dict]:
-    return [json.loads(line) for line in metrics.read_text().splitlines()]
+    with artefact.reading(metrics, "delete it; only pictures are drawn from it"):
+        return [json.loads(line) for line in metrics.read_text().splitlines()]
 
 
 def _save(figure: Figure, path: pathlib.Path) -> None:

@@ -7,14 +7,17 @@ results.json   written last: a run that has it is finished
 test_rows.npz  figures per test row, for intervals and paired tests between runs
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
 import pathlib
 import platform
+import shutil
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -29,7 +32,7 @@ from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.penalty import with_order_penalty
 
-RATING = (*evaluate.POOLED, "rmse_by_user")
+RATING = (*evaluate.POOLED, "rmse_by_row")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 
@@ -81,7 +84,7 @@ def evaluator(model: Model, split: Split, metric: str | None = None) -> evaluate
         name, _, k = metric.partition("@")
         if name not in evaluate.ALL:
             raise BadInput(f"No ranking figure is called {metric!r}. {nearest(name, evaluate.ALL)}")
-        if not k.isdigit() or int(k) < 1:
+        if not k.isdecimal() or int(k) < 1:
             raise BadInput(f"The figure {metric!r} needs its cut, like {name}@100")
         options |= {"metrics": (name,), "ks": (int(k),)}
     return evaluate.ranking(model, **options)
@@ -145,6 +148,30 @@ def default_workdir(spec: Spec, splits: Sequence[Split]) -> pathlib.Path:
     return pathlib.Path("runs") / f"{config['model']}-{dataset}-{digest}"
 
 
+@contextlib.contextmanager
+def claimed(workdir: pathlib.Path, config: Mapping[str, Any]) -> Iterator[None]:
+    """The workdir as this run's alone while the context lasts; see `claim`.
+
+    A run that turns out not to fit into memory leaves the folder as it was.
+
+    Raises:
+      BadInput: as `claim`, and where another process is at work on the folder.
+    """
+    fresh = not workdir.exists()
+    claim(workdir, config)
+    with (workdir / "config.json").open() as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BadInput(f"another process is at work on {workdir}; wait for it") from None
+        try:
+            yield
+        except memory.TooLarge:
+            if fresh:
+                shutil.rmtree(workdir, ignore_errors=True)
+            raise
+
+
 def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
     """Makes the workdir this run's, or finds that it is.
 
@@ -153,7 +180,11 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
         be written.
     """
     path = workdir / "config.json"
-    if not path.exists():
+    try:
+        there_is_one = path.exists()
+    except OSError as error:
+        raise BadInput(f"{workdir} cannot be read ({error.strerror}); name another") from error
+    if not there_is_one:
         try:
             strange = workdir.exists() and {p.name for p in workdir.iterdir()} - {"config.json.tmp"}
             if not strange:
@@ -219,6 +250,10 @@ def run(
     if spec.order_penalty:
         if model.loss is None:
             raise BadInput(f"{spec.model} is solved, not trained: it takes no --order_penalty")
+        if getattr(models.find(spec.model), "ORDERED", False):
+            raise BadInput(
+                f"{spec.model} reads a sequence, not a vector: it takes no --order_penalty"
+            )
         model = with_order_penalty(model, spec.order_penalty)
     # One evaluator per split: what is popular, and known, is read off its training table.
     select = [evaluator(model, split, spec.settings.metric) for split in faced]
@@ -228,111 +263,114 @@ def run(
     for name in baselines:
         baseline_model(name, splits[0])
     jax.eval_shape(model.init, jax.random.key(0))  # settings that no network can be built from
-    claim(workdir, described)
+    with claimed(workdir, described):
 
-    def validate(params, replica: int) -> dict[str, float]:
-        i = replica % len(faced)
-        return select[i](params, faced[i].valid).figures
+        def validate(params, replica: int) -> dict[str, float]:
+            i = replica % len(faced)
+            return select[i](params, faced[i].valid).figures
 
-    checkpoints = None
-    if model.loss is not None:
-        checkpoints = Checkpoints(workdir / "checkpoints", seconds=checkpoint_seconds)
-    metrics_log, losses_log = _Log(workdir / "metrics.jsonl"), _Log(workdir / "losses.jsonl")
+        checkpoints = None
+        if model.loss is not None:
+            checkpoints = Checkpoints(workdir / "checkpoints", seconds=checkpoint_seconds)
+        metrics_log, losses_log = _Log(workdir / "metrics.jsonl"), _Log(workdir / "losses.jsonl")
 
-    def trace(record: train.Record, losses: np.ndarray) -> None:
-        each = [[float(f"{loss:.6g}") for loss in of_seed] for of_seed in losses]
-        losses_log(record.epoch, {"losses": each})
+        def trace(record: train.Record, losses: np.ndarray) -> None:
+            each = [[float(f"{loss:.6g}") for loss in of_seed] for of_seed in losses]
+            losses_log(record.epoch, {"losses": each})
 
-    def watch(record: train.Record, figures: dict[str, float]) -> None:
-        evaluated = len(figures) > 1
-        line = {**figures, "seconds": round(record.seconds, 3)}
-        metrics_log(record.epoch, line if evaluated else {})
-        progress(record, figures)
+        def watch(record: train.Record, figures: dict[str, float]) -> None:
+            evaluated = len(figures) > 1
+            line = {**figures, "seconds": round(record.seconds, 3)}
+            metrics_log(record.epoch, line if evaluated else {})
+            progress(record, figures)
 
-    try:
-        fitted = train.fit(
-            model,
-            [split.train for split in faced],
-            spec.settings,
-            seeds=spec.seeds,
-            evaluate=validate,
-            l2=getattr(config, "l2", 0.0),
-            l2_after=getattr(config, "pretrain_steps", 0),
-            refeeds=getattr(config, "refeeds", 0),
-            checkpoints=checkpoints,
-            progress=watch,
-            trace=trace,
-            log=log,
-        )
-    except train.Diverged as error:
-        raise train.Diverged(f"{spec.model}, {workdir}: {error}") from None
-    finally:
-        if checkpoints is not None:
-            checkpoints.close()
-    artefact.save(
-        workdir,
-        fitted.best,
-        item_ids=splits[0].item_ids,
-        titles=splits[0].titles,
-        user_ids=splits[0].user_ids,
-    )
-    begun = time.perf_counter()
-    reports = []
-    for replica in range(len(spec.seeds)):
-        i, params = replica % len(faced), train.replica(fitted.best, replica)
-        reports.append(score[i](params, faced[i].test))
-    eval_seconds = time.perf_counter() - begun
-    beside, skipped = {}, {}
-    for name in baselines:
         try:
-            beside[name] = baseline(name, splits[0])
-        except memory.TooLarge as error:  # the trained model is not to be lost over it
-            skipped[name] = str(error)
-    rows: dict[str, Any] = {
-        f"{i}:{name}": v for i, r in enumerate(reports) for name, v in r.per_row.items()
-    }
-    artefact.write_arrays(workdir / "test_rows.npz", rows)
-    record = fitted.record
-    results = {
-        "protocol": described["protocol"],
-        "model": spec.model,
-        "dataset": spec.dataset,
-        "seed": spec.seeds[0],
-        "seeds": [{"seed": s, **r.figures} for s, r in zip(spec.seeds, reports, strict=True)],
-        "test": mean_figures(reports),
-        "baselines": {name: report.figures for name, report in beside.items()},
-        "baselines_skipped": skipped,
-        "validation": {"metric": spec.settings.metric, "best": record.best},
-        "best_epoch": record.best_epoch,
-        "epochs": record.epoch,
-        "fit_seconds": record.seconds,
-        "epoch_seconds": statistics.median(record.epoch_seconds[1:] or record.epoch_seconds),
-        "compile_seconds": record.compile_seconds,
-        "eval_seconds": eval_seconds,
-        "peak_rss_mb": memory.peak_rss_mb(),
-        "versions": {
-            "aerec": aerec.__version__,
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in PACKAGES},
-        },
-        "device": f"{jax.devices()[0].device_kind} x {jax.device_count()}",
-    }
-    artefact.write_json(workdir / "results.json", results)
-    return Finished(results, reports, beside)
+            fitted = train.fit(
+                model,
+                [split.train for split in faced],
+                spec.settings,
+                seeds=spec.seeds,
+                evaluate=validate,
+                l2=getattr(config, "l2", 0.0),
+                l2_after=getattr(config, "l2_after", 0),
+                refeeds=getattr(config, "refeeds", 0),
+                checkpoints=checkpoints,
+                progress=watch,
+                trace=trace,
+                log=log,
+            )
+        except train.Diverged as error:
+            raise train.Diverged(f"{spec.model}, {workdir}: {error}") from None
+        finally:
+            if checkpoints is not None:
+                checkpoints.close()
+        artefact.save(
+            workdir,
+            fitted.best,
+            item_ids=splits[0].item_ids,
+            titles=splits[0].titles,
+            user_ids=splits[0].user_ids,
+        )
+        begun = time.perf_counter()
+        reports = []
+        for replica in range(len(spec.seeds)):
+            i, params = replica % len(faced), train.replica(fitted.best, replica)
+            reports.append(score[i](params, faced[i].test))
+        eval_seconds = time.perf_counter() - begun
+        beside, skipped = {}, {}
+        for name in baselines:
+            try:
+                beside[name] = baseline(name, splits[0])
+            except memory.TooLarge as error:  # the trained model is not to be lost over it
+                skipped[name] = str(error)
+        rows: dict[str, Any] = {
+            f"{i}:{name}": v for i, r in enumerate(reports) for name, v in r.per_row.items()
+        }
+        artefact.write_arrays(workdir / "test_rows.npz", rows)
+        record, peak = fitted.record, memory.peak_rss_mb()
+        if (workdir / "results.json").exists():  # finished before, and now only scored again
+            peak = artefact.read_json(workdir / "results.json", advice="delete it")["peak_rss_mb"]
+        results = {
+            "protocol": described["protocol"],
+            "model": spec.model,
+            "dataset": spec.dataset,
+            "seed": spec.seeds[0],
+            "seeds": [{"seed": s, **r.figures} for s, r in zip(spec.seeds, reports, strict=True)],
+            "test": mean_figures(reports),
+            "baselines": {name: report.figures for name, report in beside.items()},
+            "baselines_skipped": skipped,
+            "validation": {"metric": spec.settings.metric, "best": record.best},
+            "best_epoch": record.best_epoch,
+            "epochs": record.epoch,
+            "fit_seconds": record.seconds,
+            "epoch_seconds": statistics.median(record.epoch_seconds[1:] or record.epoch_seconds),
+            "compile_seconds": record.compile_seconds,
+            "eval_seconds": eval_seconds,
+            "peak_rss_mb": peak,
+            "versions": {
+                "aerec": aerec.__version__,
+                "python": platform.python_version(),
+                **{name: metadata.version(name) for name in PACKAGES},
+            },
+            "device": f"{jax.devices()[0].device_kind} x {jax.device_count()}",
+        }
+        artefact.write_json(workdir / "results.json", results)
+        return Finished(results, reports, beside)
 
 
 def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[evaluate.Report]]:
     """A finished run's config.json, results.json and the test reports of its replicas.
 
     Raises:
-      BadInput: no finished run is there.
+      BadInput: no finished run is there, or a damaged one.
     """
     for part in ("config.json", "results.json", "test_rows.npz"):
         if not (workdir / part).exists():
             raise BadInput(f"{workdir} has no {part}: no finished run is there.")
-    results = json.loads((workdir / "results.json").read_text())
-    reports = []
-    with np.load(workdir / "test_rows.npz", allow_pickle=False) as rows:
+    advice = "train it again, with the command it was trained with"
+    results = artefact.read_json(workdir / "results.json", "test", "seeds", advice=advice)
+    reports, path = [], workdir / "test_rows.npz"
+    with artefact.reading(path, advice), np.load(path, allow_pickle=False) as rows:
         for i, figures in enumerate(results["seeds"]):
             names = [name for name in rows.files if name.startswith(f"{i}:")]
             per_row = {name.partition(":")[2]: rows[name] for name in names}
@@ -378,6 +416,7 @@ class _Log:
 
     def __init__(self, path: pathlib.Path):
         self.path, self.opened = path, False
+        self._lines()
 
     def __call__(self, epoch: int, line: Mapping[str, Any]) -> None:
         """Appends the line, unless it is empty."""
@@ -395,4 +434,5 @@ class _Log:
         """Whole lines only: the last may have been cut by an interruption."""
         if not self.path.exists():
             return []
-        return [line for line in self.path.read_text().splitlines() if line.endswith("}")]
+        with artefact.reading(self.path, "delete it; only the learning curve is drawn from it"):
+            return [line for line in self.path.read_text().splitlines() if line.endswith("}")]

@@ -83,6 +83,7 @@ class Diverged(RuntimeError):
     """A loss, a parameter or a score became NaN or infinite."""
 
 
+LOWER = ("rmse", "mae", "gini")  # figures of which less is better
 ADVICE = (
     "The last checkpoint before it is kept. Lower --learning_rate, or use --schedule=cosine "
     "--warmup=0.1, in another --workdir."
@@ -192,9 +193,12 @@ def optimiser(
             1.0, {epoch * per_epoch: settings.gamma for epoch in settings.milestones}
         )
         rate = lambda count: smooth(count) * drops(count)  # noqa: E731
+    scaled = optax.identity()  # RProp finds its own steps: the schedule is a factor of them
+    if callable(rate):
+        scaled = optax.scale_by_schedule(lambda n: rate(n) / max(settings.learning_rate, 1e-30))
     chains = {
         "adam": lambda: optax.adam(rate),
-        "rprop": lambda: optax.rprop(settings.learning_rate),
+        "rprop": lambda: optax.chain(optax.rprop(settings.learning_rate), scaled),
         "sgd": lambda: optax.sgd(rate, momentum=settings.momentum or None),
         "adagrad": lambda: optax.adagrad(rate),
     }
@@ -363,7 +367,7 @@ def fit(
         return turns(shapes, epoch), np.stack(orders)
 
     run_epoch = epoch_fn.lower(state, table, *drawn(0), step_keys).compile()
-    direction = -1.0 if settings.metric.startswith(("rmse", "mae")) else 1.0
+    direction = -1.0 if settings.metric.startswith(LOWER) else 1.0
     best = jax.tree.map(jnp.copy, state.params)
     none = [-math.inf * direction] * len(seeds)
     record = Record(
@@ -437,7 +441,8 @@ def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:
 def _solve(model: Model, tables: Sequence[Table], seeds: Sequence[int]) -> Fitted:
     assert model.solve is not None
     begun = time.perf_counter()
-    solved = [jax.block_until_ready(model.solve(table)) for table in tables]
+    with jax.default_matmul_precision("highest"):  # GPUs would round the normal equations' factors
+        solved = [jax.block_until_ready(model.solve(table)) for table in tables]
     params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *solved)
     seconds = time.perf_counter() - begun
     return Fitted(params, params, Record(1, [], [], [], seconds, [seconds], 0.0))

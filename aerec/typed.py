@@ -1,6 +1,7 @@
 """Text from a command line as the typed fields of a dataclass."""
 
 import dataclasses
+import math
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from aerec.errors import BadInput, nearest
 
 T = TypeVar("T")
 
+_NUMBER = (int, float)
 _WORDS = {
     bool: "true or false",
     int: "a whole number",
@@ -38,7 +40,8 @@ def fill(kind: type[T], given: Mapping[str, Any], *, of: str) -> T:
       of: what the fields belong to, for messages: "model 'multvae'".
 
     Raises:
-      BadInput: an unknown field (names the nearest), or text that is not of the field's type.
+      BadInput: an unknown field (names the nearest), text that is not of the field's type, a
+        number that is not finite or, whole, does not fit 32 bits.
     """
     types = typing.get_type_hints(kind)
     for name in given:
@@ -48,18 +51,29 @@ def fill(kind: type[T], given: Mapping[str, Any], *, of: str) -> T:
 
 
 def _value(kind: Any, value: Any, what: str) -> Any:
-    if not isinstance(value, str):
-        return tuple(value) if isinstance(value, list) else value
     plain = typing.get_origin(kind) or kind
+    items = typing.get_args(kind)
     try:
-        if plain is bool:
-            return {"true": True, "false": False}[value.lower()]
-        if plain is tuple:
-            item = typing.get_args(kind)[0]
-            return tuple(item(part) for part in value.strip("()").split(",") if part.strip())
-        return plain(value)
+        read = _read(plain, items, value) if isinstance(value, str) else value
     except (KeyError, ValueError):
         raise BadInput(f"{what} is {_WORDS[plain]}, not {value!r}.") from None
+    read = tuple(read) if isinstance(read, list) else read
+    numbers = [n for n in (read if isinstance(read, tuple) else (read,)) if isinstance(n, _NUMBER)]
+    if not all(math.isfinite(n) for n in numbers):
+        raise BadInput(f"{what} is a finite number, not {value!r}.")
+    if any(isinstance(n, int) and abs(n) >= 2**31 for n in numbers):
+        raise BadInput(f"{what} is a whole number below 2^31, not {value!r}.")
+    if plain is tuple and ... not in items and len(read) != len(items):
+        raise BadInput(f"{what} is {len(items)} numbers, not {value!r}.")
+    return read
+
+
+def _read(plain: Any, items: tuple, text: str) -> Any:
+    if plain is bool:
+        return {"true": True, "false": False}[text.lower()]
+    if plain is tuple:
+        return tuple(items[0](part) for part in text.strip("()").split(",") if part.strip())
+    return plain(text)
 
 
 def plain(settings: Any) -> dict[str, Any]:

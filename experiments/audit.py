@@ -28,7 +28,7 @@ import scipy.sparse
 from absl import flags
 from rich.progress import Progress
 
-from aerec import activations, artefact, models, rescore, runs, typed
+from aerec import activations, artefact, memory, models, rescore, runs, typed
 from aerec.errors import BadInput, nearest
 from aerec.properties import Audit, audit, plots, samplers, search
 from experiments import cli, show
@@ -76,7 +76,7 @@ def define_flags() -> None:
     flags.DEFINE_string("budget", "1e6", "triples to sample, or seconds like 30s")
     flags.DEFINE_enum("truth", "dot", ["dot", "cosine"], "the true similarity")
     flags.DEFINE_enum("latent", "dot", ["dot", "cosine"], "the similarity of codes")
-    flags.DEFINE_integer("seed", 0, "of everything random", 0)
+    flags.DEFINE_integer("seed", 0, "of everything random", 0, 2**31)
     flags.DEFINE_string("state", None, "a file to go on from when the audit is cut off")
     flags.DEFINE_string("output", None, "folder of the report (default audit/ in a run)")
     for name in ("data_dir", "data_file", "split_dir"):
@@ -113,6 +113,7 @@ def check(given: Mapping[str, Any]) -> int | str:
             raise BadInput(f"--{name} goes with --{' and --'.join(owners)}, not with --{ways[0]}")
     if given["input_dim"] is None and ways[0] != "workdir":
         raise BadInput("--input_dim is needed: the dimension n of the vectors that are encoded")
+    memory.require(1000 * (given["input_dim"] or 0), "The audit", "use a smaller --input_dim")
     name, known = given["domain"], [*DOMAINS, "data", "hull"]
     if name is not None and name not in known:
         raise BadInput(f"No domain is called {name!r}. {nearest(name, known)}")
@@ -195,6 +196,13 @@ def _trained(
 ) -> Subject:
     loaded = artefact.load(workdir)
     config = loaded.config
+    if getattr(models.find(config["model"]), "ORDERED", False):
+        show.CONSOLE.print(
+            f"{name}: {config['model']} reads sequences; a vector's items are read in the order of"
+            " its columns, not in that of a history",
+            style="yellow",
+            markup=False,
+        )
 
     def data() -> samplers.Domain:
         moved = ("data_dir", "data_file", "split_dir")
@@ -250,7 +258,7 @@ def _callable(given: Mapping[str, Any]) -> Subject:
     def guarded(x):
         try:
             return encode(x)
-        except Exception as error:  # under JAX's tracing too: then it is called with NumPy arrays
+        except (Exception, SystemExit) as error:  # under JAX's tracing too: it falls back on NumPy
             raise BadInput(f"called on shape {x.shape} it raised {_said(error)}") from error
 
     return Subject(
@@ -263,7 +271,7 @@ def _callable(given: Mapping[str, Any]) -> Subject:
     )
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
 
 

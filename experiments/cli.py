@@ -1,6 +1,7 @@
 """What the binaries share: flags, recipes, and errors a person can act on."""
 
 import importlib
+import math
 import pathlib
 import pkgutil
 import sys
@@ -44,8 +45,8 @@ def define_run_flags() -> None:
     flags.DEFINE_integer("evaluate_every", None, "epochs between evaluations", lower_bound=1)
     flags.DEFINE_integer("patience", None, "evaluations without a better one; 0: never stop", 0)
     flags.DEFINE_string("metric", None, "the validation figure that decides what is best")
-    flags.DEFINE_integer("seed", None, "of everything random in the model (default 0)", 0)
-    flags.DEFINE_integer("seeds", None, "replicas, trained under one vmap (default 1)", 1)
+    flags.DEFINE_integer("seed", None, "of everything random in the model (default 0)", 0, 2**31)
+    flags.DEFINE_integer("seeds", None, "replicas, trained under one vmap (default 1)", 1, 2**16)
     flags.DEFINE_float("order_penalty", None, "weight of the order penalty in the loss", 0.0)
     define_workdir_flag("where the run is kept (default runs/<what it is>)")
     flags.DEFINE_float("checkpoint_seconds", 15.0, "least time between two checkpoints", 0.0)
@@ -130,6 +131,10 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
             leave(2, f"error: {error}")
         except (train.Diverged, NotNumbers) as error:
             leave(1, f"error: {error}")
+        except OSError as error:
+            if error.filename is None:
+                raise
+            leave(2, f"error: {error.filename}: {error.strerror}")
         except KeyboardInterrupt:
             leave(130, "interrupted; the same command goes on from the last checkpoint")
 
@@ -151,10 +156,14 @@ def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], An
         )
     delimited = given["format"] == "delimited"
     roles = typed.assignments(given["columns"], of="--columns")
+    if len(roles) < len([part for part in given["columns"] if part]):
+        raise BadInput(f"--columns={','.join(given['columns'])}: a role is given twice")
     try:
         low, high = map(float, given["scale"] or (0, 1))
     except ValueError:
-        raise BadInput("--scale takes the lowest and highest rating, like --scale=1,5") from None
+        low, high = 1.0, 0.0
+    if not -math.inf < low < high < math.inf:
+        raise BadInput("--scale takes the lowest and highest rating, like --scale=1,5")
     return readers.read(
         given["data_file"],
         given["format"],

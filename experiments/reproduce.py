@@ -1,7 +1,7 @@
 """A table or a picture of the sources, again: all its runs, one command.
 
   python -m experiments.reproduce                                   # what there is
-  python -m experiments.reproduce --study=article --data_dir=DIR
+  python -m experiments.reproduce --study=article_ml1m --data_dir=DIR
   python -m experiments.reproduce --study=clicks_ml1m --data_dir=DIR --output=runs/clicks
 
 Flags of `experiments.train` are given to every run. The same command goes on where it was cut off.

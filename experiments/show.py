@@ -8,6 +8,7 @@ from typing import Any
 
 import rich.box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -102,13 +103,13 @@ def difference(found: metrics.Comparison) -> str:
 
 def recommendations_table(title: str, lines: Sequence[Recommendation]) -> Table:
     """Recommendations of one person, best first."""
-    table = Table(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=escape(title), box=rich.box.SIMPLE_HEAD, title_justify="left")
     table.add_column("", justify="right")
     table.add_column("item")
     table.add_column("title")
     table.add_column("score", justify="right")
     for line in lines:
-        table.add_row(str(line.rank), line.item, line.title, f"{line.score:.3f}")
+        table.add_row(str(line.rank), escape(line.item), escape(line.title), f"{line.score:.3f}")
     return table
 
 

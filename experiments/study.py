@@ -1,7 +1,8 @@
 """A study: several runs of `experiments.train`, gathered in one table and one picture.
 
 Each run is a process of its own: its seconds and memory are what its command takes when typed
-alone. A study that was cut off goes on where it was: a finished run is scored again, not trained.
+alone. A study that was cut off goes on where it was: a finished run is not trained again, only
+scored (and solved, where it is one of a closed form).
 """
 
 import dataclasses

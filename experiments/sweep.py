@@ -28,6 +28,8 @@ def main(given: Mapping[str, Any]) -> None:
         name: values.split("/")
         for name, values in typed.assignments(given["over"], of="--over").items()
     }
+    if not all(value for values in over.values() for value in values):
+        raise BadInput(f"--over={','.join(given['over'])}: a value is empty")
     rows = []
     for values in itertools.product(*over.values()):
         settings = dict(zip(over, values, strict=True))

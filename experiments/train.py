@@ -11,6 +11,7 @@ Running the same command again resumes a run that was cut off.
 """
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -66,6 +67,8 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {**defaults, **getattr(module, "TRAINING", {}), **recipe, **said, "model": name}
     chosen["set"] = {**recipe.get("set", {}), **typed.assignments(given["set"], of="--set")}
     models.configure(name, chosen["set"])  # a typing error is told before the data are read
+    if "momentum" in said and chosen.get("optimiser", "adam") != "sgd":
+        raise BadInput("--momentum is sgd's: give --optimiser=sgd as well")
     chosen["seeds"] = tuple(range(chosen["seed"], chosen["seed"] + chosen["seeds"]))
     if given["split_dir"]:
         if said.get("protocol", "files") != "files":
@@ -76,7 +79,7 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
         if "dataset" in said:
             raise BadInput("--data_file is read instead of a --dataset; give one of them")
         chosen["dataset"] = pathlib.Path(given["data_file"]).name
-    elif chosen["protocol"] == "files":
+    elif chosen["protocol"].partition(":")[0] == "files":
         raise BadInput("--protocol=files needs --split_dir, the folder of the ready splits")
     return chosen
 
@@ -86,13 +89,16 @@ def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) 
     names = [field.name for field in dataclasses.fields(train.Settings)]
     settings = {name: chosen[name] for name in names if name in chosen}
     settings.setdefault("metric", DEFAULTS[task]["metric"])
+    penalty = float(chosen.get("order_penalty", 0.0))
+    if not math.isfinite(penalty):
+        raise BadInput(f"--order_penalty={penalty} is not a finite number")
     return runs.Spec(
         model=chosen["model"],
         set=chosen["set"],
         dataset=chosen["dataset"],
         settings=typed.fill(train.Settings, settings, of="training"),
         seeds=chosen["seeds"],
-        order_penalty=float(chosen.get("order_penalty", 0.0)),
+        order_penalty=penalty,
         source=source,
     )
 

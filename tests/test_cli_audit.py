@@ -177,6 +177,34 @@ def raising(x):
 
 def nan(x):
     return jnp.sqrt(x)
+
+def brain(x):
+    return (x @ ROTATION[:, :2]).astype(jnp.bfloat16)
+
+def signs(x):
+    return x[:3] > 0
+
+def mixed(x):
+    return x - x.mean(0)
+
+def turned(x):
+    return np.asarray(x)[::-1]
+
+def transposed(x):
+    return x.T
+
+def imaginary(x):
+    return np.asarray(x) + 1j
+
+def text(x):
+    return np.array(["a", "b"])
+
+def nothing(x):
+    return None
+
+def growing(x):
+    x = np.asarray(x)
+    return x[: 1 + int(x[0] > 0)]
 """
 
 
@@ -200,6 +228,8 @@ def module(tmp_path, monkeypatch):
         ("rotation", [], "NOT REFUTED", "NOT REFUTED"),
         ("rows", ["--batched"], "REFUTED", "REFUTED"),
         ("by_hand", [], "REFUTED", "REFUTED"),
+        ("brain", [], "REFUTED", "REFUTED"),
+        ("signs", [], "REFUTED", "REFUTED"),
     ],
 )
 def test_a_callable(here, tmp_path, module, function, argv, order, nonzero):
@@ -257,6 +287,13 @@ def refused(ran, *words):
     ("encoder", "words"),
     [
         ("their_encoders:raising", ["their_encoders:raising", "RuntimeError: no weights"]),
+        ("their_encoders:mixed --batched", ["depends on the rows beside it"]),
+        ("their_encoders:turned --batched", ["depends on the rows beside it"]),
+        ("their_encoders:transposed --batched", ["rows [B, n]", "it gave (6, 2)"]),
+        ("their_encoders:imaginary", ["returns complex128", "real numbers"]),
+        ("their_encoders:text", ["real numbers"]),
+        ("their_encoders:nothing", ["returns nothing", "at least one coordinate"]),
+        ("their_encoders:growing", ["different sizes", "[1, 2]"]),
         ("their_encoders:nan", ["NaN", "of 512 inputs", "restrict the domain"]),
         ("their_encoders:narrow", ["their_encoders:narrow", "shape (6,)", "Error"]),
         ("their_encoders:encod", ["has no attribute 'encod'", "MODULE:FUNCTION"]),
@@ -268,7 +305,8 @@ def refused(ran, *words):
 )
 def test_a_callable_that_cannot_be_audited(here, tmp_path, module, encoder, words):
     output = tmp_path / "report"
-    named = (f"--encoder={encoder}", "--input_dim=6", f"--output={output}")
+    encoder, *argv = encoder.split()
+    named = (f"--encoder={encoder}", "--input_dim=6", f"--output={output}", *argv)
     refused(here("audit", *named, "--budget=4096"), *words)
     assert not output.exists()
 
@@ -295,6 +333,7 @@ INITIAL = ("--model=autorec", "--set", "hidden=4", "--input_dim=12")
             ([*INITIAL, f"--budget={text}"], [f"--budget={text}:", "1e7", "30s"])
             for text in ("many", "0", "-5", "nan", "inf", "1e999", "s", "-3s", "nans", "infs", "")
         ),
+        (["--encoder=a:b", "--input_dim=2000000000"], ["GiB", "smaller --input_dim"]),
         (["--workdir=nowhere"], ["nowhere has no config.json", "no finished run is there"]),
         (["--workdir=nowhere", "--set", "a=1"], ["--set goes with --model"]),
         (["--workdir=a", "--workdir=b", "--state=s"], ["--state is of one audit"]),

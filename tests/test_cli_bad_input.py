@@ -1,8 +1,15 @@
 """What a person can get wrong on a command line: told in one line, before anything is written."""
 
+import fcntl
+import shutil
+
+import numpy as np
 import pytest
 
+from aerec.data import readers
+
 SMALL = "--dataset=synthetic:users=120,items=60,ratings=3000"
+TINY = [SMALL, "--epochs=2", "--set=hidden=8", "--set=latent=4", "--baselines="]
 RATINGS = [f"{user},{item},{1 + (user * item) % 5}" for user in range(9) for item in range(9)]
 
 
@@ -24,7 +31,22 @@ def refused(here, binary, argv, *words, status=2):
         (["--set", "hidden=8x"], ["hidden is numbers with commas between", "'8x'"]),
         (["--set", "hidden"], ["--set: 'hidden'", "NAME=VALUE"]),
         (["--set", "dropout=1"], ["dropout is at least 0 and below 1, not 1.0"]),
-        (["--set", "dropout=nan"], ["dropout is at least 0 and below 1, not nan"]),
+        (["--set", "dropout=nan"], ["dropout is a finite number, not 'nan'"]),
+        (["--set", "latent=99999999999999999999"], ["latent is a whole number below 2^31"]),
+        (["--set", "confidence=-5"], ["confidence is a number above 0"]),
+        (["--set", "hidden=2000000000"], ["GiB", "smaller --batch_size"]),
+        (["--model=autorec", "--set", "scale=5,1"], ["scale is the lowest and highest rating"]),
+        (["--model=autorec", "--set", "scale=nan,5"], ["scale is a finite number"]),
+        (["--model=autorec", "--set", "scale=1"], ["scale is 2 numbers, not '1'"]),
+        (["--learning_rate=nan"], ["learning_rate is a finite number"]),
+        (["--learning_rate=inf"], ["learning_rate is a finite number"]),
+        (["--order_penalty=nan"], ["--order_penalty=nan is not a finite number"]),
+        (["--model=svae", "--order_penalty=1"], ["svae reads a sequence"]),
+        (["--momentum=0.5"], ["--momentum is sgd's"]),
+        (["--protocol=files:split_dir=x"], ["needs --split_dir"]),
+        (["--protocol=global_time:test=0,valid=0.3"], ["test is above 0"]),
+        (["--metric=ndcg@²"], ["'ndcg@²' needs its cut"]),
+        (["--dataset=synthetic:seed=-1"], ["the seed are not negative"]),
         (["--set", "hidden=0"], ["hidden is at least 1"]),
         (["--set", "activation=tanhh"], ["unknown activation 'tanhh'", "nearest: tanh"]),
         (["--set", "likelihood=normal"], ["likelihood='normal' is unknown", "multinomial"]),
@@ -67,6 +89,7 @@ def test_names_and_values(here, tmp_path, argv, words):
         (["--epochs=0"], ["flag --epochs", "0"]),
         (["--epochs=many"], ["flag --epochs=many"]),
         (["--optimiser=adamw"], ["--optimiser=adamw", "adam|rprop|sgd|adagrad"]),
+        (["--seed=4294967296"], ["flag --seed=4294967296"]),
         (["multvae"], ["unexpected argument 'multvae'"]),
     ],
 )
@@ -100,6 +123,10 @@ def test_flags(here, tmp_path, argv, words):
         (["user,item,rating", *RATINGS], ["--columns=user=user"], ["map user and item"]),
         (["user,item,rating", *RATINGS], ["--scale=1"], ["--scale=1,5"]),
         (["user,item,rating", *RATINGS], ["--scale=low,high"], ["--scale=1,5"]),
+        (["user,item,rating", *RATINGS], ["--scale=5,1"], ["--scale=1,5"]),
+        (["user,item,rating", *RATINGS], ["--scale=-inf,inf"], ["--scale=1,5"]),
+        (RATINGS, ["--noheader", "--columns=user=0,item=1,user=2"], ["a role is given twice"]),
+        (RATINGS, ["--noheader", "--columns=user=0,item=1,rating=²"], ["a number from 0", "'²'"]),
         (["user,item,rating", *RATINGS], ["--format=csv"], ["No format 'csv'"]),
         (["user,item,rating", *RATINGS[:4]], [], ["no rating reaches threshold=4"]),
     ],
@@ -161,9 +188,87 @@ def test_a_folder_that_is_no_run_is_left_alone(here, tmp_path):
     assert mine.read_text() == "mine"
 
 
-def test_a_damaged_run_is_named(here, tmp_path):
-    (tmp_path / "config.json").write_text("{")
-    refused(here, "train", [SMALL, f"--workdir={tmp_path}"], "config.json is damaged")
+@pytest.fixture(scope="module")
+def finished(here, tmp_path_factory):
+    """A finished run of two epochs."""
+    workdir = tmp_path_factory.mktemp("finished") / "w"
+    ran = here("train", *TINY, f"--workdir={workdir}")
+    assert ran.status == 0, ran.err
+    return workdir
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def emptied(path):
+    for file in path.rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+
+
+def folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("part", "damage", "binaries"),
+    [
+        ("config.json", truncated, ("train", "evaluate", "recommend", "audit")),
+        ("config.json", lambda path: path.write_text("[]"), ("train", "recommend")),
+        ("config.json", lambda path: path.write_text("{}"), ("train", "evaluate", "recommend")),
+        ("config.json", folder, ("evaluate", "recommend")),
+        ("results.json", truncated, ("evaluate",)),
+        ("results.json", lambda path: path.write_text("{}"), ("evaluate",)),
+        ("test_rows.npz", truncated, ("evaluate",)),
+        ("vocabulary.npz", truncated, ("recommend", "audit")),
+        ("vocabulary.npz", lambda path: path.write_text("junk"), ("recommend",)),
+        ("model", emptied, ("recommend", "audit")),
+        ("checkpoints", emptied, ("train",)),
+        ("metrics.jsonl", lambda path: path.write_bytes(b"\xff\xfe{}"), ("train",)),
+        ("metrics.jsonl", folder, ("train",)),
+    ],
+)
+def test_a_damaged_run_is_named(here, tmp_path, finished, part, damage, binaries):
+    workdir = tmp_path / "w"
+    shutil.copytree(finished, workdir)
+    damage(workdir / part)
+    history = tmp_path / "my.csv"
+    history.write_text("item\n1\n2\n")
+    flags = {"train": TINY, "recommend": [f"--history={history}"], "audit": ["--budget=1000"]}
+    for binary in binaries:
+        argv = [*flags.get(binary, []), f"--workdir={workdir}"]
+        refused(here, binary, argv, f"{workdir / part} is damaged")
+
+
+def test_a_folder_is_one_process_at_a_time(here, tmp_path, finished):
+    workdir = tmp_path / "w"
+    shutil.copytree(finished, workdir)
+    with (workdir / "config.json").open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        refused(here, "train", [*TINY, f"--workdir={workdir}"], "another process is at work")
+
+
+def test_blanks_around_fields_are_no_part_of_them(tmp_path):
+    kinds = {"plain": ",", "blank": " , "}
+    for name, comma in kinds.items():
+        lines = ["user,item,rating", *RATINGS]
+        text = "".join(line.replace(",", comma) + "\n" for line in lines)
+        (tmp_path / f"{name}.csv").write_text(text)
+    columns = {"user": "id", "item": "id", "rating": "number"}
+    plain, blank = (readers.read_columns(tmp_path / f"{k}.csv", ",", columns) for k in kinds)
+    for name in columns:
+        np.testing.assert_array_equal(plain[name], blank[name])
+        assert plain[name].dtype == blank[name].dtype
+
+
+def test_names_are_shown_as_they_are(here, tmp_path, finished):
+    history = tmp_path / "my.csv"
+    history.write_text("user,item\n[/red],1\n[red]x,2\n")
+    ran = here("recommend", f"--workdir={finished}", f"--history={history}", "--k=2")
+    assert ran.status == 0, ran.err
+    assert "For user [/red]" in ran.out and "For user [red]x" in ran.out
 
 
 @pytest.mark.parametrize("binary", ["evaluate", "recommend"])

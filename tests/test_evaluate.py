@@ -365,7 +365,7 @@ def test_rating_figures_agree_with_plain_loops():
         "mae": np.mean(np.abs(clipped)),
         "rmse_unclipped": np.sqrt(np.mean(np.square(free))),
         "mae_unclipped": np.mean(np.abs(free)),
-        "rmse_by_user": np.nanmean(by_row),
+        "rmse_by_row": np.nanmean(by_row),
         "fallback_share": fallback / len(free),
         "entries": 11,
         "rows": 5,
@@ -373,7 +373,7 @@ def test_rating_figures_agree_with_plain_loops():
     }.items():
         assert figures[name] == pytest.approx(expected, rel=1e-5), name
     assert fallback == 4 and figures["rmse"] < figures["rmse_unclipped"]
-    np.testing.assert_allclose(report.per_row["rmse_by_user"], by_row, rtol=1e-5)
+    np.testing.assert_allclose(report.per_row["rmse_by_row"], by_row, rtol=1e-5)
     ratio = np.nansum(report.per_row["squared_error"]) / 11
     rest = np.nan_to_num(report.per_row["squared_error"] - ratio * report.per_row["entries"])
     error = math.sqrt(5 / 4 * (rest**2).sum()) / 11 / (2 * math.sqrt(ratio))

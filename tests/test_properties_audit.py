@@ -671,3 +671,33 @@ def test_ascent_stays_in_a_domain_that_ends(name):
         for triple in search.ascend(wrapped, domain, jax.random.key(0))
     ]
     assert any(found)
+
+
+def test_a_coarse_format_is_judged_by_its_codes():
+    """Rounding a code to bfloat16 neither hides what a projection breaks nor makes a collapse."""
+    projection = ROTATION[:4]
+    rates_of = {}
+    for name, dtype in {"float32": jnp.float32, "bfloat16": jnp.bfloat16}.items():
+        found, report = verdicts(lambda x, d=dtype: (jnp.asarray(projection) @ x).astype(d))
+        assert found["order"] == REFUTED
+        rates_of[name] = report.properties["order"].rate
+    assert rates_of["bfloat16"] == pytest.approx(rates_of["float32"], abs=0.05)
+    found, _ = verdicts(lambda x: x.astype(jnp.bfloat16))
+    assert found["order"].startswith("NOT REFUTED")
+    found, _ = verdicts(lambda x: jnp.full(3, 1.7, jnp.bfloat16) + 0 * x[:3].astype(jnp.bfloat16))
+    assert found["order"] == VACUOUS
+
+
+def test_an_encoder_that_normalises_keeps_the_order_of_cosines():
+    found, _ = verdicts(lambda x: x / jnp.linalg.norm(x), truth="cosine", latent="cosine")
+    assert found["order"].startswith("NOT REFUTED")
+
+
+def test_a_code_that_jumps_everywhere_is_not_called_rounding():
+    def noise(x):
+        return np.random.default_rng(abs(hash(np.asarray(x).tobytes()))).normal(size=3)
+
+    _, report = verdicts(noise, budget=2**12, search_points=2**9)
+    finding = report.properties["order"]
+    assert finding.rate > 0.3
+    assert finding.verdict == REFUTED or "f jumps everywhere" in finding.why

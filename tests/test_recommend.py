@@ -22,10 +22,18 @@ def artefact(*, scale=None, threshold=4.0, titles=True, score=None, item_based=F
     )
     config = {
         "model": "shift", "dataset": "six", "item_based": item_based, "scale": scale,
-        "protocol": {"threshold": threshold},
+        "protocol": {"threshold": threshold if scale is None else None},
     }  # fmt: skip
     names = np.array([f"film {i}" for i in ITEMS]) if titles else None
     return Artefact(model, weights, config, ITEMS, names, np.arange(3))
+
+
+def test_ratings_below_the_threshold_are_no_input_of_a_model_that_never_saw_any():
+    loaded = artefact(scale=(1.0, 5.0))
+    loaded.config["protocol"]["threshold"] = 4.0  # the clicks' ratings are kept as values
+    given = histories(loaded, item=[10, 30], rating=[5.0, 1.0])
+    assert given.below == 1
+    np.testing.assert_allclose(given.table.values, [5.0])
 
 
 def histories(loaded, **columns):

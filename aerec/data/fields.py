@@ -242,7 +242,8 @@ def header_of(path: Path, separator: str) -> list[str]:
 def cut(block: Block, separator: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """`(start, end)` [L, count] of the fields; lines with another number of fields are rejected.
 
-    In files separated by `,` or `;` a field in double quotes may hold the separator."""
+    Blanks around a field are no part of it. In files separated by `,` or `;` a field in double
+    quotes may hold the separator."""
     text, start, end, _ = block.lines
     mark = separator.encode()
     hit = text[: len(text) - 64] == mark[0]
@@ -270,6 +271,15 @@ def cut(block: Block, separator: str, count: int) -> tuple[np.ndarray, np.ndarra
     if block.quoted:
         wrapped = (text[starts] == ord('"')) & (text[ends - 1] == ord('"')) & (ends - starts > 1)
         starts, ends = starts + wrapped, ends - wrapped
+    return _stripped(text, starts, ends)
+
+
+def _stripped(text: np.ndarray, starts: np.ndarray, ends: np.ndarray):
+    """The fields without the blanks around them."""
+    while (blank := (text[starts] == ord(" ")) & (starts < ends)).any():
+        starts = starts + blank
+    while (blank := (text[ends - 1] == ord(" ")) & (starts < ends)).any():
+        ends = ends - blank
     return starts, ends
 
 

@@ -46,7 +46,7 @@ class RandomRatings:
     """
 
     test: float = 0.1
-    valid: float = 0.1  # 0: no tuning
+    valid: float = 0.1
     split_seed: int = 0
     name, task, per_seed = "random_ratings", "rating", True
 
@@ -68,7 +68,9 @@ class RandomRatings:
 @dataclass(frozen=True)
 class PerUserHoldout:
     """Weak generalisation (CDAE, Wu et al. 2016): of each user's n clicks a random share is held
-    out; m = floor((1 - test) n) are not test, floor((1 - valid) m) of them are trained on."""
+    out; m = floor((1 - test) n) are not test, floor((1 - valid) m) of them are trained on. At the
+    test the input, and what is masked, are the training clicks: validation clicks are among the
+    items that are ranked."""
 
     threshold: float = 4.0  # a click is a rating of at least this; 0 takes every rating
     min_user: int = 5  # fewest clicks of a user
@@ -169,6 +171,7 @@ class GlobalTime:
     def __post_init__(self):
         divide.require_shares(self, "test", "valid")
         share = self.test + self.valid
+        divide.require(self, self.test > 0, "test is above 0.")
         divide.require(self, 0 < share < 1, f"test + valid = {share:g} is not between 0 and 1.")
         for field in ("start", "cut", "end"):
             divide.epoch(self, field)

@@ -241,7 +241,7 @@ def _roles(path: Path, spec: Format) -> dict[str, Column]:
     roles: dict[str, Column] = dict(spec.columns)
     if not spec.header:
         for role, column in roles.items():
-            if not str(column).isdigit():
+            if not str(column).isdecimal():
                 raise BadInput(
                     f"Without a header a column is a number from 0; {role} is {column!r}."
                 )

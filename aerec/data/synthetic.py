@@ -109,8 +109,10 @@ def world(
             f"synthetic: {ratings} ratings do not fit {users} users and {items} items: each user "
             f"rates from 1 to {most} (half) of the items. Change users, items or ratings."
         )
-    if noise < 0.05 or min(zipf, activity, taste, signal, drift) < 0:
-        raise BadInput("synthetic: noise is at least 0.05; the other spreads are not negative.")
+    if noise < 0.05 or min(zipf, activity, taste, signal, drift, seed) < 0:
+        raise BadInput(
+            "synthetic: noise is at least 0.05; the other spreads and the seed are not negative."
+        )
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int) -> np.ndarray:

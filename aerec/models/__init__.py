@@ -1,7 +1,8 @@
 """The registry of models: a module with `TASK`, a frozen `Config` and `make` for each name.
 
 A module may have `TRAINING`, the settings of `train.Settings` that the model is best trained with
-where nothing else is said.
+where nothing else is said, `RANGES` of its settings, and `ORDERED` where its code is of a sequence
+and hence no function of a vector.
 """
 
 import math
@@ -77,6 +78,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "sweeps": (lambda v: v >= 1, "at least 1"),
     "alpha": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
     "neighbours": (lambda v: v >= 1, "at least 1"),
+    "confidence": (lambda v: 0 < v < math.inf, "a number above 0"),
     "shrinkage": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
 }
 
@@ -101,6 +103,9 @@ def configure(name: str, given: Mapping[str, Any]) -> Any:
         each = value if isinstance(value, tuple) else () if value is None else (value,)
         if not all(inside(v) for v in each):
             raise BadInput(f"model {name!r}: {setting} is {range_}, not {value!r}.")
+    low, high = getattr(config, "scale", (0, 1))
+    if not low < high:
+        raise BadInput(f"model {name!r}: scale is the lowest and highest rating, like 1,5.")
     return config
 
 

@@ -44,6 +44,11 @@ class Config:
     pretrain_steps: int = 0  # steps of greedy pre-training, shared out evenly to the layers
     scale: tuple[float, float] = (1.0, 5.0)  # the lowest and highest rating
 
+    @property
+    def l2_after(self) -> int:
+        """Steps before the penalty sets in: those of pre-training, where there is any."""
+        return self.pretrain_steps if len(self.hidden) > 1 else 0
+
 
 class AutoEncoder(nn.Module):
     """Layer j of the encoder and layer -1-j of the decoder are mirror images."""

@@ -38,7 +38,8 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
             left = x.sum(x.values - base.at[x.columns].get(mode="fill", fill_value=0))
             counts = x.sum(jnp.ones_like(x.values))
         else:
-            left, counts = jnp.sum(x - base[None, :], axis=1), x.shape[1]
+            left = jnp.sum(jnp.where(x != 0, x - base[None, :], 0), axis=1)
+            counts = jnp.sum(x != 0, axis=1)
         return (left / (config.row_shrinkage + counts))[:, None]
 
     def score(params, x: Batch) -> jax.Array:

@@ -1,12 +1,13 @@
 """Item-kNN: items like those of the user's history.
 
 Sarwar, Karypis, Konstan, Riedl: *Item-based Collaborative Filtering Recommendation Algorithms*,
-WWW 2001, in the form for clicks of Deshpande & Karypis, TOIS 2004. With G = X'X the similarity of
+WWW 2001, of clicks. With G = X'X the similarity of
 items i and j is the cosine s_ij = G_ij / (sqrt(G_ii G_jj) + h), h shrinking what few clicks
 support; each item j keeps its k nearest neighbours i, and a user's score of j is
 sum_i x_i s_ij over them.
 
-Departures: neighbours that tie with the k-th are all kept.
+Departures: neighbours that tie with the k-th are all kept. (Deshpande & Karypis, TOIS 2004, keep
+the k nearest of each item in the history instead of those of the item that is scored.)
 """
 
 import dataclasses

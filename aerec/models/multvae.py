@@ -49,9 +49,9 @@ class VAE(nn.Module):
 
     def setup(self) -> None:
         c = self.config
-        activation = activations.get(c.activation)
-        self.encoder = layers.MLP((*c.hidden, 2 * c.latent), activation, _identity)
-        self.decoder = layers.MLP((*c.hidden[::-1], self.num_columns), activation, _identity)
+        activation, linear = activations.get(c.activation), activations.get("identity")
+        self.encoder = layers.MLP((*c.hidden, 2 * c.latent), activation, linear)
+        self.decoder = layers.MLP((*c.hidden[::-1], self.num_columns), activation, linear)
         self.latent_activation = activations.get(c.latent_activation)
 
     def posterior(self, x: Batch, dropout_key: jax.Array | None = None):
@@ -106,7 +106,3 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         score=lambda params, x: apply(params, x),
         loss=loss,
     )
-
-
-def _identity(x: jax.Array) -> jax.Array:
-    return x

@@ -62,8 +62,8 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
             left: Batch = dataclasses.replace(x, values=(x.values - around) * observed)
             counts = x.sum(observed)
         else:
-            listed, left = jnp.ones_like(x), x - mean - bias[None, :]
-            counts = jnp.full(x.shape[0], x.shape[1], x.dtype)
+            listed = (x != 0).astype(x.dtype)
+            left, counts = (x - mean - bias[None, :]) * listed, jnp.sum(listed, axis=1)
         penalty = config.l2 * jnp.maximum(counts, 1) ** config.power  # an empty row: all zero
         base = penalty[:, None, None] * jnp.eye(width)[None]
         return alternating.ridge(listed, left, features, base)

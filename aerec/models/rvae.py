@@ -26,6 +26,7 @@ from aerec.core import Model
 from aerec.models import svae
 
 TASK = "ranking"
+ORDERED = True  # a row is read in the order of its entries, whose values do not matter
 TRAINING = {**svae.TRAINING, "epochs": 30, "evaluate_every": 5}
 
 

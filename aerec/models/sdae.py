@@ -44,6 +44,11 @@ class Config:
     pretrain_steps: int = 1000  # steps of greedy pre-training, shared out evenly to the layers
     l2: float = 0.0  # lambda of lambda / 2 |kernels|^2, only after pre-training
 
+    @property
+    def l2_after(self) -> int:
+        """Steps before the penalty sets in: those of pre-training, where there is any."""
+        return self.pretrain_steps if self.hidden else 0
+
 
 class AutoEncoder(nn.Module):
     """Layer l of the encoder and layer -1-l of the decoder are mirror images."""

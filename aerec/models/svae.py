@@ -38,6 +38,7 @@ from aerec import activations, layers, losses, recurrent, softmax
 from aerec.core import Batch, Model, Rows
 
 TASK = "ranking"
+ORDERED = True  # a row is read in the order of its entries, whose values do not matter
 TRAINING = {
     "epochs": 8,
     "batch_size": 32,
@@ -73,7 +74,7 @@ class Network(nn.Module):
 
     def setup(self) -> None:
         c = self.config
-        activation = activations.get(c.activation)
+        activation, linear = activations.get(c.activation), activations.get("identity")
         glorot, zeros = nn.initializers.glorot_uniform(), nn.initializers.zeros
         gates, width = 3 * c.recurrent, (*c.hidden, c.latent)[0]
         self.items = self.param("items", nn.initializers.normal(1), (self.num_columns, c.embedding))
@@ -81,7 +82,7 @@ class Network(nn.Module):
         self.input_bias = self.param("input_bias", zeros, (gates,))
         self.kernel = self.param("kernel", nn.initializers.orthogonal(), (c.recurrent, gates))
         self.bias = self.param("bias", zeros, (c.recurrent,))
-        self.encoder = layers.MLP((*c.hidden, 2 * c.latent), activation, _identity)
+        self.encoder = layers.MLP((*c.hidden, 2 * c.latent), activation, linear)
         self.decoder = layers.MLP(c.hidden[::-1], activation, activation)
         self.latent_activation = activations.get(c.latent_activation)
         self.output_kernel = self.param("output_kernel", glorot, (width, self.num_columns))
@@ -177,7 +178,3 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         score=lambda params, x: apply(params, x),
         loss=loss,
     )
-
-
-def _identity(x: jax.Array) -> jax.Array:
-    return x

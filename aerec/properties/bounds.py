@@ -39,7 +39,7 @@ Network = Sequence[Layer]
 
 class Certificate(NamedTuple):
     """Outcome of a branch and bound: `proven` on the whole box, the worst `bound` met, boxes
-    examined, and the `witness` box centre that disproves it, if one turned up."""
+    examined, and the `counterexample`, a box centre that disproves it, if one turned up."""
 
     proven: bool
     bound: float

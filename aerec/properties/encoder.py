@@ -36,8 +36,9 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
     `example`; its result, flattened, is the code. `example` is the dimension n or such a pytree.
     A callable that JAX cannot trace is called row by row with NumPy float64 vectors.
 
-    Raises ValueError when two calls on the same input differ (dropout left on?); an error of the
-    callable's own passes through.
+    Raises ValueError when two calls on the same input differ (dropout left on?), when a row's code
+    depends on the rows beside it, and for what is no code: nothing, text, complex numbers, sizes
+    that vary. An error of the callable's own passes through.
     """
     if isinstance(example, int):
         flat, unravel = jnp.zeros(example, jnp.float32), None
@@ -51,14 +52,21 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
         if unravel is not None:
             x = unravel(x)
         elif batched:
-            return jnp.ravel(encode(x[None])[0])
-        return jax.flatten_util.ravel_pytree(encode(x))[0]
+            return real(jnp.ravel(encode(x[None])[0]))
+        return real(jax.flatten_util.ravel_pytree(encode(x))[0])
+
+    def real(code):  # whole numbers and truth values are codes as well
+        return code if jnp.issubdtype(code.dtype, jnp.inexact) else code.astype(jnp.float32)
 
     try:
         with jax.default_matmul_precision("highest"):
             shape = jax.eval_shape(single, flat)
+            block = jax.eval_shape(encode, jnp.zeros((2, n))) if batched and not unravel else None
     except Exception:
         return _on_host(encode, unravel, n, batched)
+    _require_codes(shape.dtype, shape.shape)
+    if block is not None and (block.ndim < 1 or block.shape[0] != 2):
+        raise ValueError(_rows_wanted(block.shape))
     rows = jax.jit(lambda x: encode(x) if batched and unravel is None else jax.vmap(single)(x))
 
     def native(x):
@@ -72,7 +80,34 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
             return _in_pieces(lambda part: np.asarray(rows(jnp.asarray(part))), x)
 
     eps = float(jnp.finfo(jnp.promote_types(shape.dtype, jnp.bfloat16)).eps)
+    if block is not None:
+        _require_independent(lambda x: native(jnp.asarray(x, jnp.float32)), n, eps)
     return Encoder(single, native, exact, n, int(np.prod(shape.shape)), eps, True)
+
+
+def _require_codes(dtype: Any, shape: tuple[int, ...]) -> None:
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"the encoder returns {dtype}: a code is an array of real numbers")
+    if not np.prod(shape):
+        raise ValueError("the encoder returns nothing: a code has at least one coordinate")
+
+
+def _rows_wanted(shape: tuple[int, ...]) -> str:
+    return f"the encoder takes rows [B, n] and is to return [B, m]; for two rows it gave {shape}"
+
+
+def _require_independent(rows: Callable[[np.ndarray], Any], n: int, eps: float) -> None:
+    """Raise ValueError unless rows have the same codes in another order and alone."""
+    probe = np.linspace(-1.0, 1.0, 3 * n).reshape(3, n)
+    codes, turned = np.asarray(rows(probe)), np.asarray(rows(probe[::-1]))[::-1]
+    alone = np.concatenate([np.asarray(rows(probe[i : i + 1])) for i in range(3)])
+    room = 1e3 * eps * abs(codes).max(initial=0, where=np.isfinite(codes))
+    for others in (turned, alone):
+        if not np.allclose(codes, others, rtol=0, atol=room, equal_nan=True):
+            raise ValueError(
+                "a row's code depends on the rows beside it (batch statistics left on?): no"
+                " function of one vector"
+            )
 
 
 def resolution(codes: np.ndarray) -> float:
@@ -113,18 +148,34 @@ def _on_host(encode: Callable, unravel: Callable | None, n: int, batched: bool) 
 
     def one(row):
         value = encode(row if unravel is None else jax.tree.map(np.asarray, unravel(row)))
-        return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(value)])
+        leaves = [np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(value)]
+        return real(np.concatenate(leaves or [np.zeros(0)]))
+
+    def real(code):
+        whole = code.dtype.kind in "biu"
+        code = code.astype(np.float64) if whole else code
+        _require_codes(code.dtype, code.shape)
+        return code
 
     def rows(x):
         x = np.array(x, np.float64)
         if batched and unravel is None:
-            return np.asarray(encode(x)).reshape(len(x), -1)
-        return np.stack([one(row) for row in x])
+            codes = real(np.asarray(encode(x)))
+            if codes.ndim < 1 or len(codes) != len(x):
+                raise ValueError(_rows_wanted(codes.shape).replace("two", str(len(x))))
+            return codes.reshape(len(x), -1)
+        codes = [one(row) for row in x]
+        if len(sizes := {len(code) for code in codes}) > 1:
+            raise ValueError(f"codes of different sizes, {sorted(sizes)}: the encoder has no one m")
+        return np.stack(codes)
 
     probe = np.linspace(-1.0, 1.0, 2 * n).reshape(2, n)
     first, second = rows(probe), rows(probe)
     if not np.array_equal(first, second, equal_nan=True):
         raise ValueError("the encoder is not a function: two calls on one input differ (dropout?)")
+
+    if batched and unravel is None:
+        _require_independent(rows, n, float(np.finfo(first.dtype).eps))
 
     def exact(x):
         return rows(x).astype(np.float64)

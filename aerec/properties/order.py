@@ -59,6 +59,17 @@ def tolerance(eps: float, dimension: int) -> float:
     return TIES * float(np.sqrt(dimension)) * eps
 
 
+def code_tolerance(eps: float, n: int, m: int) -> float:
+    """The same for margins of codes `[m]` of vectors `[n]` in a format of that eps.
+
+    A format coarser than float32 rounds each coordinate of a code once, and margins of codes are
+    summed in float32 at least: `TIES eps / sqrt(m)` on top of float32's own.
+    """
+    single = float(np.finfo(np.float32).eps)
+    coarse = TIES * eps / float(np.sqrt(m)) if eps > single else 0.0
+    return tolerance(min(eps, single), max(n, m)) + coarse
+
+
 def similarity(a: jax.Array, b: jax.Array, *, kind: str = "dot") -> jax.Array:
     """`<a, b>`, or the cosine, over the last axis `[..., K] -> [...]`; the cosine with a zero
     vector is 0. Raises ValueError for another kind."""

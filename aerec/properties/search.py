@@ -87,7 +87,7 @@ def pools(
     scaled by powers of two, and zero is among the points.
     """
     size = max(32, min(_POOL, 2**24 // domain.dimension))
-    ties = order.tolerance(max(encoder.eps, _SINGLE), max(encoder.n, encoder.m))
+    ties = order.code_tolerance(max(encoder.eps, _SINGLE), encoder.n, encoder.m)
     count = max(1, (points if encoder.traceable else points // 4) // size)
     at_once = max(1, min(_AT_ONCE, 2**21 // (size * domain.dimension)))
     for first in range(0, count, at_once):
@@ -260,10 +260,13 @@ def _free_pools(encoder, domain, key, numbers, size):
         numbers, drawn, codes.reshape(*drawn.shape[:2], -1), strict=True
     ):
         if not domain.whole or _SCALES[number % len(_SCALES)] == 0:
-            check_finite(code, points, domain.name)
+            added = int(domain.whole)  # zero, which an encoder that normalises cannot take
+            check_finite(code[added:], points[added:], domain.name)
         fine = np.isfinite(code).all(axis=1, keepdims=True)  # far out, overflow is no fault
-        points, code = np.where(fine, points, points[:1]), np.where(fine, code, code[:1])
-        if fine[0]:
+        if fine.any():
+            some = int(np.argmax(fine))
+            points = np.where(fine, points, points[some][None])
+            code = np.where(fine, code, code[some][None])
             yield points, points, code, code
 
 

@@ -82,7 +82,7 @@ def audit(
     true_ties = order.tolerance(float(np.finfo(np.float32).eps), encoder.n)
     eps = max(encoder.eps, float(np.finfo(np.float32).eps))
     # twice, so that rounding about the threshold of a true tie does not pass for a broken one
-    latent_ties = 2 * order.tolerance(eps, max(encoder.n, encoder.m))
+    latent_ties = 2 * order.code_tolerance(eps, encoder.n, encoder.m)
     ties = {"true_ties": true_ties, "latent_ties": latent_ties}
     kinds: dict[str, Any] = {"truth": truth, "latent": latent}
 
@@ -197,7 +197,10 @@ def _order(
         verdict = report.not_refuted(interval[1])
         why = f"{tally.violations:,} violations in {triples:,} triples, and no search found one"
         if tally.violations:
-            why += " that float64 confirms: those counted are within rounding there"
+            why += (
+                " that float64 confirms and that outlives a change of the inputs by rounding: those"
+                " counted do not, or f jumps everywhere, or is no function"
+            )
     return Finding(verdict, domain.name, why, rate, interval, rates.skill(tally), found, details)
 
 
@@ -242,6 +245,8 @@ def _nonzero(
         why = f"f(x) = 0 at an x of norm {np.linalg.norm(zero.x):.3g} ({zero.kind}, {zero.source})"
     elif empty.collapsed:
         verdict, why = report.VACUOUS, "no zero, because the code is constant in effect"
+        if dead:
+            why = f"{dead:,} of {counted:,} codes underflow to 0: the code is constant in effect"
     elif activation is not None and not activation.vanishes:
         verdict, where = report.CERTIFIED, f"R^{encoder.n}"
         why = f"zero is not in the range of {activation.name} in exact arithmetic"

@@ -102,7 +102,7 @@ def recheck(
     if true < 0 or (true == 0 and margins[0] > 0):
         u, v, codes, margins, true = v, u, codes[:, [0, 2, 1]], -margins, -true
     eps = max(encoder.eps, resolution(codes), _WEIGHTS)
-    ties = order.tolerance(eps, max(size, encoder.m))
+    ties = order.code_tolerance(eps, size, encoder.m)
     noise = abs(margins[1:] - margins[0]).max()
     if not margins[0] < -(ties + 4.0 * noise):
         return None
