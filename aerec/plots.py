@@ -39,22 +39,29 @@ def validation_curves(
     for name, workdir in workdirs.items():
         lines = _lines(workdir / "metrics.jsonl")
         axes.plot([line["epoch"] for line in lines], [line[metric] for line in lines], label=name)
-    axes.legend(frameon=False, fontsize="small")
+    figure.legend(frameon=False, fontsize="small", loc="outside right upper")
     _save(figure, path)
 
 
-def step_curves(workdirs: Mapping[str, pathlib.Path], path: pathlib.Path) -> None:
+def step_curves(
+    workdirs: Mapping[str, pathlib.Path], path: pathlib.Path, *, rmse: bool = False
+) -> None:
     """The training loss of each step of several runs, from their losses.jsonl (first seed).
 
     Args:
       workdirs: what each run is called -> its folder.
+      rmse: the loss is a mean squared error, and its root is shown.
     """
-    figure, axes = _figure(xlabel="step", ylabel="training loss of the batch")
+    shown = "training RMSE" if rmse else "training loss"
+    figure, axes = _figure(xlabel="step", ylabel=f"{shown} of the mini-batch")
     for name, workdir in workdirs.items():
         losses = [loss for line in _lines(workdir / "losses.jsonl") for loss in line["losses"][0]]
-        axes.plot(np.arange(1, len(losses) + 1), losses, label=name, linewidth=0.8)
+        values = np.sqrt(losses) if rmse else np.asarray(losses)
+        axes.plot(np.arange(1, len(losses) + 1), values, label=name, linewidth=0.8)
     axes.set_yscale("log")
-    axes.legend(frameon=False, fontsize="small")
+    legend = figure.legend(frameon=False, fontsize="small", loc="outside right upper")
+    for line in legend.get_lines():
+        line.set_linewidth(2)
     _save(figure, path)
 
 

@@ -161,4 +161,5 @@ def write(study: Study, outcomes: Sequence[Outcome], output: pathlib.Path) -> No
     if workdirs and study.curves == "validation":
         plots.validation_curves(workdirs, outcomes[0].results["validation"]["metric"], picture)
     elif workdirs and study.curves == "steps":
-        plots.step_curves(workdirs, picture)
+        task = outcomes[0].results["protocol"]["task"]
+        plots.step_curves(workdirs, picture, rmse=task == "rating")

@@ -3,9 +3,10 @@
     python -m experiments.reproduce --study=article_leaky_ml1m --data_dir=DIR
 
 Not a measurement of any model. The test ratings of U-AutoRec are its input; elsewhere every rating
-is a click, seen items are not masked and the best epoch is picked on the test. The article's
-Mult-VAE has no hidden layer and hardly any KL: in effect a linear softmax autoencoder.
-`article_ml1m` is the honest table.
+is a click, seen items are not masked and the best epoch is picked on the test. How well U-AutoRec
+copies depends on how long and how loosely it is trained: .981 after 20 epochs, .907 after 100, .896
+after 300, and .972 with the L2 that predicts best. The article's Mult-VAE has no hidden layer and
+hardly any KL: in effect a linear softmax autoencoder. `article_ml1m` is the honest table.
 """
 
 from experiments.study import Row, Study
@@ -17,7 +18,15 @@ STUDY = Study(
     rows=[
         Row(
             "U-AutoRec",
-            ("--config=autorec_user_ml1m", "--protocol=leaky_test_input"),
+            (
+                "--config=autorec_user_ml1m",
+                "--protocol=leaky_test_input",
+                "--set=l2=60",  # 1 for each batch of 100 users, as in widespread code
+                "--batch_size=100",
+                "--schedule=constant",
+                "--epochs=100",
+                "--evaluate_every=20",
+            ),
             {"rmse": 0.910},
         ),
         Row(

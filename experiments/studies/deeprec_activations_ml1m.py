@@ -17,6 +17,8 @@ STUDY = Study(
             name,
             (
                 "--config=deeprec_ml1m",
+                "--set=refeeds=0",
+                "--learning_rate=0.005",
                 "--set=hidden=128,128",
                 f"--set=activation={name}",
                 "--set=dropout=0",

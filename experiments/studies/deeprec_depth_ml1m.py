@@ -14,6 +14,8 @@ STUDY = Study(
             f"{2 * depth} layers",
             (
                 "--config=deeprec_ml1m",
+                "--set=refeeds=0",
+                "--learning_rate=0.005",
                 f"--set=hidden={','.join(['128'] * depth)}",
                 "--set=dropout=0",
             ),

@@ -14,6 +14,8 @@ STUDY = Study(
             f"dropout {dropout}",
             (
                 "--config=deeprec_ml1m",
+                "--set=refeeds=0",
+                "--learning_rate=0.005",
                 f"--set=dropout={dropout}",
             ),
         )
