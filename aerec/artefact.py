@@ -79,7 +79,7 @@ def read_json(path: pathlib.Path, *entries: str, advice: str) -> dict[str, Any]:
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
     """The workdir's config.json. Raises BadInput where it is not one."""
-    entries = ("model", "set", "shape", "dataset", "protocol", "settings", "seeds")
+    entries = ("model", "set", "shape", "seeds")
     advice = f"delete {workdir}, or name another"
     return read_json(workdir / "config.json", *entries, advice=advice)
 

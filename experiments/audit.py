@@ -218,7 +218,11 @@ def _trained(
             row, column, value = part.entries()
             shape = (part.num_rows, part.num_columns)
             rows.append(scipy.sparse.csr_matrix((value, (row, column)), shape))
-        return samplers.empirical(scipy.sparse.vstack(rows, "csr"))
+        found = samplers.empirical(scipy.sparse.vstack(rows, "csr"))
+        if config["item_based"]:  # the rows are items
+            users, items = found.crossing.shape[::-1]  # type: ignore[union-attr]
+            found = found._replace(name=f"{items} items x {users} users in R^{users}")
+        return found
 
     return Subject(
         name=name,
@@ -267,7 +271,7 @@ def _callable(given: Mapping[str, Any]) -> Subject:
         dimension=given["input_dim"],
         batched=given["batched"],
         activation=None,
-        folder=pathlib.Path(given["output"] or f"runs/audit-{function}"),
+        folder=pathlib.Path(given["output"] or f"runs/audit-{module}-{function}"),
     )
 
 

@@ -12,7 +12,7 @@ from absl import app, flags, logging
 
 import experiments.configs
 from aerec import train, typed
-from aerec.data import datasets, protocols, readers
+from aerec.data import datasets, fields, protocols, readers
 from aerec.errors import BadInput, NotNumbers, nearest
 
 # What `load_splits` reads besides the dataset's name; a run remembers them to be read again.
@@ -20,6 +20,9 @@ DATA_FLAGS = (
     "data_dir", "data_file", "format", "separator", "header", "columns", "scale", "on_bad_line",
     "split_dir",
 )  # fmt: skip
+
+
+COLUMNS = ["user=user", "item=item", "rating=rating"]  # of a delimited file, unless said
 
 
 def define_run_flags() -> None:
@@ -64,7 +67,7 @@ def define_data_flags() -> None:
     flags.DEFINE_bool("header", True, "with --format=delimited: the first line names the columns")
     flags.DEFINE_list(
         "columns",
-        ["user=user", "item=item", "rating=rating"],
+        COLUMNS,
         "with --format=delimited: ROLE=COLUMN for user, item, rating, time; a column is its name,"
         " or its number from 0 where there is no header",
     )
@@ -158,6 +161,10 @@ def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], An
     roles = typed.assignments(given["columns"], of="--columns")
     if len(roles) < len([part for part in given["columns"] if part]):
         raise BadInput(f"--columns={','.join(given['columns'])}: a role is given twice")
+    if given["columns"] == COLUMNS and delimited and given["header"]:
+        path = pathlib.Path(given["data_file"])
+        if path.is_file() and "rating" not in fields.header_of(path, _separator(given)):
+            roles.pop("rating")  # each line is a click
     try:
         low, high = map(float, given["scale"] or (0, 1))
     except ValueError:
@@ -168,12 +175,16 @@ def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], An
         given["data_file"],
         given["format"],
         columns=roles if delimited else None,
-        separator=given["separator"].replace("\\t", "\t") if delimited else None,
+        separator=_separator(given) if delimited else None,
         header=given["header"] if delimited else None,
         scale=(low, high) if given["scale"] else None,
         on_bad_line=given["on_bad_line"],
         log=log,
     )
+
+
+def _separator(given: Mapping[str, Any]) -> str:
+    return given["separator"].replace("\\t", "\t")
 
 
 def load_splits(given: Mapping[str, Any], dataset: str, protocol: str, seeds: Sequence[int]):

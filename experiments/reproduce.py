@@ -28,6 +28,8 @@ def main(given: Mapping[str, Any]) -> None:
         show.CONSOLE.print(catalogue(sorted(known)))
         show.CONSOLE.print("Next: python -m experiments.reproduce --study=NAME --data_dir=DIR")
         return
+    if given["workdir"]:
+        raise BadInput("--workdir is of one run: the folder of a study is --output")
     if given["study"] not in known:
         raise BadInput(f"No study is called {given['study']!r}. {nearest(given['study'], known)}")
     study.show_run(

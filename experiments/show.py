@@ -71,12 +71,14 @@ def results_table(
     """
     columns = COLUMNS[task]
     several = len(reports) > 1
-    spread = f", mean ± sd of {len(reports)} seeds" if several else ", ± 95% interval"
+    spread = f", mean ± sd of {len(reports)} seeds; others " if several else ", "
+    spread += "± 95% interval"
     table = Table(title=f"Test figures{spread}", box=rich.box.SIMPLE_HEAD, title_justify="left")
     table.add_column("model")
     for column in columns:
         table.add_column(column, justify="right")
-    table.add_column(f"{columns[0]} less {name}'s", justify="right", no_wrap=True)
+    own = f"{name}'s first seed" if several else f"{name}'s"
+    table.add_column(f"{columns[0]} less {own}", justify="right", no_wrap=True)
 
     def cells(figures: Mapping[str, float], sd: bool) -> list[str]:
         return [

@@ -95,7 +95,7 @@ def show_run(study: Study, output: pathlib.Path, flags: Sequence[str]) -> None:
     write(study, outcomes, output)
     show.CONSOLE.print(table(study, outcomes))
     show.CONSOLE.print(
-        f"Table, picture and runs are in {output}.\n"
+        f"Table, pictures of trained models and runs are in {output}.\n"
         f"Next: python -m experiments.evaluate --workdir={outcomes[0].workdir} --intervals",
         markup=False,
         soft_wrap=True,

@@ -28,6 +28,8 @@ def main(given: Mapping[str, Any]) -> None:
         name: values.split("/")
         for name, values in typed.assignments(given["over"], of="--over").items()
     }
+    if given["workdir"]:
+        raise BadInput("--workdir is of one run: the folder of a sweep is --output")
     if not all(value for values in over.values() for value in values):
         raise BadInput(f"--over={','.join(given['over'])}: a value is empty")
     rows = []
@@ -35,13 +37,14 @@ def main(given: Mapping[str, Any]) -> None:
         settings = dict(zip(over, values, strict=True))
         label = " ".join(f"{name}={value}" for name, value in settings.items())
         rows.append(study.Row(label, tuple(flag(*setting) for setting in settings.items())))
+    what = given["config"] or given["model"] or "default"
     study.show_run(
         study.Study(
             title=f"Test figures by {', '.join(over)}",
             rows=rows,
             curves=given["curves"],
         ),
-        pathlib.Path(given["output"] or f"runs/sweep-{'-'.join(over)}"),
+        pathlib.Path(given["output"] or f"runs/sweep-{what}-{'-'.join(over)}"),
         cli.said("over", "output", "curves"),
     )
 
@@ -54,7 +57,9 @@ def flag(name: str, value: str) -> str:
 if __name__ == "__main__":
     cli.define_run_flags()
     flags.DEFINE_multi_string("over", [], "a setting and its values, NAME=VALUE/VALUE/...")
-    flags.DEFINE_string("output", None, "the folder of its runs (default runs/sweep-<names>)")
+    flags.DEFINE_string(
+        "output", None, "the folder of its runs (default runs/sweep-<recipe or model>-<names>)"
+    )
     flags.DEFINE_enum(
         "curves", "validation", ["validation", "steps"],
         "the picture: the validation figure by epoch, or the training loss of each mini-batch",

@@ -137,7 +137,9 @@ def report(
 
 
 def example(loaded: artefact.Artefact) -> bool:
-    """Ten recommendations for the person of example_history.csv, if the model has any for them."""
+    """Ten recommendations for the person of example_history.csv, if the data have their films."""
+    if loaded.titles is None or not any("Star Wars" in title for title in loaded.titles):
+        return False
     columns = readers.read_columns(EXAMPLE, ",", {"item": "id"})
     items = {"item": columns["item"], "rating": np.full(len(columns["item"]), 5.0)}
     try:
@@ -145,6 +147,8 @@ def example(loaded: artefact.Artefact) -> bool:
     except BadInput as error:
         show.CONSOLE.print(f"No recommendations: {error}", markup=False)
         return False
+    if "Star Wars" not in str(loaded.titles[histories.seen.columns]):
+        return False  # the ids of that file are other films here
     lines = recommend.recommend(loaded, histories, k=10)
     title = "Ten recommendations for somebody who is not in the data (likes Star Wars, the Matrix)"
     show.CONSOLE.print(show.recommendations_table(title, lines))

@@ -100,10 +100,12 @@ def by_user_and_time(protocol: Any, ratings: Ratings) -> Ratings:
 def clicks(
     protocol: Any, ratings: Ratings, *, min_item: int = 0, keep_values: bool = False
 ) -> tuple[Ratings, Notes]:
-    """The ratings that reach `protocol.threshold` (0: all), of users and items with enough of them,
-    user by user in time order; `min_user` and `min_item` are applied until both hold."""
+    """The ratings that reach `protocol.threshold` (0, or clicks already: all), of users and items
+    with enough of them, user by user in time order; `min_user` and `min_item` are applied until
+    both hold."""
     threshold, min_user = protocol.threshold, protocol.min_user
     every = by_user_and_time(protocol, ratings)
+    threshold = 0 if every.scale is None else threshold
     enough = every.value >= (threshold or -np.inf)
     require(
         protocol,

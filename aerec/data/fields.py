@@ -243,7 +243,7 @@ def cut(block: Block, separator: str, count: int) -> tuple[np.ndarray, np.ndarra
     """`(start, end)` [L, count] of the fields; lines with another number of fields are rejected.
 
     Blanks around a field are no part of it. In files separated by `,` or `;` a field in double
-    quotes may hold the separator."""
+    quotes may hold the separator, and blanks."""
     text, start, end, _ = block.lines
     mark = separator.encode()
     hit = text[: len(text) - 64] == mark[0]
@@ -268,10 +268,11 @@ def cut(block: Block, separator: str, count: int) -> tuple[np.ndarray, np.ndarra
     inner[~block.good] = np.minimum(start, end)[~block.good, None]
     starts = np.concatenate([start[:, None], inner + len(mark)], 1)
     ends = np.concatenate([inner, end[:, None]], 1)
+    starts, ends = _stripped(text, starts, ends)
     if block.quoted:
         wrapped = (text[starts] == ord('"')) & (text[ends - 1] == ord('"')) & (ends - starts > 1)
         starts, ends = starts + wrapped, ends - wrapped
-    return _stripped(text, starts, ends)
+    return starts, ends
 
 
 def _stripped(text: np.ndarray, starts: np.ndarray, ends: np.ndarray):

@@ -28,12 +28,11 @@ def comparison(audits: Mapping[str, Audit], folder: Path | str) -> list[Path]:
     fig, axes = _subplots(0.3 * len(audits) + 1.4)
     for row, audit in enumerate(audits.values()):
         finding = audit.properties["order"]
-        rate, (low, high) = finding.rate or 0.0, finding.interval or (0.0, 0.0)
-        axes.barh(row, rate, color="0.7" if finding.verdict == "VACUOUS" else "C0")
-        axes.plot([low, high], [row, row], color="k", linewidth=1)
+        reversed_ = finding.details["reversed_of_ordered"] or 0.0
+        axes.barh(row, reversed_, color="0.7" if finding.verdict == "VACUOUS" else "C0")
     axes.set_yticks(range(len(audits)), list(audits))
     axes.axvline(0.5, color="k", linestyle=":", linewidth=1)
-    axes.set_xlabel("order violations per triple\n(grey: vacuous; dotted: no information)")
+    axes.set_xlabel("reversed, of the triples with a true order\n(grey: vacuous; dotted: a coin)")
     axes.invert_yaxis()
     margins = _rate_by_margin(audits, folder / "compared_margins.png")
     return [margins, _save(fig, folder / "compared_rates.png")]
