@@ -311,6 +311,8 @@ def run(
             titles=splits[0].titles,
             user_ids=splits[0].user_ids,
         )
+        beside_it = f", then {', '.join(baselines)}" if baselines else ""
+        log(f"Scoring {faced[0].test.input.num_rows:,} test rows{beside_it}.")
         begun = time.perf_counter()
         reports = []
         for replica in range(len(spec.seeds)):

@@ -319,7 +319,7 @@ def fit(
       l2_after: steps before the penalty sets in.
       refeeds: dense re-feeds after each step, of a model of squared error; see `aerec.refeed`.
       checkpoints: a `checkpoint.Checkpoints` to resume from and save to.
-      log: told the memory estimate.
+      log: told the memory estimate, and from where a run goes on.
       progress: called after each epoch with the record and the mean figures.
       trace: called before it with the record and the loss of each step on the table, [S, steps].
 
@@ -375,6 +375,7 @@ def fit(
     )
     if checkpoints is not None and (saved := checkpoints.restore(state, best)) is not None:
         state, best, record = saved[0], saved[1], Record(**saved[2])
+        log(f"Going on after epoch {record.epoch}.")
 
     while record.epoch < settings.epochs and not _all_stopped(record, settings):
         begun = time.perf_counter()

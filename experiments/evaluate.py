@@ -78,7 +78,7 @@ def score(
             for report, figures in zip(reports, results["seeds"], strict=True)
             for name in names
         )
-        show.CONSOLE.print(f"At most {furthest:.1g} from results.json", style="dim")
+        show.CONSOLE.print(f"They differ from results.json by {furthest:.1g} at most.", style="dim")
     return {
         "workdir": str(workdir),
         "protocol": protocol,

@@ -9,7 +9,13 @@ from typing import Any
 import rich.box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from aerec import evaluate, metrics, train
@@ -25,7 +31,8 @@ LEGEND = (
     "rate: share of all triples (order) or of all vectors (nonzero) that break the property; a tie"
     " of the true scores that the codes rank is among them. reversed of ordered: share of the"
     " triples whose true scores differ that the codes rank the wrong way round. skill: of those,"
-    " 1 is perfect, 0 is what a coin or a constant reaches."
+    " 1 is perfect, 0 is what a coin or a constant reaches. A witness refutes even where the rate"
+    " is 0: it was constructed or searched for, not drawn."
 )
 
 
@@ -38,13 +45,18 @@ def text(*tables: Table) -> str:
 
 
 @contextlib.contextmanager
-def progress_line(epochs: int, metric: str) -> Iterator:
-    """A progress bar that shows the loss and the validation figure; yields `fit`'s callback."""
-    columns = (
+def progress_line(epochs: int | None, metric: str) -> Iterator:
+    """A progress bar that shows the loss and the validation figure; yields `fit`'s callback.
+
+    Without `epochs`, of a model in closed form, it shows that there is work going on.
+    """
+    solving = TextColumn("solving"), BarColumn(), TimeElapsedColumn()
+    training = (
         TextColumn("training"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total} epochs"),
         TextColumn("{task.fields[figures]}"), TimeRemainingColumn(compact=True),
     )  # fmt: skip
-    with Progress(*columns, console=CONSOLE) as bar:
+    columns = training if epochs else solving
+    with Progress(*columns, console=CONSOLE, transient=not epochs) as bar:
         task = bar.add_task("", total=epochs, figures="compiling")
         shown: dict[str, float] = {}
 

@@ -39,7 +39,10 @@ def main(given: Mapping[str, Any]) -> None:
     spec = specify(chosen, task, source={name: given[name] for name in cli.DATA_FLAGS})
     workdir = pathlib.Path(given["workdir"] or runs.default_workdir(spec, splits))
     baselines = [n for n in chosen.get("baselines", DEFAULTS[task]["baselines"]) if n != spec.model]
-    with show.progress_line(spec.settings.epochs, spec.settings.metric) as progress:
+    shape = splits[0].train.num_rows, splits[0].train.num_columns
+    solved = models.build(spec.model, spec.set, *shape).solve is not None
+    epochs = None if solved else spec.settings.epochs
+    with show.progress_line(epochs, spec.settings.metric) as progress:
         finished = runs.run(
             spec,
             splits,
