@@ -54,10 +54,10 @@ def find(
             encoder, domain, k_pool, points=points, truth=truth, latent=latent, progress=progress
         )
         ways = [("pools", drawn)]
-    if domain.sides is None and truth == "dot" and encoder.traceable and domain.continuous:
-        ways.append(("gradient ascent", ascend(encoder, domain, k_ascend, latent=latent)))
-    if domain.crossing is None:
-        ways.append(("climbing", climb(encoder, domain, k_climb, truth=truth, latent=latent)))
+        if truth == "dot" and encoder.traceable and domain.continuous:
+            ways.append(("gradient ascent", ascend(encoder, domain, k_ascend, latent=latent)))
+        if domain.crossing is None:
+            ways.append(("climbing", climb(encoder, domain, k_climb, truth=truth, latent=latent)))
     for source, candidates in ways:
         for x, u, v in candidates:
             found = witness.recheck(
