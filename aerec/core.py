@@ -173,7 +173,7 @@ class Table:
         holds is the smaller of the capacity and N.
 
         An index outside `[0, U)` is a row of padding. The caller sees to it that the rows hold at
-        most `capacity` entries together (`blocks`, `train.plan`); entries past it would
+        most `capacity` entries together (`blocks`, `batches.plan`); entries past it would
         be cut.
         """
         chex.assert_rank(index, 1)

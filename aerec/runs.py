@@ -7,17 +7,14 @@ results.json   written last: a run that has it is finished
 test_rows.npz  figures per test row, for intervals and paired tests between runs
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import pathlib
 import platform
-import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -25,9 +22,9 @@ import jax
 import numpy as np
 
 import aerec
-from aerec import artefact, evaluate, memory, models, train, typed
+from aerec import artefact, evaluate, folder, memory, models, train, typed
 from aerec.checkpoint import Checkpoints
-from aerec.core import Model
+from aerec.core import Model, Table
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.penalty import with_order_penalty
@@ -148,81 +145,6 @@ def default_workdir(spec: Spec, splits: Sequence[Split]) -> pathlib.Path:
     return pathlib.Path("runs") / f"{config['model']}-{dataset}-{digest}"
 
 
-@contextlib.contextmanager
-def claimed(workdir: pathlib.Path, config: Mapping[str, Any]) -> Iterator[None]:
-    """The workdir as this run's alone while the context lasts; see `claim`.
-
-    A run that turns out not to fit into memory leaves the folder as it was.
-
-    Raises:
-      BadInput: as `claim`, and where another process is at work on the folder.
-    """
-    fresh = not workdir.exists()
-    claim(workdir, config)
-    with (workdir / "config.json").open() as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BadInput(f"another process is at work on {workdir}; wait for it") from None
-        try:
-            yield
-        except memory.TooLarge:
-            if fresh:
-                shutil.rmtree(workdir, ignore_errors=True)
-            raise
-
-
-def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
-    """Makes the workdir this run's, or finds that it is.
-
-    Raises:
-      BadInput: it holds another run (the differing entries are named), is no folder, or cannot
-        be written.
-    """
-    path = workdir / "config.json"
-    try:
-        there_is_one = path.exists()
-    except OSError as error:
-        raise BadInput(f"{workdir} cannot be read ({error.strerror}); name another") from error
-    if not there_is_one:
-        try:
-            strange = workdir.exists() and {p.name for p in workdir.iterdir()} - {"config.json.tmp"}
-            if not strange:
-                workdir.mkdir(parents=True, exist_ok=True)
-                artefact.write_json(path, config)
-        except OSError as error:
-            raise BadInput(
-                f"{workdir} cannot be written ({error.strerror}); name another --workdir"
-            ) from error
-        if strange:
-            raise BadInput(f"{workdir} exists and is not a run; name another --workdir")
-        return
-    there = _flat(artefact.read_config(workdir))
-    here = _flat(json.loads(json.dumps(config)))
-    names = [n for n in {**there, **here} if not n.startswith("source.")]
-    differ = [
-        f"{name} {there.get(name, 'unset')} there, {here.get(name, 'unset')} now"
-        for name in names
-        if there.get(name) != here.get(name)
-    ]
-    if differ:
-        raise BadInput(
-            f"{workdir} holds another run: {'; '.join(differ)}. Name another --workdir, or delete "
-            "this one."
-        )
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"settings": {"epochs": 3}} as {"settings.epochs": 3}."""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
 def run(
     spec: Spec,
     splits: Sequence[Split],
@@ -245,16 +167,7 @@ def run(
     """
     config, faced = oriented(spec.model, spec.set, splits)
     described = describe(spec, config, faced)
-    require_task(spec.model, splits[0])
-    model = models.find(spec.model).make(config, *described["shape"])
-    if spec.order_penalty:
-        if model.loss is None:
-            raise BadInput(f"{spec.model} is solved, not trained: it takes no --order_penalty")
-        if getattr(models.find(spec.model), "ORDERED", False):
-            raise BadInput(
-                f"{spec.model} reads a sequence, not a vector: it takes no --order_penalty"
-            )
-        model = with_order_penalty(model, spec.order_penalty)
+    model = _trainable(spec, config, splits[0], described["shape"])
     # One evaluator per split: what is popular, and known, is read off its training table.
     select = [evaluator(model, split, spec.settings.metric) for split in faced]
     score = [evaluator(model, split) for split in faced]
@@ -263,47 +176,16 @@ def run(
     for name in baselines:
         baseline_model(name, splits[0])
     jax.eval_shape(model.init, jax.random.key(0))  # settings that no network can be built from
-    with claimed(workdir, described):
 
-        def validate(params, replica: int) -> dict[str, float]:
-            i = replica % len(faced)
-            return select[i](params, faced[i].valid).figures
+    def validate(params, replica: int) -> dict[str, float]:
+        i = replica % len(faced)
+        return select[i](params, faced[i].valid).figures
 
-        checkpoints = None
-        if model.loss is not None:
-            checkpoints = Checkpoints(workdir / "checkpoints", seconds=checkpoint_seconds)
-        metrics_log, losses_log = _Log(workdir / "metrics.jsonl"), _Log(workdir / "losses.jsonl")
-
-        def trace(record: train.Record, losses: np.ndarray) -> None:
-            each = [[float(f"{loss:.6g}") for loss in of_seed] for of_seed in losses]
-            losses_log(record.epoch, {"losses": each})
-
-        def watch(record: train.Record, figures: dict[str, float]) -> None:
-            evaluated = len(figures) > 1
-            line = {**figures, "seconds": round(record.seconds, 3)}
-            metrics_log(record.epoch, line if evaluated else {})
-            progress(record, figures)
-
-        try:
-            fitted = train.fit(
-                model,
-                [split.train for split in faced],
-                spec.settings,
-                seeds=spec.seeds,
-                evaluate=validate,
-                l2=getattr(config, "l2", 0.0),
-                l2_after=getattr(config, "l2_after", 0),
-                refeeds=getattr(config, "refeeds", 0),
-                checkpoints=checkpoints,
-                progress=watch,
-                trace=trace,
-                log=log,
-            )
-        except train.Diverged as error:
-            raise train.Diverged(f"{spec.model}, {workdir}: {error}") from None
-        finally:
-            if checkpoints is not None:
-                checkpoints.close()
+    with folder.claimed(workdir, described):
+        tables = [split.train for split in faced]
+        fitted = _fit(
+            spec, config, model, tables, workdir, validate, checkpoint_seconds, progress, log
+        )
         artefact.save(
             workdir,
             fitted.best,
@@ -329,7 +211,7 @@ def run(
             f"{i}:{name}": v for i, r in enumerate(reports) for name, v in r.per_row.items()
         }
         artefact.write_arrays(workdir / "test_rows.npz", rows)
-        record, peak = fitted.record, memory.peak_rss_mb()
+        peak = memory.peak_rss_mb()
         if (workdir / "results.json").exists():  # finished before, and now only scored again
             peak = artefact.read_json(workdir / "results.json", advice="delete it")["peak_rss_mb"]
         results = {
@@ -341,23 +223,95 @@ def run(
             "test": mean_figures(reports),
             "baselines": {name: report.figures for name, report in beside.items()},
             "baselines_skipped": skipped,
-            "validation": {"metric": spec.settings.metric, "best": record.best},
-            "best_epoch": record.best_epoch,
-            "epochs": record.epoch,
-            "fit_seconds": record.seconds,
-            "epoch_seconds": statistics.median(record.epoch_seconds[1:] or record.epoch_seconds),
-            "compile_seconds": record.compile_seconds,
+            "validation": {"metric": spec.settings.metric, "best": fitted.record.best},
+            **_cost(fitted.record),
             "eval_seconds": eval_seconds,
             "peak_rss_mb": peak,
-            "versions": {
-                "aerec": aerec.__version__,
-                "python": platform.python_version(),
-                **{name: metadata.version(name) for name in PACKAGES},
-            },
+            "versions": _versions(),
             "device": f"{jax.devices()[0].device_kind} x {jax.device_count()}",
         }
         artefact.write_json(workdir / "results.json", results)
         return Finished(results, reports, beside)
+
+
+def _trainable(spec: Spec, config: Any, split: Split, shape: Sequence[int]) -> Model:
+    """The model as it is trained. Raises BadInput where it does not go with task or penalty."""
+    require_task(spec.model, split)
+    module = models.find(spec.model)
+    model = module.make(config, *shape)
+    if not spec.order_penalty:
+        return model
+    if model.loss is None:
+        raise BadInput(f"{spec.model} is solved, not trained: it takes no --order_penalty")
+    if getattr(module, "ORDERED", False):
+        raise BadInput(f"{spec.model} reads a sequence, not a vector: it takes no --order_penalty")
+    return with_order_penalty(model, spec.order_penalty)
+
+
+def _fit(
+    spec: Spec,
+    config: Any,
+    model: Model,
+    tables: Sequence[Table],
+    workdir: pathlib.Path,
+    validate: Callable[[Any, int], dict[str, float]],
+    checkpoint_seconds: float,
+    progress: Callable[[train.Record, dict[str, float]], None],
+    log: Callable[[str], object],
+) -> train.Fitted:
+    """`train.fit` with its checkpoints and logs in the workdir."""
+    checkpoints = None
+    if model.loss is not None:
+        checkpoints = Checkpoints(workdir / "checkpoints", seconds=checkpoint_seconds)
+    metrics_log = folder.EpochLog(workdir / "metrics.jsonl")
+    losses_log = folder.EpochLog(workdir / "losses.jsonl")
+
+    def trace(record: train.Record, losses: np.ndarray) -> None:
+        each = [[float(f"{loss:.6g}") for loss in of_seed] for of_seed in losses]
+        losses_log(record.epoch, {"losses": each})
+
+    def watch(record: train.Record, figures: dict[str, float]) -> None:
+        evaluated = len(figures) > 1
+        line = {**figures, "seconds": round(record.seconds, 3)}
+        metrics_log(record.epoch, line if evaluated else {})
+        progress(record, figures)
+
+    try:
+        return train.fit(
+            model,
+            tables,
+            spec.settings,
+            seeds=spec.seeds,
+            evaluate=validate,
+            l2=getattr(config, "l2", 0.0),
+            l2_after=getattr(config, "l2_after", 0),
+            refeeds=getattr(config, "refeeds", 0),
+            checkpoints=checkpoints,
+            progress=watch,
+            trace=trace,
+            log=log,
+        )
+    except train.Diverged as error:
+        raise train.Diverged(f"{spec.model}, {workdir}: {error}") from None
+    finally:
+        if checkpoints is not None:
+            checkpoints.close()
+
+
+def _cost(record: train.Record) -> dict[str, Any]:
+    """Epochs and seconds; those of an epoch are the median but for the first."""
+    return {
+        "best_epoch": record.best_epoch,
+        "epochs": record.epoch,
+        "fit_seconds": record.seconds,
+        "epoch_seconds": statistics.median(record.epoch_seconds[1:] or record.epoch_seconds),
+        "compile_seconds": record.compile_seconds,
+    }
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: metadata.version(name) for name in PACKAGES}
+    return {"aerec": aerec.__version__, "python": platform.python_version(), **packages}
 
 
 def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[evaluate.Report]]:
@@ -411,30 +365,3 @@ def mean_figures(reports: Sequence[evaluate.Report]) -> dict[str, float]:
             if not name.endswith("_se")
         }
     return figures
-
-
-class _Log:
-    """Lines of JSON by epoch; on resuming, those at and past the first new epoch are cut."""
-
-    def __init__(self, path: pathlib.Path):
-        self.path, self.opened = path, False
-        self._lines()
-
-    def __call__(self, epoch: int, line: Mapping[str, Any]) -> None:
-        """Appends the line, unless it is empty."""
-        if not self.opened:
-            kept = [line for line in self._lines() if json.loads(line)["epoch"] < epoch]
-            beside = self.path.with_name(self.path.name + ".tmp")
-            beside.write_text("".join(f"{line}\n" for line in kept))
-            beside.replace(self.path)
-            self.opened = True
-        if line:
-            with self.path.open("a") as file:
-                file.write(json.dumps({"epoch": epoch, **line}) + "\n")
-
-    def _lines(self) -> list[str]:
-        """Whole lines only: the last may have been cut by an interruption."""
-        if not self.path.exists():
-            return []
-        with artefact.reading(self.path, "delete it; only the learning curve is drawn from it"):
-            return [line for line in self.path.read_text().splitlines() if line.endswith("}")]

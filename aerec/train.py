@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from aerec import memory
+from aerec import batches, memory
 from aerec.core import Batch, Model, Params, Table
 from aerec.errors import BadInput, NotNumbers
 from aerec.refeed import with_refeeds
@@ -27,7 +27,7 @@ class Settings:
 
     epochs: int = 100
     batch_size: int = 500  # rows; batches are made as even as the table allows, at most this
-    buckets: int = 1  # shapes of batches, by the length of their rows (`plan`); 1: rows mix freely
+    buckets: int = 1  # shapes of batches, by the length of rows (`batches.plan`); 1: rows mix
     optimiser: str = "adam"  # or rprop, sgd, adagrad
     learning_rate: float = 1e-3
     momentum: float = 0.9  # of sgd
@@ -88,88 +88,6 @@ ADVICE = (
     "The last checkpoint before it is kept. Lower --learning_rate, or use --schedule=cosine "
     "--warmup=0.1, in another --workdir."
 )
-
-
-class Bucket(NamedTuple):
-    """Training rows of like length, and the one shape of their batches."""
-
-    first: int  # by length, shortest first, the bucket is rows first:first + rows
-    rows: int
-    steps: int  # batches
-    batch: int  # rows in one
-    capacity: int  # entries that one has room for
-    longest: int  # entries of the longest row
-
-
-def plan(lengths: np.ndarray, batch_size: int, buckets: int = 1) -> tuple[Bucket, ...]:
-    """The shapes of an epoch's batches: one, or where `buckets` says so one per range of lengths.
-
-    The longest rows of the buckets are a geometric series from the lower quartile to the longest of
-    all, so that little of a batch that is padded to its longest row is padding. A batch of one of
-    several buckets holds as many rows as make up the entries of `batch_size` rows of mean length.
-    Batches are as even as possible, with room for all but the rarest draws (`order` redraws those).
-
-    Args:
-      lengths: [U] entries per row; of several tables [T, U], for which the plan then serves alike.
-      batch_size: at most so many rows in a batch where there is one bucket.
-      buckets: at most so many; one without rows is left out.
-    """
-    lengths = np.sort(np.atleast_2d(lengths), axis=1).max(axis=0)
-    if not len(lengths):
-        return (Bucket(0, 0, 1, 1, 1, 0),)
-    bounds = np.geomspace(max(np.quantile(lengths, 0.25), 1), max(lengths[-1], 1), buckets)[:-1]
-    cuts = np.sort(np.searchsorted(lengths, bounds, side="right"))
-    parts, firsts = np.split(lengths, cuts), (0, *cuts)
-    entries = batch_size * max(lengths.mean(), 1)
-    return tuple(
-        _bucket(int(first), part, entries / max(part.mean(), 1) if buckets > 1 else batch_size)
-        for first, part in zip(firsts, parts, strict=True)
-        if len(part)
-    )
-
-
-def _bucket(first: int, lengths: np.ndarray, batch_size: float) -> Bucket:
-    """The batches of rows of these lengths, ascending."""
-    rows = len(lengths)
-    steps = math.ceil(rows / min(max(batch_size, 1), rows))
-    batch = math.ceil(rows / steps)
-    mean, deviation = batch * lengths.mean(), math.sqrt(batch) * lengths.std()
-    room = max(mean + 5 * deviation, lengths.max() + mean + 2 * deviation)
-    room = min(math.ceil(room), int(lengths[-batch:].sum()))
-    return Bucket(first, rows, steps, batch, max(1, room), int(lengths.max()))
-
-
-def turns(plan: Sequence[Bucket], epoch: int) -> np.ndarray:
-    """Which bucket each step of an epoch draws from, [steps] int32: shuffled, by `epoch` alone.
-
-    All replicas take the same turns, so that a step has one shape.
-    """
-    each = np.repeat(np.arange(len(plan), dtype=np.int32), [bucket.steps for bucket in plan])
-    return np.random.default_rng(epoch).permutation(each)
-
-
-def order(lengths: np.ndarray, plan: Sequence[Bucket], seed: int, epoch: int) -> np.ndarray:
-    """The rows of one epoch, [steps, B] int32, B the largest batch: every row once, in the bucket
-    of its turn, filled up with U (padding).
-
-    A permutation of a bucket with a batch beyond its capacity is drawn again; the draws depend on
-    (seed, epoch) alone.
-    """
-    rows = np.random.default_rng([seed, epoch])
-    padded = np.append(lengths, 0)
-    by_length = np.argsort(lengths, kind="stable")
-    taken = turns(plan, epoch)
-    index = np.full((len(taken), max(bucket.batch for bucket in plan)), len(lengths), np.int32)
-    for number, bucket in enumerate(plan):
-        members = np.sort(by_length[bucket.first : bucket.first + bucket.rows])
-        while True:
-            drawn = np.full(bucket.steps * bucket.batch, len(lengths), np.int32)
-            drawn[: len(members)] = members[rows.permutation(len(members))]
-            batches = drawn.reshape(bucket.batch, bucket.steps).T  # padding spread over the batches
-            if padded[batches].sum(axis=1).max() <= bucket.capacity:
-                break
-        index[taken == number, : bucket.batch] = batches
-    return index
 
 
 def optimiser(
@@ -245,7 +163,7 @@ def make_step(model: Model, optimiser: optax.GradientTransformation) -> Callable
 def make_epoch(
     model: Model,
     optimiser: optax.GradientTransformation,
-    plan: Sequence[Bucket],
+    plan: Sequence[batches.Bucket],
     refeeds: int = 0,
 ) -> Callable:
     """One replica's epoch.
@@ -258,7 +176,7 @@ def make_epoch(
     if refeeds:
         step = with_refeeds(step, model.score, refeeds)
 
-    def of(bucket: Bucket) -> Callable:
+    def of(bucket: batches.Bucket) -> Callable:
         def bucket_step(state: State, table: Table, index: jax.Array, key: jax.Array):
             x = table.gather(index[: bucket.batch], bucket.capacity, bucket.longest)
             return step(state, x, key, 1.0)
@@ -282,7 +200,7 @@ def make_epoch(
 def memory_needed(
     model: Model,
     chain: optax.GradientTransformation,
-    plan: Sequence[Bucket],
+    plan: Sequence[batches.Bucket],
     table: Table,
     replicas: int,
 ) -> int:
@@ -335,7 +253,7 @@ def fit(
     shared = len(tables) == 1
     table = tables[0] if shared else jax.tree.map(lambda *leaves: jnp.stack(leaves), *tables)
     lengths = [t.lengths() for t in tables] * (len(seeds) // len(tables))
-    shapes = plan(np.stack(lengths), settings.batch_size, settings.buckets)
+    shapes = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets)
     epoch_steps = sum(bucket.steps for bucket in shapes)
 
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
@@ -363,8 +281,8 @@ def fit(
 
     def drawn(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         pairs = zip(lengths, seeds, strict=True)
-        orders = [order(rows, shapes, seed, epoch) for rows, seed in pairs]
-        return turns(shapes, epoch), np.stack(orders)
+        orders = [batches.order(rows, shapes, seed, epoch) for rows, seed in pairs]
+        return batches.turns(shapes, epoch), np.stack(orders)
 
     run_epoch = epoch_fn.lower(state, table, *drawn(0), step_keys).compile()
     direction = -1.0 if settings.metric.startswith(LOWER) else 1.0

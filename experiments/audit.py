@@ -31,9 +31,10 @@ from rich.progress import Progress
 from aerec import activations, artefact, memory, models, rescore, runs, typed
 from aerec.errors import BadInput, nearest
 from aerec.properties import Audit, audit, plots, samplers, search
+from aerec.properties.domain import Domain
 from experiments import cli, show
 
-DOMAINS: dict[str, Callable[[int], samplers.Domain]] = {
+DOMAINS: dict[str, Callable[[int], Domain]] = {
     "gaussian": samplers.gaussian,
     "sphere": samplers.sphere,
     "ball": samplers.ball,
@@ -62,7 +63,7 @@ class Subject(NamedTuple):
     batched: bool
     activation: activations.Activation | None  # None: not known
     folder: pathlib.Path
-    data: Callable[[], samplers.Domain] | None = None
+    data: Callable[[], Domain] | None = None
 
 
 def define_flags() -> None:
@@ -150,7 +151,7 @@ def subjects(given: Mapping[str, Any]) -> list[Subject]:
     return [_trained(*each, given) for each in zip(workdirs, names, folders, strict=True)]
 
 
-def domain_of(subject: Subject, given: Mapping[str, Any]) -> samplers.Domain:
+def domain_of(subject: Subject, given: Mapping[str, Any]) -> Domain:
     """The domain that --domain names, or the encoder's own."""
     if subject.data is not None and given["domain"] in (None, "data"):
         return subject.data()
@@ -162,9 +163,7 @@ def domain_of(subject: Subject, given: Mapping[str, Any]) -> samplers.Domain:
     return DOMAINS[given["domain"] or "gaussian"](subject.dimension)
 
 
-def examine(
-    subject: Subject, domain: samplers.Domain, budget: int | str, given: Mapping[str, Any]
-) -> Audit:
+def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[str, Any]) -> Audit:
     """Audits one encoder and writes its report."""
     begun = time.perf_counter()
     points = search.POINTS if isinstance(budget, str) else min(search.POINTS, budget)
@@ -204,7 +203,7 @@ def _trained(
             markup=False,
         )
 
-    def data() -> samplers.Domain:
+    def data() -> Domain:
         moved = ("data_dir", "data_file", "split_dir")
         source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
         text = rescore.protocol_text(config)

@@ -25,7 +25,7 @@ import scipy.linalg
 from absl import flags
 from rich.table import Table as Grid
 
-from aerec import layers, models, runs, train
+from aerec import batches, layers, models, runs, train
 from aerec.core import Table
 from aerec.errors import BadInput, nearest
 from aerec.models import ease
@@ -80,7 +80,7 @@ def epoch(given: Mapping[str, Any]) -> None:
     """Seconds an epoch of ours and of the peer, in turns, and the share of the product rate."""
     spec, config, split, model = prepare(given)
     table = split.train
-    plan = train.plan(table.lengths(), spec.settings.batch_size, spec.settings.buckets)
+    plan = batches.plan(table.lengths(), spec.settings.batch_size, spec.settings.buckets)
     decay = getattr(config, "l2", 0.0) / len(table.columns)
     chain = train.optimiser(spec.settings, steps=1000, decay=decay)
     run = jax.jit(train.make_epoch(model, chain, plan), donate_argnums=0)
@@ -89,8 +89,8 @@ def epoch(given: Mapping[str, Any]) -> None:
     peer_epochs = peer(given, spec, config, split)[1] if given["against"] else None
     ours, theirs = [], []
     for turn in range(REPEATS + 1):  # the first of each warms up
-        order = jnp.asarray(train.order(table.lengths(), plan, 0, turn))
-        taken = jnp.asarray(train.turns(plan, turn))
+        order = jnp.asarray(batches.order(table.lengths(), plan, 0, turn))
+        taken = jnp.asarray(batches.turns(plan, turn))
         begun = time.perf_counter()
         state = jax.block_until_ready(run(state, table, taken, order, key)[0])
         ours.append(time.perf_counter() - begun)

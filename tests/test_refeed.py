@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from aerec import losses, models, train
+from aerec import batches, losses, models, train
 from aerec.checkpoint import Checkpoints
 from aerec.core import Model, Rows, Table
 
@@ -69,7 +69,7 @@ def test_a_step_and_its_re_feeds_are_the_paper_s_four_steps(times):
     model = linear(start)
     params = model.init(jax.random.key(0))
     state = train.State(params, chain.init(params), jnp.int32(0))
-    bucket = train.Bucket(0, U, steps=2, batch=5, capacity=len(table.columns), longest=N)
+    bucket = batches.Bucket(0, U, steps=2, batch=5, capacity=len(table.columns), longest=N)
     epoch = jax.jit(train.make_epoch(model, chain, [bucket], times))
     turns = jnp.zeros(2, jnp.int32)
     state, lost, finite = epoch(state, table, turns, jnp.array(order), jax.random.key(0))

@@ -1,4 +1,4 @@
-"""A run from a split to a folder, and the folder's claims."""
+"""A run from a split to a folder."""
 
 import json
 import pathlib
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aerec import artefact, rescore, runs, train
+from aerec import artefact, folder, rescore, runs, train
 from aerec.core import Table
 from aerec.data import protocols
 from aerec.data.datasets import synthesize
@@ -52,16 +52,10 @@ def test_the_default_workdir_depends_on_all_that_a_run_is(ratings):
 
 def test_where_the_data_were_read_is_no_part_of_what_a_run_is(ratings, tmp_path):
     config = runs.describe(spec(), *runs.oriented("ease", {}, [split(ratings)]))
-    runs.claim(tmp_path / "w", {**config, "source": {"data_dir": "here"}})
-    runs.claim(tmp_path / "w", {**config, "source": {"data_dir": "there"}})
+    folder.claim(tmp_path / "w", {**config, "source": {"data_dir": "here"}})
+    folder.claim(tmp_path / "w", {**config, "source": {"data_dir": "there"}})
     with pytest.raises(BadInput, match=r"set.l2 500.0 there, 3.0 now"):
-        runs.claim(tmp_path / "w", {**config, "set": {"l2": 3.0}})
-
-
-def test_a_claim_cut_off_is_made_again(tmp_path):
-    (tmp_path / "config.json.tmp").write_text('{"mod')
-    runs.claim(tmp_path, {"model": "ease"})
-    assert json.loads((tmp_path / "config.json").read_text()) == {"model": "ease"}
+        folder.claim(tmp_path / "w", {**config, "set": {"l2": 3.0}})
 
 
 def test_the_data_hash_sees_one_changed_rating(ratings):

@@ -1,17 +1,14 @@
 """The trainer: one shape, one compilation, exact resume, replicas as single runs."""
 
 import dataclasses
-import itertools
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from aerec import models, train
+from aerec import batches, models, train
 from aerec.checkpoint import Checkpoints
 from aerec.core import Model, Table
 from aerec.errors import BadInput
@@ -37,50 +34,6 @@ def settings(**changes):
 def score(params, replica):
     """A validation figure that is a function of the parameters alone."""
     return {"score": float(sum(jnp.abs(leaf).sum() for leaf in jax.tree.leaves(params)))}
-
-
-LENGTHS = st.lists(st.integers(0, 50), min_size=1, max_size=80)
-
-
-@given(LENGTHS, st.integers(1, 90), st.integers(1, 5), st.integers(0, 5))
-def test_an_epoch_is_every_row_once_within_the_plan(lengths, batch_size, buckets, epoch):
-    lengths = np.array(lengths, np.int32)
-    plan = train.plan(lengths, batch_size, buckets)
-    order, turns = train.order(lengths, plan, 3, epoch), train.turns(plan, epoch)
-    chex.assert_shape(order, (len(turns), max(bucket.batch for bucket in plan)))
-    assert sorted(order[order < len(lengths)]) == list(range(len(lengths)))
-    per_row = np.append(lengths, 0)[order]
-    for number, bucket in enumerate(plan):
-        mine = turns == number
-        assert mine.sum() == bucket.steps
-        assert (order[mine, bucket.batch :] == len(lengths)).all()
-        assert per_row[mine].sum(axis=1).max() <= bucket.capacity
-        assert per_row[mine].max() <= bucket.longest
-        assert np.ptp((order[mine] < len(lengths)).sum(axis=1)) <= 1, "batches are even"
-        assert buckets > 1 or bucket.batch <= batch_size
-    assert (order == train.order(lengths, plan, 3, epoch)).all()
-
-
-def test_buckets_are_of_like_length_and_their_batches_of_like_size():
-    lengths = np.random.default_rng(0).geometric(0.02, 3000) + 4
-    plan = train.plan(lengths, 20, 5)
-    assert len(plan) == 5 and sum(bucket.rows for bucket in plan) == 3000
-    ordered = np.sort(lengths)
-    ratio = (ordered[-1] / np.quantile(ordered, 0.25)) ** (1 / 4)
-    for shorter, bucket in itertools.pairwise(plan):
-        assert shorter.longest < ordered[bucket.first] > bucket.longest / ratio
-        assert 0.7 < bucket.capacity / (20 * lengths.mean()) < 2
-    padded = sum(bucket.steps * bucket.batch * bucket.longest for bucket in plan)
-    (mixed,) = train.plan(lengths, 20)
-    assert padded < 1.7 * lengths.sum() < 0.5 * mixed.steps * mixed.batch * mixed.longest
-
-
-def test_orders_differ_between_epochs_and_seeds():
-    lengths = table().lengths()
-    plan = train.plan(lengths, 4, 3)
-    orders = {train.order(lengths, plan, s, e).tobytes() for s in range(3) for e in range(3)}
-    assert len(orders) == 9
-    assert (train.turns(plan, 0) != train.turns(plan, 1)).any(), "shapes take turns at random"
 
 
 def test_compiles_once():
@@ -281,7 +234,7 @@ def test_the_losses_of_each_step_are_told():
     )  # fmt: skip
     assert [epoch for epoch, _ in told] == [1, 2, 3]
     for (_, losses), mean in zip(told, means, strict=True):
-        chex.assert_shape(losses, (2, train.plan(table().lengths(), 16)[0].steps))
+        chex.assert_shape(losses, (2, batches.plan(table().lengths(), 16)[0].steps))
         np.testing.assert_allclose(losses.mean(), mean, rtol=1e-6)
 
 

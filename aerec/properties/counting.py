@@ -20,9 +20,9 @@ import numpy as np
 import scipy.sparse.linalg
 
 from aerec.properties import order
+from aerec.properties.domain import Crossing
 from aerec.properties.encoder import Encoder, check_finite
 from aerec.properties.order import Tally
-from aerec.properties.samplers import Crossing
 from aerec.properties.state import State
 
 Rows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]

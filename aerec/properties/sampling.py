@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec.properties import counting, order
+from aerec.properties.domain import Domain
 from aerec.properties.encoder import Encoder, check_finite
-from aerec.properties.samplers import Domain
 from aerec.properties.state import State
 
 

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec.properties import angle, order, witness
+from aerec.properties.domain import Domain
 from aerec.properties.encoder import Encoder, check_finite
-from aerec.properties.samplers import Domain
 from aerec.properties.witness import Witness
 
 POINTS = 2**18  # points that pools draw by default

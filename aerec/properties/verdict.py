@@ -26,9 +26,9 @@ from aerec.properties import (
     witness,
     zeros,
 )
+from aerec.properties.domain import Domain
 from aerec.properties.encoder import Encoder, check_finite, wrap
 from aerec.properties.report import Audit, Finding
-from aerec.properties.samplers import Domain
 from aerec.properties.state import State
 from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from aerec.properties import order
+from aerec.properties.domain import Domain
 from aerec.properties.encoder import Encoder, resolution
-from aerec.properties.samplers import Domain
 
 _COPIES = 8  # of a candidate, its inputs changed by a few units in the last place
 _WEIGHTS = float(np.finfo(np.float32).eps)

@@ -14,8 +14,8 @@ import numpy as np
 from scipy import linalg, optimize
 
 from aerec.properties import order
+from aerec.properties.domain import Crossing, Domain
 from aerec.properties.encoder import Encoder, resolution
-from aerec.properties.samplers import Crossing, Domain
 
 _UNDERFLOW = 1e-100  # a value that passes below this share of its usual size on its way to 0
 _ROOT = 1e-9  # an approximate root is one at such a code and Newton step, relative to usual ones

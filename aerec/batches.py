@@ -1,0 +1,93 @@
+"""Which rows make up each batch of an epoch: planned on the host, once, so that it compiles once.
+
+`plan` gives the shapes, `turns` which shape each step has, `order` the rows; all but the shapes
+are drawn anew every epoch, from (seed, epoch) alone.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Bucket(NamedTuple):
+    """Training rows of like length, and the one shape of their batches."""
+
+    first: int  # by length, shortest first, the bucket is rows first:first + rows
+    rows: int
+    steps: int  # batches
+    batch: int  # rows in one
+    capacity: int  # entries that one has room for
+    longest: int  # entries of the longest row
+
+
+def plan(lengths: np.ndarray, batch_size: int, buckets: int = 1) -> tuple[Bucket, ...]:
+    """The shapes of an epoch's batches: one, or where `buckets` says so one per range of lengths.
+
+    The longest rows of the buckets are a geometric series from the lower quartile to the longest of
+    all, so that little of a batch that is padded to its longest row is padding. A batch of one of
+    several buckets holds as many rows as make up the entries of `batch_size` rows of mean length.
+    Batches are as even as possible, with room for all but the rarest draws (`order` redraws those).
+
+    Args:
+      lengths: [U] entries per row; of several tables [T, U], for which the plan then serves alike.
+      batch_size: at most so many rows in a batch where there is one bucket.
+      buckets: at most so many; one without rows is left out.
+    """
+    lengths = np.sort(np.atleast_2d(lengths), axis=1).max(axis=0)
+    if not len(lengths):
+        return (Bucket(0, 0, 1, 1, 1, 0),)
+    bounds = np.geomspace(max(np.quantile(lengths, 0.25), 1), max(lengths[-1], 1), buckets)[:-1]
+    cuts = np.sort(np.searchsorted(lengths, bounds, side="right"))
+    parts, firsts = np.split(lengths, cuts), (0, *cuts)
+    entries = batch_size * max(lengths.mean(), 1)
+    return tuple(
+        _bucket(int(first), part, entries / max(part.mean(), 1) if buckets > 1 else batch_size)
+        for first, part in zip(firsts, parts, strict=True)
+        if len(part)
+    )
+
+
+def _bucket(first: int, lengths: np.ndarray, batch_size: float) -> Bucket:
+    """The batches of rows of these lengths, ascending."""
+    rows = len(lengths)
+    steps = math.ceil(rows / min(max(batch_size, 1), rows))
+    batch = math.ceil(rows / steps)
+    mean, deviation = batch * lengths.mean(), math.sqrt(batch) * lengths.std()
+    room = max(mean + 5 * deviation, lengths.max() + mean + 2 * deviation)
+    room = min(math.ceil(room), int(lengths[-batch:].sum()))
+    return Bucket(first, rows, steps, batch, max(1, room), int(lengths.max()))
+
+
+def turns(plan: Sequence[Bucket], epoch: int) -> np.ndarray:
+    """Which bucket each step of an epoch draws from, [steps] int32: shuffled, by `epoch` alone.
+
+    All replicas take the same turns, so that a step has one shape.
+    """
+    each = np.repeat(np.arange(len(plan), dtype=np.int32), [bucket.steps for bucket in plan])
+    return np.random.default_rng(epoch).permutation(each)
+
+
+def order(lengths: np.ndarray, plan: Sequence[Bucket], seed: int, epoch: int) -> np.ndarray:
+    """The rows of one epoch, [steps, B] int32, B the largest batch: every row once, in the bucket
+    of its turn, filled up with U (padding).
+
+    A permutation of a bucket with a batch beyond its capacity is drawn again; the draws depend on
+    (seed, epoch) alone.
+    """
+    rows = np.random.default_rng([seed, epoch])
+    padded = np.append(lengths, 0)
+    by_length = np.argsort(lengths, kind="stable")
+    taken = turns(plan, epoch)
+    index = np.full((len(taken), max(bucket.batch for bucket in plan)), len(lengths), np.int32)
+    for number, bucket in enumerate(plan):
+        members = np.sort(by_length[bucket.first : bucket.first + bucket.rows])
+        while True:
+            drawn = np.full(bucket.steps * bucket.batch, len(lengths), np.int32)
+            drawn[: len(members)] = members[rows.permutation(len(members))]
+            batches = drawn.reshape(bucket.batch, bucket.steps).T  # padding spread over the batches
+            if padded[batches].sum(axis=1).max() <= bucket.capacity:
+                break
+        index[taken == number, : bucket.batch] = batches
+    return index
