@@ -70,21 +70,31 @@ def oriented(name: str, given: Mapping[str, Any], splits: Sequence[Split]) -> tu
 
 def evaluator(model: Model, split: Split, metric: str | None = None) -> evaluate.Evaluator:
     """All figures of the split's task, or only the one that training selects by."""
-    if split.protocol["task"] == "rating":
+    task = split.protocol["task"]
+    if metric is not None:
+        require_metric(metric, task)
+    if task == "rating":
         if split.scale is None:
             raise BadInput("rating prediction needs ratings with a scale; these are clicks")
-        if metric is not None and metric not in RATING:
-            raise BadInput(f"No rating figure is called {metric!r}. {nearest(metric, RATING)}")
         return evaluate.rating(model, scale=split.scale, train=split.train)
     options: dict[str, Any] = {"train": split.train, "mask_seen": split.mask_seen}
     if metric is not None:
         name, _, k = metric.partition("@")
-        if name not in evaluate.ALL:
-            raise BadInput(f"No ranking figure is called {metric!r}. {nearest(name, evaluate.ALL)}")
-        if not k.isdecimal() or int(k) < 1:
-            raise BadInput(f"The figure {metric!r} needs its cut, like {name}@100")
         options |= {"metrics": (name,), "ks": (int(k),)}
     return evaluate.ranking(model, **options)
+
+
+def require_metric(metric: str, task: str) -> None:
+    """Raises BadInput where the task has no figure of that name."""
+    if task == "rating":
+        if metric not in RATING:
+            raise BadInput(f"No rating figure is called {metric!r}. {nearest(metric, RATING)}")
+        return
+    name, _, k = metric.partition("@")
+    if name not in evaluate.ALL:
+        raise BadInput(f"No ranking figure is called {metric!r}. {nearest(name, evaluate.ALL)}")
+    if not k.isdecimal() or int(k) < 1:
+        raise BadInput(f"The figure {metric!r} needs its cut, like {name}@100")
 
 
 def require_task(name: str, split: Split) -> None:

@@ -30,7 +30,7 @@ from aerec.core import Table
 from aerec.errors import BadInput, nearest
 from aerec.models import ease
 from experiments import cli, show
-from experiments.train import choose, specify
+from experiments.train import choose, planned
 
 REPEATS = 5  # epochs timed of each, in turns
 
@@ -50,9 +50,8 @@ def main(given: Mapping[str, Any]) -> None:
 
 def prepare(given: Mapping[str, Any]):
     """(spec, config, split, model) of what the flags name."""
-    chosen = choose({**given, "seeds": 1})
+    chosen, _, spec = planned({**given, "seeds": 1})
     splits = cli.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
-    spec = specify(chosen, splits[0].protocol["task"], source={})
     config, (split,) = runs.oriented(spec.model, spec.set, splits)
     model = models.find(spec.model).make(config, split.train.num_rows, split.train.num_columns)
     return spec, config, split, model

@@ -71,7 +71,7 @@ def define_data_flags() -> None:
         "with --format=delimited: ROLE=COLUMN for user, item, rating, time; a column is its name,"
         " or its number from 0 where there is no header",
     )
-    flags.DEFINE_list("scale", None, "of --data_file: lowest and highest rating, like 1,5")
+    flags.DEFINE_list("scale", None, "of ratings of your own: lowest and highest, like 1,5")
 
 
 def define_workdir_flag(help: str) -> None:
@@ -165,19 +165,13 @@ def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], An
         path = pathlib.Path(given["data_file"])
         if path.is_file() and "rating" not in fields.header_of(path, _separator(given)):
             roles.pop("rating")  # each line is a click
-    try:
-        low, high = map(float, given["scale"] or (0, 1))
-    except ValueError:
-        low, high = 1.0, 0.0
-    if not -math.inf < low < high < math.inf:
-        raise BadInput("--scale takes the lowest and highest rating, like --scale=1,5")
     return readers.read(
         given["data_file"],
         given["format"],
         columns=roles if delimited else None,
         separator=_separator(given) if delimited else None,
         header=given["header"] if delimited else None,
-        scale=(low, high) if given["scale"] else None,
+        scale=_scale(given),
         on_bad_line=given["on_bad_line"],
         log=log,
     )
@@ -187,10 +181,27 @@ def _separator(given: Mapping[str, Any]) -> str:
     return given["separator"].replace("\\t", "\t")
 
 
-def load_splits(given: Mapping[str, Any], dataset: str, protocol: str, seeds: Sequence[int]):
+def _scale(given: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Lowest and highest rating, where they were said."""
+    try:
+        low, high = map(float, given["scale"] or (0, 1))
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not -math.inf < low < high < math.inf:
+        raise BadInput("--scale takes the lowest and highest rating, like --scale=1,5")
+    return (low, high) if given["scale"] else None
+
+
+def protocol(given: Mapping[str, Any], text: str) -> protocols.Protocol:
+    """The protocol of that text; `files` is told its folder and scale by flags of their own."""
+    if text != "files":
+        return protocols.parse(text)
+    return protocols.Files(split_dir=given["split_dir"], scale=_scale(given) or ())
+
+
+def load_splits(given: Mapping[str, Any], dataset: str, text: str, seeds: Sequence[int]):
     """One split for all seeds, or one per seed where the protocol repeats the split."""
-    if protocol == "files":
-        return [protocols.Files(split_dir=given["split_dir"]).split()]
-    parsed, ratings = protocols.parse(protocol), load_ratings(given, dataset)
+    parsed = protocol(given, text)
+    ratings = None if text == "files" else load_ratings(given, dataset)
     draws = seeds if parsed.per_seed else seeds[:1]
     return [parsed.split(ratings, seed=seed) for seed in draws]

@@ -18,7 +18,7 @@ from absl import flags
 
 from aerec import typed
 from aerec.errors import BadInput
-from experiments import cli, study
+from experiments import cli, study, train
 
 
 def main(given: Mapping[str, Any]) -> None:
@@ -36,6 +36,7 @@ def main(given: Mapping[str, Any]) -> None:
     for values in itertools.product(*over.values()):
         settings = dict(zip(over, values, strict=True))
         label = " ".join(f"{name}={value}" for name, value in settings.items())
+        check(given, settings)
         rows.append(study.Row(label, tuple(flag(*setting) for setting in settings.items())))
     what = given["config"] or given["model"] or "default"
     study.show_run(
@@ -52,6 +53,20 @@ def main(given: Mapping[str, Any]) -> None:
 def flag(name: str, value: str) -> str:
     """The setting as a flag of `experiments.train`."""
     return f"--{name}={value}" if name in flags.FLAGS else f"--set={name}={value}"
+
+
+def check(given: Mapping[str, Any], settings: Mapping[str, str]) -> None:
+    """Raises BadInput for values that no run can have, before the first run is begun."""
+    said = {**given, "set": list(given["set"])}
+    for name, value in settings.items():
+        if name not in flags.FLAGS:
+            said["set"].append(f"{name}={value}")
+            continue
+        try:
+            said[name] = flags.FLAGS[name].parser.parse(value)
+        except ValueError as error:
+            raise BadInput(f"--over={name}={value}: {error}") from None
+    train.planned(said)
 
 
 if __name__ == "__main__":

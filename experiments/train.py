@@ -31,12 +31,10 @@ DEFAULTS = {  # by the task of the model: how it is split, selected, and what st
 
 
 def main(given: Mapping[str, Any]) -> None:
-    chosen = choose(given)
+    chosen, task, spec = planned(given)
     splits = cli.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
-    task = splits[0].protocol["task"]
     for note in splits[0].notes:
         show.CONSOLE.print(note, style="dim", markup=False)
-    spec = specify(chosen, task, source={name: given[name] for name in cli.DATA_FLAGS})
     workdir = pathlib.Path(given["workdir"] or runs.default_workdir(spec, splits))
     baselines = [n for n in chosen.get("baselines", DEFAULTS[task]["baselines"]) if n != spec.model]
     shape = splits[0].train.num_rows, splits[0].train.num_columns
@@ -53,6 +51,15 @@ def main(given: Mapping[str, Any]) -> None:
             log=lambda text: show.CONSOLE.print(text, style="dim", markup=False),
         )
     report(workdir, task, spec, splits, finished)
+
+
+def planned(given: Mapping[str, Any]) -> tuple[dict[str, Any], str, runs.Spec]:
+    """What the flags choose, the task and the run's Spec: all that is told without the data."""
+    chosen = choose(given)
+    task = cli.protocol(given, chosen["protocol"]).task
+    spec = specify(chosen, task, source={name: given[name] for name in cli.DATA_FLAGS})
+    runs.require_metric(spec.settings.metric, task)
+    return chosen, task, spec
 
 
 def choose(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def refused(here, binary, argv, *words, status=2):
         (["--config=multvea"], ["No recipe is called 'multvea'"]),
         (["--metric=ndgc@10"], ["No ranking figure is called 'ndgc@10'", "Did you mean ndcg"]),
         (["--metric=ndcg"], ["'ndcg' needs its cut"]),
+        (["--metric=ndcg", "--dataset=ml-1m", "--data_dir=none"], ["'ndcg' needs its cut"]),
         (["--model=autorec", "--metric=ndcg@10"], ["No rating figure is called 'ndcg@10'", "rmse"]),
         (["--model=autorec", "--protocol=strong"], ["'strong' ranks", "user-based model"]),
         (["--model=autorec", "--set", "hidden=8,8"], ["odd number of layers"]),

@@ -586,6 +586,11 @@ def test_files_rating(tmp_path):
     assert valids == {"u": [], "v": [("y", 2)], "w": []}
     assert tests == {"u": [("z", 3)], "v": [], "w": [("x", 5)]}
     check(split.transpose())
+    assert any("test.csv, entry 1 (line 2" in n and "off the scale 1..4" in n for n in split.notes)
+    given = PROTOCOLS["files"](split_dir=str(tmp_path), scale=(1, 5)).split(None, seed=0)
+    assert given.scale == (1, 5) and given.notes == ()
+    with pytest.raises(BadInput, match=r"train.csv, entry 3 .line 4.*1 is off the scale 2..5"):
+        PROTOCOLS["files"](split_dir=str(tmp_path), scale=(2, 5)).split(None, seed=0)
 
 
 def test_ids_may_be_numbers_in_one_file_and_text_in_another(tmp_path):

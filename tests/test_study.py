@@ -63,6 +63,9 @@ def test_a_sweep_and_the_same_command_again(here, tmp_path):
         (("sweep", "--over=l2"), "write NAME=VALUE"),
         (("sweep", "--over=l2=1/1", DATA, "--model=ease"), "two rows are called alike"),
         (("sweep", "--over=lambda=1/2", DATA, "--model=ease"), "no setting 'lambda'"),
+        (("sweep", "--over=l2=1/x", DATA, "--model=ease"), "l2 is a number, not 'x'"),
+        (("sweep", "--over=epochs=1/0", DATA), "--over=epochs=0"),
+        (("sweep", "--over=metric=ndcg@10/ndcg", DATA), "needs its cut"),
         (("reproduce", "--study=articel"), "article"),
     ],
 )
@@ -70,6 +73,7 @@ def test_bad_input(flags_given, said, here, tmp_path):
     refused = here(*flags_given, f"--output={tmp_path / 'out'}")
     assert refused.status == 2
     assert said in refused.err
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_without_a_study_the_catalogue_is_shown(here):

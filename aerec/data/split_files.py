@@ -28,12 +28,14 @@ class Files:
     pair `_tr, _te` are none of train.csv's (strong generalisation) or all among them (weak).
 
     Rating: `train.csv, valid.csv, test.csv` with columns `user,item,rating`. Users and items
-    without a training rating stay; the scale is train.csv's lowest and highest rating.
+    without a training rating stay. The scale is train.csv's lowest and highest rating, and ratings
+    off it are noted; unless `scale` is given: then they are refused.
 
     Rows are sorted by id. The hash is of the files' bytes.
     """
 
     split_dir: str = ""
+    scale: tuple[float, ...] = ()  # lowest and highest rating
     split_seed: int = 0  # nothing here is random
     name, per_seed = "files", False
 
@@ -50,7 +52,11 @@ class Files:
         """
         names = self._files()
         paths = [Path(self.split_dir) / name for name in names]
-        split = (_rating if names == RATING else _ranking)(paths, describe(self, _digest(paths)))
+        protocol = describe(self, _digest(paths))
+        if names == RANKING:
+            split = _ranking(paths, protocol)
+        else:
+            split = _rating(paths, protocol, self.scale)
         check(split)
         return split
 
@@ -138,14 +144,26 @@ def _ranking(paths: list[Path], protocol: dict) -> Split:
     )
 
 
-def _rating(paths: list[Path], protocol: dict) -> Split:
+def _rating(paths: list[Path], protocol: dict, given: tuple[float, ...]) -> Split:
     kinds = {"user": "id", "item": "id", "rating": "number"}
     user_ids, users, item_ids, items, values = _read(paths, kinds)
     train, valid, test = (
         Table.from_entries(*entries, num_rows=len(user_ids), num_columns=len(item_ids))
         for entries in zip(users, items, values, strict=True)
     )
-    scale = (float(values[0].min()), float(values[0].max()))
+    low, high = given or (float(values[0].min()), float(values[0].max()))
+    notes = [] if given else [f"the scale {low:g}..{high:g} is that of {paths[0].name}"]
+    for path, rating in zip(paths, values, strict=True):
+        off = np.flatnonzero((rating < low) | (rating > high))
+        if not off.size:
+            continue
+        found = (
+            f"{path}, entry {off[0] + 1} (line {off[0] + 2} with the header): rating "
+            f"{rating[off[0]]:g} is off the scale {low:g}..{high:g}; {off.size:,} such entries"
+        )
+        if given:
+            raise BadInput(f"{found}. Correct them, or give another --scale.")
+        notes.append(f"{found}; with --scale=LOW,HIGH such are refused")
     return Split(
         train=train,
         valid=weak(train, valid),
@@ -153,9 +171,9 @@ def _rating(paths: list[Path], protocol: dict) -> Split:
         user_ids=user_ids,
         item_ids=item_ids,
         titles=None,
-        scale=scale,
+        scale=(low, high),
         protocol=protocol,
-        notes=(f"the scale {scale[0]:g}..{scale[1]:g} is that of the ratings in {paths[0].name}",),
+        notes=tuple(notes),
     )
 
 
