@@ -33,6 +33,7 @@ def refused(here, binary, argv, *words, status=2):
         (["--set", "dropout=1"], ["dropout is at least 0 and below 1, not 1.0"]),
         (["--set", "dropout=nan"], ["dropout is a finite number, not 'nan'"]),
         (["--set", "latent=99999999999999999999"], ["latent is a whole number below 2^31"]),
+        (["--model=svae", "--set", "scored=0"], ["scored is above 0 and at most 1"]),
         (["--set", "confidence=-5"], ["confidence is a number above 0"]),
         (["--set", "hidden=2000000000"], ["GiB", "smaller --batch_size"]),
         (["--model=autorec", "--set", "scale=5,1"], ["scale is the lowest and highest rating"]),

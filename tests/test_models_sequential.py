@@ -123,6 +123,22 @@ def test_rvae_is_its_objective():
         chex.assert_trees_all_close(tuple(map(np.asarray, got)), want, rtol=2e-4, atol=1e-5)
 
 
+def test_a_share_of_the_steps_is_scored_without_bias():
+    def mean_loss(scored, keys):
+        model = models.build("svae", {**SMALL, "beta": 0.3, "scored": scored}, 5, N)
+        params = without_noise(moved(model.init(jax.random.key(0))))
+        total, weight = jax.vmap(lambda key: model.loss(params, rows(), key, 10))(keys)
+        return total.sum(1) / weight.sum(1), weight.sum(1)
+
+    keys = jax.random.split(jax.random.key(1), 4000)
+    (whole,), (steps,) = mean_loss(1.0, jax.random.split(jax.random.key(2), 1))
+    assert steps == 5 + 1 + 4
+    drawn, count = mean_loss(0.35, keys)
+    assert (count == 4).all()
+    deviation = drawn.std() / np.sqrt(len(keys))
+    assert deviation > 0 and abs(drawn.mean() - whole) < 4 * deviation
+
+
 @pytest.mark.parametrize("name", ["svae", "rvae"])
 def test_the_gradient_is_that_of_the_formula(name):
     """Along random directions, against central differences of the NumPy objective."""

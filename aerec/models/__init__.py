@@ -65,6 +65,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "recurrent": (lambda v: v >= 1, "at least 1"),
     "ahead": (lambda v: v >= 1, "at least 1"),
     "max_length": (lambda v: v >= 1, "at least 1"),
+    "scored": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
     "dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
     "corruption": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
     "l2": (lambda v: 0 <= v < math.inf, "a number, at least 0"),
