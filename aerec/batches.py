@@ -17,12 +17,14 @@ class Bucket(NamedTuple):
     first: int  # by length, shortest first, the bucket is rows first:first + rows
     rows: int
     steps: int  # batches
-    batch: int  # rows in one
-    capacity: int  # entries that one has room for
+    batch: int  # rows in one, or in each of the parts that it is divided into
+    capacity: int  # entries that so many rows have room for
     longest: int  # entries of the longest row
 
 
-def plan(lengths: np.ndarray, batch_size: int, buckets: int = 1) -> tuple[Bucket, ...]:
+def plan(
+    lengths: np.ndarray, batch_size: int, buckets: int = 1, parts: int = 1
+) -> tuple[Bucket, ...]:
     """The shapes of an epoch's batches: one, or where `buckets` says so one per range of lengths.
 
     The longest rows of the buckets are a geometric series from the lower quartile to the longest of
@@ -34,26 +36,27 @@ def plan(lengths: np.ndarray, batch_size: int, buckets: int = 1) -> tuple[Bucket
       lengths: [U] entries per row; of several tables [T, U], for which the plan then serves alike.
       batch_size: at most so many rows in a batch where there is one bucket.
       buckets: at most so many; one without rows is left out.
+      parts: of a batch, one for each device.
     """
     lengths = np.sort(np.atleast_2d(lengths), axis=1).max(axis=0)
     if not len(lengths):
         return (Bucket(0, 0, 1, 1, 1, 0),)
     bounds = np.geomspace(max(np.quantile(lengths, 0.25), 1), max(lengths[-1], 1), buckets)[:-1]
     cuts = np.sort(np.searchsorted(lengths, bounds, side="right"))
-    parts, firsts = np.split(lengths, cuts), (0, *cuts)
+    ranges, firsts = np.split(lengths, cuts), (0, *cuts)
     entries = batch_size * max(lengths.mean(), 1)
     return tuple(
-        _bucket(int(first), part, entries / max(part.mean(), 1) if buckets > 1 else batch_size)
-        for first, part in zip(firsts, parts, strict=True)
-        if len(part)
+        _bucket(int(first), own, entries / max(own.mean(), 1) if buckets > 1 else batch_size, parts)
+        for first, own in zip(firsts, ranges, strict=True)
+        if len(own)
     )
 
 
-def _bucket(first: int, lengths: np.ndarray, batch_size: float) -> Bucket:
+def _bucket(first: int, lengths: np.ndarray, batch_size: float, parts: int) -> Bucket:
     """The batches of rows of these lengths, ascending."""
     rows = len(lengths)
     steps = math.ceil(rows / min(max(batch_size, 1), rows))
-    batch = math.ceil(rows / steps)
+    batch = math.ceil(rows / (steps * parts))
     mean, deviation = batch * lengths.mean(), math.sqrt(batch) * lengths.std()
     room = max(mean + 5 * deviation, lengths.max() + mean + 2 * deviation)
     room = min(math.ceil(room), int(lengths[-batch:].sum()))
@@ -69,25 +72,28 @@ def turns(plan: Sequence[Bucket], epoch: int) -> np.ndarray:
     return np.random.default_rng(epoch).permutation(each)
 
 
-def order(lengths: np.ndarray, plan: Sequence[Bucket], seed: int, epoch: int) -> np.ndarray:
-    """The rows of one epoch, [steps, B] int32, B the largest batch: every row once, in the bucket
-    of its turn, filled up with U (padding).
+def order(
+    lengths: np.ndarray, plan: Sequence[Bucket], seed: int, epoch: int, parts: int = 1
+) -> np.ndarray:
+    """The rows of one epoch, [steps, parts B] int32, B the largest batch: every row once, in the
+    bucket of its turn, each part filled up with U (padding).
 
-    A permutation of a bucket with a batch beyond its capacity is drawn again; the draws depend on
+    A permutation of a bucket with a part beyond its capacity is drawn again; the draws depend on
     (seed, epoch) alone.
     """
     rows = np.random.default_rng([seed, epoch])
     padded = np.append(lengths, 0)
     by_length = np.argsort(lengths, kind="stable")
     taken = turns(plan, epoch)
-    index = np.full((len(taken), max(bucket.batch for bucket in plan)), len(lengths), np.int32)
+    widest = max(bucket.batch for bucket in plan)
+    index = np.full((len(taken), parts, widest), len(lengths), np.int32)
     for number, bucket in enumerate(plan):
         members = np.sort(by_length[bucket.first : bucket.first + bucket.rows])
         while True:
-            drawn = np.full(bucket.steps * bucket.batch, len(lengths), np.int32)
+            drawn = np.full(bucket.steps * parts * bucket.batch, len(lengths), np.int32)
             drawn[: len(members)] = members[rows.permutation(len(members))]
-            batches = drawn.reshape(bucket.batch, bucket.steps).T  # padding spread over the batches
+            batches = drawn.reshape(bucket.batch, -1).T  # padding spread over the batches
             if padded[batches].sum(axis=1).max() <= bucket.capacity:
                 break
-        index[taken == number, : bucket.batch] = batches
-    return index
+        index[taken == number, :, : bucket.batch] = batches.reshape(bucket.steps, parts, -1)
+    return index.reshape(len(taken), -1)

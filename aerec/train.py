@@ -35,6 +35,7 @@ class Settings:
     milestones: tuple[int, ...] = ()  # of step: epochs after which the rate is multiplied by
     gamma: float = 0.5  # this
     warmup: float = 0.0  # share of all steps over which the rate rises from zero
+    devices: int = 1  # each batch is divided among so many; all hold table and parameters
     evaluate_every: int = 1  # epochs
     patience: int = 0  # evaluations without a better one before a replica stops; 0: never
     metric: str = "ndcg@100"  # what is best is decided by this figure on the validation rows
@@ -47,6 +48,11 @@ class Settings:
             or min(self.milestones, default=1) < 1
         ):
             raise BadInput(f"milestones are epochs, from 1 on and ascending: {self.milestones}")
+        if not 1 <= self.devices <= jax.device_count():
+            raise BadInput(
+                f"devices={self.devices}: there are {jax.device_count()}. A CPU counts as as many "
+                "as the environment variable JAX_NUM_CPU_DEVICES says."
+            )
         if not 0 < self.gamma <= 1:
             raise BadInput(f"gamma is above 0 and at most 1, not {self.gamma}")
 
@@ -138,21 +144,31 @@ def l2_penalty(decay: float, *, after: int = 0) -> optax.GradientTransformation:
     return optax.conditionally_transform(penalty, lambda step: step >= after)
 
 
-def make_step(model: Model, optimiser: optax.GradientTransformation) -> Callable:
+def make_step(
+    model: Model, optimiser: optax.GradientTransformation, axis: str | None = None
+) -> Callable:
     """One update: (state, x, key, counted [B] or 1) -> (state, loss); `counted` weighs the rows.
 
-    `key` is folded with the step, never consumed.
+    `key` is folded with the step, never consumed. Under `axis`, the name of a mapped axis, x is the
+    device's part of the batch: losses and gradients are those of all parts together.
     """
     batch_loss = model.loss
     assert batch_loss is not None
 
+    def summed(tree):
+        return tree if axis is None else jax.lax.psum(tree, axis)
+
     def objective(params, x, key, step, counted):
         total, weight = batch_loss(params, x, key, step)
-        return jnp.sum(total * counted) / jnp.maximum(jnp.sum(weight * counted), 1)
+        return jnp.sum(total * counted) / jnp.maximum(summed(jnp.sum(weight * counted)), 1)
 
     def step(state: State, x: Batch, key: jax.Array, counted: jax.Array | float):
         step_key = jax.random.fold_in(key, state.step)
-        loss, grads = jax.value_and_grad(objective)(state.params, x, step_key, state.step, counted)
+        if axis is not None:
+            step_key = jax.random.fold_in(step_key, jax.lax.axis_index(axis))
+        loss, grads = summed(
+            jax.value_and_grad(objective)(state.params, x, step_key, state.step, counted)
+        )
         updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return State(params, opt_state, state.step + 1), loss
@@ -165,14 +181,15 @@ def make_epoch(
     optimiser: optax.GradientTransformation,
     plan: Sequence[batches.Bucket],
     refeeds: int = 0,
+    axis: str | None = None,
 ) -> Callable:
-    """One replica's epoch.
+    """One replica's epoch, on the device's part of each batch where there is an `axis`.
 
     (state, table, turns [steps], order [steps, B], key) -> (state, loss [steps], finite): a
     `lax.scan` over the batches of `order`, each in the shape of its bucket and gathered on the
     device.
     """
-    step = make_step(model, optimiser)
+    step = make_step(model, optimiser, axis)
     if refeeds:
         step = with_refeeds(step, model.score, refeeds)
 
@@ -253,7 +270,8 @@ def fit(
     shared = len(tables) == 1
     table = tables[0] if shared else jax.tree.map(lambda *leaves: jnp.stack(leaves), *tables)
     lengths = [t.lengths() for t in tables] * (len(seeds) // len(tables))
-    shapes = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets)
+    devices = settings.devices
+    shapes = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets, devices)
     epoch_steps = sum(bucket.steps for bucket in shapes)
 
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
@@ -274,14 +292,27 @@ def fit(
         return State(params, jax.vmap(chain.init)(params), jnp.zeros(len(seeds), jnp.int32))
 
     state = start(init_keys)
-    epoch_fn = jax.jit(
-        _replicated(make_epoch(model, chain, shapes, refeeds), len(seeds), shared),
-        donate_argnums=0,
-    )
+    epoch_fn = make_epoch(model, chain, shapes, refeeds, "data" if devices > 1 else None)
+    epoch_fn = _replicated(epoch_fn, len(seeds), shared)
+    if devices > 1:
+        everywhere, divided = jax.P(), jax.P(None, None, "data")
+        auto = (jax.sharding.AxisType.Auto,)
+        mesh = jax.make_mesh((devices,), ("data",), auto, devices=jax.devices()[:devices])
+        state, table, step_keys = jax.device_put(
+            (state, table, step_keys), jax.NamedSharding(mesh, everywhere)
+        )
+        epoch_fn = jax.shard_map(
+            epoch_fn,
+            mesh=mesh,
+            in_specs=(everywhere, everywhere, everywhere, divided, everywhere),
+            out_specs=everywhere,
+            check_vma=False,  # what is summed over all devices is the same on each
+        )
+    epoch_fn = jax.jit(epoch_fn, donate_argnums=0)
 
     def drawn(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         pairs = zip(lengths, seeds, strict=True)
-        orders = [batches.order(rows, shapes, seed, epoch) for rows, seed in pairs]
+        orders = [batches.order(rows, shapes, seed, epoch, devices) for rows, seed in pairs]
         return batches.turns(shapes, epoch), np.stack(orders)
 
     run_epoch = epoch_fn.lower(state, table, *drawn(0), step_keys).compile()

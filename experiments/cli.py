@@ -38,6 +38,7 @@ def define_run_flags() -> None:
     flags.DEFINE_integer("epochs", None, "passes over the training rows", lower_bound=1)
     flags.DEFINE_integer("batch_size", None, "rows in a batch, at most", lower_bound=1)
     flags.DEFINE_integer("buckets", None, "shapes of batches, by the length of rows", lower_bound=1)
+    flags.DEFINE_integer("devices", None, "each batch is divided among so many", lower_bound=1)
     flags.DEFINE_float("learning_rate", None, "the highest learning rate", lower_bound=0.0)
     flags.DEFINE_enum("schedule", None, ["constant", "cosine", "step"], "of the learning rate")
     flags.DEFINE_string("milestones", None, "of the step schedule: epochs with commas between")

@@ -12,23 +12,24 @@ from aerec import batches
 LENGTHS = st.lists(st.integers(0, 50), min_size=1, max_size=80)
 
 
-@given(LENGTHS, st.integers(1, 90), st.integers(1, 5), st.integers(0, 5))
-def test_an_epoch_is_every_row_once_within_the_plan(lengths, batch_size, buckets, epoch):
+@given(LENGTHS, st.integers(1, 90), st.integers(1, 5), st.integers(1, 3), st.integers(0, 5))
+def test_an_epoch_is_every_row_once_within_the_plan(lengths, batch_size, buckets, parts, epoch):
     lengths = np.array(lengths, np.int32)
-    plan = batches.plan(lengths, batch_size, buckets)
-    order, turns = batches.order(lengths, plan, 3, epoch), batches.turns(plan, epoch)
-    chex.assert_shape(order, (len(turns), max(bucket.batch for bucket in plan)))
+    plan = batches.plan(lengths, batch_size, buckets, parts)
+    order, turns = batches.order(lengths, plan, 3, epoch, parts), batches.turns(plan, epoch)
+    widest = max(bucket.batch for bucket in plan)
+    chex.assert_shape(order, (len(turns), parts * widest))
     assert sorted(order[order < len(lengths)]) == list(range(len(lengths)))
-    per_row = np.append(lengths, 0)[order]
+    assert (order == batches.order(lengths, plan, 3, epoch, parts)).all()
     for number, bucket in enumerate(plan):
-        mine = turns == number
-        assert mine.sum() == bucket.steps
-        assert (order[mine, bucket.batch :] == len(lengths)).all()
-        assert per_row[mine].sum(axis=1).max() <= bucket.capacity
-        assert per_row[mine].max() <= bucket.longest
-        assert np.ptp((order[mine] < len(lengths)).sum(axis=1)) <= 1, "batches are even"
-        assert buckets > 1 or bucket.batch <= batch_size
-    assert (order == batches.order(lengths, plan, 3, epoch)).all()
+        mine = order[turns == number].reshape(-1, parts, widest)
+        assert len(mine) == bucket.steps
+        assert (mine[:, :, bucket.batch :] == len(lengths)).all()
+        per_row = np.append(lengths, 0)[mine]
+        assert per_row.sum(axis=2).max() <= bucket.capacity
+        assert per_row.max() <= bucket.longest
+        assert np.ptp((mine < len(lengths)).sum(axis=2)) <= 1, "parts are even"
+        assert buckets > 1 or bucket.batch <= -(-batch_size // parts)
 
 
 def test_buckets_are_of_like_length_and_their_batches_of_like_size():

@@ -1,6 +1,10 @@
 """The trainer: one shape, one compilation, exact resume, replicas as single runs."""
 
 import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
 
 import chex
 import jax
@@ -252,3 +256,52 @@ def test_every_optimiser_lowers_the_loss(name, schedule):
         progress=lambda record, figures: losses.append(figures["loss"]),
     )  # fmt: skip
     assert losses[-1] < 0.99 * losses[0]
+
+
+ON_DEVICES = """
+import pathlib, sys
+import chex, jax
+from aerec import models, train
+from aerec.checkpoint import Checkpoints
+from tests.test_train import N, U, multvae, score, settings, table
+
+def fit(model, **given):
+    refeeds, checkpoints = given.pop("refeeds", 0), given.pop("checkpoints", None)
+    return train.fit(
+        model, [table()], settings(**given), seeds=[0, 1], evaluate=score, refeeds=refeeds,
+        l2=0.5, checkpoints=checkpoints,
+    ).last
+
+# Nothing random in the loss, and one batch of all rows: the same sums, whoever adds them up.
+autorec = models.build("autorec", {"hidden": (5,)}, U, N)
+for refeeds in (0, 1):
+    one, three = (fit(autorec, batch_size=U, devices=d, refeeds=refeeds) for d in (1, 3))
+    chex.assert_trees_all_close(one, three, atol=1e-4)
+
+def halves(folder, *epochs):
+    for last in epochs:
+        checkpoints = Checkpoints(pathlib.Path(sys.argv[1]) / folder, seconds=0)
+        try:
+            yield fit(multvae(), devices=2, epochs=last, checkpoints=checkpoints)
+        finally:
+            checkpoints.close()
+
+(whole,), (first, resumed) = halves("whole", 4), halves("halves", 2, 4)
+chex.assert_trees_all_equal(resumed, whole)
+print(jax.device_count())
+"""
+
+
+def test_on_several_devices(tmp_path):
+    """The same update as on one, whose parts they share; and exact resume."""
+    ran = subprocess.run(
+        [sys.executable, "-c", ON_DEVICES, str(tmp_path)], text=True, capture_output=True,
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "3", "JAX_PLATFORMS": "cpu"},
+        cwd=pathlib.Path(__file__).parent.parent,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (0, "3\n"), ran.stderr
+
+
+def test_more_devices_than_there_are():
+    with pytest.raises(BadInput, match="devices=2: there are 1"):
+        settings(devices=2)
