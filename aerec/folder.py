@@ -8,20 +8,22 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aerec import artefact, memory
+from aerec import artefact
 from aerec.errors import BadInput
+
+LOGS = ("metrics.jsonl", "losses.jsonl")  # a line per evaluation, and per epoch
 
 
 @contextlib.contextmanager
 def claimed(workdir: pathlib.Path, config: Mapping[str, Any]) -> Iterator[None]:
     """The workdir as this run's alone while the context lasts; see `claim`.
 
-    A run that turns out not to fit into memory leaves the folder as it was.
+    A run that is refused before it has trained anything leaves the folder as it was.
 
     Raises:
       BadInput: as `claim`, and where another process is at work on the folder.
     """
-    fresh = not workdir.exists()
+    made, fresh = not workdir.exists(), not (workdir / "config.json").exists()
     claim(workdir, config)
     with (workdir / "config.json").open() as held:
         try:
@@ -30,9 +32,12 @@ def claimed(workdir: pathlib.Path, config: Mapping[str, Any]) -> Iterator[None]:
             raise BadInput(f"another process is at work on {workdir}; wait for it") from None
         try:
             yield
-        except memory.TooLarge:
-            if fresh:
-                shutil.rmtree(workdir, ignore_errors=True)
+        except BadInput:
+            if fresh and not any((workdir / name).exists() for name in LOGS):
+                for part in workdir.iterdir():
+                    shutil.rmtree(part) if part.is_dir() else part.unlink()
+                if made:
+                    workdir.rmdir()
             raise
 
 
@@ -97,7 +102,7 @@ class EpochLog:
     def __call__(self, epoch: int, line: Mapping[str, Any]) -> None:
         """Appends the line, unless it is empty."""
         if not self.opened:
-            kept = [line for line in self._lines() if json.loads(line)["epoch"] < epoch]
+            kept = [line for number, line in self._lines() if number < epoch]
             beside = self.path.with_name(self.path.name + ".tmp")
             beside.write_text("".join(f"{line}\n" for line in kept))
             beside.replace(self.path)
@@ -106,9 +111,10 @@ class EpochLog:
             with self.path.open("a") as file:
                 file.write(json.dumps({"epoch": epoch, **line}) + "\n")
 
-    def _lines(self) -> list[str]:
-        """Whole lines only: the last may have been cut by an interruption."""
+    def _lines(self) -> list[tuple[int, str]]:
+        """Epoch and line, whole lines only: the last may have been cut by an interruption."""
         if not self.path.exists():
             return []
         with artefact.reading(self.path, "delete it; only the learning curve is drawn from it"):
-            return [line for line in self.path.read_text().splitlines() if line.endswith("}")]
+            lines = [line for line in self.path.read_text().splitlines() if line.endswith("}")]
+            return [(json.loads(line)["epoch"], line) for line in lines]

@@ -11,9 +11,10 @@ from aerec.properties import order_penalty
 def with_order_penalty(model: Model, weight: float) -> Model:
     """`model` with `weight * (1 - cos(x, p))` added to the objective of each row.
 
-    x is the row as a dense vector, u the next row of the batch, p = J_encode(u)^T encode(x)
-    (`properties.order_penalty`): zero where every small change of u is ranked by the codes as x
-    ranks it. The term is scaled by the row's weight, so that it stands beside the row's mean.
+    x is the row as a dense vector, u the row before it in the batch (before the first, the last),
+    p = J_encode(u)^T encode(x) (`properties.order_penalty`): zero where every small change of u is
+    ranked by the codes as x ranks it. The term is scaled by the row's weight, so that it stands
+    beside the row's mean.
     One vector-Jacobian product of the encoder more for each row.
     """
     batch_loss = model.loss

@@ -143,6 +143,8 @@ def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Pair
         for name in names:
             if name not in one.figures or name not in two.figures:
                 raise BadInput(f"No figure is called {name!r} in both runs.")
+            if name not in one.per_row or name not in two.per_row:
+                raise BadInput(f"{name} is a figure of all rows at once: there is nothing to pair.")
         pairs.append(
             Paired(
                 (seed, other),

@@ -108,9 +108,10 @@ def require_task(name: str, split: Split) -> None:
         )
 
 
-def require_targets(split: Split) -> None:
-    """Raises BadInput where a split has nothing to predict in validation or test."""
-    for part, held in (("validation", split.valid), ("test", split.test)):
+def require_targets(split: Split, *, select: bool) -> None:
+    """Raises BadInput where a split has nothing to predict in test, or nothing to select by."""
+    parts = [("validation", split.valid)] if select else []
+    for part, held in (*parts, ("test", split.test)):
         if not held.target.columns.size:
             raise BadInput(
                 f"Protocol {split.protocol['name']!r} leaves nothing to predict in the {part} part "
@@ -182,7 +183,7 @@ def run(
     select = [evaluator(model, split, spec.settings.metric) for split in faced]
     score = [evaluator(model, split) for split in faced]
     for split in faced:
-        require_targets(split)
+        require_targets(split, select=model.loss is not None)
     for name in baselines:
         baseline_model(name, splits[0])
     jax.eval_shape(model.init, jax.random.key(0))  # settings that no network can be built from
@@ -273,8 +274,8 @@ def _fit(
     checkpoints = None
     if model.loss is not None:
         checkpoints = Checkpoints(workdir / "checkpoints", seconds=checkpoint_seconds)
-    metrics_log = folder.EpochLog(workdir / "metrics.jsonl")
-    losses_log = folder.EpochLog(workdir / "losses.jsonl")
+    metrics_log = folder.EpochLog(workdir / folder.LOGS[0])
+    losses_log = folder.EpochLog(workdir / folder.LOGS[1])
 
     def trace(record: train.Record, losses: np.ndarray) -> None:
         each = [[float(f"{loss:.6g}") for loss in of_seed] for of_seed in losses]

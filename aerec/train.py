@@ -26,14 +26,14 @@ class Settings:
     """How to train, whatever the model."""
 
     epochs: int = 100
-    batch_size: int = 500  # rows; batches are made as even as the table allows, at most this
+    batch_size: int = 500  # most rows in a batch; of several buckets, in one of mean length
     buckets: int = 1  # shapes of batches, by the length of rows (`batches.plan`); 1: rows mix
     optimiser: str = "adam"  # or rprop, sgd, adagrad
     learning_rate: float = 1e-3
     momentum: float = 0.9  # of sgd
     schedule: str = "constant"  # or cosine (to zero over all epochs), or step
-    milestones: tuple[int, ...] = ()  # of step: epochs after which the rate is multiplied by
-    gamma: float = 0.5  # this
+    milestones: tuple[int, ...] = ()  # of step: epochs after which the rate falls
+    gamma: float = 0.5  # of step: the factor of the rate at each milestone
     warmup: float = 0.0  # share of all steps over which the rate rises from zero
     devices: int = 1  # each batch is divided among so many; all hold table and parameters
     evaluate_every: int = 1  # epochs
@@ -264,7 +264,7 @@ def fit(
       ValueError: tables of different shapes.
     """
     if model.solve is not None:
-        return _solve(model, tables, seeds)
+        return _solve(model, [tables[i % len(tables)] for i in range(len(seeds))])
     if len(tables) > 1 and len({(t.columns.shape, t.num_rows, t.num_columns) for t in tables}) > 1:
         raise ValueError("replicas under one vmap need training tables of one shape")
     shared = len(tables) == 1
@@ -278,11 +278,12 @@ def fit(
     init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
     updates = epoch_steps * (1 + refeeds)  # in an epoch
     largest = max(bucket.batch for bucket in shapes)
-    decay = l2 / total_weight(model, tables[0], largest) if l2 else 0.0
-    chain = optimiser(settings, steps=settings.epochs * updates, decay=decay, decay_after=l2_after)
-    needed = memory_needed(model, chain, shapes, table, len(seeds))
+    steps = settings.epochs * updates
+    needed = memory_needed(model, optimiser(settings, steps=steps), shapes, table, len(seeds))
     memory.require(needed, "Training", "use a smaller --batch_size, model, or fewer --seeds")
     free = memory.available()
+    decay = l2 / total_weight(model, tables[0], largest) if l2 else 0.0
+    chain = optimiser(settings, steps=steps, decay=decay, decay_after=l2_after)
     log(f"Training needs about {needed / 2**30:.2f} GiB; {free / 2**30:.1f} GiB are free.")
     started = time.perf_counter()
 
@@ -388,11 +389,16 @@ def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:
     return single
 
 
-def _solve(model: Model, tables: Sequence[Table], seeds: Sequence[int]) -> Fitted:
+def _solve(model: Model, tables: Sequence[Table]) -> Fitted:
+    """A closed form per replica, once where replicas share a table: there is nothing random."""
     assert model.solve is not None
     begun = time.perf_counter()
+    found: dict[int, Params] = {}
     with jax.default_matmul_precision("highest"):  # GPUs would round the normal equations' factors
-        solved = [jax.block_until_ready(model.solve(table)) for table in tables]
+        for table in tables:
+            if id(table) not in found:
+                found[id(table)] = jax.block_until_ready(model.solve(table))
+    solved = [found[id(table)] for table in tables]
     params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *solved)
     seconds = time.perf_counter() - begun
     return Fitted(params, params, Record(1, [], [], [], seconds, [seconds], 0.0))

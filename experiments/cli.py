@@ -22,6 +22,7 @@ DATA_FLAGS = (
 )  # fmt: skip
 
 
+PATHS = ("data_dir", "data_file", "split_dir", "workdir", "history", "output", "against")
 COLUMNS = ["user=user", "item=item", "rating=rating"]  # of a delimited file, unless said
 
 
@@ -36,7 +37,9 @@ def define_run_flags() -> None:
     )
     flags.DEFINE_string("split_dir", None, "the folder of ready splits, with --protocol=files")
     flags.DEFINE_integer("epochs", None, "passes over the training rows", lower_bound=1)
-    flags.DEFINE_integer("batch_size", None, "rows in a batch, at most", lower_bound=1)
+    flags.DEFINE_integer(
+        "batch_size", None, "most rows in a batch; of several buckets, in one of mean length", 1
+    )
     flags.DEFINE_integer("buckets", None, "shapes of batches, by the length of rows", lower_bound=1)
     flags.DEFINE_integer("devices", None, "each batch is divided among so many", lower_bound=1)
     flags.DEFINE_float("learning_rate", None, "the highest learning rate", lower_bound=0.0)
@@ -45,11 +48,11 @@ def define_run_flags() -> None:
     flags.DEFINE_float("gamma", None, "the rate is multiplied by it at each milestone")
     flags.DEFINE_float("warmup", None, "share of the steps with a rising rate", 0.0, 1.0)
     flags.DEFINE_enum("optimiser", None, ["adam", "rprop", "sgd", "adagrad"], "the optimiser")
-    flags.DEFINE_float("momentum", None, "of sgd", 0.0, 1.0)
+    flags.DEFINE_float("momentum", None, "momentum of sgd", 0.0, 1.0)
     flags.DEFINE_integer("evaluate_every", None, "epochs between evaluations", lower_bound=1)
     flags.DEFINE_integer("patience", None, "evaluations without a better one; 0: never stop", 0)
     flags.DEFINE_string("metric", None, "the validation figure that decides what is best")
-    flags.DEFINE_integer("seed", None, "of everything random in the model (default 0)", 0, 2**31)
+    flags.DEFINE_integer("seed", None, "of all that is random in the model (default 0)", 0, 2**31)
     flags.DEFINE_integer("seeds", None, "replicas, trained under one vmap (default 1)", 1, 2**16)
     flags.DEFINE_float("order_penalty", None, "weight of the order penalty in the loss", 0.0)
     define_workdir_flag("where the run is kept (default runs/<what it is>)")
@@ -130,7 +133,7 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
         if len(argv) > 1:
             raise app.UsageError(f"unexpected argument {argv[1]!r}; flags start with --")
         try:
-            main(flags.FLAGS.flag_values_dict())
+            main(expanded(flags.FLAGS.flag_values_dict()))
         except BadInput as error:
             leave(2, f"error: {error}")
         except (train.Diverged, NotNumbers) as error:
@@ -150,6 +153,17 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
     for flag in flags.FLAGS.get_flags_for_module(__name__):  # --help lists them as the binary's own
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(guarded)
+
+
+def expanded(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags with `~` at the beginning of a path read as the home folder."""
+
+    def path(value: Any) -> Any:
+        if isinstance(value, list):
+            return [path(part) for part in value]
+        return str(pathlib.Path(value).expanduser()) if value else value
+
+    return {name: path(value) if name in PATHS else value for name, value in given.items()}
 
 
 def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], Any] = print):

@@ -32,6 +32,8 @@ def main(given: Mapping[str, Any]) -> None:
         raise BadInput("--workdir is of one run: the folder of a sweep is --output")
     if not all(value for values in over.values() for value in values):
         raise BadInput(f"--over={','.join(given['over'])}: a value is empty")
+    if twice := [name for name in over if said_elsewhere(given, name)]:
+        raise BadInput(f"{', '.join(twice)}: swept by --over, and said beside it; leave one out")
     rows = []
     for values in itertools.product(*over.values()):
         settings = dict(zip(over, values, strict=True))
@@ -53,6 +55,13 @@ def main(given: Mapping[str, Any]) -> None:
 def flag(name: str, value: str) -> str:
     """The setting as a flag of `experiments.train`."""
     return f"--{name}={value}" if name in flags.FLAGS else f"--set={name}={value}"
+
+
+def said_elsewhere(given: Mapping[str, Any], name: str) -> bool:
+    """Whether a setting was said by a flag of its own or by --set."""
+    if name in flags.FLAGS:
+        return bool(flags.FLAGS[name].present)
+    return name in typed.assignments(given["set"], of="--set")
 
 
 def check(given: Mapping[str, Any], settings: Mapping[str, str]) -> None:

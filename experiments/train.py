@@ -83,8 +83,10 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
     if given["split_dir"]:
         if said.get("protocol", "files") != "files":
             raise BadInput("--split_dir goes with --protocol=files")
-        chosen["protocol"] = "files"
-        chosen["dataset"] = pathlib.Path(given["split_dir"]).name
+        if given["data_file"]:
+            raise BadInput("--split_dir is read instead of a --data_file; give one of them")
+        chosen["protocol"] = "files"  # a --dataset beside it is only what it is called
+        chosen["dataset"] = said.get("dataset", pathlib.Path(given["split_dir"]).resolve().name)
     elif given["data_file"]:
         if "dataset" in said:
             raise BadInput("--data_file is read instead of a --dataset; give one of them")

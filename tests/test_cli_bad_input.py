@@ -34,6 +34,13 @@ def refused(here, binary, argv, *words, status=2):
         (["--set", "dropout=nan"], ["dropout is a finite number, not 'nan'"]),
         (["--set", "latent=99999999999999999999"], ["latent is a whole number below 2^31"]),
         (["--model=svae", "--set", "scored=0"], ["scored is above 0 and at most 1"]),
+        (
+            ["--model=autorec", "--set", "hidden=5,3,4", "--set", "pretrain_steps=9"],
+            ["read alike from both ends"],
+        ),
+        (["--dataset=synthetic:noise=nan"], ["noise takes a number, not 'nan'"]),
+        (["--split_dir=.", "--data_file=my.csv"], ["--split_dir is read instead"]),
+        (["--devices=9"], ["devices=9: there are 1"]),
         (["--set", "confidence=-5"], ["confidence is a number above 0"]),
         (["--set", "hidden=2000000000"], ["GiB", "smaller --batch_size"]),
         (["--model=autorec", "--set", "scale=5,1"], ["scale is the lowest and highest rating"]),

@@ -2,13 +2,39 @@
 
 import json
 
+import pytest
+
 from aerec import folder
+from aerec.errors import BadInput
 
 
 def test_a_claim_cut_off_is_made_again(tmp_path):
     (tmp_path / "config.json.tmp").write_text('{"mod')
     folder.claim(tmp_path, {"model": "ease"})
     assert json.loads((tmp_path / "config.json").read_text()) == {"model": "ease"}
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_run_refused_before_it_trained_leaves_nothing(tmp_path, made):
+    workdir = tmp_path / "run"
+    if made:
+        workdir.mkdir()
+    with pytest.raises(BadInput, match="raise l2"), folder.claimed(workdir, {"model": "ease"}):
+        raise BadInput("raise l2")
+    assert workdir.exists() == made and not list(tmp_path.rglob("*.*"))
+
+
+def test_what_was_trained_stays(tmp_path):
+    with pytest.raises(BadInput), folder.claimed(tmp_path / "run", {"model": "ease"}):
+        folder.EpochLog(tmp_path / "run" / "losses.jsonl")(1, {"loss": 0})
+        raise BadInput("later")
+    assert len(list((tmp_path / "run").iterdir())) == 2
+
+
+def test_a_damaged_log_is_told(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"epoch": 1}\n{"epo}\n{"epoch": 3}\n')
+    with pytest.raises(BadInput, match=r"log.jsonl is damaged"):
+        folder.EpochLog(tmp_path / "log.jsonl")
 
 
 def test_a_log_is_cut_where_a_run_goes_on(tmp_path):

@@ -302,6 +302,18 @@ def test_on_several_devices(tmp_path):
     assert (ran.returncode, ran.stdout) == (0, "3\n"), ran.stderr
 
 
+def test_replicas_of_a_closed_form_are_equal_where_they_share_a_table():
+    solves = []
+    model = models.build("ease", {"l2": 3.0}, U, N)
+    solve = lambda table: solves.append(table) or model.solve(table)  # noqa: E731
+    fitted = train.fit(
+        model._replace(solve=solve), [table()], settings(), seeds=[0, 1, 2], evaluate=score
+    )
+    replicas = [train.replica(fitted.best, i) for i in range(3)]
+    chex.assert_trees_all_equal(*replicas, model.solve(table()))
+    assert len(solves) == 1 and jax.tree.leaves(fitted.best)[0].shape[0] == 3
+
+
 def test_more_devices_than_there_are():
     with pytest.raises(BadInput, match="devices=2: there are 1"):
         settings(devices=2)

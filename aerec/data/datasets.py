@@ -7,6 +7,7 @@ load("ml-20m")                                 # downloaded to ~/.cache/aerec
 """
 
 import inspect
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ MIRRORS = (
 
 @dataclass(frozen=True)
 class Dataset:
-    """One named dataset: how its files are read, and how they are had."""
+    """One named dataset: how its files are read, and where they come from."""
 
     about: str
     format: str | None = None  # in `readers.FORMATS`; None: made here, not read
@@ -95,14 +96,17 @@ def load(
         best = f"NDCG@100 {truth.best_ndcg:.4f} ± {truth.best_ndcg_se:.4f}"
         if truth.bayes_rmse is not None:
             best = f"RMSE {truth.bayes_rmse:.4f}, {best}"
-        log(f"{name}: the best that the truth allows is {best} (20% of each user held out).")
+        log(
+            f"{name}: the best that the truth allows is {best} (with --protocol="
+            "per_user_holdout:threshold=0,min_user=1; other protocols have other limits)."
+        )
         return ratings._replace(name=name)
     if parameters:
         raise BadInput(f"Only synthetic takes parameters; write {base!r} alone.")
     if entry.format is None:
         return _movielens_small()
-    data_dir = data_dir or os.environ.get("AEREC_DATA") or None
-    folder = _local(base, entry, Path(data_dir)) if data_dir else _cached(base, entry, log)
+    given = data_dir or os.environ.get("AEREC_DATA")
+    folder = _local(base, entry, Path(given).expanduser()) if given else _cached(base, entry, log)
     ratings = readers.read(folder, entry.format, on_bad_line=on_bad_line, log=log)
     if entry.ratings and len(ratings.value) != entry.ratings:
         log(
@@ -139,7 +143,9 @@ def _parameters(text: str) -> dict[str, int | float]:
         kind = type(known[key].default)
         try:
             given[key] = kind(value)
-        except ValueError:
+            if not math.isfinite(given[key]):
+                raise ValueError
+        except (ValueError, OverflowError):
             takes = "a whole number" if kind is int else "a number"
             raise BadInput(f"synthetic: {key} takes {takes}, not {value!r}.") from None
     return given

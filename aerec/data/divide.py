@@ -3,6 +3,7 @@
 R ratings; `part` [R] says what becomes of each. Shares are cut with `floor`.
 """
 
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -97,15 +98,19 @@ def by_user_and_time(protocol: Any, ratings: Ratings) -> Ratings:
     return select(ratings, np.argsort(key, kind="stable"))
 
 
+def effective(protocol: Any, ratings: Ratings) -> Any:
+    """The protocol as it is on these ratings: where they are clicks already, all count."""
+    return protocol if ratings.scale else dataclasses.replace(protocol, threshold=0.0)
+
+
 def clicks(
     protocol: Any, ratings: Ratings, *, min_item: int = 0, keep_values: bool = False
 ) -> tuple[Ratings, Notes]:
-    """The ratings that reach `protocol.threshold` (0, or clicks already: all), of users and items
+    """The ratings that reach `protocol.threshold` (0: all), of users and items
     with enough of them, user by user in time order; `min_user` and `min_item` are applied until
     both hold."""
     threshold, min_user = protocol.threshold, protocol.min_user
     every = by_user_and_time(protocol, ratings)
-    threshold = 0 if every.scale is None else threshold
     enough = every.value >= (threshold or -np.inf)
     require(
         protocol,
@@ -219,7 +224,7 @@ def strong_split(protocol: Any, ratings: Ratings, predicted: Callable) -> Split:
 
     `predicted(user [R], rng) -> [R] bool` says which of a user's clicks would be the target.
     """
-    rng = generator(protocol)
+    protocol, rng = effective(protocol, ratings), generator(protocol)
     ratings, notes = clicks(protocol, ratings)
     users = present(ratings.user)
     valids = _users(protocol, "valid_users", len(users))

@@ -1,9 +1,10 @@
 """Named ways of dividing ratings into training, validation and test; each ends in the leak check.
 
 A protocol is a frozen dataclass: its parameters are its fields, `task` says what is scored, and
-`split` depends on the ratings, the fields and nothing else. Shares are cut with `floor`. The rows
-of all tables are in time order where the ratings have times, in the order of the file where they
-do not; ties in time, and times of 0 (unknown, hence oldest), are in the order of the file.
+`split` depends on the ratings, the fields and, where `per_seed` says so, the seed. Shares are cut
+with `floor`. The rows of all tables are in time order where the ratings have times, in the order of
+the file where they do not; ties in time, and times of 0 (unknown, hence oldest), are in the order
+of the file.
 """
 
 from dataclasses import dataclass
@@ -85,15 +86,16 @@ class PerUserHoldout:
         divide.require_shares(self, "test", "valid")
 
     def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
+        protocol = divide.effective(self, ratings)
         ratings, notes = divide.clicks(
-            self, ratings, min_item=self.min_item, keep_values=self.keep_values
+            protocol, ratings, min_item=self.min_item, keep_values=self.keep_values
         )
         rng = divide.generator(self)
         rank, count = divide.places(ratings.user, rng.permutation(len(ratings.user)))
         rest = floor(1 - self.test, count)
         part = np.where(rank >= rest, TEST, VALID)
         part[rank < floor(1 - self.valid, rest)] = TRAIN
-        return divide.weak_split(self, ratings, part, notes)
+        return divide.weak_split(protocol, ratings, part, notes)
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,8 @@ class GlobalTime:
         time = divide.times(self, ratings)
         start, cut, end = (divide.epoch(self, field) for field in ("start", "cut", "end"))
         inside = np.ones(len(time), bool) if start is None else time >= start
-        inside &= inside if end is None else time < end
+        if end is not None:
+            inside &= time < end
         if not inside.all():
             notes += (f"{divide.of(~inside)} ratings lie outside {self.start}..{self.end}",)
         ratings = divide.by_user_and_time(self, divide.select(ratings, inside))
@@ -238,10 +241,11 @@ class LeaveLast:
 
     def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
         divide.times(self, ratings)
-        ratings, notes = divide.clicks(self, ratings)
+        protocol = divide.effective(self, ratings)
+        ratings, notes = divide.clicks(protocol, ratings)
         rank, count = divide.places(ratings.user)
         part = np.select([rank == count - 1, rank == count - 2], [TEST, VALID], TRAIN)
-        return divide.weak_split(self, ratings, part, notes)
+        return divide.weak_split(protocol, ratings, part, notes)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Config:
 
 
 class AutoEncoder(nn.Module):
-    """Layer j of the encoder and layer -1-j of the decoder are mirror images."""
+    """For pre-training, layer j of the encoder and -1-j of the decoder are mirror images."""
 
     config: Config
     num_columns: int
@@ -109,12 +109,18 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
     """The model over rows of `num_columns` ratings; scores are ratings, not clipped.
 
     Raises:
-      BadInput: an even number of hidden layers (no middle one to be the code).
+      BadInput: an even number of hidden layers (no middle one to be the code), or pre-training of
+        widths that are no mirror images.
     """
     del num_rows
     if len(config.hidden) % 2 == 0:
         raise BadInput(
             f"autorec: hidden={config.hidden}: give an odd number of layers, the middle is the code"
+        )
+    if config.pretrain_steps and config.hidden != config.hidden[::-1]:
+        raise BadInput(
+            f"autorec: hidden={config.hidden}: pre-training wants widths that read alike from both "
+            "ends, like 500,250,500"
         )
     net = AutoEncoder(config, num_columns)
     apply: Callable[..., Any] = net.apply

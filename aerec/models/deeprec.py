@@ -91,8 +91,9 @@ class AutoEncoder(nn.Module):
         """f(x) [B, N]; with a key as in training."""
         if key is None:
             return self.decode(self.encode(x))
-        keys = jax.random.split(key, 2 * len(self.encoder))  # of the input and of all layers' but
-        x = layers.dropout(keys[0], x, self.config.corruption)  # the last's output
+        # One key for the input, one for the output of each layer but the last.
+        keys = jax.random.split(key, 2 * len(self.encoder))
+        x = layers.dropout(keys[0], x, self.config.corruption)
         return self.decode(self.encode(x, keys), keys)
 
     def _affine(self, j: int, z: jax.Array) -> jax.Array:

@@ -174,7 +174,8 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
     apply: Callable[..., Any] = net.apply
 
     def loss(params, x, key, step):
-        """The loss summed over the scored steps of each row, and how many they are."""
+        """The loss summed over the scored steps of each row, and how many they are, both scaled
+        to the steps that might have been."""
         x = layers.rows(x)
         draw_key, dropout_key, noise_key = jax.random.split(key, 3)
         targets = following(x, config.ahead)
@@ -190,7 +191,8 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         output = params["params"]["output_kernel"], params["params"]["output_bias"]
         total = softmax.multinomial(hidden, *output, targets)
         total += annealed(config, step) * losses.gaussian_kl(mean, log_variance)
-        total, weight = jnp.where(scored, total, 0), scored.astype(jnp.float32)
+        share = counted.sum() / jnp.maximum(scored.sum(), 1)  # of all to those scored
+        total, weight = share * jnp.where(scored, total, 0), share * scored
         rows, none = x.row[drawn], jnp.zeros(x.shape[0])
         return none.at[rows].add(total, mode="drop"), none.at[rows].add(weight, mode="drop")
 
