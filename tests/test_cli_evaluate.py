@@ -121,6 +121,11 @@ def test_against(runs, here, tmp_path):
         assert low <= pair[name]["difference"] <= high
     same = here("evaluate", f"--workdir={runs['ease']}", f"--against={runs['ease']}")
     assert "p=1" in same.out
+    whole = here(
+        "evaluate", f"--workdir={runs['ease']}", f"--against={runs['popularity']}",
+        "--metrics=coverage@10",
+    )  # fmt: skip
+    assert whole.status == 2 and "there is nothing to pair" in whole.err
 
 
 @pytest.mark.parametrize(

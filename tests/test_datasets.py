@@ -67,6 +67,12 @@ def test_data_dir_from_the_environment(tmp_path, monkeypatch):
     assert len(datasets.load("ml-1m").value) == 2
 
 
+def test_a_data_dir_below_the_home_folder(tmp_path, monkeypatch):
+    place(tmp_path / "data" / "ml-1m")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(datasets.load("ml-1m", data_dir="~/data").value) == 2
+
+
 def test_a_data_dir_without_the_files(tmp_path):
     with pytest.raises(BadInput) as error:
         datasets.load("ml-1m", data_dir=tmp_path)

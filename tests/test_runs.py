@@ -162,6 +162,20 @@ def test_nothing_to_predict_is_told_before_anything_is_written(ratings, tmp_path
     assert not list(pathlib.Path(tmp_path).iterdir())
 
 
+def test_validation_is_asked_for_where_something_is_selected(ratings, tmp_path):
+    bare = [split(ratings, "per_user_holdout:threshold=3,valid=0")]
+    assert runs.run(spec("ease"), bare, tmp_path / "ease").results["test"]["ndcg@100"] > 0
+    with pytest.raises(BadInput, match=r"nothing to predict in the validation part"):
+        runs.run(spec("multdae"), bare, tmp_path / "w")
+
+
+@pytest.mark.parametrize("name", ["strong", "per_user_holdout", "leave_last"])
+def test_what_counts_as_a_click_is_remembered(ratings, name):
+    """Of clicks everything does, whatever threshold was said; a history is read accordingly."""
+    rated, clicked = split(ratings, name), split(ratings._replace(scale=None), name)
+    assert rated.protocol["threshold"] == 4 and clicked.protocol["threshold"] == 0
+
+
 def test_another_split_in_the_columns_of_a_model(ratings):
     """Raw ids decide; what the model does not know is left out, training users are recognised."""
     train_table = Table.from_entries([0, 1], [0, 1], [1.0, 1.0], num_rows=2, num_columns=2)
