@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from aerec.artefact import reading
 from aerec.core import Params
+from aerec.files import reading
 
 ADVICE = "delete this folder to train from the beginning"
 

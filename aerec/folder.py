@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aerec import artefact
+from aerec import files
 from aerec.errors import BadInput
 
 LOGS = ("metrics.jsonl", "losses.jsonl")  # a line per evaluation, and per epoch
@@ -58,7 +58,7 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
             strange = workdir.exists() and {p.name for p in workdir.iterdir()} - {"config.json.tmp"}
             if not strange:
                 workdir.mkdir(parents=True, exist_ok=True)
-                artefact.write_json(path, config)
+                files.write_json(path, config)
         except OSError as error:
             raise BadInput(
                 f"{workdir} cannot be written ({error.strerror}); name another --workdir"
@@ -66,7 +66,7 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
         if strange:
             raise BadInput(f"{workdir} exists and is not a run; name another --workdir")
         return
-    there = _flat(artefact.read_config(workdir))
+    there = _flat(read_config(workdir))
     here = _flat(json.loads(json.dumps(config)))
     names = [n for n in {**there, **here} if not n.startswith("source.")]
     differ = [
@@ -79,6 +79,13 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
             f"{workdir} holds another run: {'; '.join(differ)}. Name another --workdir, or delete "
             "this one."
         )
+
+
+def read_config(workdir: pathlib.Path) -> dict[str, Any]:
+    """The workdir's config.json. Raises BadInput where it is not one."""
+    entries = ("model", "set", "shape", "seeds")
+    advice = f"delete {workdir}, or name another"
+    return files.read_json(workdir / "config.json", *entries, advice=advice)
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -115,6 +122,6 @@ class EpochLog:
         """Epoch and line, whole lines only: the last may have been cut by an interruption."""
         if not self.path.exists():
             return []
-        with artefact.reading(self.path, "delete it; only the learning curve is drawn from it"):
+        with files.reading(self.path, "delete it; only the learning curve is drawn from it"):
             lines = [line for line in self.path.read_text().splitlines() if line.endswith("}")]
             return [(json.loads(line)["epoch"], line) for line in lines]

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from aerec import artefact
+from aerec import files
 
 SIZE = (6.4, 4.0)  # inches
 
@@ -100,7 +100,7 @@ def _figure(*, xlabel: str, ylabel: str) -> tuple[Figure, matplotlib.axes.Axes]:
 
 
 def _lines(metrics: pathlib.Path) -> list[dict]:
-    with artefact.reading(metrics, "delete it; only pictures are drawn from it"):
+    with files.reading(metrics, "delete it; only pictures are drawn from it"):
         return [json.loads(line) for line in metrics.read_text().splitlines()]
 
 

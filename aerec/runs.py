@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 import aerec
-from aerec import artefact, evaluate, folder, memory, models, train, typed
+from aerec import artefact, evaluate, files, folder, memory, models, train, typed
 from aerec.checkpoint import Checkpoints
 from aerec.core import Model, Table
 from aerec.data.splits import Split
@@ -221,10 +221,10 @@ def run(
         rows: dict[str, Any] = {
             f"{i}:{name}": v for i, r in enumerate(reports) for name, v in r.per_row.items()
         }
-        artefact.write_arrays(workdir / "test_rows.npz", rows)
+        files.write_arrays(workdir / "test_rows.npz", rows)
         peak = memory.peak_rss_mb()
         if (workdir / "results.json").exists():  # finished before, and now only scored again
-            peak = artefact.read_json(workdir / "results.json", advice="delete it")["peak_rss_mb"]
+            peak = files.read_json(workdir / "results.json", advice="delete it")["peak_rss_mb"]
         results = {
             "protocol": described["protocol"],
             "model": spec.model,
@@ -241,7 +241,7 @@ def run(
             "versions": _versions(),
             "device": f"{jax.devices()[0].device_kind} x {jax.device_count()}",
         }
-        artefact.write_json(workdir / "results.json", results)
+        files.write_json(workdir / "results.json", results)
         return Finished(results, reports, beside)
 
 
@@ -335,14 +335,14 @@ def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[ev
         if not (workdir / part).exists():
             raise BadInput(f"{workdir} has no {part}: no finished run is there.")
     advice = "train it again, with the command it was trained with"
-    results = artefact.read_json(workdir / "results.json", "test", "seeds", advice=advice)
+    results = files.read_json(workdir / "results.json", "test", "seeds", advice=advice)
     reports, path = [], workdir / "test_rows.npz"
-    with artefact.reading(path, advice), np.load(path, allow_pickle=False) as rows:
+    with files.reading(path, advice), np.load(path, allow_pickle=False) as rows:
         for i, figures in enumerate(results["seeds"]):
             names = [name for name in rows.files if name.startswith(f"{i}:")]
             per_row = {name.partition(":")[2]: rows[name] for name in names}
             reports.append(evaluate.Report(figures, per_row))
-    return artefact.read_config(workdir), results, reports
+    return folder.read_config(workdir), results, reports
 
 
 def baseline(name: str, split: Split) -> evaluate.Report:

@@ -18,7 +18,7 @@ import rich.box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from aerec import artefact, plots
+from aerec import files, plots
 from aerec.errors import BadInput
 from experiments import show
 
@@ -153,7 +153,7 @@ def write(study: Study, outcomes: Sequence[Outcome], output: pathlib.Path) -> No
     picture = output / "curves.png"
     text = f"{study.title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
     (output / "table.md").write_text(text)
-    artefact.write_json(
+    files.write_json(
         output / "table.json",
         [{"label": o.row.label, "published": dict(o.row.published), **o.results} for o in outcomes],
     )
