@@ -17,6 +17,7 @@ STUDY = Study(
             ("--config=svae_ml1m",),
             {"ndcg@100": 0.2993, "recall_all@100": 0.4909, "precision@100": 0.0693},
         ),
+        Row("SVAE, half of the steps scored", ("--config=svae_half_ml1m",)),
         Row("RVAE", ("--config=rvae_ml1m",)),
         Row(
             "Mult-VAE",

@@ -1,0 +1,18 @@
+"""SVAE on MovieLens-1M clicks in time order, half of the steps scored in each update.
+
+    python -m experiments.train --config=svae_half_ml1m --data_dir=DIR
+
+N@100 .318, R@100 of all held-out .497, P@100 .072 on the 750 test users, one seed, four minutes: an
+epoch in half the time of `svae_ml1m`, and more of them.
+"""
+
+RECIPE = {
+    "model": "svae",
+    "dataset": "ml-1m",
+    "protocol": "strong_by_time:threshold=3.5,valid_users=750,test_users=750",
+    "epochs": 20,
+    "batch_size": 128,
+    "buckets": 16,
+    "learning_rate": 8e-3,
+    "set": {"scored": 0.5, "l2": 40.0},
+}
