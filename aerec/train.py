@@ -311,6 +311,9 @@ def fit(
         )
     epoch_fn = jax.jit(epoch_fn, donate_argnums=0)
 
+    def on_one(params: Params) -> Params:  # for what is not divided: evaluation, and the result
+        return params if devices == 1 else jax.device_put(params, jax.devices()[0])
+
     def drawn(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         pairs = zip(lengths, seeds, strict=True)
         orders = [batches.order(rows, shapes, seed, epoch, devices) for rows, seed in pairs]
@@ -340,7 +343,8 @@ def fit(
         figures = {"loss": float(losses.mean())}
         if record.epoch % settings.evaluate_every == 0 or record.epoch == settings.epochs:
             try:
-                each = [evaluate(replica(state.params, i), i) for i in range(len(seeds))]
+                params = on_one(state.params)
+                each = [evaluate(replica(params, i), i) for i in range(len(seeds))]
             except NotNumbers as error:  # parameters may be finite whose products are not
                 raise Diverged(f"{error}; at step {record.epoch * updates}. {ADVICE}") from None
             figures |= {name: float(np.mean([f[name] for f in each])) for name in each[0]}
@@ -352,7 +356,7 @@ def fit(
         if checkpoints is not None:
             done = record.epoch == settings.epochs or _all_stopped(record, settings)
             checkpoints.save(state, best, record._asdict(), force=done)
-    return Fitted(best, state.params, record)
+    return Fitted(on_one(best), on_one(state.params), record)
 
 
 def total_weight(model: Model, table: Table, batch_size: int) -> float:

@@ -261,8 +261,10 @@ def test_every_optimiser_lowers_the_loss(name, schedule):
 ON_DEVICES = """
 import pathlib, sys
 import chex, jax
-from aerec import models, train
+from aerec import artefact, models, runs, train
 from aerec.checkpoint import Checkpoints
+from aerec.data import protocols
+from aerec.data.datasets import synthesize
 from tests.test_train import N, U, multvae, score, settings, table
 
 def fit(model, **given):
@@ -285,6 +287,15 @@ def halves(folder, *epochs):
             yield fit(multvae(), devices=2, epochs=last, checkpoints=checkpoints)
         finally:
             checkpoints.close()
+
+ratings = synthesize(users=90, items=40, ratings=1500)[0]
+spec = runs.Spec(
+    model="multdae", set={"hidden": (4,)}, dataset="made up", seeds=(0, 1),
+    settings=train.Settings(epochs=2, devices=3),
+)
+split = protocols.parse("strong:threshold=3").split(ratings)
+figures = runs.run(spec, [split], pathlib.Path(sys.argv[1]) / "run").results["test"]
+assert 0 < figures["ndcg@100"] < 1 and artefact.load(pathlib.Path(sys.argv[1]) / "run", replica=1)
 
 (whole,), (first, resumed) = halves("whole", 4), halves("halves", 2, 4)
 chex.assert_trees_all_equal(resumed, whole)
