@@ -4,8 +4,8 @@
 
 N@100 .231, R@100 of all held-out .414, P@100 .061 on the 750 test users, one seed; a minute and a
 half. Three other splits (`split_seed`) gave N@100 .228, .223 and .227; with widths of 600 and 200
-the four gave .228, .228, .222 and .226. The wider net did better on validation in those three, not in
-this one.
+the four gave .228, .228, .222 and .226. The wider net did better on validation in those three, not
+in this one.
 Published (Sachdeva et al. 2019; 750 test users of their own draw): N@100 .2301, R@100 of all
 held-out .4143, P@100 .0539.
 """
