@@ -11,14 +11,12 @@ from typing import Any
 from aerec import files
 from aerec.errors import BadInput
 
-LOGS = ("metrics.jsonl", "losses.jsonl")  # a line per evaluation, and per epoch
-
 
 @contextlib.contextmanager
 def claimed(workdir: pathlib.Path, config: Mapping[str, Any]) -> Iterator[None]:
     """The workdir as this run's alone while the context lasts; see `claim`.
 
-    A run that is refused before it has trained anything leaves the folder as it was.
+    A run that is refused before it has made anything leaves the folder as it was.
 
     Raises:
       BadInput: as `claim`, and where another process is at work on the folder.
@@ -33,9 +31,10 @@ def claimed(workdir: pathlib.Path, config: Mapping[str, Any]) -> Iterator[None]:
         try:
             yield
         except BadInput:
-            if fresh and not any((workdir / name).exists() for name in LOGS):
-                for part in workdir.iterdir():
-                    shutil.rmtree(part) if part.is_dir() else part.unlink()
+            begun = {part.name for part in workdir.iterdir()} - {"config.json", "checkpoints"}
+            if fresh and not begun:
+                shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
+                (workdir / "config.json").unlink()
                 if made:
                     workdir.rmdir()
             raise

@@ -173,7 +173,7 @@ def run(
       baselines: models at their default settings, fitted to the first split and scored beside.
 
     Raises:
-      BadInput: before anything is written, for whatever a person can put right.
+      BadInput: for whatever a person can put right; of a new run nothing stays written.
       train.Diverged: the workdir keeps its last good checkpoint.
     """
     config, faced = oriented(spec.model, spec.set, splits)
@@ -274,8 +274,8 @@ def _fit(
     checkpoints = None
     if model.loss is not None:
         checkpoints = Checkpoints(workdir / "checkpoints", seconds=checkpoint_seconds)
-    metrics_log = folder.EpochLog(workdir / folder.LOGS[0])
-    losses_log = folder.EpochLog(workdir / folder.LOGS[1])
+    metrics_log = folder.EpochLog(workdir / "metrics.jsonl")
+    losses_log = folder.EpochLog(workdir / "losses.jsonl")
 
     def trace(record: train.Record, losses: np.ndarray) -> None:
         each = [[float(f"{loss:.6g}") for loss in of_seed] for of_seed in losses]

@@ -296,19 +296,12 @@ def fit(
     epoch_fn = make_epoch(model, chain, shapes, refeeds, "data" if devices > 1 else None)
     epoch_fn = _replicated(epoch_fn, len(seeds), shared)
     if devices > 1:
-        everywhere, divided = jax.P(), jax.P(None, None, "data")
         auto = (jax.sharding.AxisType.Auto,)
         mesh = jax.make_mesh((devices,), ("data",), auto, devices=jax.devices()[:devices])
         state, table, step_keys = jax.device_put(
-            (state, table, step_keys), jax.NamedSharding(mesh, everywhere)
+            (state, table, step_keys), jax.NamedSharding(mesh, jax.P())
         )
-        epoch_fn = jax.shard_map(
-            epoch_fn,
-            mesh=mesh,
-            in_specs=(everywhere, everywhere, everywhere, divided, everywhere),
-            out_specs=everywhere,
-            check_vma=False,  # what is summed over all devices is the same on each
-        )
+        epoch_fn = _divided(epoch_fn, mesh)
     epoch_fn = jax.jit(epoch_fn, donate_argnums=0)
 
     def on_one(params: Params) -> Params:  # for what is not divided: evaluation, and the result
@@ -391,6 +384,18 @@ def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:
         return jax.tree.map(lambda leaf: leaf[None], out)
 
     return single
+
+
+def _divided(epoch: Callable, mesh: jax.sharding.Mesh) -> Callable:
+    """`epoch` of all replicas on each device's part of `order`; all else is on every device."""
+    everywhere, divided = jax.P(), jax.P(None, None, "data")
+    return jax.shard_map(
+        epoch,
+        mesh=mesh,
+        in_specs=(everywhere, everywhere, everywhere, divided, everywhere),
+        out_specs=everywhere,
+        check_vma=False,  # what is summed over all devices is the same on each
+    )
 
 
 def _solve(model: Model, tables: Sequence[Table]) -> Fitted:

@@ -24,11 +24,12 @@ def test_a_run_refused_before_it_trained_leaves_nothing(tmp_path, made):
     assert workdir.exists() == made and not list(tmp_path.rglob("*.*"))
 
 
-def test_what_was_trained_stays(tmp_path):
+@pytest.mark.parametrize("made", ["losses.jsonl", "model"])
+def test_what_was_made_stays(tmp_path, made):
     with pytest.raises(BadInput), folder.claimed(tmp_path / "run", {"model": "ease"}):
-        folder.EpochLog(tmp_path / "run" / "losses.jsonl")(1, {"loss": 0})
+        (tmp_path / "run" / made).mkdir()
         raise BadInput("later")
-    assert len(list((tmp_path / "run").iterdir())) == 2
+    assert {part.name for part in (tmp_path / "run").iterdir()} == {"config.json", made}
 
 
 def test_a_damaged_log_is_told(tmp_path):
