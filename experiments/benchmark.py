@@ -25,12 +25,15 @@ import scipy.linalg
 from absl import flags
 from rich.table import Table as Grid
 
-from aerec import batches, layers, models, runs, train
+from aerec import models
+from aerec.cli import command, options, show
+from aerec.cli.train import choose, planned
 from aerec.core import Table
 from aerec.errors import BadInput, nearest
 from aerec.models import ease
-from experiments import cli, show
-from experiments.train import choose, planned
+from aerec.nn import layers
+from aerec.runs import fitting
+from aerec.training import batches, loop
 
 REPEATS = 8  # epochs timed of each, in turns
 
@@ -51,13 +54,13 @@ def main(given: Mapping[str, Any]) -> None:
 def prepare(given: Mapping[str, Any]):
     """(spec, config, split, model) of what the flags name."""
     chosen, _, spec = planned({**given, "seeds": 1})
-    splits = cli.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
-    config, (split,) = runs.oriented(spec.model, spec.set, splits)
+    splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
+    config, (split,) = fitting.oriented(spec.model, spec.set, splits)
     model = models.find(spec.model).make(config, split.train.num_rows, split.train.num_columns)
     return spec, config, split, model
 
 
-def peer(given: Mapping[str, Any], spec: runs.Spec, config: Any, split) -> tuple[Any, Any]:
+def peer(given: Mapping[str, Any], spec: fitting.Spec, config: Any, split) -> tuple[Any, Any]:
     """The torch module for the model and its generator of epochs."""
     if given["against"] != "torch":
         raise BadInput("--against=torch is the only peer")
@@ -81,10 +84,10 @@ def epoch(given: Mapping[str, Any]) -> None:
     table = split.train
     plan = batches.plan(table.lengths(), spec.settings.batch_size, spec.settings.buckets)
     decay = getattr(config, "l2", 0.0) / len(table.columns)
-    chain = train.optimiser(spec.settings, steps=1000, decay=decay)
-    run = jax.jit(train.make_epoch(model, chain, plan), donate_argnums=0)
+    chain = loop.optimiser(spec.settings, steps=1000, decay=decay)
+    run = jax.jit(loop.make_epoch(model, chain, plan), donate_argnums=0)
     params = model.init(jax.random.key(0))
-    state, key = train.State(params, chain.init(params), jnp.int32(0)), jax.random.key(1)
+    state, key = loop.State(params, chain.init(params), jnp.int32(0)), jax.random.key(1)
     peer_epochs = peer(given, spec, config, split)[1] if given["against"] else None
     kernels = [leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
     product = max(b.batch for b in plan), table.num_columns, max(min(k) for k in kernels)
@@ -139,15 +142,15 @@ def quality(given: Mapping[str, Any]) -> None:
     )
     begun = time.perf_counter()
     model = models.find(spec.model).make(config, split.train.num_rows, split.train.num_columns)
-    select = runs.evaluator(model, split, spec.settings.metric)
+    select = fitting.evaluator(model, split, spec.settings.metric)
     reached: list[float] = []
 
-    def watch(record: train.Record, figures: Mapping[str, float]) -> None:
+    def watch(record: loop.Record, figures: Mapping[str, float]) -> None:
         value = figures.get(spec.settings.metric)
         if value is not None and (value >= best[1] if ranking else value <= best[1]):
             reached.append(time.perf_counter() - begun)
 
-    fitted = train.fit(
+    fitted = loop.fit(
         model,
         [split.train],
         spec.settings,
@@ -167,7 +170,7 @@ def quality(given: Mapping[str, Any]) -> None:
 def cholesky(given: Mapping[str, Any]) -> None:
     """EASE's inverse beside SciPy's Cholesky on the same Gram matrix."""
     chosen = choose({**given, "model": "ease", "config": None, "set": [], "seeds": 1})
-    (split,) = cli.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
+    (split,) = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
     gram = jax.block_until_ready(ease.gram(split.train))
     dense = np.asarray(gram) + 500 * np.eye(len(gram), dtype=np.float32)
 
@@ -278,9 +281,9 @@ def _seconds(function: Callable[[], Any]) -> float:
 
 
 if __name__ == "__main__":
-    cli.define_run_flags()
+    options.define_run_flags()
     flags.DEFINE_string("what", "epoch", "epoch, quality, ease, first_layer or last_layer")
     flags.DEFINE_string("against", None, "the peer: torch")
     flags.DEFINE_integer("peer_epochs", 100, "with --what=quality: epochs of the peer", 1)
     flags.DEFINE_integer("peer_batch_size", 500, "with --what=quality: rows in its batches", 1)
-    cli.run(main, __doc__)
+    command.run(main, __doc__)

@@ -18,8 +18,9 @@ from absl import flags
 from rich.table import Table
 
 import experiments.studies
+from aerec.cli import command, options, show
 from aerec.errors import BadInput, nearest
-from experiments import cli, show, study
+from experiments import study
 
 
 def main(given: Mapping[str, Any]) -> None:
@@ -35,7 +36,7 @@ def main(given: Mapping[str, Any]) -> None:
     study.show_run(
         importlib.import_module(f"experiments.studies.{given['study']}").STUDY,
         pathlib.Path(given["output"] or f"runs/{given['study']}"),
-        cli.said("study", "output"),
+        options.said("study", "output"),
     )
 
 
@@ -51,7 +52,7 @@ def catalogue(names: list[str]) -> Table:
 
 
 if __name__ == "__main__":
-    cli.define_run_flags()
+    options.define_run_flags()
     flags.DEFINE_string("study", None, "a module in experiments/studies; none: lists them")
     flags.DEFINE_string("output", None, "the folder of its runs (default runs/<study>)")
-    cli.run(main, __doc__)
+    command.run(main, __doc__)

@@ -19,8 +19,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from aerec import files, plots
+from aerec.cli import show
 from aerec.errors import BadInput
-from experiments import show
 
 
 class Row(NamedTuple):

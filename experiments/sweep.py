@@ -16,9 +16,10 @@ from typing import Any
 
 from absl import flags
 
-from aerec import typed
+from aerec import configuration
+from aerec.cli import command, options, train
 from aerec.errors import BadInput
-from experiments import cli, study, train
+from experiments import study
 
 
 def main(given: Mapping[str, Any]) -> None:
@@ -26,7 +27,7 @@ def main(given: Mapping[str, Any]) -> None:
         raise BadInput("--over is missing: --over=NAME=VALUE/VALUE/...")
     over = {
         name: values.split("/")
-        for name, values in typed.assignments(given["over"], of="--over").items()
+        for name, values in configuration.assignments(given["over"], of="--over").items()
     }
     if given["workdir"]:
         raise BadInput("--workdir is of one run: the folder of a sweep is --output")
@@ -48,7 +49,7 @@ def main(given: Mapping[str, Any]) -> None:
             curves=given["curves"],
         ),
         pathlib.Path(given["output"] or f"runs/sweep-{what}-{'-'.join(over)}"),
-        cli.said("over", "output", "curves"),
+        options.said("over", "output", "curves"),
     )
 
 
@@ -61,7 +62,7 @@ def said_elsewhere(given: Mapping[str, Any], name: str) -> bool:
     """Whether a setting was said by a flag of its own or by --set."""
     if name in flags.FLAGS:
         return bool(flags.FLAGS[name].present)
-    return name in typed.assignments(given["set"], of="--set")
+    return name in configuration.assignments(given["set"], of="--set")
 
 
 def check(given: Mapping[str, Any], settings: Mapping[str, str]) -> None:
@@ -79,7 +80,7 @@ def check(given: Mapping[str, Any], settings: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.define_run_flags()
+    options.define_run_flags()
     flags.DEFINE_multi_string("over", [], "a setting and its values, NAME=VALUE/VALUE/...")
     flags.DEFINE_string(
         "output", None, "the folder of its runs (default runs/sweep-<recipe or model>-<names>)"
@@ -88,4 +89,4 @@ if __name__ == "__main__":
         "curves", "validation", ["validation", "steps"],
         "the picture: the validation figure by epoch, or the training loss of each mini-batch",
     )  # fmt: skip
-    cli.run(main, __doc__)
+    command.run(main, __doc__)

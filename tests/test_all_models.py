@@ -11,9 +11,10 @@ import optax
 import pytest
 from jax.test_util import check_grads
 
-from aerec import artefact, models
+from aerec import models
 from aerec.core import Table
 from aerec.models import MODELS
+from aerec.runs import artefact
 
 U, N = 12, 23  # N is like no other size in a model, so that its axes can be told
 NAMES = sorted(MODELS)

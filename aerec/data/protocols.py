@@ -13,7 +13,7 @@ from typing import Protocol as Interface
 
 import numpy as np
 
-from aerec import typed
+from aerec import configuration
 from aerec.data import divide
 from aerec.data.divide import TEST, TRAIN, VALID, floor
 from aerec.data.readers import Ratings
@@ -302,7 +302,9 @@ def parse(text: str) -> Protocol:
     if name not in PROTOCOLS:
         raise BadInput(f"No protocol is called {name!r}. {nearest(name, PROTOCOLS)}")
     of = f"Protocol {name!r}"
-    return typed.fill(PROTOCOLS[name], typed.assignments(rest.split(","), of=of), of=of)
+    return configuration.fill(
+        PROTOCOLS[name], configuration.assignments(rest.split(","), of=of), of=of
+    )
 
 
 def _earliest(time: np.ndarray, *, share: float) -> int:

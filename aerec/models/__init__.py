@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aerec import typed
+from aerec import configuration
 from aerec.core import Model
 from aerec.errors import BadInput, nearest
 from aerec.models import (
@@ -92,12 +92,12 @@ def find(name: str):
 
 
 def configure(name: str, given: Mapping[str, Any]) -> Any:
-    """The model's Config from `given` settings, typed or as text; see `typed.fill`.
+    """The model's Config from `given` settings, typed or as text; see `configuration.fill`.
 
     Raises:
-      BadInput: as `typed.fill`, and for a value outside `RANGES`.
+      BadInput: as `configuration.fill`, and for a value outside `RANGES`.
     """
-    config = typed.fill(find(name).Config, given, of=f"model {name!r}")
+    config = configuration.fill(find(name).Config, given, of=f"model {name!r}")
     ranges = RANGES | getattr(find(name), "RANGES", {})
     for setting, (inside, range_) in ranges.items():
         value = getattr(config, setting, None)

@@ -23,9 +23,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from aerec import activations, layers, losses
 from aerec.core import Batch, Model
 from aerec.errors import BadInput
+from aerec.nn import activations, layers, losses
 
 TASK = "rating"
 TRAINING = {"epochs": 40, "batch_size": 64, "schedule": "cosine", "evaluate_every": 4}

@@ -42,9 +42,9 @@ import math
 import jax
 import jax.numpy as jnp
 
-from aerec import activations, layers, losses
 from aerec.core import Batch, Model, Rows
 from aerec.errors import BadInput, nearest
+from aerec.nn import activations, layers, losses
 
 TASK = "ranking"
 RANGES = {"corruption": (lambda v: 0 <= v < math.inf, "a number, at least 0")}  # a deviation too

@@ -8,7 +8,7 @@ and L of its mirror image; the loss is the masked squared error (eq. 1),
 
 summed over a batch before it is divided: ratings weigh alike, not users. Dropout is of the code.
 Missing ratings enter as zero although y = f(x) has none; after each step on x, `refeeds` steps
-train f on its own dense output as well (`aerec.refeed`), every entry counting.
+train f on its own dense output as well (`aerec.training.refeed`), every entry counting.
 
 `hidden=(128, 256, 256)` with dropout .65 is the paper's n,128,256,256,dp(.65),256,128,n. The last
 layer is activated like the others, or linear where the activation cannot reach every rating.
@@ -27,9 +27,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from aerec import activations, layers, losses
 from aerec.core import Batch, Model
 from aerec.errors import BadInput
+from aerec.nn import activations, layers, losses
 
 TASK = "rating"
 TRAINING = {

@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg.lapack
 
-from aerec import layers, memory
+from aerec import memory
 from aerec.core import Model, Table
 from aerec.errors import BadInput
+from aerec.nn import layers
 
 TASK = "ranking"
 

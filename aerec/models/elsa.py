@@ -13,8 +13,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from aerec import layers, losses
 from aerec.core import Batch, Model
+from aerec.nn import layers, losses
 
 TASK = "ranking"
 TRAINING = {"epochs": 20, "batch_size": 100, "schedule": "cosine", "evaluate_every": 2}

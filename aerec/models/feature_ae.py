@@ -25,9 +25,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from aerec import activations, layers, losses
 from aerec.core import Batch, Model, Rows
 from aerec.errors import BadInput, nearest
+from aerec.nn import activations, layers, losses
 
 TASK = "ranking"
 TRAINING = {"epochs": 40, "batch_size": 50, "schedule": "cosine", "evaluate_every": 4}

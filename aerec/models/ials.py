@@ -15,9 +15,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from aerec import alternating, layers
 from aerec.core import Batch, Model, Table
 from aerec.errors import BadInput
+from aerec.nn import alternating, layers
 
 TASK = "ranking"
 

@@ -15,9 +15,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from aerec import layers, memory
+from aerec import memory
 from aerec.core import Model, Table
 from aerec.models import ease
+from aerec.nn import layers
 
 TASK = "ranking"
 

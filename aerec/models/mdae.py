@@ -24,10 +24,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from aerec import activations, layers, memory
+from aerec import memory
 from aerec.core import Batch, Model, Table
 from aerec.errors import BadInput
 from aerec.models import ease
+from aerec.nn import activations, layers
 
 TASK = "ranking"
 

@@ -20,8 +20,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from aerec import activations, layers, losses
 from aerec.core import Batch, Model
+from aerec.nn import activations, layers, losses
 
 TASK = "ranking"
 TRAINING = {"epochs": 40, "batch_size": 50, "schedule": "cosine", "evaluate_every": 4}

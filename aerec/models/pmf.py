@@ -22,9 +22,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from aerec import alternating
 from aerec.core import Batch, Model, Rows, Table
 from aerec.errors import BadInput
+from aerec.nn import alternating
 
 TASK = "rating"
 

@@ -21,9 +21,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from aerec import layers, losses
 from aerec.core import Model
 from aerec.models import svae
+from aerec.nn import layers, losses
 
 TASK = "ranking"
 ORDERED = True  # a row is read in the order of its entries, whose values do not matter

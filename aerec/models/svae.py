@@ -38,8 +38,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from aerec import activations, layers, losses, recurrent, softmax
 from aerec.core import Batch, Model, Rows
+from aerec.nn import activations, layers, losses, recurrent, softmax
 
 TASK = "ranking"
 ORDERED = True  # a row is read in the order of its entries, whose values do not matter

@@ -1,0 +1,1 @@
+"""Command-line programs, `aerec train|evaluate|recommend|audit`, as absl flags."""

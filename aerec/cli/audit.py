@@ -1,0 +1,287 @@
+"""Audits encoders: dimension, order of similarity, non-zero vectors; verdicts with witnesses.
+
+  python -m experiments.audit --workdir=RUN
+  python -m experiments.audit --workdir=RUN --workdir=OTHER --domain=gaussian --budget=1e7
+  python -m experiments.audit --model=autorec --set latent_activation=tanh --input_dim=200
+  python -m experiments.audit --encoder=mypackage.mymodule:encode --input_dim=50 --domain=sphere
+
+A trained run (of several seeds, the first) is audited on its own data, `--domain=data`: x is a row
+that the model reads, u and v are single columns, the true score <x, u> is what the row lists, and
+every triple is counted. Most of those are true ties, of two columns that x lacks: `rate` counts the
+ties that the codes rank, `reversed of ordered` the pairs that they rank the wrong way round.
+`--domain=hull` is the convex hull of a few hundred of its rows. Any encoder can be audited on
+gaussian, sphere, ball, box (0 to 1), binary, swaps, ratings, stratified, ties or orthogonal. Writes
+audit.json, audit.md, the witnesses and pictures; with --state an audit that was cut off goes on
+where it was. Theory: docs/theory.md.
+"""
+
+import importlib
+import math
+import pathlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import scipy.sparse
+from absl import flags
+from rich.progress import Progress
+
+from aerec import configuration, memory, models
+from aerec.cli import options, show
+from aerec.errors import BadInput, nearest
+from aerec.nn import activations
+from aerec.properties import Audit, audit, plots, samplers, search
+from aerec.properties.domain import Domain
+from aerec.runs import artefact, fitting, rescore
+
+DOMAINS: dict[str, Callable[[int], Domain]] = {
+    "gaussian": samplers.gaussian,
+    "sphere": samplers.sphere,
+    "ball": samplers.ball,
+    "box": lambda n: samplers.box([0.0] * n, [1.0] * n),
+    "binary": samplers.binary,
+    "swaps": samplers.swaps,
+    "ratings": samplers.ratings,
+    "stratified": samplers.stratified,
+    "ties": samplers.ties,
+    "orthogonal": samplers.orthogonal,
+}
+HULL = 256  # rows of a run's data that `--domain=hull` mixes
+WAYS = ("workdir", "model", "encoder")
+BELONGS = {  # flags that mean something beside some of the ways to name an encoder only
+    "input_dim": ("model", "encoder"), "set": ("model",), "batched": ("encoder",),
+    "data_dir": ("workdir",), "data_file": ("workdir",), "split_dir": ("workdir",),
+}  # fmt: skip
+
+
+class Subject(NamedTuple):
+    """An encoder to audit: rows [B, n] -> codes, what its last activation is, where to write."""
+
+    name: str
+    encode: Callable
+    dimension: int
+    batched: bool
+    activation: activations.Activation | None  # None: not known
+    folder: pathlib.Path
+    data: Callable[[], Domain] | None = None
+
+
+def define_flags() -> None:
+    flags.DEFINE_multi_string("workdir", [], "a finished run to audit; repeat to compare")
+    flags.DEFINE_string("model", None, "a model at its initialisation, with --input_dim")
+    flags.DEFINE_multi_string("set", [], "a setting of that model, NAME=VALUE; may be repeated")
+    flags.DEFINE_string("encoder", None, "MODULE:FUNCTION, one vector [n] -> code")
+    flags.DEFINE_bool("batched", False, "the --encoder takes rows [B, n]")
+    flags.DEFINE_integer("input_dim", None, "n, with --model and --encoder", 1)
+    flags.DEFINE_string("domain", None, f"data, hull (of a run) or {', '.join(DOMAINS)}")
+    flags.DEFINE_string("budget", "1e6", "triples to sample, or seconds like 30s")
+    flags.DEFINE_enum("truth", "dot", ["dot", "cosine"], "the true similarity")
+    flags.DEFINE_enum("latent", "dot", ["dot", "cosine"], "the similarity of codes")
+    flags.DEFINE_integer("seed", 0, "of everything random", 0, 2**31)
+    flags.DEFINE_string("state", None, "a file to go on from when the audit is cut off")
+    flags.DEFINE_string("output", None, "folder of the report (default audit/ in a run)")
+    for name in ("data_dir", "data_file", "split_dir"):
+        flags.DEFINE_string(name, None, "where the run's data are now, if they moved")
+
+
+def main(given: Mapping[str, Any]) -> None:
+    budget = check(given)
+    found = subjects(given)
+    domains = [domain_of(subject, given) for subject in found]  # all of them, before work begins
+    audits = {}
+    for subject, domain in zip(found, domains, strict=True):
+        audits[subject.name] = examine(subject, domain, budget, given)
+    show.CONSOLE.print(show.audits(audits))
+    folders = [str(subject.folder) for subject in found]
+    if len(audits) > 1:
+        folder = pathlib.Path(given["output"] or "runs/audit")
+        plots.comparison(audits, folder)
+        folders.append(str(folder))
+    show.CONSOLE.print(
+        f"Reports and pictures: {', '.join(folders)}.\nNext: less {found[0].folder}/audit.md",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def check(given: Mapping[str, Any]) -> int | str:
+    """Refuses flags that do not go together; the budget as a number of triples, or "30s"."""
+    ways = [name for name in WAYS if given[name]]
+    if len(ways) != 1:
+        raise BadInput("name what to audit by one of --workdir, --model and --encoder")
+    for name, owners in BELONGS.items():
+        if given[name] and ways[0] not in owners:
+            raise BadInput(f"--{name} goes with --{' and --'.join(owners)}, not with --{ways[0]}")
+    if given["input_dim"] is None and ways[0] != "workdir":
+        raise BadInput("--input_dim is needed: the dimension n of the vectors that are encoded")
+    memory.require(1000 * (given["input_dim"] or 0), "The audit", "use a smaller --input_dim")
+    name, known = given["domain"], [*DOMAINS, "data", "hull"]
+    if name is not None and name not in known:
+        raise BadInput(f"No domain is called {name!r}. {nearest(name, known)}")
+    if name in ("data", "hull") and ways[0] != "workdir":
+        raise BadInput(f"--domain={name} is of a finished run: --workdir")
+    if given["state"] and len(given["workdir"]) > 1:
+        raise BadInput("--state is of one audit: name one --workdir")
+    try:
+        text = given["budget"]
+        number = float(text.removesuffix("s"))
+        if number > 0 and math.isfinite(number) and (text.endswith("s") or number >= 1):
+            return text if text.endswith("s") else int(number)
+    except ValueError:
+        pass
+    raise BadInput(f"--budget={text}: a number of triples like 1e7, or seconds like 30s")
+
+
+def subjects(given: Mapping[str, Any]) -> list[Subject]:
+    """What the flags name: finished runs, a model at its initialisation, or a callable."""
+    if given["model"]:
+        return [_initial(given)]
+    if given["encoder"]:
+        return [_callable(given)]
+    workdirs = [pathlib.Path(workdir) for workdir in given["workdir"]]
+    names = [workdir.resolve().name for workdir in workdirs]
+    if len(set(names)) < len(names):
+        names = [str(workdir).replace("/", "_") for workdir in workdirs]
+    if len(set(names)) < len(names):
+        raise BadInput("a --workdir is named twice")
+    folders = [workdir / "audit" for workdir in workdirs]
+    if given["output"]:
+        output = pathlib.Path(given["output"])
+        folders = [output] if len(names) == 1 else [output / name for name in names]
+    return [_trained(*each, given) for each in zip(workdirs, names, folders, strict=True)]
+
+
+def domain_of(subject: Subject, given: Mapping[str, Any]) -> Domain:
+    """The domain that --domain names, or the encoder's own."""
+    if subject.data is not None and given["domain"] in (None, "data"):
+        return subject.data()
+    if subject.data is not None and given["domain"] == "hull":
+        users = subject.data().crossing.users  # type: ignore[union-attr]
+        count = min(HULL, users.shape[0])
+        rows = np.random.default_rng(given["seed"]).choice(users.shape[0], count, replace=False)
+        return samplers.hull(users[np.sort(rows)].toarray())
+    return DOMAINS[given["domain"] or "gaussian"](subject.dimension)
+
+
+def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[str, Any]) -> Audit:
+    """Audits one encoder and writes its report."""
+    begun = time.perf_counter()
+    points = search.POINTS if isinstance(budget, str) else min(search.POINTS, budget)
+    with Progress(console=show.CONSOLE, transient=True) as bar:
+        task = bar.add_task(f"auditing {subject.name}", total=None)
+        try:
+            found = audit(
+                subject.encode, domain, jax.random.key(given["seed"]), budget=budget,
+                batched=subject.batched, name=subject.name, truth=given["truth"],
+                latent=given["latent"], activation=subject.activation, search_points=points,
+                state=given["state"],
+                progress=lambda stage, done, of: bar.update(
+                    task, description=f"{subject.name}: {stage}", completed=done, total=of or None
+                ),
+            )  # fmt: skip
+            found.save(subject.folder)
+            plots.figures(found, subject.folder)
+        except ValueError as error:
+            raise BadInput(f"{subject.name}: {' '.join(str(error).split())}") from error
+        except OSError as error:
+            raise BadInput(f"{error.filename} cannot be written: {error.strerror}") from error
+    seconds = time.perf_counter() - begun
+    show.CONSOLE.print(f"{subject.name}: {found.triples:,} triples, {seconds:.1f} s", style="dim")
+    return found
+
+
+def _trained(
+    workdir: pathlib.Path, name: str, folder: pathlib.Path, given: Mapping[str, Any]
+) -> Subject:
+    loaded = artefact.load(workdir)
+    config = loaded.config
+    if getattr(models.find(config["model"]), "ORDERED", False):
+        show.CONSOLE.print(
+            f"{name}: {config['model']} reads sequences; a vector's items are read in the order of"
+            " its columns, not in that of a history",
+            style="yellow",
+            markup=False,
+        )
+
+    def data() -> Domain:
+        moved = ("data_dir", "data_file", "split_dir")
+        source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
+        text = rescore.protocol_text(config)
+        own = options.load_splits(source, config["dataset"], text, config["seeds"][:1])
+        _, (split, *_) = fitting.oriented(config["model"], config["set"], own)
+        tables = [split.train]
+        if split.test_ids is not None:  # rows that were not trained on
+            tables += [split.valid.input, split.test.input]
+        rows = []
+        for part in tables:
+            row, column, value = part.entries()
+            shape = (part.num_rows, part.num_columns)
+            rows.append(scipy.sparse.csr_matrix((value, (row, column)), shape))
+        found = samplers.empirical(scipy.sparse.vstack(rows, "csr"))
+        if config["item_based"]:  # the rows are items
+            users, items = found.crossing.shape[::-1]  # type: ignore[union-attr]
+            found = found._replace(name=f"{items} items x {users} users in R^{users}")
+        return found
+
+    return Subject(
+        name=name,
+        encode=lambda x: loaded.model.encode(loaded.params, x),
+        dimension=config["shape"][1],
+        batched=True,
+        activation=_last_activation(config["set"]),
+        folder=folder,
+        data=data,
+    )
+
+
+def _initial(given: Mapping[str, Any]) -> Subject:
+    config = models.configure(given["model"], configuration.assignments(given["set"], of="--set"))
+    model = models.find(given["model"]).make(config, 1, given["input_dim"])
+    params = model.init(jax.random.key(given["seed"]))
+    return Subject(
+        name=f"{given['model']} at initialisation",
+        encode=lambda x: model.encode(params, x),
+        dimension=given["input_dim"],
+        batched=True,
+        activation=_last_activation(vars(config)),
+        folder=pathlib.Path(given["output"] or f"runs/audit-{given['model']}-initial"),
+    )
+
+
+def _callable(given: Mapping[str, Any]) -> Subject:
+    name = f"--encoder={given['encoder']}"
+    module, _, function = given["encoder"].partition(":")
+    try:
+        encode = getattr(importlib.import_module(module), function)
+    except Exception as error:  # whatever the module does when it is imported
+        raise BadInput(f"{name}: {_said(error)}; write MODULE:FUNCTION") from error
+    if not callable(encode):
+        raise BadInput(f"{name} is not a function")
+
+    def guarded(x):
+        try:
+            return encode(x)
+        except (Exception, SystemExit) as error:  # under JAX's tracing too: it falls back on NumPy
+            raise BadInput(f"called on shape {x.shape} it raised {_said(error)}") from error
+
+    return Subject(
+        name=given["encoder"],
+        encode=guarded,
+        dimension=given["input_dim"],
+        batched=given["batched"],
+        activation=None,
+        folder=pathlib.Path(given["output"] or f"runs/audit-{module}-{function}"),
+    )
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+
+
+def _last_activation(settings: Mapping[str, Any]) -> activations.Activation | None:
+    """The activation of the code, where the model's settings have one."""
+    if "latent_activation" not in settings:
+        return None
+    return activations.describe(settings["latent_activation"] or settings["activation"])

@@ -1,0 +1,206 @@
+"""What the binaries share: flags, recipes, and errors a person can act on."""
+
+import math
+import pathlib
+import runpy
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+import aerec
+from aerec import configuration
+from aerec.data import datasets, fields, protocols, readers
+from aerec.errors import BadInput, nearest
+
+# What `load_splits` reads besides the dataset's name; a run remembers them to be read again.
+DATA_FLAGS = (
+    "data_dir", "data_file", "format", "separator", "header", "columns", "scale", "on_bad_line",
+    "split_dir",
+)  # fmt: skip
+
+
+COLUMNS = ["user=user", "item=item", "rating=rating"]  # of a delimited file, unless said
+
+
+def define_run_flags() -> None:
+    """The flags that say what to train on what data, and how; None means: not said."""
+    flags.DEFINE_string(
+        "config",
+        None,
+        "a recipe: a file's path, or its name in experiments/configs; flags override it",
+    )
+    flags.DEFINE_string("model", None, "name of a model (default multvae)")
+    flags.DEFINE_multi_string("set", [], "a setting of the model, NAME=VALUE; may be repeated")
+    define_data_flags()
+    flags.DEFINE_string(
+        "protocol", None, "how to split: NAME or NAME:PARAMETER=VALUE,... (default by the model)"
+    )
+    flags.DEFINE_string("split_dir", None, "the folder of ready splits, with --protocol=files")
+    flags.DEFINE_integer("epochs", None, "passes over the training rows", lower_bound=1)
+    flags.DEFINE_integer(
+        "batch_size", None, "most rows in a batch; of several buckets, in one of mean length", 1
+    )
+    flags.DEFINE_integer("buckets", None, "shapes of batches, by the length of rows", lower_bound=1)
+    flags.DEFINE_integer("devices", None, "each batch is divided among so many", lower_bound=1)
+    flags.DEFINE_float("learning_rate", None, "the highest learning rate", lower_bound=0.0)
+    flags.DEFINE_enum("schedule", None, ["constant", "cosine", "step"], "of the learning rate")
+    flags.DEFINE_string("milestones", None, "of the step schedule: epochs with commas between")
+    flags.DEFINE_float("gamma", None, "the rate is multiplied by it at each milestone")
+    flags.DEFINE_float("warmup", None, "share of the steps with a rising rate", 0.0, 1.0)
+    flags.DEFINE_enum("optimiser", None, ["adam", "rprop", "sgd", "adagrad"], "the optimiser")
+    flags.DEFINE_float("momentum", None, "momentum of sgd", 0.0, 1.0)
+    flags.DEFINE_integer("evaluate_every", None, "epochs between evaluations", lower_bound=1)
+    flags.DEFINE_integer("patience", None, "evaluations without a better one; 0: never stop", 0)
+    flags.DEFINE_string("metric", None, "the validation figure that decides what is best")
+    flags.DEFINE_integer("seed", None, "of all that is random in the model (default 0)", 0, 2**31)
+    flags.DEFINE_integer("seeds", None, "replicas, trained under one vmap (default 1)", 1, 2**16)
+    flags.DEFINE_float("order_penalty", None, "weight of the order penalty in the loss", 0.0)
+    define_workdir_flag("where the run is kept (default runs/<what it is>)")
+    flags.DEFINE_float("checkpoint_seconds", 15.0, "least time between two checkpoints", 0.0)
+    flags.DEFINE_list("baselines", None, "models beside it in the table (default by the task)")
+
+
+def define_data_flags() -> None:
+    """Which ratings to read."""
+    flags.DEFINE_string("dataset", None, "name of a dataset (default movielens-small)")
+    flags.DEFINE_string("data_dir", None, "where the dataset's files are (default $AEREC_DATA)")
+    flags.DEFINE_enum("on_bad_line", "error", ["error", "skip"], "what a malformed line does")
+    flags.DEFINE_string("data_file", None, "a file of ratings of your own, instead of --dataset")
+    flags.DEFINE_string("format", "delimited", f"of --data_file: {', '.join(readers.FORMATS)}")
+    flags.DEFINE_string("separator", ",", "with --format=delimited: between fields")
+    flags.DEFINE_bool("header", True, "with --format=delimited: the first line names the columns")
+    flags.DEFINE_list(
+        "columns",
+        COLUMNS,
+        "with --format=delimited: ROLE=COLUMN for user, item, rating, time; a column is its name,"
+        " or its number from 0 where there is no header",
+    )
+    flags.DEFINE_list("scale", None, "of ratings of your own: lowest and highest, like 1,5")
+
+
+def define_workdir_flag(help: str) -> None:
+    """The run's folder."""
+    flags.DEFINE_string("workdir", None, help)
+
+
+def said(*but: str) -> list[str]:
+    """The flags of the command line, as they would be typed again, without those named."""
+    given = [flags.FLAGS[name] for name in flags.FLAGS if flags.FLAGS[name].present]
+    return [line for flag in given if flag.name not in but for line in flag.serialize().split("\n")]
+
+
+def required(given: Mapping[str, Any], name: str) -> str:
+    """The value of a flag that has no default. Raises BadInput where it was not given."""
+    if not given[name]:
+        raise BadInput(f"--{name} is missing; --help tells what it is")
+    return given[name]
+
+
+def write(text: str, output: str | None) -> None:
+    """To standard output, or to a file: beside it first, so that nobody meets half of it."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    path = pathlib.Path(output)
+    beside = path.with_name(path.name + ".tmp")
+    try:
+        beside.write_text(text)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise BadInput(f"--output={output} cannot be written: {error.strerror}") from None
+
+
+def recipe(name: str | None) -> dict[str, Any]:
+    """The `RECIPE` of a file: run flags by name, and `set`.
+
+    Args:
+      name: the path of a Python file, or in a checkout the name of one in experiments/configs.
+
+    Raises:
+      BadInput: no such recipe, or a file that holds none.
+    """
+    if name is None:
+        return {}
+    path = pathlib.Path(name).expanduser()
+    if path.suffix != ".py":
+        known = {found.stem: found for found in recipes()}
+        if name not in known:
+            where = "" if known else " Recipes have names in a checkout only: give a path, x.py."
+            raise BadInput(f"No recipe is called {name!r}. {nearest(name, known)}{where}")
+        path = known[name]
+    if not path.is_file():
+        raise BadInput(f"--config={name}: no such file")
+    try:
+        found = runpy.run_path(str(path)).get("RECIPE")
+    except Exception as error:  # whatever a file of the user's does
+        raise BadInput(f"{path} cannot be run ({type(error).__name__}: {error})") from error
+    if not isinstance(found, dict):
+        raise BadInput(f"{path} has no RECIPE, a dict of settings by name")
+    return dict(found)
+
+
+def recipes() -> list[pathlib.Path]:
+    """The recipes of the checkout that this package is imported from; none where it is a wheel."""
+    root = pathlib.Path(aerec.__file__).parents[1]
+    if not (root / "pyproject.toml").exists():
+        return []
+    return sorted((root / "experiments" / "configs").glob("[!_]*.py"))
+
+
+def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], Any] = print):
+    """The ratings that the data flags name."""
+    if not given["data_file"]:
+        return datasets.load(
+            dataset, data_dir=given["data_dir"], on_bad_line=given["on_bad_line"], log=log
+        )
+    delimited = given["format"] == "delimited"
+    roles = configuration.assignments(given["columns"], of="--columns")
+    if len(roles) < len([part for part in given["columns"] if part]):
+        raise BadInput(f"--columns={','.join(given['columns'])}: a role is given twice")
+    if given["columns"] == COLUMNS and delimited and given["header"]:
+        path = pathlib.Path(given["data_file"])
+        if path.is_file() and "rating" not in fields.header_of(path, _separator(given)):
+            roles.pop("rating")  # each line is a click
+    return readers.read(
+        given["data_file"],
+        given["format"],
+        columns=roles if delimited else None,
+        separator=_separator(given) if delimited else None,
+        header=given["header"] if delimited else None,
+        scale=_scale(given),
+        on_bad_line=given["on_bad_line"],
+        log=log,
+    )
+
+
+def _separator(given: Mapping[str, Any]) -> str:
+    return given["separator"].replace("\\t", "\t")
+
+
+def _scale(given: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Lowest and highest rating, where they were said."""
+    try:
+        low, high = map(float, given["scale"] or (0, 1))
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not -math.inf < low < high < math.inf:
+        raise BadInput("--scale takes the lowest and highest rating, like --scale=1,5")
+    return (low, high) if given["scale"] else None
+
+
+def protocol(given: Mapping[str, Any], text: str) -> protocols.Protocol:
+    """The protocol of that text; `files` is told its folder and scale by flags of their own."""
+    if text != "files":
+        return protocols.parse(text)
+    return protocols.Files(split_dir=given["split_dir"], scale=_scale(given) or ())
+
+
+def load_splits(given: Mapping[str, Any], dataset: str, text: str, seeds: Sequence[int]):
+    """One split for all seeds, or one per seed where the protocol repeats the split."""
+    parsed = protocol(given, text)
+    ratings = None if text == "files" else load_ratings(given, dataset)
+    draws = seeds if parsed.per_seed else seeds[:1]
+    return [parsed.split(ratings, seed=seed) for seed in draws]

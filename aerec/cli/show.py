@@ -1,0 +1,150 @@
+"""What a person sees: one progress line, tables, the next command."""
+
+import contextlib
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import rich.box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from aerec.evaluation import evaluate, metrics
+from aerec.properties import Audit
+from aerec.runs.recommend import Recommendation
+from aerec.training import loop
+
+CONSOLE = Console(highlight=False, width=None if sys.stdout.isatty() else 112)
+COLUMNS = {  # of the results table, by task; the first is the one that runs are compared by
+    "ranking": ("ndcg@100", "recall@20", "recall@50"),
+    "rating": ("rmse", "mae"),
+}
+LEGEND = (
+    "rate: share of all triples (order) or of all vectors (nonzero) that break the property; a tie"
+    " of the true scores that the codes rank is among them. reversed of ordered: share of the"
+    " triples whose true scores differ that the codes rank the wrong way round. skill: of those,"
+    " 1 is perfect, 0 is what a coin or a constant reaches. A witness refutes even where the rate"
+    " is 0: it was constructed or searched for, not drawn."
+)
+
+
+def text(*tables: Table) -> str:
+    """Tables as the console would show them."""
+    with CONSOLE.capture() as captured:
+        for table in tables:
+            CONSOLE.print(table)
+    return captured.get()
+
+
+@contextlib.contextmanager
+def progress_line(epochs: int | None, metric: str) -> Iterator:
+    """A progress bar that shows the loss and the validation figure; yields `fit`'s callback.
+
+    Without `epochs`, of a model in closed form, it shows that there is work going on.
+    """
+    solving = TextColumn("solving"), BarColumn(), TimeElapsedColumn()
+    training = (
+        TextColumn("training"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total} epochs"),
+        TextColumn("{task.fields[figures]}"), TimeRemainingColumn(compact=True),
+    )  # fmt: skip
+    columns = training if epochs else solving
+    with Progress(*columns, console=CONSOLE, transient=not epochs) as bar:
+        task = bar.add_task("", total=epochs, figures="compiling")
+        shown: dict[str, float] = {}
+
+        def update(record: loop.Record, figures: Mapping[str, float]) -> None:
+            shown.update(figures)
+            text = f"loss {shown['loss']:.4g}"
+            if metric in shown:
+                text += f"  {metric} {shown[metric]:.4f}"
+            bar.update(task, completed=record.epoch, figures=text)
+
+        yield update
+
+
+def results_table(
+    task: str,
+    name: str,
+    results: Mapping[str, Any],
+    reports: Sequence[evaluate.Report],
+    baselines: Mapping[str, evaluate.Report],
+) -> Table:
+    """The model beside its baselines: test figures with 95% intervals, paired differences.
+
+    There is no paired difference between a model whose rows are items and one whose rows are users.
+    """
+    columns = COLUMNS[task]
+    several = len(reports) > 1
+    spread = f", mean ± sd of {len(reports)} seeds; others " if several else ", "
+    spread += "± 95% interval"
+    table = Table(title=f"Test figures{spread}", box=rich.box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("model")
+    for column in columns:
+        table.add_column(column, justify="right")
+    own = f"{name}'s first seed" if several else f"{name}'s"
+    table.add_column(f"{columns[0]} less {own}", justify="right", no_wrap=True)
+
+    def cells(figures: Mapping[str, float], sd: bool) -> list[str]:
+        return [
+            f"{figures[c]:.4f} ± "
+            + (f"{figures[f'{c}_sd']:.4f}" if sd else f"{1.96 * figures[f'{c}_se']:.4f}")
+            for c in columns
+        ]
+
+    table.add_row(f"[bold]{name}", *cells(results["test"], several), "")
+    for other, report in baselines.items():
+        try:
+            text = difference(evaluate.compare(report, reports[0], columns[0]))
+        except ValueError:  # other rows, or too few
+            text = "-"
+        table.add_row(other, *cells(report.figures, False), text)
+    return table
+
+
+def difference(found: metrics.Comparison) -> str:
+    """A paired difference with its 95% interval and p, as rich markup."""
+    low, high = found.interval
+    return f"{found.difference:+.4f} \\[{low:+.4f}, {high:+.4f}] p={found.p:.2g}"
+
+
+def recommendations_table(title: str, lines: Sequence[Recommendation]) -> Table:
+    """Recommendations of one person, best first."""
+    table = Table(title=escape(title), box=rich.box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("", justify="right")
+    table.add_column("item")
+    table.add_column("title")
+    table.add_column("score", justify="right")
+    for line in lines:
+        table.add_row(str(line.rank), escape(line.item), escape(line.title), f"{line.score:.3f}")
+    return table
+
+
+def audits(found: Mapping[str, Audit]) -> Table:
+    """Verdicts, rates and intervals, a line per encoder and property."""
+    shown = Table(title="Audit", caption=LEGEND, box=rich.box.SIMPLE_HEAD)
+    shown.title_justify = shown.caption_justify = "left"
+    for name in ("encoder", "property", "verdict", "domain"):
+        shown.add_column(name)
+    for name in ("rate", "95% interval", "reversed of ordered", "skill"):
+        shown.add_column(name, justify="right")
+    for encoder, audit in found.items():
+        for number, (name, finding) in enumerate(audit.properties.items()):
+            shown.add_row(
+                "" if number else encoder, name, finding.verdict, finding.domain,
+                _figure(finding.rate), " to ".join(map(_figure, finding.interval or ())),
+                _figure(finding.details.get("reversed_of_ordered")), _figure(finding.skill),
+            )  # fmt: skip
+    return shown
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.3g}"

@@ -1,0 +1,178 @@
+"""Trains one model on one split, keeps the best on validation, scores the test once.
+
+With nothing said: Mult-VAE on the embedded MovieLens ratings, beside popularity and EASE.
+
+  python -m experiments.train
+  python -m experiments.train --model=autorec --dataset=ml-1m --data_dir=DIR --seeds=5
+  python -m experiments.train --config=multvae_ml1m --data_dir=DIR --set dropout=0.6
+  python -m experiments.train --protocol=files --split_dir=DIR --model=ease
+
+Running the same command again resumes a run that was cut off.
+"""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from aerec import configuration, models, plots
+from aerec.cli import options, show
+from aerec.data import readers
+from aerec.errors import BadInput
+from aerec.runs import artefact, fitting, recommend
+from aerec.training import loop
+
+EXAMPLE = pathlib.Path(__file__).parent / "example_history.csv"
+DEFAULTS = {  # by the task of the model: how it is split, selected, and what stands beside it
+    "ranking": {"protocol": "strong", "metric": "ndcg@100", "baselines": ["popularity", "ease"]},
+    "rating": {"protocol": "random_ratings", "metric": "rmse", "baselines": ["bias"]},
+}
+
+
+def define_flags() -> None:
+    options.define_run_flags()
+
+
+def main(given: Mapping[str, Any]) -> None:
+    chosen, task, spec = planned(given)
+    splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
+    for note in splits[0].notes:
+        show.CONSOLE.print(note, style="dim", markup=False)
+    workdir = pathlib.Path(given["workdir"] or fitting.default_workdir(spec, splits))
+    baselines = [n for n in chosen.get("baselines", DEFAULTS[task]["baselines"]) if n != spec.model]
+    shape = splits[0].train.num_rows, splits[0].train.num_columns
+    solved = models.build(spec.model, spec.set, *shape).solve is not None
+    epochs = None if solved else spec.settings.epochs
+    with show.progress_line(epochs, spec.settings.metric) as progress:
+        finished = fitting.run(
+            spec,
+            splits,
+            workdir,
+            baselines=baselines,
+            checkpoint_seconds=given["checkpoint_seconds"],
+            progress=progress,
+            log=lambda text: show.CONSOLE.print(text, style="dim", markup=False),
+        )
+    report(workdir, task, spec, splits, finished)
+
+
+def planned(given: Mapping[str, Any]) -> tuple[dict[str, Any], str, fitting.Spec]:
+    """What the flags choose, the task and the run's Spec: all that is told without the data."""
+    chosen = choose(given)
+    task = options.protocol(given, chosen["protocol"]).task
+    spec = specify(chosen, task, source={name: given[name] for name in options.DATA_FLAGS})
+    fitting.require_metric(spec.settings.metric, task)
+    return chosen, task, spec
+
+
+def choose(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What to run: flags that were given over the recipe's over the model's own defaults."""
+    said = {name: value for name, value in given.items() if value is not None}
+    what = ("config", "model", "dataset", "data_file", "protocol", "split_dir")
+    nothing_said = all(given[name] is None for name in what)
+    recipe = options.recipe("multvae_movielens_small" if nothing_said else given["config"])
+    name = said.get("model", recipe.get("model", "multvae"))
+    if name != recipe.get("model", name):
+        raise BadInput(f"--config={given['config']} is for {recipe['model']}, not {name}")
+    module = models.find(name)
+    task = DEFAULTS[module.TASK]
+    defaults = {"dataset": "movielens-small", "protocol": task["protocol"], "seed": 0, "seeds": 1}
+    chosen = {**defaults, **getattr(module, "TRAINING", {}), **recipe, **said, "model": name}
+    chosen["set"] = {**recipe.get("set", {}), **configuration.assignments(given["set"], of="--set")}
+    models.configure(name, chosen["set"])  # a typing error is told before the data are read
+    if "momentum" in said and chosen.get("optimiser", "adam") != "sgd":
+        raise BadInput("--momentum is sgd's: give --optimiser=sgd as well")
+    chosen["seeds"] = tuple(range(chosen["seed"], chosen["seed"] + chosen["seeds"]))
+    if given["split_dir"]:
+        if said.get("protocol", "files") != "files":
+            raise BadInput("--split_dir goes with --protocol=files")
+        if given["data_file"]:
+            raise BadInput("--split_dir is read instead of a --data_file; give one of them")
+        chosen["protocol"] = "files"  # a --dataset beside it is only what it is called
+        chosen["dataset"] = said.get("dataset", pathlib.Path(given["split_dir"]).resolve().name)
+    elif given["data_file"]:
+        if "dataset" in said:
+            raise BadInput("--data_file is read instead of a --dataset; give one of them")
+        chosen["dataset"] = pathlib.Path(given["data_file"]).name
+    elif chosen["protocol"].partition(":")[0] == "files":
+        raise BadInput("--protocol=files needs --split_dir, the folder of the ready splits")
+    return chosen
+
+
+def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) -> fitting.Spec:
+    """The run's Spec; the metric, unless said, is the task's."""
+    names = [field.name for field in dataclasses.fields(loop.Settings)]
+    settings = {name: chosen[name] for name in names if name in chosen}
+    settings.setdefault("metric", DEFAULTS[task]["metric"])
+    penalty = float(chosen.get("order_penalty", 0.0))
+    if not math.isfinite(penalty):
+        raise BadInput(f"--order_penalty={penalty} is not a finite number")
+    return fitting.Spec(
+        model=chosen["model"],
+        set=chosen["set"],
+        dataset=chosen["dataset"],
+        settings=configuration.fill(loop.Settings, settings, of="training"),
+        seeds=chosen["seeds"],
+        order_penalty=penalty,
+        source=source,
+    )
+
+
+def report(
+    workdir: pathlib.Path, task: str, spec: fitting.Spec, splits: list, finished: fitting.Finished
+) -> None:
+    """The table, the recommendations for a person who is not in the data, plots, what is next."""
+    results, reports, baselines = finished
+    show.CONSOLE.print(show.results_table(task, spec.model, results, reports, baselines))
+    for skipped, why in results["baselines_skipped"].items():
+        show.CONSOLE.print(f"No {skipped}: {why}", style="dim", markup=False)
+    loaded = artefact.load(workdir)
+    metric = show.COLUMNS[task][0]
+    if (workdir / "metrics.jsonl").exists():
+        plots.learning_curve(
+            workdir / "metrics.jsonl", spec.settings.metric, workdir / "learning_curve.png"
+        )
+    if task == "ranking":
+        plots.by_activity(
+            splits[0].test.input.lengths(),
+            {name: r.per_row[metric] for name, r in {spec.model: reports[0], **baselines}.items()},
+            metric,
+            workdir / "activity.png",
+        )
+    seconds = results["fit_seconds"]
+    command = f"evaluate --workdir={workdir} --intervals"
+    if example(loaded):
+        command = f"recommend --workdir={workdir} --history={_relative(EXAMPLE)} --k=10"
+    show.CONSOLE.print(
+        f"Fitted in {seconds:.1f} s; results, plots and the model are in {workdir}.\n"
+        f"Next: python -m experiments.{command}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def example(loaded: artefact.Artefact) -> bool:
+    """Ten recommendations for the person of example_history.csv, if the data have their films."""
+    if loaded.titles is None or not any("Star Wars" in title for title in loaded.titles):
+        return False
+    columns = readers.read_columns(EXAMPLE, ",", {"item": "id"})
+    items = {"item": columns["item"], "rating": np.full(len(columns["item"]), 5.0)}
+    try:
+        histories = recommend.read_histories(loaded, items, source=EXAMPLE.name)
+    except BadInput as error:
+        show.CONSOLE.print(f"No recommendations: {error}", markup=False)
+        return False
+    if "Star Wars" not in str(loaded.titles[histories.seen.columns]):
+        return False  # the ids of that file are other films here
+    lines = recommend.recommend(loaded, histories, k=10)
+    title = "Ten recommendations for somebody who is not in the data (likes Star Wars, the Matrix)"
+    show.CONSOLE.print(show.recommendations_table(title, lines))
+    return True
+
+
+def _relative(path: pathlib.Path) -> pathlib.Path:
+    here = pathlib.Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,197 @@
+"""A finished run scored again: under its own protocol, under another, or against another run."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from aerec.evaluation import evaluate, metrics
+from aerec.runs import artefact, fitting
+from aerec.runs.artefact import Artefact
+from aerec.core import Table
+from aerec.data.splits import Heldout, Split, weak
+from aerec.errors import BadInput
+
+
+def protocol_text(config: Mapping[str, Any]) -> str:
+    """The protocol of a run's config.json as `protocols.parse` reads it."""
+    given = dict(config["protocol"])
+    name = given.pop("name")
+    if name == "files":  # whose folder may have moved; `split_dir` is given beside
+        return name
+    parameters = {k: v for k, v in given.items() if k not in ("task", "hash")}
+    return f"{name}:{','.join(f'{k}={v}' for k, v in parameters.items())}"
+
+
+def score(workdir: pathlib.Path, own: Sequence[Split]) -> list[evaluate.Report]:
+    """The test report of each replica of a run.
+
+    Args:
+      own: the run's splits, made again from its data.
+
+    Raises:
+      BadInput: the splits are not those of the run.
+    """
+    config = artefact.load(workdir).config
+    faced = _own(config, own)
+    reports = []
+    for replica in range(len(config["seeds"])):
+        loaded, split = artefact.load(workdir, replica=replica), faced[replica % len(faced)]
+        reports.append(fitting.evaluator(loaded.model, split)(loaded.params, split.test))
+    return reports
+
+
+def score_other(
+    workdir: pathlib.Path, own: Sequence[Split], other: Sequence[Split]
+) -> list[evaluate.Report]:
+    """The test report of each replica of a run on the test part of another protocol's split.
+
+    Users and items are matched by raw id; items that the model does not know are left out.
+    Popularity, and what counts as an item without a training rating, stay those of the training.
+
+    Args:
+      own: the run's splits, made again from its data.
+      other: one split of another protocol, or one per replica.
+
+    Raises:
+      BadInput: `own` are not the run's splits, the protocols are of different tasks, or the other
+        predicts what the run was trained on.
+    """
+    config = artefact.load(workdir).config
+    faced = _own(config, own)
+    tasks = [splits[0].protocol["task"] for splits in (own, other)]
+    if tasks[0] != tasks[1]:
+        raise BadInput(
+            f"The run is of a {tasks[0]} protocol ({own[0].protocol['name']}), and "
+            f"{other[0].protocol['name']} is of a {tasks[1]} one: its figures would be others."
+        )
+    reports = []
+    for replica in range(len(config["seeds"])):
+        loaded = artefact.load(workdir, replica=replica)
+        trained, split = own[replica % len(own)], other[replica % len(other)]
+        heldout = matched(loaded, split)
+        _require_untrained(trained, heldout, split, loaded)
+        seen = faced[replica % len(faced)]._replace(mask_seen=split.mask_seen)
+        if config["item_based"]:
+            heldout = weak(heldout.input.transpose(), heldout.target.transpose())
+        reports.append(fitting.evaluator(loaded.model, seen)(loaded.params, heldout))
+    return reports
+
+
+def matched(loaded: Artefact, split: Split) -> Heldout:
+    """The test part of a split in the columns of an artefact, by raw ids.
+
+    Where the model is item-based the rows are its training users, all and in order.
+    """
+    item_based = loaded.config["item_based"]
+    users = split.user_ids if split.test_ids is None else split.test_ids
+    row_of, column_of = _places(users, loaded.user_ids), _places(split.item_ids, loaded.item_ids)
+    known = len(loaded.user_ids)
+    rows = row_of if item_based else np.arange(len(users))
+    size = {"num_rows": known if item_based else len(users), "num_columns": len(loaded.item_ids)}
+
+    def renumbered(table: Table) -> Table:
+        row, column, value = table.entries()
+        row, column = rows[row], column_of[column]
+        kept = (row >= 0) & (column >= 0)
+        return Table.from_entries(row[kept], column[kept], value[kept], **size)
+
+    numbers = np.arange(known) if item_based else np.where(row_of < 0, known, row_of)
+    source, target = renumbered(split.test.input), renumbered(split.test.target)
+    if not target.columns.size:
+        raise BadInput("The model knows none of the items that are to be predicted.")
+    return Heldout(source, target, jnp.asarray(numbers, jnp.int32))
+
+
+class Paired(NamedTuple):
+    """One replica of run a against one of run b."""
+
+    seeds: tuple[int, int]
+    figures: dict[str, tuple[float, float]]  # name -> (of a, of b)
+    tests: dict[str, metrics.Comparison]  # name -> the test of a less b
+
+
+def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Paired]:
+    """Paired randomisation tests between the replicas of two finished runs, first with first.
+
+    Raises:
+      BadInput: a run is not finished, the two are of different protocols or data, their rows are
+        not the same, or a figure is not there.
+    """
+    both = [fitting.read(workdir) for workdir in (a, b)]
+    configs = [config for config, _, _ in both]
+    first, second = (config["protocol"] for config in configs)
+    if first["hash"] != second["hash"]:
+        raise BadInput(
+            f"{a} and {b} are of different protocols, {first['name']} {first['hash']} and "
+            f"{second['name']} {second['hash']}: their test rows do not pair. "
+            f"They differ in {', '.join(_differ(first, second))}."
+        )
+    if configs[0]["item_based"] != configs[1]["item_based"]:
+        raise BadInput(f"The test rows of one of {a}, {b} are items, of the other users.")
+    pairs = []
+    seeds = [config["seeds"] for config in configs]
+    hashes = [config["data_hash"] for config in configs]
+    for i, (seed, other) in enumerate(zip(*seeds, strict=False)):
+        if hashes[0][i % len(hashes[0])] != hashes[1][i % len(hashes[1])]:
+            raise BadInput(
+                f"{a} and {b} are of one protocol but of different ratings, or of other draws of "
+                f"it (seeds {seed} and {other}): their test rows do not pair."
+            )
+        one, two = (reports[i] for _, _, reports in both)
+        for name in names:
+            if name not in one.figures or name not in two.figures:
+                raise BadInput(f"No figure is called {name!r} in both runs.")
+            if name not in one.per_row or name not in two.per_row:
+                raise BadInput(f"{name} is a figure of all rows at once: there is nothing to pair.")
+        pairs.append(
+            Paired(
+                (seed, other),
+                {n: (one.figures[n], two.figures[n]) for n in names},
+                {n: evaluate.compare(one, two, n) for n in names},
+            )
+        )
+    return pairs
+
+
+def _differ(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    return [n for n in {**first, **second} if n != "hash" and first.get(n) != second.get(n)]
+
+
+def _own(config: Mapping[str, Any], own: Sequence[Split]) -> list[Split]:
+    """The run's splits with the rows that its model reads, if they are the run's."""
+    _, faced = fitting.oriented(config["model"], config["set"], own)
+    if own[0].protocol["hash"] != config["protocol"]["hash"]:
+        raise BadInput("The files of the split are not those that the run was trained on.")
+    if [fitting.data_hash(split) for split in faced] != config["data_hash"]:
+        raise BadInput(
+            f"The ratings read as {config['dataset']} are not those that the run was trained on, "
+            "so its test part cannot be made again."
+        )
+    return faced
+
+
+def _require_untrained(own: Split, heldout: Heldout, other: Split, loaded: Artefact) -> None:
+    """Raises BadInput where a target of `heldout` (in own's numbering) is a training entry."""
+    row, column, _ = heldout.target.entries()
+    user = np.asarray(heldout.rows)[row].astype(np.int64)
+    trained_row, trained_column, _ = own.train.entries()
+    width, known = len(own.item_ids), user < own.train.num_rows
+    targets = (user * width + column)[known]
+    common = np.intersect1d(targets, trained_row.astype(np.int64) * width + trained_column)
+    if len(common):
+        who, what = divmod(int(common[0]), width)
+        raise BadInput(
+            f"Protocol {other.protocol['name']!r} predicts {len(common):,} ratings that the run "
+            f"was trained on, for example user {loaded.user_ids[who]}, item "
+            f"{loaded.item_ids[what]}: memory would be scored. Train a run under that protocol."
+        )
+
+
+def _places(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """[len(ids)]: each id's place among the `known`, -1 where it is not there."""
+    order = np.argsort(known)
+    at = np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)
+    return np.where(known[order[at]] == ids, order[at], -1)

@@ -1,0 +1,1 @@
+"""Training: batches, optimisers, one update, the loop over epochs."""

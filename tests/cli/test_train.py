@@ -1,0 +1,236 @@
+"""`python -m experiments.train`: what it leaves, again, cut off, on other splits."""
+
+import json
+import random
+import signal
+import time
+
+import chex
+import numpy as np
+import pytest
+
+from aerec.runs import artefact
+
+DATA = "--dataset=synthetic:users=150,items=60,ratings=4000"
+TINY = (
+    DATA, "--set", "hidden=16", "--set", "latent=4", "--batch_size=32", "--learning_rate=0.001",
+    "--evaluate_every=1",
+)  # fmt: skip
+EPOCHS = 60
+LONG = (*TINY, f"--epochs={EPOCHS}", "--checkpoint_seconds=0")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, process):
+    """The workdir of a run of `LONG` that nothing disturbed, as a process of its own."""
+    workdir = tmp_path_factory.mktemp("train") / "whole"
+    running = process("train", *LONG, f"--workdir={workdir}")
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    return workdir, out
+
+
+def figures_of(workdir):
+    """metrics.jsonl, without the seconds."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+def results_of(workdir):
+    return json.loads((workdir / "results.json").read_text())
+
+
+def contents(workdir):
+    return {p: p.read_bytes() for p in sorted(workdir.rglob("*")) if p.is_file()}
+
+
+def test_what_a_run_leaves(finished):
+    workdir, out = finished
+    results = results_of(workdir)
+    named = {
+        "protocol", "model", "seed", "test", "fit_seconds", "epoch_seconds", "compile_seconds",
+        "eval_seconds", "peak_rss_mb", "versions", "device",
+    }  # fmt: skip
+    assert named <= set(results)
+    for name in ("precision", "recall", "recall_all", "ndcg"):
+        assert 0 <= results["test"][f"{name}@20"] <= 1
+        assert results["test"][f"{name}@20_se"] > 0
+    assert results["protocol"]["name"] == "strong"
+    assert results["protocol"]["hash"]
+    assert [line["epoch"] for line in figures_of(workdir)] == list(range(1, EPOCHS + 1))
+    assert set(results["baselines"]) == {"popularity", "ease"}
+    for picture in ("learning_curve.png", "activity.png"):
+        assert (workdir / picture).read_bytes().startswith(b"\x89PNG")
+    best = max(line["ndcg@100"] for line in figures_of(workdir))
+    assert results["validation"]["best"] == [best]
+    for shown in (f"{results['test']['ndcg@100']:.4f}", "popularity", "ease", "Next: python -m"):
+        assert shown in out
+    assert not list(workdir.rglob("*.tmp*"))
+
+
+def test_the_same_command_again(finished, here):
+    workdir, out = finished
+    before = results_of(workdir)
+    parameters = artefact.load(workdir).params
+    again = here("train", *LONG, f"--workdir={workdir}")
+    assert again.status == 0
+    table = out[out.index("Test figures") : out.index("Fitted")]
+    assert table in again.out
+    after = results_of(workdir)
+    for name in ("test", "baselines", "validation", "best_epoch", "epochs", "fit_seconds"):
+        assert after[name] == before[name]
+    chex.assert_trees_all_equal(artefact.load(workdir).params, parameters)
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--learning_rate=0.5", "settings.learning_rate 0.001 there, 0.5 now"),
+        ("--seed=3", "seeds [0] there, [3] now"),
+        ("--set=dropout=0.1", "set.dropout 0.5 there, 0.1 now"),
+        ("--protocol=strong:fold_in=0.5", "protocol.fold_in 0.8 there, 0.5 now"),
+        ("--model=ease", "model multvae there, ease now"),
+        ("--dataset=synthetic:users=150,items=60,ratings=4000,seed=1", "data_hash"),
+    ],
+)
+def test_another_run_on_the_same_workdir_is_refused(finished, here, flag, said):
+    workdir, _ = finished
+    before = contents(workdir)
+    given = LONG if flag != "--model=ease" else (DATA,)
+    ran = here("train", *given, flag, f"--workdir={workdir}")
+    assert ran.status == 2
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+    assert contents(workdir) == before
+
+
+def test_killed_at_a_random_moment(finished, process, tmp_path):
+    """The same command after `kill -9` ends in the bits of the run that nothing disturbed."""
+    whole, _ = finished
+    workdir = tmp_path / "killed"
+    moment = random.SystemRandom().uniform(0, 1)
+    print(f"killed {moment:.3f} of the epochs in")  # shown where the test fails
+    for started in range(2):
+        running = process("train", *LONG, f"--workdir={workdir}")
+        # The lines that a process killed in the first round leaves are not counted as progress.
+        wanted = 1 + int(moment * (EPOCHS - 2) * (started + 1) / 2)
+        while running.poll() is None:
+            lines = workdir / "metrics.jsonl"
+            if lines.exists() and lines.read_text().count("\n") >= wanted:
+                break
+            time.sleep(0.002)
+        running.send_signal(signal.SIGKILL)
+        running.communicate(timeout=60)
+        assert running.returncode == -signal.SIGKILL, "the run ended before it was killed"
+        assert not (workdir / "results.json").exists()
+    running = process("train", *LONG, f"--workdir={workdir}", afresh=True)
+    err = running.communicate(timeout=120)[1]
+    assert running.returncode == 0, err
+
+    chex.assert_trees_all_equal(artefact.load(workdir).params, artefact.load(whole).params)
+    assert figures_of(workdir) == figures_of(whole)
+    for name in ("test", "seeds", "validation", "best_epoch"):
+        assert results_of(workdir)[name] == results_of(whole)[name]
+    rows, expected = (np.load(w / "test_rows.npz") for w in (workdir, whole))
+    for name in expected.files:
+        np.testing.assert_array_equal(rows[name], expected[name])
+
+
+def write(folder, files):
+    folder.mkdir()
+    for name, lines in files.items():
+        (folder / name).write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_ready_splits_for_ranking(here, tmp_path):
+    """Popularity on a split small enough to rank by hand: item 1 before 2 before 3 before 4."""
+    train = ["uid,sid", "1,1", "1,2", "1,3", "1,4", "2,1", "2,2", "2,3", "3,1", "3,2", "4,1"]
+    write(
+        tmp_path / "split",
+        {
+            "train.csv": train,
+            "validation_tr.csv": ["uid,sid", "8,1"],
+            "validation_te.csv": ["uid,sid", "8,2"],
+            "test_tr.csv": ["uid,sid", "9,2", "7,1"],
+            "test_te.csv": ["uid,sid", "9,3", "7,4"],
+        },
+    )
+    workdir = tmp_path / "w"
+    argv = [f"--split_dir={tmp_path / 'split'}", "--model=popularity", "--baselines="]
+    assert here("train", "--protocol=files", *argv, f"--workdir={workdir}").status == 0
+    # User 9 is shown 1, 3, 4 and wants 3, at rank 2; user 7 is shown 2, 3, 4 and wants 4, at 3.
+    expected = (1 / np.log2(3) + 1 / np.log2(4)) / 2
+    np.testing.assert_allclose(results_of(workdir)["test"]["ndcg@10"], expected, rtol=1e-6)
+    assert results_of(workdir)["protocol"]["name"] == "files"
+    again = here("evaluate", f"--workdir={workdir}", "--metrics=ndcg@10")
+    assert f"{expected:.4f}" in again.out, again.err
+
+
+def test_ready_splits_for_rating(here, tmp_path):
+    """The bias of a table of one value is that value everywhere."""
+    pairs = [(user, item) for user in range(6) for item in range(5)]
+    lines = [f"{u},{i},3" for u, i in pairs if (u + i) % 4]
+    held = [f"{u},{i},4" for u, i in pairs if not (u + i) % 4]
+    write(
+        tmp_path / "split",
+        {
+            "train.csv": ["user,item,rating", *lines, "9,9,1", "8,8,5"],
+            "valid.csv": ["user,item,rating", *held[:3]],
+            "test.csv": ["user,item,rating", *held[3:]],
+        },
+    )
+    workdir = tmp_path / "w"
+    argv = [f"--split_dir={tmp_path / 'split'}", "--model=bias", f"--workdir={workdir}"]
+    ran = here("train", *argv)
+    assert ran.status == 0, ran.err
+    assert "the scale 1..5" in ran.out
+    results = results_of(workdir)["test"]
+    np.testing.assert_allclose(results["rmse"], 1.0, atol=0.02)
+    assert {"rmse_unclipped", "mae", "rmse_se"} <= set(results)
+
+
+def test_own_file(here, tmp_path):
+    """A file of one's own, with bad lines to skip; then evaluated where it has moved to."""
+    rng = np.random.default_rng(0)
+    drawn = [(u, i) for u in range(60) for i in range(30) if rng.random() < 0.5]
+    lines = [f"u{u}\tfilm {i}\t{rng.integers(1, 6)}" for u, i in drawn]
+    file, moved, workdir = tmp_path / "my.tsv", tmp_path / "moved.tsv", tmp_path / "w"
+    file.write_text("\n".join(["who\twhat\tstars", *lines, "u1\tfilm 2\tgood"]) + "\n")
+    ran = here(
+        "train", f"--data_file={file}", "--separator=\\t", "--on_bad_line=skip", "--model=ease",
+        "--columns=user=who,item=what,rating=stars", f"--workdir={workdir}", "--scale=1,5",
+    )  # fmt: skip
+    assert ran.status == 0, ran.err
+    assert "Skipped 1 malformed lines" in ran.out
+    assert results_of(workdir)["dataset"] == "my.tsv"
+    file.rename(moved)
+    lost = here("evaluate", f"--workdir={workdir}")
+    assert lost.status == 2
+    assert "my.tsv: cannot be read" in lost.err
+    assert here("evaluate", f"--workdir={workdir}", f"--data_file={moved}").status == 0
+
+
+def test_seeds_are_replicas(here, tmp_path):
+    argv = [*TINY, "--epochs=2", "--baselines=popularity"]
+    ran = here("train", *argv, "--seeds=2", f"--workdir={tmp_path / 'both'}")
+    assert ran.status == 0, ran.err
+    assert "mean ± sd of 2 seeds" in ran.out
+    assert here("train", *argv, "--seed=1", f"--workdir={tmp_path / 'one'}").status == 0
+    results, one = results_of(tmp_path / "both"), results_of(tmp_path / "one")
+    each = [seed["ndcg@100"] for seed in results["seeds"]]
+    np.testing.assert_allclose(results["test"]["ndcg@100"], np.mean(each))
+    np.testing.assert_allclose(results["test"]["ndcg@100_sd"], np.std(each, ddof=1))
+    np.testing.assert_allclose(each[1], one["test"]["ndcg@100"], atol=1e-3)
+    assert each[0] != each[1]
+
+
+def test_a_run_that_diverges(here, tmp_path):
+    argv = [*TINY, "--epochs=2", "--learning_rate=1e30", "--optimiser=sgd"]
+    ran = here("train", *argv, f"--workdir={tmp_path / 'w'}")
+    assert ran.status == 1
+    said = " ".join(ran.err.split())
+    assert "multvae" in said
+    assert "at step" in said
+    assert "--learning_rate" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "w" / "results.json").exists()

@@ -1,0 +1,75 @@
+"""Losses against their formulas, written out in NumPy float64 over dense rows."""
+
+import chex
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aerec.core import Table
+from aerec.errors import BadInput
+from aerec.nn import losses
+
+B, N = 7, 11
+
+
+@pytest.fixture
+def drawn():
+    """(listed [B, N] bool, values [B, N] in 1..5 where listed, y [B, N], the batch as Rows)."""
+    rng = np.random.default_rng(0)
+    listed = rng.random((B, N)) < 0.4
+    listed[0] = False
+    values = np.where(listed, rng.integers(1, 6, (B, N)), 0).astype(float)
+    row, column = np.nonzero(listed)
+    table = Table.from_entries(row, column, values[row, column], num_rows=B, num_columns=N)
+    rows = table.gather(jnp.arange(B), len(row) + 5)
+    return listed, values, rng.normal(size=(B, N)), rows
+
+
+def close(got, want):
+    chex.assert_trees_all_close(np.asarray(got), np.asarray(want), rtol=1e-5, atol=1e-5)
+
+
+def test_squared_error(drawn):
+    listed, values, y, x = drawn
+    total, weight = losses.squared_error(jnp.asarray(y), x)
+    close(total, (listed * (values - y) ** 2).sum(1))
+    close(weight, listed.sum(1))
+    total, weight = losses.squared_error(jnp.asarray(y), jnp.asarray(values))
+    close(total, ((values - y) ** 2).sum(1))
+    close(weight, np.full(B, N))
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_likelihoods(drawn, dense):
+    listed, values, y, rows = drawn
+    x, logits = (jnp.asarray(values) if dense else rows), jnp.asarray(y)
+    log_softmax = y - np.log(np.exp(y).sum(1, keepdims=True))
+    close(losses.multinomial(logits, x), -(values * log_softmax).sum(1))
+    confidence = np.where(listed, 3.0, 1.0)
+    close(
+        losses.gaussian(logits, x, confidence=3.0),
+        (confidence / 2 * (values - y) ** 2).sum(1),
+    )
+    sigmoid = 1 / (1 + np.exp(-y))
+    want = -(values * np.log(sigmoid) + (1 - values) * np.log(1 - sigmoid)).sum(1)
+    close(losses.logistic(logits, x), want)
+    close(losses.nonempty(x), listed.any(1))
+
+
+def test_a_likelihood_by_its_name(drawn):
+    *_, y, x = drawn
+    logits = jnp.asarray(y)
+    close(losses.likelihood("multinomial")(logits, x), losses.multinomial(logits, x))
+    close(losses.likelihood("logistic")(logits, x), losses.logistic(logits, x))
+    want = losses.gaussian(logits, x, confidence=3.0)
+    close(losses.likelihood("gaussian", confidence=3.0)(logits, x), want)
+    with pytest.raises(BadInput, match="likelihood='normal' is unknown"):
+        losses.likelihood("normal")
+
+
+def test_gaussian_kl():
+    rng = np.random.default_rng(1)
+    mean, log_variance = rng.normal(size=(2, B, 5))
+    want = 0.5 * (np.exp(log_variance) + mean**2 - 1 - log_variance).sum(1)
+    close(losses.gaussian_kl(jnp.asarray(mean), jnp.asarray(log_variance)), want)
+    close(losses.gaussian_kl(jnp.zeros((B, 5)), jnp.zeros((B, 5))), np.zeros(B))
