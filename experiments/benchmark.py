@@ -28,12 +28,12 @@ from rich.table import Table as Grid
 from aerec import models
 from aerec.cli import command, options, show
 from aerec.cli.train import choose, planned
-from aerec.core import Table
+from aerec.core import Facts, Table, Traits
 from aerec.errors import BadInput, nearest
 from aerec.models import ease
 from aerec.nn import layers
 from aerec.runs import fitting
-from aerec.training import batches, loop
+from aerec.training import batches, loop, program
 
 REPEATS = 8  # epochs timed of each, in turns
 
@@ -48,19 +48,29 @@ def main(given: Mapping[str, Any]) -> None:
     }
     if given["what"] not in kinds:
         raise BadInput(f"--what={given['what']!r}: {nearest(given['what'], kinds)}")
+    own = {"what", "config", "model", "set", "data_dir", "data_file", "dataset", "protocol"}
+    used = {
+        "epoch": own | {"split_dir", "batch_size", "buckets", "against", "optimiser", "seed"},
+        "ease": own - {"config", "model", "set"},
+        "first_layer": {"what"},
+        "last_layer": {"what"},
+    }
+    if given["what"] in used:
+        unused = {flag.name for flag in command.own_flags()} - used[given["what"]]
+        options.refuse(sorted(unused), f"with --what={given['what']}")
     kinds[given["what"]](given)
 
 
 def prepare(given: Mapping[str, Any]):
-    """(spec, config, split, model) of what the flags name."""
+    """(spec, split, model) of what the flags name."""
     chosen, _, spec = planned({**given, "seeds": 1})
     splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
-    config, (split,) = fitting.oriented(spec.model, spec.set, splits)
-    model = models.find(spec.model).make(config, split.train.num_rows, split.train.num_columns)
-    return spec, config, split, model
+    (split,) = fitting.oriented(models.traits(spec.model, spec.set), splits)
+    model = models.build(spec.model, spec.set, Facts.of(split.train, split.scale))
+    return spec, split, model
 
 
-def peer(given: Mapping[str, Any], spec: fitting.Spec, config: Any, split) -> tuple[Any, Any]:
+def peer(given: Mapping[str, Any], spec: fitting.Spec, traits: Traits, split) -> tuple[Any, Any]:
     """The torch module for the model and its generator of epochs."""
     if given["against"] != "torch":
         raise BadInput("--against=torch is the only peer")
@@ -69,7 +79,7 @@ def peer(given: Mapping[str, Any], spec: fitting.Spec, config: Any, split) -> tu
     batch_size = spec.settings.batch_size if given["what"] == "epoch" else given["peer_batch_size"]
     nets: dict[str, Callable] = {
         "multvae": lambda: torch_loop.MultVAE(columns),
-        "autorec": lambda: torch_loop.AutoRec(columns, config.l2, -(-rows // batch_size)),
+        "autorec": lambda: torch_loop.AutoRec(columns, traits.l2, -(-rows // batch_size)),
     }
     if spec.model not in nets:
         raise BadInput(f"the peer has no {spec.model!r}. {nearest(spec.model, nets)}")
@@ -80,31 +90,29 @@ def peer(given: Mapping[str, Any], spec: fitting.Spec, config: Any, split) -> tu
 
 def epoch(given: Mapping[str, Any]) -> None:
     """Seconds an epoch of ours and of the peer and the product rate, in turns, the best of each."""
-    spec, config, split, model = prepare(given)
-    table = split.train
-    plan = batches.plan(table.lengths(), spec.settings.batch_size, spec.settings.buckets)
-    decay = getattr(config, "l2", 0.0) / len(table.columns)
-    chain = loop.optimiser(spec.settings, steps=1000, decay=decay)
-    run = jax.jit(loop.make_epoch(model, chain, plan), donate_argnums=0)
-    params = model.init(jax.random.key(0))
-    state, key = loop.State(params, chain.init(params), jnp.int32(0)), jax.random.key(1)
-    peer_epochs = peer(given, spec, config, split)[1] if given["against"] else None
+    spec, split, model = prepare(given)
+    table, settings, refeeds = split.train, spec.settings, model.traits.refeeds
+    run = program.compiled(model, [table], settings, seeds=(0,))
+    state, params = run.start, jax.eval_shape(model.init, jax.random.key(0))
+    peer_epochs = peer(given, spec, model.traits, split)[1] if given["against"] else None
     kernels = [leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
+    plan = batches.plan(table.lengths(), settings.batch_size, settings.buckets)
     product = max(b.batch for b in plan), table.num_columns, max(min(k) for k in kernels)
     ours, theirs, rates = [], [], []
     for turn in range(REPEATS + 1):  # the first of each warms up
-        order = jnp.asarray(batches.order(table.lengths(), plan, 0, turn))
-        taken = jnp.asarray(batches.turns(plan, turn))
         rates.append(product_rate(*product))
         begun = time.perf_counter()
-        state = jax.block_until_ready(run(state, table, taken, order, key)[0])
+        state = jax.block_until_ready(run.epoch(state, turn)[0])
         ours.append(time.perf_counter() - begun)
         if peer_epochs is not None:
             theirs.append(next(peer_epochs))
             time.sleep(0.3)  # the peer's threads spin for a while after their last product
-    operations = sum(6 * table.num_rows * a * b for a, b in kernels)  # forward and two backward
+    forward = sum(2 * table.num_rows * a * b for a, b in kernels)
     read = [shape for shape in kernels if shape[0] == table.num_columns]
-    operations -= sum(2 * table.num_rows * a * b for a, b in read[:1])  # input: no gradient
+    update = 3 * forward - sum(
+        2 * table.num_rows * a * b for a, b in read[:1]
+    )  # input: no gradient
+    operations = (1 + refeeds) * (update + (forward if refeeds else 0))  # f(x) is computed again
     rate = max(rates)
     title = f"{spec.model}: seconds an epoch, best of {REPEATS}"
     grid = Grid(box=rich.box.SIMPLE_HEAD, title=title)
@@ -123,8 +131,8 @@ def epoch(given: Mapping[str, Any]) -> None:
 
 def quality(given: Mapping[str, Any]) -> None:
     """Wall time to the peer's best validation figure."""
-    spec, config, split, _ = prepare(given)
-    net, peer_epochs = peer(given, spec, config, split)
+    spec, split, model = prepare(given)
+    net, peer_epochs = peer(given, spec, model.traits, split)
     score = _torch_loop().scorer(net, split)
     ranking = split.protocol["task"] == "ranking"
     curve: list[tuple[float, float]] = []
@@ -141,7 +149,6 @@ def quality(given: Mapping[str, Any]) -> None:
         f"({curve.index(best) + 1} of {len(curve)} epochs, {seconds:.1f} s in all)."
     )
     begun = time.perf_counter()
-    model = models.find(spec.model).make(config, split.train.num_rows, split.train.num_columns)
     select = fitting.evaluator(model, split, spec.settings.metric)
     reached: list[float] = []
 
@@ -156,7 +163,6 @@ def quality(given: Mapping[str, Any]) -> None:
         spec.settings,
         seeds=spec.seeds,
         evaluate=lambda params, replica: select(params, split.valid).figures,
-        l2=getattr(config, "l2", 0.0),
         progress=watch,
     )
     show.CONSOLE.print(

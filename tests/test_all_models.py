@@ -12,7 +12,7 @@ import pytest
 from jax.test_util import check_grads
 
 from aerec import models
-from aerec.core import Table
+from aerec.core import Facts, Table
 from aerec.models import MODELS
 from aerec.runs import artefact
 
@@ -24,7 +24,7 @@ SMALL = {"hidden": (8,), "latent": 4}  # where a model has such settings; the re
 def build(name):
     fields = {field.name for field in dataclasses.fields(MODELS[name].Config)}
     small = {setting: value for setting, value in SMALL.items() if setting in fields}
-    return models.build(name, small, U, N), small
+    return models.build(name, small, Facts(U, N)), small
 
 
 TRAINED = [name for name in NAMES if build(name)[0].loss is not None]
@@ -43,7 +43,7 @@ def table(seed=0, *, rows=U, ratings=False):
 def prepared(name, seed=0):
     """(model, params, table): solved, or at a random point with every leaf away from zero."""
     model, _ = build(name)
-    train = table(seed, ratings=MODELS[name].TASK == "rating")
+    train = table(seed, ratings=models.traits(name, {}).task == "rating")
     if model.solve is not None:
         return model, model.solve(train), train
     params = model.init(jax.random.key(seed))
@@ -63,7 +63,7 @@ def batch(train, *, extra=0, padding_rows=0):
 def test_is_trained_or_solved_and_says_its_task(name):
     model, _ = build(name)
     assert (model.loss is None) != (model.solve is None)
-    assert MODELS[name].TASK in ("rating", "ranking")
+    assert models.traits(name, {}).task in ("rating", "ranking")
     assert dataclasses.is_dataclass(MODELS[name].Config)
     assert "Departures" in MODELS[name].__doc__ or name in ("popularity", "bias")
 
@@ -81,6 +81,31 @@ def test_shapes_and_finite_on_empty_and_full_rows(name):
         chex.assert_shape([total, weight], (U,))
         chex.assert_tree_all_finite((total, weight))
         assert total[0] == 0 and weight[0] == 0, "an empty row adds nothing to the objective"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_are_queries_times_item_codes_where_it_says_so(name):
+    model, params, train = prepared(name)
+    given = {model.queries is None, model.item_codes is None, model.item_bias is None}
+    assert len(given) == 1, "all three or none"
+    if model.queries is None:
+        return
+    x, codes, bias = batch(train), model.item_codes(params), model.item_bias(params)
+    chex.assert_shape([codes, bias], [(N, codes.shape[1]), (N,)])
+    products = np.asarray(model.queries(params, x), float) @ np.asarray(codes, float).T
+    chex.assert_trees_all_close(
+        np.asarray(model.score(params, x), float), products + np.asarray(bias, float),
+        rtol=1e-4, atol=1e-5,
+    )  # fmt: skip
+
+
+def test_most_models_rank_by_a_dot_product():
+    assert {name for name in NAMES if build(name)[0].queries is None} == {
+        "cdae",
+        "dae",
+        "elsa",
+        "deeprec",
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,7 +11,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerec.evaluation import metrics
+from aerec.evaluation import metrics, statistics
 
 
 def test_one_list_written_out():
@@ -128,16 +128,16 @@ def test_coverage_and_gini_written_out():
 def test_standard_error_of_a_mean_is_scipys_and_leaves_nan_rows_out():
     values = np.random.default_rng(0).normal(size=50)
     holed = np.insert(values, [0, 7, 50], np.nan)
-    assert metrics.standard_error(holed) == pytest.approx(scipy.stats.sem(values))
-    assert metrics.estimate(holed) == pytest.approx(values.mean())
-    assert math.isnan(metrics.standard_error([1.0, np.nan]))
-    assert math.isnan(metrics.estimate([np.nan]))
+    assert statistics.standard_error(holed) == pytest.approx(scipy.stats.sem(values))
+    assert statistics.estimate(holed) == pytest.approx(values.mean())
+    assert math.isnan(statistics.standard_error([1.0, np.nan]))
+    assert math.isnan(statistics.estimate([np.nan]))
 
 
 def test_sums_are_float64():
     """Adding 2^24 + 1 + 1 ... in float32 would stay at 2^24."""
     values = np.asarray([2.0**24] + [1.0] * 1000, np.float32)
-    assert metrics.estimate(values, np.ones(1001)) * 1001 == 2**24 + 1000
+    assert statistics.estimate(values, np.ones(1001)) * 1001 == 2**24 + 1000
 
 
 def test_clustered_standard_error_covers_the_spread_over_samples():
@@ -150,36 +150,36 @@ def test_clustered_standard_error_covers_the_spread_over_samples():
         scale = rng.gamma(2.0, 0.5, 200)
         squares = [s * rng.chisquare(1, c) for s, c in zip(scale, counts, strict=True)]
         sums = np.asarray([x.sum() for x in squares])
-        estimates.append(metrics.estimate(sums, counts, root=True))
-        errors.append(metrics.standard_error(sums, counts, root=True))
+        estimates.append(statistics.estimate(sums, counts, root=True))
+        errors.append(statistics.standard_error(sums, counts, root=True))
         naive.append(scipy.stats.sem(np.concatenate(squares)) / (2 * estimates[-1]))
     assert np.mean(errors) == pytest.approx(np.std(estimates), rel=0.12)  # 400 draws: sd .035
     assert np.mean(naive) < 0.6 * np.std(estimates)
 
 
 def test_standard_error_of_no_error_is_zero():
-    assert metrics.standard_error(np.zeros(5), np.ones(5), root=True) == 0
+    assert statistics.standard_error(np.zeros(5), np.ones(5), root=True) == 0
 
 
 def test_bootstrap_interval_of_a_mean_is_the_normal_one():
     values = np.random.default_rng(1).normal(3, 2, 2000)
-    low, high = metrics.bootstrap_interval(np.append(values, np.nan), samples=4000)
+    low, high = statistics.bootstrap_interval(np.append(values, np.nan), samples=4000)
     mean, half = values.mean(), 1.96 * scipy.stats.sem(values)
     np.testing.assert_allclose([low, high], [mean - half, mean + half], atol=0.08 * half)
-    inner = metrics.bootstrap_interval(values, samples=4000, level=0.5)
+    inner = statistics.bootstrap_interval(values, samples=4000, level=0.5)
     assert low < inner[0] < mean < inner[1] < high
-    assert metrics.bootstrap_interval(values, samples=200, seed=4) == metrics.bootstrap_interval(
+    assert statistics.bootstrap_interval(
         values, samples=200, seed=4
-    )
+    ) == statistics.bootstrap_interval(values, samples=200, seed=4)
 
 
 def test_bootstrap_of_pooled_rmse_draws_rows_with_their_counts():
     """Every row has the same ratio, so whatever rows are drawn the pooled figure is the same."""
     counts = np.asarray([1.0, 10, 100, 1000])
-    interval = metrics.bootstrap_interval(4 * counts, counts, root=True, samples=500)
+    interval = statistics.bootstrap_interval(4 * counts, counts, root=True, samples=500)
     np.testing.assert_allclose(interval, (2, 2), rtol=1e-12)
     with pytest.raises(ValueError, match="two rows"):
-        metrics.bootstrap_interval([1.0, np.nan])
+        statistics.bootstrap_interval([1.0, np.nan])
 
 
 @pytest.mark.parametrize("root", [False, True])
@@ -196,7 +196,7 @@ def test_randomisation_p_is_the_exact_one(root):
     exchanges = (np.asarray(swap) for swap in itertools.product([False, True], repeat=10))
     drawn = [abs(figure(np.where(s, b, a)) - figure(np.where(s, a, b))) for s in exchanges]
     exact = np.mean(np.asarray(drawn) >= observed - 1e-12)
-    result = metrics.paired_randomisation_test(a, b, counts, root=root, samples=20_000)
+    result = statistics.paired_randomisation_test(a, b, counts, root=root, samples=20_000)
     assert result.difference == pytest.approx(figure(a) - figure(b))
     assert result.p == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 20_000))
     assert result.interval[0] < result.difference < result.interval[1]
@@ -205,20 +205,20 @@ def test_randomisation_p_is_the_exact_one(root):
 def test_randomisation_extremes():
     rng = np.random.default_rng(6)
     a = rng.random(300)
-    assert metrics.paired_randomisation_test(a, a, samples=99).p == 1
-    better = metrics.paired_randomisation_test(a + 0.1 + 0.01 * rng.random(300), a, samples=99)
+    assert statistics.paired_randomisation_test(a, a, samples=99).p == 1
+    better = statistics.paired_randomisation_test(a + 0.1 + 0.01 * rng.random(300), a, samples=99)
     assert better.p == 1 / 100 and better.interval[0] > 0
     holed = np.where(np.arange(300) == 4, np.nan, a)
     with pytest.raises(ValueError, match="different rows"):
-        metrics.paired_randomisation_test(holed, a)
-    both = metrics.paired_randomisation_test(holed, holed + 1, samples=99)
+        statistics.paired_randomisation_test(holed, a)
+    both = statistics.paired_randomisation_test(holed, holed + 1, samples=99)
     assert both.difference == pytest.approx(-1)
 
 
 def test_p_is_uniform_where_nothing_differs():
     rng = np.random.default_rng(7)
     ps = [
-        metrics.paired_randomisation_test(*rng.normal(size=(2, 30)), samples=199, seed=s).p
+        statistics.paired_randomisation_test(*rng.normal(size=(2, 30)), samples=199, seed=s).p
         for s in range(200)
     ]
     assert scipy.stats.kstest(ps, "uniform").pvalue > 1e-3

@@ -9,7 +9,7 @@ import scipy.optimize
 from jax.test_util import check_grads
 
 from aerec import memory, models
-from aerec.core import Table
+from aerec.core import Facts, Table
 from aerec.errors import BadInput
 from aerec.models import ease, mdae
 
@@ -50,7 +50,7 @@ def codes(model, params, table):
 def test_ease_penalises_an_item_by_its_clicks():
     """Column j minimises |x_j - X b|^2 + sum_i (l2 + p / (1 - p) n_i) b_i^2 over b with b_j = 0."""
     x, table = clicks()
-    model = models.build("ease", {"l2": 2.0, "dropout": 0.25}, U, N)
+    model = models.build("ease", {"l2": 2.0, "dropout": 0.25}, Facts(U, N))
     weights = np.asarray(model.solve(table)["weights"], float)
     penalty = 2 + x.sum(0) / 3
     for j in range(N):
@@ -65,7 +65,7 @@ def test_ease_penalises_an_item_by_its_clicks():
 def test_nonnegative_ease_is_nnls_and_meets_the_kkt_conditions(dropout):
     x, table = clicks()
     given = {"l2": 0.5, "dropout": dropout, "nonnegative": True}
-    weights = np.asarray(models.build("ease", given, U, N).solve(table)["weights"], float)
+    weights = np.asarray(models.build("ease", given, Facts(U, N)).solve(table)["weights"], float)
     penalty = 0.5 + dropout / (1 - dropout) * x.sum(0)
     for j in range(N):
         others = np.arange(N) != j
@@ -78,7 +78,7 @@ def test_nonnegative_ease_is_nnls_and_meets_the_kkt_conditions(dropout):
     assert weights.min() >= 0 and not np.diag(weights).any()
     assert np.abs(np.minimum(weights, gradient)[off]).max() < 2e-4
     free = np.asarray(
-        models.build("ease", given | {"nonnegative": False}, U, N).solve(table)["weights"]
+        models.build("ease", given | {"nonnegative": False}, Facts(U, N)).solve(table)["weights"]
     )
     assert free.min() < -0.05, "the constraint binds"
 
@@ -91,7 +91,7 @@ def test_nonnegative_ease_that_does_not_converge_is_refused():
 
 def test_elsa_is_x_times_a_zero_diagonal_matrix_and_its_loss_a_cosine():
     x, table = clicks()
-    model = models.build("elsa", {"latent": 4}, U, N)
+    model = models.build("elsa", {"latent": 4}, Facts(U, N))
     params = model.init(jax.random.key(0))
     kernel = np.asarray(params["kernel"], float)
     a = kernel / np.sqrt((kernel**2).sum(1, keepdims=True))
@@ -124,7 +124,7 @@ def test_elsa_is_x_times_a_zero_diagonal_matrix_and_its_loss_a_cosine():
 
 def test_itemknn_is_a_loop():
     x, table = clicks()
-    model = models.build("itemknn", {"neighbours": 3, "shrinkage": 2.0}, U, N)
+    model = models.build("itemknn", {"neighbours": 3, "shrinkage": 2.0}, Facts(U, N))
     weights = np.zeros((N, N))
     for j in range(N):
         similarity = np.zeros(N)
@@ -159,7 +159,7 @@ def test_ials_solves_equation_4_on_both_sides():
 
     values, before = [], np.zeros((N, k))
     for sweeps in (1, 3):
-        model = models.build("ials", given | {"sweeps": sweeps}, U, N)
+        model = models.build("ials", given | {"sweeps": sweeps}, Facts(U, N))
         params = model.solve(table)
         items = np.asarray(params["items"], float)
         users = codes(model, params, table)
@@ -201,7 +201,7 @@ def test_pmf_solves_its_ridge_regressions_on_both_sides(power):
 
     values, before = [], np.zeros((N, 1 + k))
     for sweeps in (1, 3):
-        model = models.build("pmf", given | {"sweeps": sweeps}, U, N)
+        model = models.build("pmf", given | {"sweeps": sweeps}, Facts(U, N))
         params = model.solve(table)
         items = np.asarray(params["items"], float)
         users = codes(model, params, table)
@@ -222,9 +222,9 @@ def test_pmf_solves_its_ridge_regressions_on_both_sides(power):
 
 @pytest.mark.parametrize("name", ["ials", "pmf"])
 def test_factorisations_refuse_a_lambda_of_zero_and_what_does_not_fit(name, monkeypatch):
-    with pytest.raises(BadInput, match="positive lambda"):
-        models.build(name, {"l2": 0.0}, U, N)
-    model = models.build(name, {}, U, N)
+    with pytest.raises(BadInput, match="l2 is a number above 0"):
+        models.build(name, {"l2": 0.0}, Facts(U, N))
+    model = models.build(name, {}, Facts(U, N))
     monkeypatch.setattr(memory, "available", lambda: 100)
     with pytest.raises(memory.TooLarge, match=r"9 rows and 14 columns .* lower latent"):
         model.solve(clicks()[1])
@@ -234,7 +234,7 @@ def test_factorisations_refuse_a_lambda_of_zero_and_what_does_not_fit(name, monk
 def test_squares_of_the_items_that_do_not_fit_are_refused(name, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 100)
     with pytest.raises(memory.TooLarge, match=r"14 items needs .* fewer items"):
-        models.build(name, {}, U, N).solve(clicks()[1])
+        models.build(name, {}, Facts(U, N)).solve(clicks()[1])
 
 
 def corrupted_least_squares(h, target, corruption, draws, l2):
@@ -255,7 +255,7 @@ def corrupted_least_squares(h, target, corruption, draws, l2):
 def test_mdae_is_the_limit_of_averaging_sampled_corruptions(activation):
     x, table = clicks(rows=30)
     given = {"depth": 2, "corruption": 0.4, "activation": activation, "l2": 1.0}
-    model = models.build("mdae", given, 30, N)
+    model = models.build("mdae", given, Facts(30, N))
     params = model.solve(table)
     squash = np.tanh if activation == "tanh" else lambda t: t
     h, errors = x, []
@@ -290,8 +290,8 @@ def test_mdae_is_e_p_times_the_inverse_of_e_q():
     )
     chex.assert_trees_all_close(np.asarray(got["kernel"], float), w[:, :N].T, atol=1e-3)
     chex.assert_trees_all_close(np.asarray(got["bias"], float), w[:, N], atol=1e-3)
-    with pytest.raises(BadInput, match="positive ridge penalty"):
-        models.build("mdae", {"l2": 0.0}, U, N)
+    with pytest.raises(BadInput, match="l2 is a number above 0"):
+        models.build("mdae", {"l2": 0.0}, Facts(U, N))
 
 
 def sigmoid(t):
@@ -310,7 +310,7 @@ def test_sdae_is_a_stack_of_denoisers(likelihood):
     """Every stage's loss without corruption: layers 0 and 1 by themselves, then the whole net."""
     x, table = clicks()
     given = {"hidden": (6,), "latent": 3, "corruption": 0.0, "pretrain_steps": 20}
-    model = models.build("sdae", given | {"likelihood": likelihood}, U, N)
+    model = models.build("sdae", given | {"likelihood": likelihood}, Facts(U, N))
     params = moved(model.init(jax.random.key(0)))
     p = jax.tree.map(lambda leaf: np.asarray(leaf, float), params["params"])
 
@@ -342,13 +342,13 @@ def test_sdae_is_a_stack_of_denoisers(likelihood):
     chex.assert_trees_all_close(scores(model, params, table), affine("decoder_1", back), atol=1e-4)
     chex.assert_trees_all_close(codes(model, params, table), z, atol=1e-5)
     with pytest.raises(BadInput, match="likelihood='logistik' is unknown"):
-        models.build("sdae", {"likelihood": "logistik"}, U, N)
+        models.build("sdae", {"likelihood": "logistik"}, Facts(U, N))
 
 
 def test_sdae_trains_one_layer_at_a_time_and_then_all():
     table = clicks()[1]
     given = {"hidden": (6,), "latent": 3, "pretrain_steps": 20}
-    model = models.build("sdae", given, U, N)
+    model = models.build("sdae", given, Facts(U, N))
     params = moved(model.init(jax.random.key(0)))
 
     def objective(params, step):
@@ -369,7 +369,7 @@ def test_sdae_trains_one_layer_at_a_time_and_then_all():
 def test_sdae_fine_tuning_has_the_gradient_of_finite_differences():
     table = clicks()[1]
     given = {"hidden": (6,), "latent": 3, "pretrain_steps": 0}
-    model = models.build("sdae", given, U, N)
+    model = models.build("sdae", given, Facts(U, N))
     with jax.enable_x64(True):
         params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), model.init(jax.random.key(0)))
         x = rows(table).dense().astype(jnp.float64)
@@ -386,7 +386,7 @@ def test_sdae_corrupts_the_input_of_each_stage_and_not_its_target(step):
     """All but everything is dropped: what comes out no longer depends on the input's entries."""
     x, table = clicks()
     given = {"hidden": (6,), "latent": 3, "pretrain_steps": 20, "corruption": 1 - 1e-9}
-    model = models.build("sdae", given | {"likelihood": "gaussian"}, U, N)
+    model = models.build("sdae", given | {"likelihood": "gaussian"}, Facts(U, N))
     params = moved(model.init(jax.random.key(0)))
     p = jax.tree.map(lambda leaf: np.asarray(leaf, float), params["params"])
     bias = {name: layer["bias"] for name, layer in p.items()}
@@ -412,7 +412,7 @@ def test_sdae_corrupts_the_input_of_each_stage_and_not_its_target(step):
 def test_feature_ae_ranks_by_the_codes_of_users_and_unit_vectors(similarity, tied):
     x, table = clicks()
     given = {"hidden": (6,), "latent": 3, "dropout": 0.0, "similarity": similarity, "tied": tied}
-    model = models.build("feature_ae", given, U, N)
+    model = models.build("feature_ae", given, Facts(U, N))
     params = moved(model.init(jax.random.key(0)))
     p = jax.tree.map(lambda leaf: np.asarray(leaf, float), params["params"])
 
@@ -432,4 +432,4 @@ def test_feature_ae_ranks_by_the_codes_of_users_and_unit_vectors(similarity, tie
         items = items / np.linalg.norm(items, axis=1, keepdims=True)
     chex.assert_trees_all_close(scores(model, params, table), users @ items.T, atol=1e-5)
     with pytest.raises(BadInput, match="similarity='angle' is unknown"):
-        models.build("feature_ae", {"similarity": "angle"}, U, N)
+        models.build("feature_ae", {"similarity": "angle"}, Facts(U, N))

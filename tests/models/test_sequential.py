@@ -9,7 +9,7 @@ import pytest
 from jax.test_util import check_grads
 
 from aerec import models
-from aerec.core import Table
+from aerec.core import Facts, Table
 from aerec.errors import BadInput
 from aerec.nn import recurrent, softmax
 
@@ -107,7 +107,7 @@ def doubles(params):
 
 @pytest.mark.parametrize("ahead", [1, 4])
 def test_svae_is_its_objective(ahead):
-    model = models.build("svae", {**SMALL, "ahead": ahead, "beta": 0.3, "l2": 0.0}, 5, N)
+    model = models.build("svae", {**SMALL, "ahead": ahead, "beta": 0.3, "l2": 0.0}, Facts(5, N))
     params = without_noise(moved(model.init(jax.random.key(0))))
     for step, beta in ((0, 0.0), (2, 0.2), (50, 0.3)):
         got = jax.jit(model.loss)(params, rows(), jax.random.key(1), jnp.int32(step))
@@ -116,7 +116,7 @@ def test_svae_is_its_objective(ahead):
 
 
 def test_rvae_is_its_objective():
-    model = models.build("rvae", {**SMALL, "beta": 0.3, "l2": 0.0}, 5, N)
+    model = models.build("rvae", {**SMALL, "beta": 0.3, "l2": 0.0}, Facts(5, N))
     params = without_noise(moved(model.init(jax.random.key(0))))
     for step, beta in ((0, 0.0), (2, 0.2), (50, 0.3)):
         got = jax.jit(model.loss)(params, rows(), jax.random.key(1), jnp.int32(step))
@@ -126,7 +126,7 @@ def test_rvae_is_its_objective():
 
 def test_a_share_of_the_steps_is_scored_without_bias():
     def mean_loss(scored, keys):
-        model = models.build("svae", {**SMALL, "beta": 0.3, "scored": scored}, 5, N)
+        model = models.build("svae", {**SMALL, "beta": 0.3, "scored": scored}, Facts(5, N))
         params = without_noise(moved(model.init(jax.random.key(0))))
         total, weight = jax.vmap(lambda key: model.loss(params, rows(), key, 10))(keys)
         return total.sum(1) / weight.sum(1), weight.sum(1)
@@ -143,7 +143,7 @@ def test_a_share_of_the_steps_is_scored_without_bias():
 @pytest.mark.parametrize("name", ["svae", "rvae"])
 def test_the_gradient_is_that_of_the_formula(name):
     """Along random directions, against central differences of the NumPy objective."""
-    model = models.build(name, {**SMALL, "beta": 0.3, "l2": 0.0}, 5, N)
+    model = models.build(name, {**SMALL, "beta": 0.3, "l2": 0.0}, Facts(5, N))
     params = without_noise(moved(model.init(jax.random.key(0))))
 
     formula = {
@@ -170,7 +170,7 @@ def test_the_gradient_is_that_of_the_formula(name):
 
 @pytest.mark.parametrize("name", ["svae", "rvae"])
 def test_scores_come_after_the_last_item(name):
-    model = models.build(name, SMALL, 5, N)
+    model = models.build(name, SMALL, Facts(5, N))
     params = moved(model.init(jax.random.key(0)))
     p = doubles(params)
     states = [np.vstack([np.zeros((1, 3)), numpy_states(p, history)])[-1:] for history in HISTORIES]
@@ -180,7 +180,7 @@ def test_scores_come_after_the_last_item(name):
 
 
 def test_only_the_last_items_of_a_long_history_are_read():
-    model = models.build("svae", {**SMALL, "max_length": 3}, 5, N)
+    model = models.build("svae", {**SMALL, "max_length": 3}, Facts(5, N))
     params = moved(model.init(jax.random.key(0)))
     cut = rows([history[-3:] for history in HISTORIES])
     chex.assert_trees_all_close(model.score(params, rows()), model.score(params, cut), atol=1e-6)
@@ -193,7 +193,7 @@ def test_only_the_last_items_of_a_long_history_are_read():
 
 def test_a_bound_on_the_rows_changes_nothing():
     """`longest` is what sequences are padded to: the tight bound and the loose one agree."""
-    model = models.build("svae", SMALL, 5, N)
+    model = models.build("svae", SMALL, Facts(5, N))
     params = moved(model.init(jax.random.key(0)))
     loose, tight = rows(), rows(longest=6)
     assert loose.longest == N and tight.longest == 6
@@ -206,7 +206,7 @@ def test_a_bound_on_the_rows_changes_nothing():
 
 @pytest.mark.parametrize("name", ["svae", "rvae"])
 def test_the_order_of_a_history_is_read(name):
-    model = models.build(name, SMALL, 5, N)
+    model = models.build(name, SMALL, Facts(5, N))
     params = moved(model.init(jax.random.key(0)))
     there, back = ([[3, 1, 7]], [[7, 1, 3]])
     scores = [model.score(params, rows(history)) for history in (there, back)]
@@ -217,7 +217,7 @@ def test_the_noise_of_every_step_has_deviation_exp_half_the_log_variance():
     """A linear decoder shows z - mean: with k = 1 and two items the loss of a step is
     log(1 + exp(-w z)) or with +w z, whose mean over z is compared with a quadrature's."""
     given = {**SMALL, "hidden": (), "latent": 1, "ahead": 1, "beta": 0.0}
-    model = models.build("svae", given, 1, 2)
+    model = models.build("svae", given, Facts(1, 2))
     params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
     p = params["params"]
     p["encoder"]["Layer_0"]["bias"] = jnp.array([0.4, 2 * np.log(1.7)])
@@ -300,4 +300,4 @@ def test_the_sliced_softmax_is_the_formula_and_its_gradient(cotangent):
 @pytest.mark.parametrize("wrong", [{"ahead": 0}, {"max_length": 0}, {"recurrent": 0}])
 def test_bad_settings_are_refused(wrong):
     with pytest.raises(BadInput, match=f"{next(iter(wrong))} is at least 1"):
-        models.build("svae", wrong, 5, N)
+        models.build("svae", wrong, Facts(5, N))

@@ -10,7 +10,7 @@ import pytest
 import scipy.optimize
 
 from aerec import memory, models
-from aerec.core import Table
+from aerec.core import Facts, Table
 from aerec.errors import BadInput
 from aerec.models import ease
 
@@ -47,7 +47,7 @@ def sigmoid(t):
 def test_autorec_is_equation_1_and_its_loss_equation_2(f, g, centre):
     r, listed, table = ratings()
     given = {"hidden": (6,), "activation": g, "output_activation": f, "centre": centre}
-    model = models.build("autorec", given, U, N)
+    model = models.build("autorec", given, Facts(U, N))
     params = moved(model.init(jax.random.key(0)))
     (v, mu), (w, b) = (
         (np.asarray(layer["kernel"], float), np.asarray(layer["bias"], float))
@@ -66,7 +66,7 @@ def test_autorec_is_equation_1_and_its_loss_equation_2(f, g, centre):
 def test_deep_autorec_pretrains_layer_by_layer():
     table = ratings()[2]
     given = {"hidden": (6, 3, 6), "pretrain_steps": 20, "activation": "sigmoid"}
-    model = models.build("autorec", given, U, N)
+    model = models.build("autorec", given, Facts(U, N))
     params = moved(model.init(jax.random.key(0)))
 
     def read(step):
@@ -83,14 +83,14 @@ def test_deep_autorec_pretrains_layer_by_layer():
     assert read(10) == read(19) == inner
     assert read(20) == read(99) == outer | inner
     with pytest.raises(BadInput, match="odd number of layers"):
-        models.build("autorec", {"hidden": (6, 3)}, U, N)
+        models.build("autorec", {"hidden": (6, 3)}, Facts(U, N))
 
 
 def test_multvae_is_equation_8():
     """Without dropout, and with the noise taken out by a posterior of almost no variance."""
     x, _, table = ratings(1, 2)
     given = {"hidden": (6,), "latent": 3, "dropout": 0.0, "beta": 0.3, "anneal_steps": 10}
-    model = models.build("multvae", given, U, N)
+    model = models.build("multvae", given, Facts(U, N))
     params = moved(model.init(jax.random.key(0)))
     last = params["params"]["encoder"]["Layer_1"]
     last["kernel"] = last["kernel"].at[:, 3:].set(0)
@@ -120,7 +120,7 @@ def test_the_noise_of_multvae_has_deviation_one():
     """A linear decoder shows z - mean; over many keys its deviation is exp(log_variance / 2)."""
     table = Table.from_entries([0], [0], [1.0], num_rows=1, num_columns=2)
     given = {"hidden": (), "latent": 1, "dropout": 0.0, "beta": 0.0, "likelihood": "gaussian"}
-    model = models.build("multvae", given, 1, 2)
+    model = models.build("multvae", given, Facts(1, 2))
     params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
     params["params"]["decoder"]["Layer_0"]["kernel"] = jnp.array([[1.0, 0.0]])
     params["params"]["encoder"]["Layer_0"]["bias"] = jnp.array([0.0, 2 * np.log(1.7)])
@@ -137,7 +137,7 @@ def test_the_noise_of_multvae_has_deviation_one():
 
 def test_ease_solves_its_constrained_least_squares():
     x, _, table = ratings(1, 2)
-    model = models.build("ease", {"l2": 3.0}, U, N)
+    model = models.build("ease", {"l2": 3.0}, Facts(U, N))
     weights = np.asarray(model.solve(table)["weights"], float)
     chex.assert_trees_all_close(np.diag(weights), np.zeros(N), atol=1e-7)
     for j in range(N):  # column j: min |x_j - X b|^2 + lambda |b|^2 over b with b_j = 0
@@ -154,11 +154,11 @@ def test_ease_solves_its_constrained_least_squares():
 
 def test_ease_refuses_what_does_not_fit_and_a_lambda_of_zero(monkeypatch):
     table = ratings()[2]
-    with pytest.raises(BadInput, match="positive lambda"):
-        models.build("ease", {"l2": 0.0}, U, N)
+    with pytest.raises(BadInput, match="l2 is a number above 0"):
+        models.build("ease", {"l2": 0.0}, Facts(U, N))
     monkeypatch.setattr(memory, "available", lambda: 100)
     with pytest.raises(memory.TooLarge, match=r"over 14 items needs .* GiB .* fewer items"):
-        models.build("ease", {}, U, N).solve(table)
+        models.build("ease", {}, Facts(U, N)).solve(table)
 
 
 def test_gram_of_several_blocks():
@@ -170,7 +170,7 @@ def test_gram_of_several_blocks():
 
 def test_popularity_counts():
     _, listed, table = ratings()
-    model = models.build("popularity", {}, U, N)
+    model = models.build("popularity", {}, Facts(U, N))
     score = model.score(model.solve(table), rows(table))
     chex.assert_trees_all_equal(
         np.asarray(score), np.broadcast_to(listed.sum(0), (U, N)).astype(np.float32)
@@ -179,7 +179,7 @@ def test_popularity_counts():
 
 def test_bias_is_a_loop():
     r, listed, table = ratings()
-    model = models.build("bias", {"column_shrinkage": 2.0, "row_shrinkage": 3.0}, U, N)
+    model = models.build("bias", {"column_shrinkage": 2.0, "row_shrinkage": 3.0}, Facts(U, N))
     mean = r[listed].mean()
     column = [(r[listed[:, j], j] - mean).sum() / (2 + listed[:, j].sum()) for j in range(N)]
     want = np.zeros((U, N))
@@ -194,14 +194,15 @@ def test_bias_is_a_loop():
 def test_a_dense_row_is_read_as_the_row_that_lists_its_non_zero_cells(name):
     """What the audit encodes is what the model scores with; codes of sequences are no function
     of a vector."""
-    assert not getattr(models.find(name), "ORDERED", False)
     rng = np.random.default_rng(0)
     row, column = np.nonzero(rng.random((8, 13)) < 0.4)
-    values = rng.integers(1, 6, len(row)) if models.find(name).TASK == "rating" else row * 0 + 1
+    traits = models.traits(name, {})
+    assert traits.reads != "sequence"
+    values = rng.integers(1, 6, len(row)) if traits.task == "rating" else row * 0 + 1
     table = Table.from_entries(row, column, values, num_rows=8, num_columns=13)
     fields = {f.name for f in dataclasses.fields(models.find(name).Config)}
     small = {"hidden": (6,), "latent": 3, "centre": True}
-    model = models.build(name, {k: v for k, v in small.items() if k in fields}, 8, 13)
+    model = models.build(name, {k: v for k, v in small.items() if k in fields}, Facts(8, 13))
     params = model.solve(table) if model.solve else model.init(jax.random.key(0))
     x = table.gather(jnp.arange(8), len(row))
     x = dataclasses.replace(x, index=jnp.full(8, -1, jnp.int32))  # nobody with a node of their own

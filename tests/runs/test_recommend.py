@@ -5,7 +5,7 @@ import pytest
 
 from aerec.runs import recommend
 from aerec.runs.artefact import Artefact
-from aerec.core import Model
+from aerec.core import Model, Traits
 from aerec.errors import BadInput
 
 ITEMS = np.array([10, 20, 30, 40, 50, 60])
@@ -16,6 +16,7 @@ def artefact(*, scale=None, threshold=4.0, titles=True, score=None, item_based=F
     """A model whose weights send each listed column's value to its right neighbour."""
     weights = np.eye(N, k=1, dtype=np.float32)
     model = Model(
+        traits=Traits("ranking"),
         init=lambda key: weights,
         encode=lambda params, x: x.dense() @ params,
         score=score or (lambda params, x: x.dense() @ params),

@@ -8,10 +8,11 @@ import optax
 import pytest
 
 from aerec import models
-from aerec.core import Model, Rows, Table
+from aerec.core import Facts, Model, Rows, Table, Traits
 from aerec.nn import losses
 from aerec.runs.checkpoints import Checkpoints
-from aerec.training import batches, loop
+from aerec.training import batches, loop, step
+from aerec.training.settings import Settings
 
 U, N = 7, 5
 RATE, MOMENTUM = 0.05, 0.9
@@ -31,6 +32,7 @@ def linear(start):
         return (x.dense() if isinstance(x, Rows) else x) @ params["w"]
 
     return Model(
+        traits=Traits("ranking"),
         init=lambda key: {"w": jnp.asarray(start, jnp.float32)},
         encode=score,
         score=score,
@@ -40,7 +42,7 @@ def linear(start):
 
 def settings(**changes):
     defaults = {"epochs": 6, "batch_size": 4, "optimiser": "sgd", "metric": "rmse"}
-    return loop.Settings(**{**defaults, **changes})
+    return Settings(**{**defaults, **changes})
 
 
 def score(params, replica):
@@ -70,9 +72,9 @@ def test_a_step_and_its_re_feeds_are_the_paper_s_four_steps(times):
     chain = optax.sgd(RATE, momentum=MOMENTUM)
     model = linear(start)
     params = model.init(jax.random.key(0))
-    state = loop.State(params, chain.init(params), jnp.int32(0))
+    state = step.State(params, chain.init(params), jnp.int32(0))
     bucket = batches.Bucket(0, U, steps=2, batch=5, capacity=len(table.columns), longest=N)
-    epoch = jax.jit(loop.make_epoch(model, chain, [bucket], times))
+    epoch = jax.jit(step.make_epoch(model, chain, [bucket], times))
     turns = jnp.zeros(2, jnp.int32)
     state, lost, finite = epoch(state, table, turns, jnp.array(order), jax.random.key(0))
     assert finite and state.step == 2 * (1 + times)
@@ -135,7 +137,7 @@ def test_resuming_with_re_feeds_ends_in_the_same_bits(tmp_path):
 
     def fit(checkpoints, progress=lambda record, figures: None):
         return loop.fit(
-            models.build("deeprec", {"hidden": (4,), "dropout": 0.5}, U, N), [ratings()[1]],
+            models.build("deeprec", {"hidden": (4,), "dropout": 0.5}, Facts(U, N)), [ratings()[1]],
             settings(epochs=4, schedule="step", milestones=(1, 3)), seeds=[0], evaluate=score,
             refeeds=1, checkpoints=checkpoints, progress=progress,
         )  # fmt: skip
