@@ -89,6 +89,9 @@ def test_rooms_are_named_by_what_they_hold():
             assert all(isinstance(node, kinds) for node in parsed(path).body), path
 
 
+IMPORTED_FOR_EFFECT = [(pathlib.Path("aerec/xla.py"), "leave_out_fusions()")]  # see its docstring
+
+
 def test_nothing_happens_on_import():
     """At the top of a module stand definitions (of derivatives too); a binary runs as __main__."""
     allowed = (
@@ -99,6 +102,8 @@ def test_nothing_happens_on_import():
         for node in parsed(path).body:
             where = f"{path}, line {node.lineno}"
             assert isinstance(node, allowed), where
+            if (path, ast.unparse(node)) in IMPORTED_FOR_EFFECT:
+                continue
             if isinstance(node, ast.Expr) and not ast.unparse(node).split("(")[0].endswith(
                 ".defvjp"
             ):
