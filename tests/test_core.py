@@ -232,3 +232,55 @@ def test_shapes_that_do_not_match():
         rows.pick(jnp.zeros((2, 3)))
     with pytest.raises(AssertionError):
         rows.sum(jnp.zeros(3))
+
+
+def test_places_count_from_the_oldest_entry_kept():
+    history = [[(4, 1.0), (2, 2.0), (0, 3.0)], [], [(1, 4.0)]]
+
+    @jax.jit
+    def of(table):
+        rows = table.gather(jnp.arange(3), 6)
+        return rows.counts(), rows.places(2)
+
+    counts, places = of(build(history))
+    np.testing.assert_array_equal(counts, [3, 0, 1])
+    # Of the first row two entries are kept; the older one and the padding have no place.
+    np.testing.assert_array_equal(places, [2, 0, 1, 0, 2, 2])
+
+
+def test_blocks_written_out():
+    table = build([[(0, 1.0)], [], [(1, 1.0), (2, 1.0)], [(3, 1.0)], [(0, 1.0)]])
+    index, capacity = table.blocks(2)
+    np.testing.assert_array_equal(index, [[0, 1], [2, 3], [4, 5]])
+    assert (index.dtype, capacity) == (np.int32, 3)
+    index, capacity = build([[(0, 1.0), (1, 1.0)]]).blocks(4)
+    np.testing.assert_array_equal(index, [[0, 1, 1, 1]])
+    assert capacity == 2, "padding lists nothing"
+
+
+@pytest.mark.parametrize("history", [[], [[]], [[(3, 1.0)]]])
+def test_there_is_one_block_at_least_with_room_for_one_entry(history):
+    index, capacity = build(history).blocks(2)
+    assert index.shape == (1, 2) and capacity == 1
+
+
+@pytest.mark.parametrize(
+    ("capacity", "given", "longest"), [(3, None, 3), (N + 1, None, N), (N + 1, 2, 2)]
+)
+def test_the_longest_row_is_bounded_by_the_capacity_and_the_columns(capacity, given, longest):
+    table = build([[(0, 1.0)]])
+    rows = jax.eval_shape(lambda index: table.gather(index, capacity, given), jnp.array([0]))
+    assert rows.longest == longest
+
+
+def test_a_full_table_of_more_rows_than_columns():
+    row, column = np.indices((4, 2)).reshape(2, 8)
+    table = Table.from_entries(row, column, np.ones(8), num_rows=4, num_columns=2)
+    np.testing.assert_array_equal(table.lengths(), [2, 2, 2, 2])
+
+
+def test_more_entries_than_32_bit_offsets_reach(monkeypatch):
+    many = np.zeros(2**31, np.int8)  # never written, so it takes no memory
+    monkeypatch.setattr(np, "argsort", None)  # a table of so many would take 16 GB
+    with pytest.raises(ValueError, match="2147483648 entries do not fit 32-bit offsets"):
+        Table.from_entries(many, many, many, num_rows=1, num_columns=1)

@@ -237,6 +237,17 @@ def test_squares_of_the_items_that_do_not_fit_are_refused(name, monkeypatch):
         models.build(name, {}, Facts(U, N)).solve(clicks()[1])
 
 
+@pytest.mark.parametrize(("nonnegative", "copies"), [(False, 3), (True, 7)])
+def test_ease_needs_memory_for_so_many_copies_of_its_gram_matrix(nonnegative, copies, monkeypatch):
+    model, table = models.build("ease", {"nonnegative": nonnegative}, Facts(U, N)), clicks()[1]
+    needed = copies * 4 * N * N  # bytes, in float32
+    monkeypatch.setattr(memory, "available", lambda: needed)
+    model.solve(table)
+    monkeypatch.setattr(memory, "available", lambda: needed - 1)
+    with pytest.raises(memory.TooLarge, match=r"over 14 items needs .* fewer items"):
+        model.solve(table)
+
+
 def corrupted_least_squares(h, target, corruption, draws, l2):
     """The ridge regression of `target` on (h~, 1) over many sampled corruptions h~ of h."""
     rng = np.random.default_rng(3)
