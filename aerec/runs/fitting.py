@@ -79,7 +79,7 @@ def evaluator(model: Model, split: Split, metric: str | None = None) -> blocks.E
     options: dict[str, Any] = {"train": split.train, "mask_seen": split.mask_seen}
     if metric is not None:
         name, _, k = metric.partition("@")
-        options |= {"metrics": (name,), "ks": (int(k),)}
+        options |= {"names": (name,), "ks": (int(k),)}
     return ranking.evaluator(model, **options)
 
 
