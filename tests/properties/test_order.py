@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from aerec.nn import activations
 from aerec.properties import angle, encoder, order, rates, samplers, vacuity
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 DOMAINS = {
     "gaussian": samplers.gaussian(12),
     "sphere": samplers.sphere(12),
