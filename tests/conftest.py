@@ -17,6 +17,10 @@ from absl import flags
 ROOT = pathlib.Path(__file__).parent.parent
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Most programs here run for a moment: XLA does without its optimisations, which take half of the
+# time. Child processes do so too, as the results' last bits depend on it.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(autouse=True)
@@ -36,25 +40,32 @@ class Ran(NamedTuple):
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled(tmp_path_factory):
-    """A folder of compiled programs: what one test of the session compiled, others read."""
+    """A folder of compiled programs: what a test or a child process of the session compiled,
+    others read."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # all workers share it
     folder = base / "compiled"
     folder.mkdir(exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    return folder
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    with mock.patch.dict(os.environ, cache):
+        yield folder
 
 
 @pytest.fixture(scope="module")
-def quickly_compiled(compiled):
-    """For files of many programs that run for a moment each: XLA does without its optimisations,
-    which take half of their time. Child processes do so too, as the results' last bits depend on
-    it."""
-    with mock.patch.dict(os.environ, JAX_DISABLE_MOST_OPTIMIZATIONS="1"):
-        jax.config.update("jax_disable_most_optimizations", True)
-        yield
+def optimised():
+    """For files that test XLA's numbers: programs as users run them, none compiled before."""
+    with mock.patch.dict(os.environ):
+        del os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"]
         jax.config.update("jax_disable_most_optimizations", False)
+        jax.clear_caches()
+        yield
+        jax.config.update("jax_disable_most_optimizations", True)
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
@@ -82,17 +93,15 @@ def here(compiled):
 
 @pytest.fixture(scope="session")
 def process(compiled):
-    """Starts a binary as a process of its own; `afresh`, it compiles all of its programs itself."""
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(compiled),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+    """Starts a binary as a process of its own, which runs the lines `before` first; `afresh`, it
+    compiles all of its programs itself."""
 
-    def start(binary: str, *argv, afresh: bool = False) -> subprocess.Popen:
+    def start(binary: str, *argv, before: str = "", afresh: bool = False) -> subprocess.Popen:
+        run = f"import runpy\nrunpy.run_module('experiments.{binary}', None, '__main__', True)"
         return subprocess.Popen(
-            [sys.executable, "-m", f"experiments.{binary}", *map(str, argv)],
+            [sys.executable, "-c", f"{before}\n{run}", *map(str, argv)],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, **({} if afresh else cache)},
+            env={**os.environ, **({"JAX_COMPILATION_CACHE_DIR": ""} if afresh else {})},
         )  # fmt: skip
 
     return start

@@ -16,8 +16,6 @@ from aerec.core import Facts, Table
 from aerec.models import MODELS
 from aerec.runs import artefact
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 U, N = 12, 23  # N is like no other size in a model, so that its axes can be told
 NAMES = sorted(MODELS)
 SMALL = {"hidden": (8,), "latent": 4}  # where a model has such settings; the rest are its defaults

@@ -7,8 +7,6 @@ import sys
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 DATA = "--dataset=synthetic:users=150,items=60,ratings=4000"
 TRAIN = (DATA, "--batch_size=32", "--epochs=2", "--baselines=")
 MODELS = {

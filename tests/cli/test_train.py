@@ -1,9 +1,7 @@
 """`python -m experiments.train`: what it leaves, again, cut off, on other splits."""
 
 import json
-import random
 import signal
-import time
 
 import chex
 import numpy as np
@@ -16,18 +14,17 @@ TINY = (
     DATA, "--set", "hidden=16", "--set", "latent=4", "--batch_size=32", "--learning_rate=0.001",
     "--evaluate_every=1",
 )  # fmt: skip
-EPOCHS = 60
-LONG = (*TINY, f"--epochs={EPOCHS}", "--checkpoint_seconds=0")
+EPOCHS = 12
+LONG = (*TINY, f"--epochs={EPOCHS}", "--checkpoint_seconds=0", "--seed=1")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, process):
-    """The workdir of a run of `LONG` that nothing disturbed, as a process of its own."""
+def finished(tmp_path_factory, here):
+    """The workdir of a run of `LONG` that nothing disturbed, and what it printed."""
     workdir = tmp_path_factory.mktemp("train") / "whole"
-    running = process("train", *LONG, f"--workdir={workdir}")
-    out, err = running.communicate(timeout=120)
-    assert running.returncode == 0, err
-    return workdir, out
+    ran = here("train", *LONG, f"--workdir={workdir}")
+    assert ran.status == 0, ran.err
+    return workdir, ran.out
 
 
 def figures_of(workdir):
@@ -86,7 +83,7 @@ def test_the_same_command_again(finished, here):
     ("flag", "said"),
     [
         ("--learning_rate=0.5", "settings.learning_rate 0.001 there, 0.5 now"),
-        ("--seed=3", "seeds [0] there, [3] now"),
+        ("--seed=3", "seeds [1] there, [3] now"),
         ("--set=dropout=0.1", "set.dropout 0.5 there, 0.1 now"),
         ("--protocol=strong:fold_in=0.5", "protocol.fold_in 0.8 there, 0.5 now"),
         ("--model=ease", "model multvae there, ease now"),
@@ -104,28 +101,41 @@ def test_another_run_on_the_same_workdir_is_refused(finished, here, flag, said):
     assert contents(workdir) == before
 
 
-def test_killed_at_a_random_moment(finished, process, tmp_path):
-    """The same command after `kill -9` ends in the bits of the run that nothing disturbed."""
+KILLED = """
+import os, signal, sys
+
+part, left = {part!r}, {times}
+
+def hook(event, args):
+    global left
+    written = event == "open" and args[1] == "a" and args[0]
+    renamed = event == "os.rename" and args[1]
+    if str(written or renamed).endswith(part):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(hook)
+"""
+
+
+def test_killed_and_started_again(finished, process, tmp_path):
+    """The same command after `kill -9` ends in the bits of the run that nothing disturbed. It dies
+    as it opens its log to write an epoch, and again as it renames a checkpoint."""
     whole, _ = finished
     workdir = tmp_path / "killed"
-    moment = random.SystemRandom().uniform(0, 1)
-    print(f"killed {moment:.3f} of the epochs in")  # shown where the test fails
-    for started in range(2):
-        running = process("train", *LONG, f"--workdir={workdir}")
-        # The lines that a process killed in the first round leaves are not counted as progress.
-        wanted = 1 + int(moment * (EPOCHS - 2) * (started + 1) / 2)
-        while running.poll() is None:
-            lines = workdir / "metrics.jsonl"
-            if lines.exists() and lines.read_text().count("\n") >= wanted:
-                break
-            time.sleep(0.002)
-        running.send_signal(signal.SIGKILL)
-        running.communicate(timeout=60)
-        assert running.returncode == -signal.SIGKILL, "the run ended before it was killed"
+    for part, times in (("metrics.jsonl", 6), ("checkpoints/9", 1)):
+        killed = KILLED.format(part=part, times=times)
+        running = process("train", *LONG, f"--workdir={workdir}", before=killed)
+        err = running.communicate(timeout=60)[1]
+        assert running.returncode == -signal.SIGKILL, err
         assert not (workdir / "results.json").exists()
+        assert 4 <= len(figures_of(workdir)) < EPOCHS
+        assert not (workdir / "checkpoints" / "9").exists()
     running = process("train", *LONG, f"--workdir={workdir}", afresh=True)
-    err = running.communicate(timeout=120)[1]
+    out, err = running.communicate(timeout=120)
     assert running.returncode == 0, err
+    assert f"{results_of(whole)['test']['ndcg@100']:.4f}" in out
 
     chex.assert_trees_all_equal(artefact.load(workdir).params, artefact.load(whole).params)
     assert figures_of(workdir) == figures_of(whole)
@@ -199,6 +209,7 @@ def test_own_file(here, tmp_path):
     ran = here(
         "train", f"--data_file={file}", "--separator=\\t", "--on_bad_line=skip", "--model=ease",
         "--columns=user=who,item=what,rating=stars", f"--workdir={workdir}", "--scale=1,5",
+        "--baselines=",
     )  # fmt: skip
     assert ran.status == 0, ran.err
     assert "Skipped 1 malformed lines" in ran.out
@@ -210,13 +221,12 @@ def test_own_file(here, tmp_path):
     assert here("evaluate", f"--workdir={workdir}", f"--data_file={moved}").status == 0
 
 
-def test_seeds_are_replicas(here, tmp_path):
-    argv = [*TINY, "--epochs=2", "--baselines=popularity"]
-    ran = here("train", *argv, "--seeds=2", f"--workdir={tmp_path / 'both'}")
+def test_seeds_are_replicas(finished, here, tmp_path):
+    argv = [*LONG, "--baselines=popularity", "--seed=0", "--seeds=2"]
+    ran = here("train", *argv, f"--workdir={tmp_path / 'both'}")
     assert ran.status == 0, ran.err
     assert "mean ± sd of 2 seeds" in ran.out
-    assert here("train", *argv, "--seed=1", f"--workdir={tmp_path / 'one'}").status == 0
-    results, one = results_of(tmp_path / "both"), results_of(tmp_path / "one")
+    results, one = results_of(tmp_path / "both"), results_of(finished[0])  # of seed 1
     each = [seed["ndcg@100"] for seed in results["seeds"]]
     np.testing.assert_allclose(results["test"]["ndcg@100"], np.mean(each))
     np.testing.assert_allclose(results["test"]["ndcg@100_sd"], np.std(each, ddof=1))

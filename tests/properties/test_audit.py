@@ -31,8 +31,6 @@ from aerec.properties import (
 from aerec.properties.report import CERTIFIED, REFUTED, VACUOUS
 from aerec.properties.state import State
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 N = 12
 GAUSSIAN = samplers.gaussian(N)
 ROTATION = np.linalg.qr(np.random.default_rng(0).normal(size=(N, N)))[0].astype(np.float32)
