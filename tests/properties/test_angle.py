@@ -9,8 +9,6 @@ import pytest
 from aerec.nn import activations
 from aerec.properties import angle, order, rates
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 def network(name, key, *, n=10, m=6):
     k_w, k_b = jax.random.split(key)

@@ -9,8 +9,6 @@ import pytest
 from aerec.nn import activations
 from aerec.properties import bounds
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 EPS = 2.0**-52
 IDENTITY = activations.describe("identity")
 RELU = activations.describe("relu")._replace(function=lambda z: np.maximum(z, 0.0))

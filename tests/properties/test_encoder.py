@@ -6,8 +6,6 @@ import pytest
 
 from aerec.properties import encoder
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 def test_encoders_of_every_kind_are_wrapped():
     weight = np.random.default_rng(0).normal(size=(3, 5))

@@ -6,8 +6,6 @@ import pytest
 
 from aerec.properties import order
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 def test_margin_is_the_difference_of_two_scores():
     x, u, v = jnp.array([1.0, 2.0]), jnp.array([3.0, -1.0]), jnp.array([0.5, 0.5])

@@ -8,8 +8,6 @@ import pytest
 
 from aerec.properties import order, samplers
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 DOMAINS = {
     "gaussian": samplers.gaussian(12),
     "sphere": samplers.sphere(12),
