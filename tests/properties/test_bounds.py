@@ -48,11 +48,11 @@ def test_a_relaxation_of_the_square_is_its_chord_and_the_bulge_between_grid_poin
         size, bulge = max(abs(low), high), ((high - low) / 32) ** 2 / 4 * (1 + 1e-9)
         error = 1e-13 * size**2 + 4 * EPS * (low + high) * size
         assert slope == low + high
-        assert under == pytest.approx(-((low + high) ** 2) / 4 - bulge - error, rel=1e-12)
-        assert over == pytest.approx(-low * high + bulge + error, rel=1e-12)
+        lines = -((low + high) ** 2) / 4 - bulge - error, -low * high + bulge + error
+        np.testing.assert_allclose([under, over], lines, rtol=1e-12)
         smallest = 0.0 if low < 0 else low**2
-        assert least == pytest.approx(smallest * (1 - 1e-13) - bulge, rel=1e-14)
-        assert most == pytest.approx(size**2 * (1 + 1e-13) + bulge, rel=1e-15)
+        ends = smallest * (1 - 1e-13) - bulge, size**2 * (1 + 1e-13) + bulge
+        np.testing.assert_allclose([least, most], ends, rtol=1e-15)
 
 
 def test_a_relaxation_at_a_point_is_flat():
@@ -87,10 +87,11 @@ def test_errors_are_relative_but_for_a_sum_with_a_constant(prefix, low, constant
         assert {float(part[0]) for part in parts} == {activations.LIFT}
     under, over, least, most = (part[-1] for part in parts)
     error = 1e-13 * (4 + constant + absolute) + 4 * EPS * 4
-    assert slope == pytest.approx(1.0, abs=1e-15)
-    assert over - under == pytest.approx(2 * error, rel=5e-3)
-    assert least == pytest.approx(2 + constant - 1e-13 * (2 + constant + absolute), rel=4e-16)
-    assert most == pytest.approx(4 + constant + 1e-13 * (4 + constant + absolute), rel=4e-16)
+    np.testing.assert_allclose(slope, 1.0, rtol=1e-15)
+    np.testing.assert_allclose(over - under, 2 * error, rtol=5e-3)
+    ends = np.array([2.0, 4.0]) + constant
+    ends += 1e-13 * np.array([-1, 1]) * (ends + absolute)
+    np.testing.assert_allclose([least, most], ends, rtol=4e-16)
 
 
 def test_a_range_ends_where_the_activation_does():
@@ -138,8 +139,8 @@ def test_a_layers_intervals_are_widened_by_their_rounding():
         middle = weight[i] @ [8, -2] + bias[i]
         spread = abs(weight[i]) @ [3, 3]
         slack = 2 * 2.0**-10 * (abs(weight[i]) @ [11, 5] + abs(bias[i]))
-        assert low[i] == pytest.approx(middle - spread - slack, rel=1e-12)
-        assert high[i] == pytest.approx(middle + spread + slack, rel=1e-12)
+        ends = middle - spread - slack, middle + spread + slack
+        np.testing.assert_allclose([low[i], high[i]], ends, rtol=1e-12)
 
 
 KINKED = layer([[1.0], [1.0]], [0.0, 5.0], RELU)  # relu(x), relu(x + 5)
