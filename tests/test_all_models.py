@@ -213,7 +213,11 @@ def test_gradient_equals_finite_differences(name):
             return jax.tree.map(lambda p, d: np.asarray(p, float) + by * d, params, direction)
 
         direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params)
-        (above, _), (below, _), (_, gradient) = both(moved(1e-6)), both(moved(-1e-6)), both(moved(0))
+        (above, _), (below, _), (_, gradient) = (
+            both(moved(1e-6)),
+            both(moved(-1e-6)),
+            both(moved(0)),
+        )
         slopes = jax.tree.map(lambda g, d: float(np.sum(g * d)), gradient, direction)
         slope = sum(jax.tree.leaves(slopes))
         np.testing.assert_allclose((above - below) / 2e-6, slope, rtol=1e-5, atol=1e-5)
