@@ -17,14 +17,14 @@ import optax
 import pytest
 
 from aerec import models
-from aerec.core import Table
-from aerec.evaluation import evaluate
+from aerec.core import Facts, Table
+from aerec.evaluation import ranking, rating
 from aerec.models import MODELS
 from aerec.nn import activations, layers
 from aerec.properties import bounds, counting, encoder, samplers, sampling
 from aerec.properties.domain import Crossing
 from aerec.properties.state import State
-from aerec.training import loop
+from aerec.training import step
 
 U, N, H, K = 32, 300, 64, 20
 WIDTHS = {"hidden": (H,), "latent": K, "embedding": 24, "recurrent": 20}
@@ -39,7 +39,7 @@ def on_dirty_memory(function, *arguments):
 
 
 def build(name, given, num_rows=U):
-    return models.build(name, given, num_rows, N)
+    return models.build(name, given, Facts(num_rows, N))
 
 
 def table_of(x, seed=0):
@@ -362,11 +362,11 @@ def compiled(name):
         lambda params: params,
         lambda gradient, state, params: (jax.tree.map(jnp.zeros_like, params), gradient),
     )
-    update = loop.make_step(model, keep)
+    update = step.make_step(model, keep)
 
     @jax.jit
     def step(params, number, table, key):
-        state, loss = update(loop.State(params, params, number), batch(table), key, 1.0)
+        state, loss = update(step.State(params, params, number), batch(table), key, 1.0)
         return loss, state.opt_state
 
     return params, step, jax.jit(lambda params, table: model.score(params, batch(table)))
@@ -378,7 +378,7 @@ def compiled(name):
 def test_a_step_and_scores(name, step):
     """The gradient along two random directions in each array of parameters."""
     params, update, score = compiled(name)
-    table = table_of(matrix(MODELS[name].TASK))[0]
+    table = table_of(matrix(models.traits(name, {}).task))[0]
     loss, gradient = on_dirty_memory(update, params, jnp.int32(step), table, jax.random.key(1))
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
     formula = TRAINED[name](jax.random.fold_in(jax.random.key(1), step), step, p)
@@ -498,7 +498,7 @@ SOLVED = {
 @pytest.mark.parametrize("name", SOLVED)
 def test_a_closed_form_and_its_scores(name):
     formula, given = SOLVED[name]
-    x = matrix(MODELS[name].TASK, 200)
+    x = matrix(models.traits(name, {}).task, 200)
     table = table_of(x)[0]
     model = build(name, given, 200)
     expected, y = formula(x)
@@ -568,7 +568,7 @@ def test_ranking_figures():
     parts, x, target = heldout(matrix())
     weights = np.random.default_rng(6).integers(-99, 100, (N, N)).astype(float)
     params = {"weights": jnp.asarray(weights, jnp.float32)}
-    run = evaluate.ranking(build("ease", {}), ks=(10, 50), train=parts.input)
+    run = ranking.evaluator(build("ease", {}), ks=(10, 50), train=parts.input)
     figures = on_dirty_memory(run, params, parts).figures
     scores = np.where(x > 0, -np.inf, x @ weights)
     place = np.argsort(np.random.default_rng(0).permutation(N))  # of columns that tie
@@ -605,7 +605,7 @@ def test_rating_figures():
     model = build("autorec", {"hidden": (H,)})
     shapes, rng = jax.eval_shape(model.init, jax.random.key(0)), np.random.default_rng(7)
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) / 2, "f4"), shapes)
-    run = evaluate.rating(model, scale=(1, 5), train=parts.input)
+    run = rating.evaluator(model, scale=(1, 5), train=parts.input)
     figures = on_dirty_memory(run, params, parts).figures
     p = jax.tree.map(lambda leaf: np.asarray(leaf, float), params)
     y = network(stack(p, "encoder", "decoder"), x, sigmoid)

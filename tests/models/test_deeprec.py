@@ -20,6 +20,14 @@ from experiments.configs import deeprec_netflix
 U, N = 7, 9
 
 
+def build(name, given, num_rows=U, num_columns=N):
+    """The model, its functions compiled whole: one by one their operations take far longer."""
+    model = models.build(name, given, Facts(num_rows, num_columns))
+    functions = {"init": model.init, "encode": model.encode, "score": model.score}
+    functions |= {"loss": model.loss} if model.loss else {}
+    return model._replace(**{part: jax.jit(function) for part, function in functions.items()})
+
+
 @pytest.mark.parametrize(
     ("hidden", "tied", "parameters"),
     [
@@ -35,14 +43,14 @@ U, N = 7, 9
     ],
 )
 def test_the_paper_counts_as_many_parameters(hidden, tied, parameters):
-    model = models.build("deeprec", {"hidden": hidden, "tied": tied}, Facts(1, 17_768))
+    model = build("deeprec", {"hidden": hidden, "tied": tied}, 1, 17_768)
     leaves = jax.tree.leaves(jax.eval_shape(model.init, jax.random.key(0)))
     assert sum(math.prod(leaf.shape) for leaf in leaves) == parameters
 
 
 def test_it_starts_from_xavier():
     """Uniform on +- sqrt(6 / (in + out)), biases zero."""
-    model = models.build("deeprec", {"hidden": (60,)}, Facts(1, 90))
+    model = build("deeprec", {"hidden": (60,)}, 1, 90)
     params = model.init(jax.random.key(0))["params"]
     for name, shape in (("encoder_0", (90, 60)), ("decoder_0", (60, 90))):
         kernel = np.asarray(params[name]["kernel"])
@@ -60,7 +68,8 @@ def ratings(seed=0):
     r = np.where(listed, rng.integers(1, 6, (U, N)), 0).astype(float)
     row, column = np.nonzero(listed)
     table = Table.from_entries(row, column, r[row, column], num_rows=U, num_columns=N)
-    return r, listed, table.gather(jnp.arange(U + 2), len(row) + 3)
+    gather = jax.jit(Table.gather, static_argnums=2)
+    return r, listed, gather(table, jnp.arange(U + 2), len(row) + 3)
 
 
 def selu(t):
@@ -84,11 +93,11 @@ def mmse(p, r, listed, *, tied):
 @pytest.mark.parametrize("tied", [False, True])
 def test_its_loss_is_equation_1_and_so_is_the_gradient(tied):
     r, listed, x = ratings()
-    model = models.build("deeprec", {"hidden": (6, 3), "tied": tied, "dropout": 0.0}, Facts(U, N))
+    model = build("deeprec", {"hidden": (6, 3), "tied": tied, "dropout": 0.0}, U, N)
     rng = np.random.default_rng(1)
     params = jax.tree.map(
-        lambda leaf: leaf + jnp.asarray(rng.normal(size=leaf.shape) / 5, jnp.float32),
-        model.init(jax.random.key(0)),
+        lambda leaf: jnp.asarray(leaf + rng.normal(size=leaf.shape) / 5, jnp.float32),
+        jax.device_get(model.init(jax.random.key(0))),
     )
 
     def loss(params):
@@ -105,7 +114,7 @@ def test_its_loss_is_equation_1_and_so_is_the_gradient(tied):
                 leaf[place] = moved
                 ends.append(mmse(jax.tree.unflatten(treedef, leaves), r, listed, tied=tied))
             leaf[place], slope[place] = there, (ends[0] - ends[1]) / 2e-6
-    value, slopes = jax.value_and_grad(loss)(params)
+    value, slopes = jax.jit(jax.value_and_grad(loss))(params)
     expected = mmse(jax.tree.unflatten(treedef, leaves), r, listed, tied=tied)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     for got, slope in zip(jax.tree.leaves(slopes["params"]), want, strict=True):
@@ -134,9 +143,10 @@ def test_the_last_layer_is_linear_where_the_range_is_too_small(name, scale, acti
         """What the last layer makes of -0.7: all of its kernel is zero."""
         given |= {"hidden": (4,), "activation": name}
         model = models.build("deeprec", given, Facts(U, N, scale=scale))
-        params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
-        params["params"]["decoder_0"]["bias"] = jnp.full(N, -0.7)
-        return model.score(params, ratings()[2])[1, 2]
+        shapes = jax.eval_shape(model.init, jax.random.key(0))
+        params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
+        params["params"]["decoder_0"]["bias"] += np.float32(-0.7)
+        return np.asarray(model.score(params, ratings()[2]))[1, 2]
 
     want = activations.get(name)(jnp.array([-0.7]))[0] if activated else -0.7
     chex.assert_trees_all_close(output(), jnp.float32(want))
@@ -148,13 +158,15 @@ def trained_output(**given):
     """f(x) in training, [400, 5], of a net that sums a row of ones into one code and copies it."""
     given |= {"hidden": (5, 1), "activation": "identity", "refeeds": 0}
     model = models.build("deeprec", given, Facts(400, 5))
-    params = jax.tree.map(jnp.ones_like, model.init(jax.random.key(0)))
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    params = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
     layers = params["params"]
     layers["encoder_0"]["kernel"] = layers["decoder_1"]["kernel"] = jnp.eye(5)
     for layer in layers.values():
         layer["bias"] = jnp.zeros_like(layer["bias"])
     with mock.patch.object(losses, "squared_error", lambda y, x: y):
-        return np.asarray(model.loss(params, jnp.ones((400, 5)), jax.random.key(1), 0))
+        y = jax.jit(model.loss)(params, jnp.ones((400, 5)), jax.random.key(1), 0)
+    return np.asarray(y)
 
 
 def test_dropout_is_of_the_code_or_everywhere_and_noise_of_the_input():
@@ -188,7 +200,7 @@ def test_dropout_is_of_the_code_or_everywhere_and_noise_of_the_input():
 )
 def test_settings_that_make_no_model(given, says):
     with pytest.raises(BadInput, match=says):
-        models.build("deeprec", given, Facts(U, N))
+        build("deeprec", given, U, N)
 
 
 def pairs(split, table):

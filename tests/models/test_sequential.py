@@ -28,21 +28,31 @@ def table(histories=HISTORIES):
 
 def rows(histories=HISTORIES, longest=None):
     t = table(histories)
-    return t.gather(jnp.arange(len(histories)), len(t.columns) + 2, longest)
+    gather = jax.jit(Table.gather, static_argnums=(2, 3))
+    return gather(t, jnp.arange(len(histories)), len(t.columns) + 2, longest)
+
+
+def build(name, given, num_rows=5, num_columns=N):
+    """The model, its functions compiled whole: one by one their operations take far longer."""
+    model = models.build(name, given, Facts(num_rows, num_columns))
+    functions = {"init": model.init, "encode": model.encode, "score": model.score}
+    functions |= {"loss": model.loss} if model.loss else {}
+    return model._replace(**{part: jax.jit(function) for part, function in functions.items()})
 
 
 def moved(params, seed=1):
     leaves, treedef = jax.tree.flatten(params)
     rng = np.random.default_rng(seed)
-    leaves = [leaf + jnp.asarray(rng.normal(size=leaf.shape) / 2, jnp.float32) for leaf in leaves]
-    return jax.tree.unflatten(treedef, leaves)
+    leaves = [np.asarray(leaf) + rng.normal(size=leaf.shape) / 2 for leaf in leaves]
+    return jax.tree.unflatten(treedef, [jnp.asarray(leaf, jnp.float32) for leaf in leaves])
 
 
 def without_noise(params):
     """A posterior of almost no variance, whose code is its mean."""
     last = params["params"]["encoder"]["Layer_1"]
-    last["kernel"] = last["kernel"].at[:, SMALL["latent"] :].set(0)
-    last["bias"] = last["bias"].at[SMALL["latent"] :].set(-40.0)
+    kernel, bias = np.array(last["kernel"]), np.array(last["bias"])
+    kernel[:, SMALL["latent"] :], bias[SMALL["latent"] :] = 0, -40
+    last["kernel"], last["bias"] = jnp.asarray(kernel), jnp.asarray(bias)
     return params
 
 
@@ -107,31 +117,32 @@ def doubles(params):
 
 @pytest.mark.parametrize("ahead", [1, 4])
 def test_svae_is_its_objective(ahead):
-    model = models.build("svae", {**SMALL, "ahead": ahead, "beta": 0.3, "l2": 0.0}, Facts(5, N))
+    model = build("svae", {**SMALL, "ahead": ahead, "beta": 0.3, "l2": 0.0}, 5, N)
     params = without_noise(moved(model.init(jax.random.key(0))))
     for step, beta in ((0, 0.0), (2, 0.2), (50, 0.3)):
-        got = jax.jit(model.loss)(params, rows(), jax.random.key(1), jnp.int32(step))
+        got = model.loss(params, rows(), jax.random.key(1), jnp.int32(step))
         want = svae_in_numpy(doubles(params), HISTORIES, ahead, beta)
         chex.assert_trees_all_close(tuple(map(np.asarray, got)), want, rtol=2e-4, atol=1e-5)
 
 
 def test_rvae_is_its_objective():
-    model = models.build("rvae", {**SMALL, "beta": 0.3, "l2": 0.0}, Facts(5, N))
+    model = build("rvae", {**SMALL, "beta": 0.3, "l2": 0.0}, 5, N)
     params = without_noise(moved(model.init(jax.random.key(0))))
     for step, beta in ((0, 0.0), (2, 0.2), (50, 0.3)):
-        got = jax.jit(model.loss)(params, rows(), jax.random.key(1), jnp.int32(step))
+        got = model.loss(params, rows(), jax.random.key(1), jnp.int32(step))
         want = rvae_in_numpy(doubles(params), HISTORIES, beta)
         chex.assert_trees_all_close(tuple(map(np.asarray, got)), want, rtol=2e-4, atol=1e-5)
 
 
 def test_a_share_of_the_steps_is_scored_without_bias():
     def mean_loss(scored, keys):
-        model = models.build("svae", {**SMALL, "beta": 0.3, "scored": scored}, Facts(5, N))
+        model = build("svae", {**SMALL, "beta": 0.3, "scored": scored}, 5, N)
         params = without_noise(moved(model.init(jax.random.key(0))))
-        total, weight = jax.vmap(lambda key: model.loss(params, rows(), key, 10))(keys)
+        losses = jax.jit(jax.vmap(lambda key: model.loss(params, x, key, 10)))(keys)
+        total, weight = map(np.asarray, losses)
         return total.sum(1) / weight.sum(1), weight.sum(1)
 
-    keys = jax.random.split(jax.random.key(1), 4000)
+    x, keys = rows(), jax.random.split(jax.random.key(1), 4000)
     (whole,), (steps,) = mean_loss(1.0, jax.random.split(jax.random.key(2), 1))
     assert steps == 5 + 1 + 4
     drawn, count = mean_loss(0.35, keys)  # of the ten steps four
@@ -143,7 +154,7 @@ def test_a_share_of_the_steps_is_scored_without_bias():
 @pytest.mark.parametrize("name", ["svae", "rvae"])
 def test_the_gradient_is_that_of_the_formula(name):
     """Along random directions, against central differences of the NumPy objective."""
-    model = models.build(name, {**SMALL, "beta": 0.3, "l2": 0.0}, Facts(5, N))
+    model = build(name, {**SMALL, "beta": 0.3, "l2": 0.0}, 5, N)
     params = without_noise(moved(model.init(jax.random.key(0))))
 
     formula = {
@@ -170,7 +181,7 @@ def test_the_gradient_is_that_of_the_formula(name):
 
 @pytest.mark.parametrize("name", ["svae", "rvae"])
 def test_scores_come_after_the_last_item(name):
-    model = models.build(name, SMALL, Facts(5, N))
+    model = build(name, SMALL, 5, N)
     params = moved(model.init(jax.random.key(0)))
     p = doubles(params)
     states = [np.vstack([np.zeros((1, 3)), numpy_states(p, history)])[-1:] for history in HISTORIES]
@@ -180,33 +191,29 @@ def test_scores_come_after_the_last_item(name):
 
 
 def test_only_the_last_items_of_a_long_history_are_read():
-    model = models.build("svae", {**SMALL, "max_length": 3}, Facts(5, N))
+    model = build("svae", {**SMALL, "max_length": 3}, 5, N)
     params = moved(model.init(jax.random.key(0)))
     cut = rows([history[-3:] for history in HISTORIES])
     chex.assert_trees_all_close(model.score(params, rows()), model.score(params, cut), atol=1e-6)
     params = without_noise(params)
-    got, want = (
-        jax.jit(model.loss)(params, x, jax.random.key(1), jnp.int32(9)) for x in (rows(), cut)
-    )
+    got, want = (model.loss(params, x, jax.random.key(1), jnp.int32(9)) for x in (rows(), cut))
     chex.assert_trees_all_close(got, want, rtol=1e-5)
 
 
 def test_a_bound_on_the_rows_changes_nothing():
     """`longest` is what sequences are padded to: the tight bound and the loose one agree."""
-    model = models.build("svae", SMALL, Facts(5, N))
+    model = build("svae", SMALL, 5, N)
     params = moved(model.init(jax.random.key(0)))
     loose, tight = rows(), rows(longest=6)
     assert loose.longest == N and tight.longest == 6
     chex.assert_trees_all_close(model.score(params, tight), model.score(params, loose), atol=1e-6)
-    got, want = (
-        jax.jit(model.loss)(params, x, jax.random.key(1), jnp.int32(9)) for x in (tight, loose)
-    )
+    got, want = (model.loss(params, x, jax.random.key(1), jnp.int32(9)) for x in (tight, loose))
     chex.assert_trees_all_close(got, want, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["svae", "rvae"])
 def test_the_order_of_a_history_is_read(name):
-    model = models.build(name, SMALL, Facts(5, N))
+    model = build(name, SMALL, 5, N)
     params = moved(model.init(jax.random.key(0)))
     there, back = ([[3, 1, 7]], [[7, 1, 3]])
     scores = [model.score(params, rows(history)) for history in (there, back)]
@@ -217,7 +224,7 @@ def test_the_noise_of_every_step_has_deviation_exp_half_the_log_variance():
     """A linear decoder shows z - mean: with k = 1 and two items the loss of a step is
     log(1 + exp(-w z)) or with +w z, whose mean over z is compared with a quadrature's."""
     given = {**SMALL, "hidden": (), "latent": 1, "ahead": 1, "beta": 0.0}
-    model = models.build("svae", given, Facts(1, 2))
+    model = build("svae", given, 1, 2)
     params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
     p = params["params"]
     p["encoder"]["Layer_0"]["bias"] = jnp.array([0.4, 2 * np.log(1.7)])
@@ -300,4 +307,4 @@ def test_the_sliced_softmax_is_the_formula_and_its_gradient(cotangent):
 @pytest.mark.parametrize("wrong", [{"ahead": 0}, {"max_length": 0}, {"recurrent": 0}])
 def test_bad_settings_are_refused(wrong):
     with pytest.raises(BadInput, match=f"{next(iter(wrong))} is at least 1"):
-        models.build("svae", wrong, Facts(5, N))
+        build("svae", wrong, 5, N)

@@ -1,7 +1,5 @@
 """AutoRec, Mult-VAE, EASE and the baselines against their papers' formulas in NumPy float64."""
 
-import dataclasses
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -27,14 +25,23 @@ def ratings(low=1, high=6, seed=0):
 
 
 def rows(table):
-    return table.gather(jnp.arange(U), len(table.columns) + 2)
+    gather = jax.jit(Table.gather, static_argnums=2)
+    return gather(table, jnp.arange(U), len(table.columns) + 2)
+
+
+def build(name, given, num_rows=U, num_columns=N):
+    """The model, its functions compiled whole: one by one their operations take far longer."""
+    model = models.build(name, given, Facts(num_rows, num_columns))
+    functions = {"init": model.init, "encode": model.encode, "score": model.score}
+    functions |= {"loss": model.loss} if model.loss else {}
+    return model._replace(**{part: jax.jit(function) for part, function in functions.items()})
 
 
 def moved(params, seed=1):
     leaves, treedef = jax.tree.flatten(params)
     rng = np.random.default_rng(seed)
-    leaves = [leaf + jnp.asarray(rng.normal(size=leaf.shape) / 5, jnp.float32) for leaf in leaves]
-    return jax.tree.unflatten(treedef, leaves)
+    leaves = [np.asarray(leaf) + rng.normal(size=leaf.shape) / 5 for leaf in leaves]
+    return jax.tree.unflatten(treedef, [jnp.asarray(leaf, jnp.float32) for leaf in leaves])
 
 
 def sigmoid(t):
@@ -47,7 +54,7 @@ def sigmoid(t):
 def test_autorec_is_equation_1_and_its_loss_equation_2(f, g, centre):
     r, listed, table = ratings()
     given = {"hidden": (6,), "activation": g, "output_activation": f, "centre": centre}
-    model = models.build("autorec", given, Facts(U, N))
+    model = build("autorec", given, U, N)
     params = moved(model.init(jax.random.key(0)))
     (v, mu), (w, b) = (
         (np.asarray(layer["kernel"], float), np.asarray(layer["bias"], float))
@@ -66,16 +73,17 @@ def test_autorec_is_equation_1_and_its_loss_equation_2(f, g, centre):
 def test_deep_autorec_pretrains_layer_by_layer():
     table = ratings()[2]
     given = {"hidden": (6, 3, 6), "pretrain_steps": 20, "activation": "sigmoid"}
-    model = models.build("autorec", given, Facts(U, N))
-    params = moved(model.init(jax.random.key(0)))
+    model = build("autorec", given, U, N)
+    params, x = moved(model.init(jax.random.key(0))), rows(table)
+
+    @jax.jit
+    @jax.grad
+    def gradient(params, step):
+        return model.loss(params, x, jax.random.key(1), step)[0].sum()
 
     def read(step):
         """The layers whose gradient is not zero at `step`."""
-
-        def objective(params):
-            return model.loss(params, rows(table), jax.random.key(1), jnp.int32(step))[0].sum()
-
-        grads = jax.grad(objective)(params)["params"]
+        grads = gradient(params, jnp.int32(step))["params"]
         return {name for name, layer in grads.items() if np.any(layer["kernel"])}
 
     outer, inner = {"encoder_0", "decoder_1"}, {"encoder_1", "decoder_0"}
@@ -83,18 +91,19 @@ def test_deep_autorec_pretrains_layer_by_layer():
     assert read(10) == read(19) == inner
     assert read(20) == read(99) == outer | inner
     with pytest.raises(BadInput, match="odd number of layers"):
-        models.build("autorec", {"hidden": (6, 3)}, Facts(U, N))
+        build("autorec", {"hidden": (6, 3)}, U, N)
 
 
 def test_multvae_is_equation_8():
     """Without dropout, and with the noise taken out by a posterior of almost no variance."""
     x, _, table = ratings(1, 2)
     given = {"hidden": (6,), "latent": 3, "dropout": 0.0, "beta": 0.3, "anneal_steps": 10}
-    model = models.build("multvae", given, Facts(U, N))
+    model = build("multvae", given, U, N)
     params = moved(model.init(jax.random.key(0)))
     last = params["params"]["encoder"]["Layer_1"]
-    last["kernel"] = last["kernel"].at[:, 3:].set(0)
-    last["bias"] = last["bias"].at[3:].set(-40.0)
+    kernel, bias = np.array(last["kernel"]), np.array(last["bias"])
+    kernel[:, 3:], bias[3:] = 0, -40
+    last["kernel"], last["bias"] = jnp.asarray(kernel), jnp.asarray(bias)
     p = jax.tree.map(lambda leaf: np.asarray(leaf, float), params["params"])
 
     def affine(of, h):
@@ -120,7 +129,7 @@ def test_the_noise_of_multvae_has_deviation_one():
     """A linear decoder shows z - mean; over many keys its deviation is exp(log_variance / 2)."""
     table = Table.from_entries([0], [0], [1.0], num_rows=1, num_columns=2)
     given = {"hidden": (), "latent": 1, "dropout": 0.0, "beta": 0.0, "likelihood": "gaussian"}
-    model = models.build("multvae", given, Facts(1, 2))
+    model = build("multvae", given, 1, 2)
     params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
     params["params"]["decoder"]["Layer_0"]["kernel"] = jnp.array([[1.0, 0.0]])
     params["params"]["encoder"]["Layer_0"]["bias"] = jnp.array([0.0, 2 * np.log(1.7)])
@@ -129,7 +138,7 @@ def test_the_noise_of_multvae_has_deviation_one():
     def total(key):
         return model.loss(params, x, key, jnp.int32(0))[0][0]
 
-    losses = jax.vmap(total)(jax.random.split(jax.random.key(2), 4000))
+    losses = jax.jit(jax.vmap(total))(jax.random.split(jax.random.key(2), 4000))
     # (1 - z)^2 / 2 with z ~ N(0, 1.7^2) has mean (1 + 1.7^2) / 2
     error = np.std(losses) / np.sqrt(4000)
     assert abs(losses.mean() - (1 + 1.7**2) / 2) < 4 * error
@@ -137,7 +146,7 @@ def test_the_noise_of_multvae_has_deviation_one():
 
 def test_ease_solves_its_constrained_least_squares():
     x, _, table = ratings(1, 2)
-    model = models.build("ease", {"l2": 3.0}, Facts(U, N))
+    model = build("ease", {"l2": 3.0}, U, N)
     weights = np.asarray(model.solve(table)["weights"], float)
     chex.assert_trees_all_close(np.diag(weights), np.zeros(N), atol=1e-7)
     for j in range(N):  # column j: min |x_j - X b|^2 + lambda |b|^2 over b with b_j = 0
@@ -155,10 +164,10 @@ def test_ease_solves_its_constrained_least_squares():
 def test_ease_refuses_what_does_not_fit_and_a_lambda_of_zero(monkeypatch):
     table = ratings()[2]
     with pytest.raises(BadInput, match="l2 is a number above 0"):
-        models.build("ease", {"l2": 0.0}, Facts(U, N))
+        build("ease", {"l2": 0.0}, U, N)
     monkeypatch.setattr(memory, "available", lambda: 100)
     with pytest.raises(memory.TooLarge, match=r"over 14 items needs .* GiB .* fewer items"):
-        models.build("ease", {}, Facts(U, N)).solve(table)
+        build("ease", {}, U, N).solve(table)
 
 
 def test_gram_of_several_blocks():
@@ -170,7 +179,7 @@ def test_gram_of_several_blocks():
 
 def test_popularity_counts():
     _, listed, table = ratings()
-    model = models.build("popularity", {}, Facts(U, N))
+    model = build("popularity", {}, U, N)
     score = model.score(model.solve(table), rows(table))
     chex.assert_trees_all_equal(
         np.asarray(score), np.broadcast_to(listed.sum(0), (U, N)).astype(np.float32)
@@ -179,7 +188,7 @@ def test_popularity_counts():
 
 def test_bias_is_a_loop():
     r, listed, table = ratings()
-    model = models.build("bias", {"column_shrinkage": 2.0, "row_shrinkage": 3.0}, Facts(U, N))
+    model = build("bias", {"column_shrinkage": 2.0, "row_shrinkage": 3.0}, U, N)
     mean = r[listed].mean()
     column = [(r[listed[:, j], j] - mean).sum() / (2 + listed[:, j].sum()) for j in range(N)]
     want = np.zeros((U, N))
@@ -190,22 +199,16 @@ def test_bias_is_a_loop():
     chex.assert_trees_all_close(np.asarray(got), want, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(set(models.MODELS) - {"svae", "rvae"}))
-def test_a_dense_row_is_read_as_the_row_that_lists_its_non_zero_cells(name):
-    """What the audit encodes is what the model scores with; codes of sequences are no function
-    of a vector."""
-    rng = np.random.default_rng(0)
-    row, column = np.nonzero(rng.random((8, 13)) < 0.4)
-    traits = models.traits(name, {})
-    assert traits.reads != "sequence"
-    values = rng.integers(1, 6, len(row)) if traits.task == "rating" else row * 0 + 1
-    table = Table.from_entries(row, column, values, num_rows=8, num_columns=13)
-    fields = {f.name for f in dataclasses.fields(models.find(name).Config)}
-    small = {"hidden": (6,), "latent": 3, "centre": True}
-    model = models.build(name, {k: v for k, v in small.items() if k in fields}, Facts(8, 13))
-    params = model.solve(table) if model.solve else model.init(jax.random.key(0))
-    x = table.gather(jnp.arange(8), len(row))
-    x = dataclasses.replace(x, index=jnp.full(8, -1, jnp.int32))  # nobody with a node of their own
+def test_codes_of_sequences_alone_are_no_function_of_a_vector():
+    reads = {name: models.traits(name, {}).reads for name in models.MODELS}
+    assert {name for name in reads if reads[name] == "sequence"} == {"svae", "rvae"}
+    assert {name for name in reads if reads[name] == "columns"} == {"autorec"}
+
+
+def test_a_dense_row_is_centred_as_the_row_that_lists_its_non_zero_cells():
+    table = ratings()[2]
+    model = build("autorec", {"hidden": (6,), "centre": True})
+    params, x = model.init(jax.random.key(0)), rows(table)
     chex.assert_trees_all_close(
         model.encode(params, x), model.encode(params, x.dense()), rtol=1e-4, atol=1e-5
     )

@@ -32,6 +32,23 @@ def multvae():
     return models.build("multvae", {"hidden": (16,), "latent": 4, "anneal_steps": 20}, Facts(U, N))
 
 
+def small():
+    """A linear autoencoder whose loss reads all that it is given, and compiles in a moment."""
+
+    def init(key):
+        return {"kernel": 0.1 * jax.random.normal(key, (N, N)), "bias": jnp.zeros(N)}
+
+    def loss(params, x, key, step):
+        """Squared errors with dropout, and a weight that grows for some steps."""
+        dense = x.dense()
+        dropped = jnp.where(jax.random.bernoulli(key, 0.5, dense.shape), 2 * dense, 0)
+        y = dropped @ params["kernel"] + params["bias"][None]
+        error = x.sum((x.pick(y) - x.values) ** 2) + jnp.minimum(step / 20, 1) * (y**2).mean(1)
+        return error, x.counts().astype(jnp.float32)
+
+    return Model(Traits("ranking"), init, None, None, loss)
+
+
 def settings(**changes):
     defaults = {"epochs": 6, "batch_size": 16, "learning_rate": 1e-2, "metric": "score"}
     return Settings(**{**defaults, **changes})
@@ -44,7 +61,7 @@ def score(params, replica):
 
 def test_compiles_once():
     traces = []
-    model = multvae()
+    model = small()
 
     def loss(*args):
         traces.append(1)
@@ -84,9 +101,9 @@ def test_an_update_is_the_formula():
 @pytest.mark.parametrize("buckets", [1, 2])
 def test_replicas_are_single_runs(buckets):
     chosen = settings(buckets=buckets)
-    together = loop.fit(multvae(), [table()], chosen, seeds=[4, 5, 6], evaluate=score)
+    together = loop.fit(small(), [table()], chosen, seeds=[4, 5, 6], evaluate=score)
     for i, seed in enumerate([4, 5, 6]):
-        alone = loop.fit(multvae(), [table()], chosen, seeds=[seed], evaluate=score)
+        alone = loop.fit(small(), [table()], chosen, seeds=[seed], evaluate=score)
         chex.assert_trees_all_close(
             loop.replica(together.last, i), loop.replica(alone.last, 0), atol=1e-4
         )
@@ -100,8 +117,8 @@ def test_replicas_with_their_own_tables():
         Table.from_entries(*(e[:entries] for e in t.entries()), num_rows=U, num_columns=N)
         for t in tables
     ]
-    together = loop.fit(multvae(), tables, settings(), seeds=[7, 8], evaluate=score)
-    alone = loop.fit(multvae(), tables[1:], settings(), seeds=[8], evaluate=score)
+    together = loop.fit(small(), tables, settings(), seeds=[7, 8], evaluate=score)
+    alone = loop.fit(small(), tables[1:], settings(), seeds=[8], evaluate=score)
     chex.assert_trees_all_close(
         loop.replica(together.last, 1), loop.replica(alone.last, 0), atol=1e-4
     )
@@ -120,7 +137,7 @@ def test_resuming_ends_in_the_same_bits(tmp_path, cut, buckets):
         checkpoints = Checkpoints(tmp_path / folder, seconds=0)
         try:
             return loop.fit(
-                multvae(), [table()], settings(schedule="cosine", buckets=buckets), seeds=[0, 1],
+                small(), [table()], settings(schedule="cosine", buckets=buckets), seeds=[0, 1],
                 evaluate=score, checkpoints=checkpoints, progress=progress,
             )  # fmt: skip
         finally:
@@ -140,15 +157,15 @@ def test_resuming_ends_in_the_same_bits(tmp_path, cut, buckets):
 def test_patience_stops_and_keeps_the_best():
     scores = iter([1.0, 3.0, 2.0, 2.5, 9.0, 9.0])
     fitted = loop.fit(
-        multvae(), [table()], settings(patience=2), seeds=[0],
+        small(), [table()], settings(patience=2), seeds=[0],
         evaluate=lambda params, i: {"score": next(scores)},
     )  # fmt: skip
     assert fitted.record.epoch == 4 and fitted.record.best == [3.0]
     two = loop.fit(
-        multvae(), [table()], settings(epochs=2), seeds=[0], evaluate=lambda p, i: {"score": 0.0}
+        small(), [table()], settings(epochs=2), seeds=[0], evaluate=lambda p, i: {"score": 0.0}
     )
     four = loop.fit(
-        multvae(), [table()], settings(epochs=4), seeds=[0], evaluate=lambda p, i: {"score": 0.0}
+        small(), [table()], settings(epochs=4), seeds=[0], evaluate=lambda p, i: {"score": 0.0}
     )
     chex.assert_trees_all_equal(fitted.best, two.last)
     chex.assert_trees_all_equal(fitted.last, four.last)
@@ -157,7 +174,7 @@ def test_patience_stops_and_keeps_the_best():
 def test_errors_are_better_when_lower():
     errors = iter([3.0, 1.0, 2.0])
     fitted = loop.fit(
-        multvae(), [table()], settings(epochs=3, metric="rmse"), seeds=[0],
+        small(), [table()], settings(epochs=3, metric="rmse"), seeds=[0],
         evaluate=lambda params, i: {"rmse": next(errors)},
     )  # fmt: skip
     assert fitted.record.best == [1.0] and fitted.record.best_epoch == [2]
@@ -165,7 +182,7 @@ def test_errors_are_better_when_lower():
 
 @pytest.mark.parametrize("at", [0, 7])
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path, at):
-    model = multvae()
+    model = small()
 
     def loss(params, x, key, step):
         total, weight = model.loss(params, x, key, step)
@@ -235,7 +252,7 @@ def test_milestones_that_make_no_schedule(given, says):
 def test_the_losses_of_each_step_are_told():
     told, means = [], []
     loop.fit(
-        multvae(), [table()], settings(epochs=3), seeds=[0, 1], evaluate=score,
+        small(), [table()], settings(epochs=3), seeds=[0, 1], evaluate=score,
         trace=lambda record, losses: told.append((record.epoch, losses)),
         progress=lambda record, figures: means.append(figures["loss"]),
     )  # fmt: skip
@@ -255,7 +272,7 @@ def test_every_optimiser_lowers_the_loss(name, schedule):
     )  # fmt: skip
     chosen = dataclasses.replace(chosen, batch_size=U)
     loop.fit(
-        multvae(), [table()], chosen, seeds=[0], evaluate=score,
+        small(), [table()], chosen, seeds=[0], evaluate=score,
         progress=lambda record, figures: losses.append(figures["loss"]),
     )  # fmt: skip
     assert losses[-1] < 0.99 * losses[0]
@@ -265,22 +282,25 @@ ON_DEVICES = """
 import pathlib, sys
 import chex, jax
 from aerec import models
+from aerec.core import Facts
 from aerec.runs import artefact, fitting
 from aerec.training import loop
+from aerec.training.settings import Settings
 from aerec.runs.checkpoints import Checkpoints
 from aerec.data import protocols
 from aerec.data.datasets import synthesize
 from tests.training.test_loop import N, U, multvae, score, settings, table
 
 def fit(model, **given):
-    refeeds, checkpoints = given.pop("refeeds", 0), given.pop("checkpoints", None)
+    traits = model.traits._replace(l2=0.5, refeeds=given.pop("refeeds", 0))
+    checkpoints = given.pop("checkpoints", None)
     return loop.fit(
-        model, [table()], settings(**given), seeds=[0, 1], evaluate=score, refeeds=refeeds,
-        l2=0.5, checkpoints=checkpoints,
+        model._replace(traits=traits), [table()], settings(**given), seeds=[0, 1],
+        evaluate=score, checkpoints=checkpoints,
     ).last
 
 # Nothing random in the loss, and one batch of all rows: the same sums, whoever adds them up.
-autorec = models.build("autorec", {"hidden": (5,)}, U, N)
+autorec = models.build("autorec", {"hidden": (5,)}, Facts(U, N))
 for refeeds in (0, 1):
     one, three = (fit(autorec, batch_size=U, devices=d, refeeds=refeeds) for d in (1, 3))
     chex.assert_trees_all_close(one, three, atol=1e-4)

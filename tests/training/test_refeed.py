@@ -40,6 +40,10 @@ def linear(start):
     )
 
 
+def refed(model, times):
+    return model._replace(traits=model.traits._replace(refeeds=times))
+
+
 def settings(**changes):
     defaults = {"epochs": 6, "batch_size": 4, "optimiser": "sgd", "metric": "rmse"}
     return Settings(**{**defaults, **changes})
@@ -91,8 +95,9 @@ def test_every_update_has_a_key_and_a_step_of_its_own():
         return model.loss(params, x, key, step)
 
     loop.fit(
-        model._replace(loss=loss), [ratings()[1]], settings(epochs=2, learning_rate=1e-3),
-        seeds=[0], evaluate=score, refeeds=2,
+        refed(model._replace(loss=loss), 2), [ratings()[1]],
+        settings(epochs=2, learning_rate=1e-3),
+        seeds=[0], evaluate=score,
     )  # fmt: skip
     jax.effects_barrier()
     assert sorted(int(step) for step, _ in seen) == list(range(2 * 2 * 3))
@@ -106,7 +111,7 @@ def test_schedules_are_in_epochs_whatever_is_re_fed():
     kinds = (settings(epochs=1, **given), settings(epochs=3, schedule="step", milestones=(1,),
                                                    gamma=1e-30, **given))  # fmt: skip
     one, three = (
-        loop.fit(model, [table], kind, seeds=[0], evaluate=score, refeeds=1) for kind in kinds
+        loop.fit(refed(model, 1), [table], kind, seeds=[0], evaluate=score) for kind in kinds
     )
     chex.assert_trees_all_equal(one.last, three.last)
 
@@ -122,8 +127,8 @@ def test_a_re_feed_that_is_no_number_stops_the_run(at):
 
     with pytest.raises(loop.Diverged, match=r"at step \d+ .seed 3"):
         loop.fit(
-            model._replace(loss=loss), [ratings()[1]], settings(learning_rate=1e-3),
-            seeds=[3], evaluate=score, refeeds=1,
+            refed(model._replace(loss=loss), 1), [ratings()[1]], settings(learning_rate=1e-3),
+            seeds=[3], evaluate=score,
         )  # fmt: skip
 
 
@@ -139,7 +144,7 @@ def test_resuming_with_re_feeds_ends_in_the_same_bits(tmp_path):
         return loop.fit(
             models.build("deeprec", {"hidden": (4,), "dropout": 0.5}, Facts(U, N)), [ratings()[1]],
             settings(epochs=4, schedule="step", milestones=(1, 3)), seeds=[0], evaluate=score,
-            refeeds=1, checkpoints=checkpoints, progress=progress,
+            checkpoints=checkpoints, progress=progress,
         )  # fmt: skip
 
     checkpoints = Checkpoints(tmp_path / "c", seconds=0)
