@@ -24,7 +24,7 @@ from aerec.nn import activations, layers
 from aerec.properties import bounds, counting, encoder, samplers, sampling
 from aerec.properties.domain import Crossing
 from aerec.properties.state import State
-from aerec.training import step
+from aerec.training.step import State, make_step
 
 U, N, H, K = 32, 300, 64, 20
 WIDTHS = {"hidden": (H,), "latent": K, "embedding": 24, "recurrent": 20}
@@ -362,11 +362,11 @@ def compiled(name):
         lambda params: params,
         lambda gradient, state, params: (jax.tree.map(jnp.zeros_like, params), gradient),
     )
-    update = step.make_step(model, keep)
+    update = make_step(model, keep)
 
     @jax.jit
     def step(params, number, table, key):
-        state, loss = update(step.State(params, params, number), batch(table), key, 1.0)
+        state, loss = update(State(params, params, number), batch(table), key, 1.0)
         return loss, state.opt_state
 
     return params, step, jax.jit(lambda params, table: model.score(params, batch(table)))

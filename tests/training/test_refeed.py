@@ -78,7 +78,7 @@ def test_a_step_and_its_re_feeds_are_the_paper_s_four_steps(times):
     params = model.init(jax.random.key(0))
     state = step.State(params, chain.init(params), jnp.int32(0))
     bucket = batches.Bucket(0, U, steps=2, batch=5, capacity=len(table.columns), longest=N)
-    epoch = jax.jit(step.make_epoch(model, chain, [bucket], times))
+    epoch = jax.jit(step.make_epoch(refed(model, times), chain, [bucket]))
     turns = jnp.zeros(2, jnp.int32)
     state, lost, finite = epoch(state, table, turns, jnp.array(order), jax.random.key(0))
     assert finite and state.step == 2 * (1 + times)
