@@ -24,7 +24,8 @@ from aerec.nn import activations, layers
 from aerec.properties import bounds, counting, encoder, samplers, sampling
 from aerec.properties.domain import Crossing
 from aerec.properties.state import State
-from aerec.training.step import State, make_step
+from aerec.training.step import State as TrainState
+from aerec.training.step import make_step
 
 U, N, H, K = 32, 300, 64, 20
 WIDTHS = {"hidden": (H,), "latent": K, "embedding": 24, "recurrent": 20}
@@ -366,7 +367,7 @@ def compiled(name):
 
     @jax.jit
     def step(params, number, table, key):
-        state, loss = update(State(params, params, number), batch(table), key, 1.0)
+        state, loss = update(TrainState(params, params, number), batch(table), key, 1.0)
         return loss, state.opt_state
 
     return params, step, jax.jit(lambda params, table: model.score(params, batch(table)))
@@ -399,7 +400,7 @@ def test_a_step_and_scores(name, step):
                 for by in (1e-5, -1e-5)
             ]
             expected = (ends[0] - ends[1]) / 2e-5
-            assert abs((slope * way).sum() - expected) <= 1e-4 * np.linalg.norm(slope) + 1e-8
+            assert abs((slope * way).sum() - expected) <= 1e-5 * np.linalg.norm(slope) + 1e-8
     close(on_dirty_memory(score, params, table), formula(p)[0])
 
 
@@ -449,10 +450,8 @@ def mdae(x):
 
 
 def alternating(x, width, half):
-    """The columns' factors after two sweeps from the fixed start, and the rows' for them."""
-    rows = 0.1 * normal(jax.random.key(0), len(x), width)
-    columns = half(x.T, rows)
-    columns = half(x.T, half(x, columns))
+    """The columns' factors for the rows' fixed start, and the rows' for these."""
+    columns = half(x.T, 0.1 * normal(jax.random.key(0), len(x), width))
     return columns, half(x, columns)
 
 
@@ -487,10 +486,10 @@ def pmf(r):
 SOLVED = {
     "bias": (bias, {}),
     "ease": (ease, {"l2": 20.0}),
-    "ials": (ials, {"latent": K, "sweeps": 2}),
+    "ials": (ials, {"latent": K, "sweeps": 1}),
     "itemknn": (itemknn, {"neighbours": 20}),
     "mdae": (mdae, {"depth": 2}),
-    "pmf": (pmf, {"latent": K, "sweeps": 2}),
+    "pmf": (pmf, {"latent": K, "sweeps": 1}),
     "popularity": (popularity, {}),
 }
 
@@ -568,7 +567,7 @@ def test_ranking_figures():
     parts, x, target = heldout(matrix())
     weights = np.random.default_rng(6).integers(-99, 100, (N, N)).astype(float)
     params = {"weights": jnp.asarray(weights, jnp.float32)}
-    run = ranking.evaluator(build("ease", {}), ks=(10, 50), train=parts.input)
+    run = ranking.evaluator(build("ease", {}), ks=(5, 50), train=parts.input)
     figures = on_dirty_memory(run, params, parts).figures
     scores = np.where(x > 0, -np.inf, x @ weights)
     place = np.argsort(np.random.default_rng(0).permutation(N))  # of columns that tie
@@ -576,7 +575,7 @@ def test_ranking_figures():
     hits = np.take_along_axis(target[target.any(1)], lists, axis=1)
     held, bits = target.sum(1)[target.any(1)], np.log2(U / np.maximum(x.sum(0), 1))
     discount = 1 / np.log2(np.arange(N) + 2)
-    for k in (10, 50):
+    for k in (5, 50):
         top, rank = hits[:, :k], np.arange(1, k + 1)
         ideal = np.array([discount[: min(k, int(n))].sum() for n in held])
         counts = np.sort(np.bincount(lists[:, :k].ravel(), minlength=N))
