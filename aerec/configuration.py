@@ -1,22 +1,98 @@
-"""Text from a command line as the typed fields of a dataclass."""
+"""Settings: frozen dataclasses that check themselves, built from values or from text.
+
+    @settings
+    class Config:
+        latent: Count = 200  # K
+
+A field's annotation is all there is to know of its values: a type, and for some a rule. Values
+are brought to that type, so that 200 and "200" are one setting, and a tuple is a tuple wherever it
+came from. A field's comment is its help.
+"""
 
 import dataclasses
+import inspect
 import math
+import operator
+import re
 import typing
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
 from aerec.errors import BadInput, nearest
 
 T = TypeVar("T")
+Rule = Callable[[Any], str]  # what is wrong with a value, as "is at least 1, not 0"; "": nothing
 
-_NUMBER = (int, float)
 _WORDS = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
+    str: "text",
     tuple: "numbers with commas between, like 600,200",
 }
+
+
+def within(words: str, holds: Callable[[Any], bool]) -> Rule:
+    """The rule that a value `holds`, in words for its message; a NaN is inside no range."""
+    return lambda value: "" if holds(value) else f"is {words}, not {value!r}"
+
+
+Count = Annotated[int, within("at least 1", lambda v: v >= 1)]
+Natural = Annotated[int, within("at least 0", lambda v: v >= 0)]
+Weight = Annotated[float, within("a number, at least 0", lambda v: v >= 0)]
+Positive = Annotated[float, within("a number above 0", lambda v: v > 0)]
+Probability = Annotated[float, within("at least 0 and below 1", lambda v: 0 <= v < 1)]
+Share = Annotated[float, within("at least 0 and at most 1", lambda v: 0 <= v <= 1)]
+Part = Annotated[float, within("above 0 and at most 1", lambda v: 0 < v <= 1)]
+Widths = tuple[Count, ...]
+
+
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
+def settings(cls: type[T]) -> type[T]:
+    """Make a frozen, keyword-only dataclass that raises `BadInput` for a value of another kind.
+
+    A `__post_init__` of its own is called after that, for what fields have to do with each other.
+    """
+    own = cls.__dict__.get("__post_init__", lambda self: None)
+
+    def __post_init__(self) -> None:
+        for name, kind in kinds(type(self)).items():
+            object.__setattr__(self, name, _value(kind, getattr(self, name), name))
+        own(self)
+
+    cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+def kinds(cls: type) -> dict[str, Any]:
+    """The annotation of each field, rules included."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def comments(cls: type) -> dict[str, str]:
+    """The comment behind each field: what the setting is, for help texts."""
+    found = re.findall(r"^    (\w+): .*?  # (.*)$", inspect.getsource(cls), re.MULTILINE)
+    return {name: comment for name, comment in found if name in kinds(cls)}
+
+
+def fill(kind: type[T], given: Mapping[str, Any], *, of: str) -> T:
+    """An instance of the settings class `kind` with the `given` fields.
+
+    Args:
+      given: field name -> value, or the text of one ("600,200" for a tuple).
+      of: what the fields belong to, for messages: "model 'multvae'".
+
+    Raises:
+      BadInput: an unknown field (names the nearest), or a value that its annotation rules out.
+    """
+    for name in given:
+        if name not in kinds(kind):
+            raise BadInput(f"{of} has no setting {name!r}. {nearest(name, kinds(kind))}")
+    try:
+        return kind(**given)
+    except BadInput as error:
+        raise BadInput(f"{of}: {error}") from None
 
 
 def assignments(items: Iterable[str], *, of: str) -> dict[str, str]:
@@ -32,51 +108,61 @@ def assignments(items: Iterable[str], *, of: str) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def fill(kind: type[T], given: Mapping[str, Any], *, of: str) -> T:
-    """An instance of the dataclass `kind` with the `given` fields, text read as the field's type.
-
-    Args:
-      given: field name -> value, or the text of one ("600,200" for a tuple).
-      of: what the fields belong to, for messages: "model 'multvae'".
-
-    Raises:
-      BadInput: an unknown field (names the nearest), text that is not of the field's type, a
-        number that is not finite or, whole, does not fit 32 bits.
-    """
-    types = typing.get_type_hints(kind)
-    for name in given:
-        if name not in types:
-            raise BadInput(f"{of} has no setting {name!r}. {nearest(name, types)}")
-    return kind(**{k: _value(types[k], value, f"{of}: {k}") for k, value in given.items()})
-
-
-def _value(kind: Any, value: Any, what: str) -> Any:
-    plain = typing.get_origin(kind) or kind
-    items = typing.get_args(kind)
-    try:
-        read = _read(plain, items, value) if isinstance(value, str) else value
-    except (KeyError, ValueError):
-        raise BadInput(f"{what} is {_WORDS[plain]}, not {value!r}.") from None
-    read = tuple(read) if isinstance(read, list) else read
-    numbers = [n for n in (read if isinstance(read, tuple) else (read,)) if isinstance(n, _NUMBER)]
-    if not all(math.isfinite(n) for n in numbers):
-        raise BadInput(f"{what} is a finite number, not {value!r}.")
-    if any(isinstance(n, int) and abs(n) >= 2**31 for n in numbers):
-        raise BadInput(f"{what} is a whole number below 2^31, not {value!r}.")
-    if plain is tuple and ... not in items and len(read) != len(items):
-        raise BadInput(f"{what} is {len(items)} numbers, not {value!r}.")
-    return read
-
-
-def _read(plain: Any, items: tuple, text: str) -> Any:
-    if plain is bool:
-        return {"true": True, "false": False}[text.lower()]
-    if plain is tuple:
-        return tuple(items[0](part) for part in text.strip("()").split(",") if part.strip())
-    return plain(text)
-
-
 def plain(settings: Any) -> dict[str, Any]:
     """A dataclass as JSON would have it: tuples as lists."""
     fields = dataclasses.asdict(settings)
     return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items()}
+
+
+def bare(kind: Any) -> tuple[Any, tuple[Rule, ...]]:
+    """The type of an annotation, and its rules."""
+    if typing.get_origin(kind) is Annotated:
+        kind, *rules = typing.get_args(kind)
+        return kind, tuple(rules)
+    return kind, ()
+
+
+def _value(kind: Any, value: Any, name: str) -> Any:
+    """`value` as its annotation has it. Raises BadInput, which begins with the name."""
+    kind, rules = bare(kind)
+    origin, items = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin is Literal:
+        if value not in items:
+            raise BadInput(f"{name}={value!r} is unknown. {nearest(str(value), items)}")
+        return value
+    try:
+        read = _read(origin, items, value)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise BadInput(f"{name} is {_WORDS[origin]}, not {value!r}.") from None
+    if origin is tuple:
+        each = items[:1] * len(read) if ... in items else items
+        if len(read) != len(each):
+            raise BadInput(f"{name} is {len(each)} numbers, not {value!r}.")
+        read = tuple(_value(item, part, name) for item, part in zip(each, read, strict=True))
+    if origin is float and not math.isfinite(read):
+        raise BadInput(f"{name} is a finite number, not {value!r}.")
+    if origin is int and abs(read) >= 2**31:
+        raise BadInput(f"{name} is a whole number below 2^31, not {value!r}.")
+    for rule in rules:
+        if wrong := rule(read):
+            raise BadInput(f"{name} {wrong}.")
+    return read
+
+
+def _read(kind: Any, items: tuple, value: Any) -> Any:
+    """`value` as a `kind`, text read. Raises TypeError, KeyError or ValueError where it is none."""
+    text, truth = isinstance(value, str), isinstance(value, bool)
+    if kind is tuple and text:
+        number = bare(items[0])[0]
+        return [number(part) for part in value.strip("()").split(",") if part.strip()]
+    if kind is bool and text:
+        return {"true": True, "false": False}[value.lower()]
+    if kind in (int, float) and text:
+        return kind(value)
+    if kind is int and not truth:
+        return operator.index(value)
+    if kind is float and not truth:
+        return float(value)
+    if isinstance(value, (tuple, list) if kind is tuple else kind) and (kind is bool or not truth):
+        return value
+    raise TypeError

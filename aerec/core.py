@@ -4,7 +4,7 @@ Shapes throughout the project: U rows of a table (users, or items where a model 
 N columns, B rows in a batch, C entries in a batch, K latent dimensions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import chex
@@ -205,22 +205,77 @@ class Table:
         return array.at[entry].get(mode="fill", fill_value=0)
 
 
+class Facts(NamedTuple):
+    """What a model may know of its data before it is made.
+
+    Attributes:
+      num_rows: U, the rows that are trained on.
+      num_columns: N.
+      counts: [N] training entries of each column; None where a trained model is only used.
+      scale: the lowest and the highest rating; None for clicks.
+      row_features, column_features: [U, F] and [N, F'] content features, where there are any.
+    """
+
+    num_rows: int
+    num_columns: int
+    counts: np.ndarray | None = None
+    scale: tuple[float, float] | None = None
+    row_features: np.ndarray | None = None
+    column_features: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, table: Table, scale: tuple[float, float] | None = None) -> "Facts":
+        """The facts of a training table."""
+        counts = np.bincount(np.asarray(table.columns), minlength=table.num_columns)
+        return cls(table.num_rows, table.num_columns, counts, scale)
+
+
+class Traits(NamedTuple):
+    """What trainer, evaluator and audit need to know of a model besides its functions.
+
+    Attributes:
+      task: "ranking" (scores are preferences) or "rating" (scores are ratings).
+      reads: what a row is: "rows" of the table, its "columns" (an item-based model: the table is
+        transposed), or a "sequence" (a row in its order, hence no function of a vector).
+      l2: lambda of an objective that sums over the table, lambda / 2 |kernels|^2 beside it.
+      l2_after: updates before that penalty sets in.
+      refeeds: dense re-feeds after each update (`training.refeed`), of a model of squared error.
+      training: the settings of `training.settings` that suit the model where nothing is given.
+    """
+
+    task: str
+    reads: str = "rows"
+    l2: float = 0.0
+    l2_after: int = 0
+    refeeds: int = 0
+    training: Mapping[str, Any] = {}
+
+
 class Model(NamedTuple):
     """A recommender as pure functions over a batch `x`; no state, no modules leak out.
 
     Exactly one of `loss` and `solve` is given: a model is trained by gradients or in closed form.
+    Where its scores are <q, g> + b, `queries`, `item_codes` and `item_bias` say so.
 
     Attributes:
+      traits: what is to be known of it besides its functions.
       init: key -> params. A closed-form model returns zeros of the shapes `solve` returns.
       encode: (params, x) -> z [B, K], the latent code.
       score: (params, x) -> y [B, N], ratings or preferences for every column.
       loss: (params, x, key, step) -> (total [B], weight [B]); the objective of a batch is
         `sum(total) / sum(weight)`, the mean right over padded batches, devices and unequal rows.
       solve: table -> params.
+      queries: (params, x) -> q [B, D].
+      item_codes: params -> g [N, D].
+      item_bias: params -> b [N].
     """
 
+    traits: Traits
     init: Callable[[jax.Array], Params]
     encode: Callable[[Params, Batch], jax.Array]
     score: Callable[[Params, Batch], jax.Array]
     loss: Callable[[Params, Batch, jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
     solve: Callable[[Table], Params] | None = None
+    queries: Callable[[Params, Batch], jax.Array] | None = None
+    item_codes: Callable[[Params], jax.Array] | None = None
+    item_bias: Callable[[Params], jax.Array] | None = None

@@ -4,7 +4,7 @@
   python -m experiments.benchmark --what=quality --config=autorec_ml1m --against=torch
   python -m experiments.benchmark --what=ease --dataset=ml-1m --data_dir=DIR
   python -m experiments.benchmark --what=first_layer
-  python -m experiments.benchmark --what=last_layer
+  python -m experiments.benchmark --what=last_layer     # or gru, softmax
 
 `epoch` times epochs of the same model at the same batch size, in turns, and counts the dense
 operations of encoder and decoder: a product forward and two backward for each kernel.
@@ -28,12 +28,12 @@ from rich.table import Table as Grid
 from aerec import models
 from aerec.cli import command, options, show
 from aerec.cli.train import choose, planned
-from aerec.core import Table
+from aerec.core import Facts, Traits
 from aerec.errors import BadInput, nearest
 from aerec.models import ease
-from aerec.nn import layers
 from aerec.runs import fitting
-from aerec.training import batches, loop
+from aerec.training import batches, loop, program
+from experiments import operations
 
 REPEATS = 8  # epochs timed of each, in turns
 
@@ -43,24 +43,35 @@ def main(given: Mapping[str, Any]) -> None:
         "epoch": epoch,
         "quality": quality,
         "ease": cholesky,
-        "first_layer": first_layer,
-        "last_layer": last_layer,
+        "first_layer": lambda given: operations.first_layer(),
+        "last_layer": lambda given: operations.last_layer(),
+        "gru": lambda given: operations.gru(),
+        "softmax": lambda given: operations.wide_softmax(),
     }
     if given["what"] not in kinds:
         raise BadInput(f"--what={given['what']!r}: {nearest(given['what'], kinds)}")
+    own = {"what", "config", "model", "set", "data_dir", "data_file", "dataset", "protocol"}
+    used = {
+        "epoch": own | {"split_dir", "batch_size", "buckets", "against", "optimiser", "seed"},
+        "ease": own - {"config", "model", "set"},
+        **{name: {"what"} for name in ("first_layer", "last_layer", "gru", "softmax")},
+    }
+    if given["what"] in used:
+        unused = {flag.name for flag in command.own_flags()} - used[given["what"]]
+        options.refuse(sorted(unused), f"with --what={given['what']}")
     kinds[given["what"]](given)
 
 
 def prepare(given: Mapping[str, Any]):
-    """(spec, config, split, model) of what the flags name."""
+    """(spec, split, model) of what the flags name."""
     chosen, _, spec = planned({**given, "seeds": 1})
     splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
-    config, (split,) = fitting.oriented(spec.model, spec.set, splits)
-    model = models.find(spec.model).make(config, split.train.num_rows, split.train.num_columns)
-    return spec, config, split, model
+    (split,) = fitting.oriented(models.traits(spec.model, spec.set), splits)
+    model = models.build(spec.model, spec.set, Facts.of(split.train, split.scale))
+    return spec, split, model
 
 
-def peer(given: Mapping[str, Any], spec: fitting.Spec, config: Any, split) -> tuple[Any, Any]:
+def peer(given: Mapping[str, Any], spec: fitting.Spec, traits: Traits, split) -> tuple[Any, Any]:
     """The torch module for the model and its generator of epochs."""
     if given["against"] != "torch":
         raise BadInput("--against=torch is the only peer")
@@ -69,7 +80,7 @@ def peer(given: Mapping[str, Any], spec: fitting.Spec, config: Any, split) -> tu
     batch_size = spec.settings.batch_size if given["what"] == "epoch" else given["peer_batch_size"]
     nets: dict[str, Callable] = {
         "multvae": lambda: torch_loop.MultVAE(columns),
-        "autorec": lambda: torch_loop.AutoRec(columns, config.l2, -(-rows // batch_size)),
+        "autorec": lambda: torch_loop.AutoRec(columns, traits.l2, -(-rows // batch_size)),
     }
     if spec.model not in nets:
         raise BadInput(f"the peer has no {spec.model!r}. {nearest(spec.model, nets)}")
@@ -80,31 +91,29 @@ def peer(given: Mapping[str, Any], spec: fitting.Spec, config: Any, split) -> tu
 
 def epoch(given: Mapping[str, Any]) -> None:
     """Seconds an epoch of ours and of the peer and the product rate, in turns, the best of each."""
-    spec, config, split, model = prepare(given)
-    table = split.train
-    plan = batches.plan(table.lengths(), spec.settings.batch_size, spec.settings.buckets)
-    decay = getattr(config, "l2", 0.0) / len(table.columns)
-    chain = loop.optimiser(spec.settings, steps=1000, decay=decay)
-    run = jax.jit(loop.make_epoch(model, chain, plan), donate_argnums=0)
-    params = model.init(jax.random.key(0))
-    state, key = loop.State(params, chain.init(params), jnp.int32(0)), jax.random.key(1)
-    peer_epochs = peer(given, spec, config, split)[1] if given["against"] else None
+    spec, split, model = prepare(given)
+    table, settings, refeeds = split.train, spec.settings, model.traits.refeeds
+    run = program.compiled(model, [table], settings, seeds=(0,))
+    state, params = run.start, jax.eval_shape(model.init, jax.random.key(0))
+    peer_epochs = peer(given, spec, model.traits, split)[1] if given["against"] else None
     kernels = [leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
+    plan = batches.plan(table.lengths(), settings.batch_size, settings.buckets)
     product = max(b.batch for b in plan), table.num_columns, max(min(k) for k in kernels)
     ours, theirs, rates = [], [], []
     for turn in range(REPEATS + 1):  # the first of each warms up
-        order = jnp.asarray(batches.order(table.lengths(), plan, 0, turn))
-        taken = jnp.asarray(batches.turns(plan, turn))
         rates.append(product_rate(*product))
         begun = time.perf_counter()
-        state = jax.block_until_ready(run(state, table, taken, order, key)[0])
+        state = jax.block_until_ready(run.epoch(state, turn)[0])
         ours.append(time.perf_counter() - begun)
         if peer_epochs is not None:
             theirs.append(next(peer_epochs))
             time.sleep(0.3)  # the peer's threads spin for a while after their last product
-    operations = sum(6 * table.num_rows * a * b for a, b in kernels)  # forward and two backward
+    forward = sum(2 * table.num_rows * a * b for a, b in kernels)
     read = [shape for shape in kernels if shape[0] == table.num_columns]
-    operations -= sum(2 * table.num_rows * a * b for a, b in read[:1])  # input: no gradient
+    update = 3 * forward - sum(
+        2 * table.num_rows * a * b for a, b in read[:1]
+    )  # input: no gradient
+    operations = (1 + refeeds) * (update + (forward if refeeds else 0))  # f(x) is computed again
     rate = max(rates)
     title = f"{spec.model}: seconds an epoch, best of {REPEATS}"
     grid = Grid(box=rich.box.SIMPLE_HEAD, title=title)
@@ -123,8 +132,8 @@ def epoch(given: Mapping[str, Any]) -> None:
 
 def quality(given: Mapping[str, Any]) -> None:
     """Wall time to the peer's best validation figure."""
-    spec, config, split, _ = prepare(given)
-    net, peer_epochs = peer(given, spec, config, split)
+    spec, split, model = prepare(given)
+    net, peer_epochs = peer(given, spec, model.traits, split)
     score = _torch_loop().scorer(net, split)
     ranking = split.protocol["task"] == "ranking"
     curve: list[tuple[float, float]] = []
@@ -141,7 +150,6 @@ def quality(given: Mapping[str, Any]) -> None:
         f"({curve.index(best) + 1} of {len(curve)} epochs, {seconds:.1f} s in all)."
     )
     begun = time.perf_counter()
-    model = models.find(spec.model).make(config, split.train.num_rows, split.train.num_columns)
     select = fitting.evaluator(model, split, spec.settings.metric)
     reached: list[float] = []
 
@@ -156,7 +164,6 @@ def quality(given: Mapping[str, Any]) -> None:
         spec.settings,
         seeds=spec.seeds,
         evaluate=lambda params, replica: select(params, split.valid).figures,
-        l2=getattr(config, "l2", 0.0),
         progress=watch,
     )
     show.CONSOLE.print(
@@ -165,6 +172,15 @@ def quality(given: Mapping[str, Any]) -> None:
         + (f"after {reached[0]:.1f} s, {reached[0] / best[0]:.0%} of its time." if reached else
            "was not reached.")
     )  # fmt: skip
+
+
+def product_rate(rows: int, columns: int, features: int) -> float:
+    """The machine's float32 matrix-product rate, operations a second: the best of what is here."""
+    a, b = jnp.ones((rows, columns)), jnp.ones((columns, features))
+    multiply = jax.jit(jnp.matmul)
+    jax.block_until_ready(multiply(a, b))
+    best = min(operations.seconds(lambda: jax.block_until_ready(multiply(a, b))) for _ in range(20))
+    return 2 * rows * columns * features / best
 
 
 def cholesky(given: Mapping[str, Any]) -> None:
@@ -181,89 +197,17 @@ def cholesky(given: Mapping[str, Any]) -> None:
 
     ours, theirs = [], []
     for _ in range(REPEATS):
-        ours.append(_seconds(lambda: jax.block_until_ready(ease.inverse(gram, 500.0))))
-        theirs.append(_seconds(by_scipy))
-    whole = min(_seconds(lambda: jax.block_until_ready(ease.gram(split.train))) for _ in range(3))
+        ours.append(operations.seconds(lambda: jax.block_until_ready(ease.inverse(gram, 500.0))))
+        theirs.append(operations.seconds(by_scipy))
+    whole = min(
+        operations.seconds(lambda: jax.block_until_ready(ease.gram(split.train))) for _ in range(3)
+    )
     difference = np.abs(by_scipy() - np.asarray(ease.inverse(gram, 500.0))).max()
     show.CONSOLE.print(
         f"{len(gram)} items: aerec {min(ours):.3f} s, SciPy's cho_factor and cho_solve "
         f"{min(theirs):.3f} s, largest difference {difference:.1e}; "
         f"the Gram matrix itself {whole:.3f} s."
     )
-
-
-def first_layer(given: Mapping[str, Any]) -> None:
-    """Scatter-and-multiply against gather, forward and backward, by number of columns."""
-    del given
-    grid = Grid(box=rich.box.SIMPLE_HEAD, title="First layer of 600, 500 rows, milliseconds")
-    for column in ("columns", "listed", "scattered", "gathered"):
-        grid.add_column(column, justify="right")
-    rng = np.random.default_rng(0)
-    for columns in (3_700, 20_000, 200_000):
-        kernel = jnp.asarray(rng.normal(size=(columns, 600)) / 30, jnp.float32)
-        for share in (0.0003, 0.001, 0.003, 0.01, 0.03):
-            count = int(500 * columns * share)
-            if count > 500_000 or count < 500:
-                continue
-            cells = rng.choice(500 * columns, count, replace=False)
-            table = Table.from_entries(
-                cells // columns, cells % columns, np.ones(count), num_rows=500, num_columns=columns
-            )
-            x = table.gather(jnp.arange(500), count)
-            times = [_gradient_seconds(f, kernel, x) for f in (_scattered, layers.gathered)]
-            grid.add_row(f"{columns:,}", f"{share:.2%}", *(f"{1e3 * t:.1f}" for t in times))
-    show.CONSOLE.print(grid)
-
-
-def last_layer(given: Mapping[str, Any]) -> None:
-    """The whole block against its cells one by one: six cells of a row's column for each entry."""
-    del given
-    grid = Grid(box=rich.box.SIMPLE_HEAD, title="Sampled cells of the output, milliseconds")
-    for column in ("columns", "rows", "K", "read", "block", "cells"):
-        grid.add_column(column, justify="right")
-    rng = np.random.default_rng(0)
-    sizes = [(3_500, 64), (3_500, 500), (20_000, 64), (20_000, 500), (200_000, 64)]
-    for columns, rows in sizes:
-        for features, each in ((50, 10), (50, 95), (200, 95)):
-            z = jnp.asarray(rng.normal(size=(rows, features)), jnp.float32)
-            kernel = jnp.asarray(rng.normal(size=(columns, features)), jnp.float32)
-            at = jnp.asarray(rng.integers(0, columns, (rows * each, 6)))
-            where = (jnp.zeros(columns), jnp.repeat(jnp.arange(rows), each), at)
-            times = [_gradient_seconds(f, (z, kernel), where) for f in (_block, _cells)]
-            share = f"{6 * each / columns:.2%}"
-            shown = (f"{1e3 * t:.1f}" for t in times)
-            grid.add_row(f"{columns:,}", str(rows), str(features), share, *shown)
-    show.CONSOLE.print(grid)
-
-
-def _block(params: tuple[jax.Array, jax.Array], where: tuple) -> jax.Array:
-    bias, row, columns = where
-    return (params[0] @ params[1].T + bias[None])[row[:, None], columns]
-
-
-def _cells(params: tuple[jax.Array, jax.Array], where: tuple) -> jax.Array:
-    bias, row, columns = where
-    return layers.cells(*params, bias, row=row, columns=columns)
-
-
-def _scattered(kernel: jax.Array, x) -> jax.Array:
-    return x.dense() @ kernel
-
-
-def _gradient_seconds(function: Callable, params: Any, x: Any) -> float:
-    """Seconds of `function(params, x)` and its gradient, the fastest of three."""
-    grad = jax.jit(jax.grad(lambda params, x: (function(params, x) ** 2).sum()))
-    jax.block_until_ready(grad(params, x))
-    return min(_seconds(lambda: jax.block_until_ready(grad(params, x))) for _ in range(3))
-
-
-def product_rate(rows: int, columns: int, features: int) -> float:
-    """The machine's float32 matrix-product rate, operations a second: the best of what is here."""
-    a, b = jnp.ones((rows, columns)), jnp.ones((columns, features))
-    multiply = jax.jit(jnp.matmul)
-    jax.block_until_ready(multiply(a, b))
-    seconds = min(_seconds(lambda: jax.block_until_ready(multiply(a, b))) for _ in range(20))
-    return 2 * rows * columns * features / seconds
 
 
 def _torch_loop():
@@ -274,15 +218,11 @@ def _torch_loop():
     return torch_loop
 
 
-def _seconds(function: Callable[[], Any]) -> float:
-    begun = time.perf_counter()
-    function()
-    return time.perf_counter() - begun
-
-
 if __name__ == "__main__":
     options.define_run_flags()
-    flags.DEFINE_string("what", "epoch", "epoch, quality, ease, first_layer or last_layer")
+    flags.DEFINE_string(
+        "what", "epoch", "epoch, quality, ease, first_layer, last_layer, gru or softmax"
+    )
     flags.DEFINE_string("against", None, "the peer: torch")
     flags.DEFINE_integer("peer_epochs", 100, "with --what=quality: epochs of the peer", 1)
     flags.DEFINE_integer("peer_batch_size", 500, "with --what=quality: rows in its batches", 1)

@@ -26,6 +26,7 @@ from experiments import study
 def main(given: Mapping[str, Any]) -> None:
     known = {module.name for module in pkgutil.iter_modules(experiments.studies.__path__)}
     if given["study"] is None:
+        options.refuse([flag.name for flag in command.own_flags()], "without --study")
         show.CONSOLE.print(catalogue(sorted(known)))
         show.CONSOLE.print("Next: python -m experiments.reproduce --study=NAME --data_dir=DIR")
         return

@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from aerec import models
-from aerec.core import Table
+from aerec.core import Facts, Table
 from aerec.models import MODELS
 from aerec.runs import artefact
 
@@ -25,7 +25,7 @@ SMALL = {"hidden": (8,), "latent": 4}  # where a model has such settings; the re
 def build(name):
     fields = {field.name for field in dataclasses.fields(MODELS[name].Config)}
     small = {setting: value for setting, value in SMALL.items() if setting in fields}
-    return models.build(name, small, U, N), small
+    return models.build(name, small, Facts(U, N)), small
 
 
 TRAINED = [name for name in NAMES if build(name)[0].loss is not None]
@@ -46,7 +46,7 @@ def table(*, ratings=False):
 def prepared(name):
     """(model, params, table): solved, or at a random point with every leaf away from zero."""
     model, _ = build(name)
-    train = table(ratings=MODELS[name].TASK == "rating")
+    train = table(ratings=models.traits(name, {}).task == "rating")
     if model.solve is not None:
         return model, model.solve(train), train
     rng = np.random.default_rng(1)
@@ -86,7 +86,7 @@ def batch(train, *, extra=0, padding_rows=0):
 def test_is_trained_or_solved_and_says_its_task(name):
     model, _ = build(name)
     assert (model.loss is None) != (model.solve is None)
-    assert MODELS[name].TASK in ("rating", "ranking")
+    assert models.traits(name, {}).task in ("rating", "ranking")
     assert dataclasses.is_dataclass(MODELS[name].Config)
     assert "Departures" in MODELS[name].__doc__ or name in ("popularity", "bias")
 
@@ -103,6 +103,30 @@ def test_shapes_and_finite_on_empty_and_full_rows(name):
         chex.assert_shape([total, weight], (U,))
         chex.assert_tree_all_finite((total, weight))
         assert total[0] == 0 and weight[0] == 0, "an empty row adds nothing to the objective"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_are_queries_times_item_codes_where_it_says_so(name):
+    model, params, train = prepared(name)
+    given = {model.queries is None, model.item_codes is None, model.item_bias is None}
+    assert len(given) == 1, "all three or none"
+    if model.queries is None:
+        return
+
+    @jax.jit
+    def parts(params, x):
+        return model.queries(params, x), model.item_codes(params), model.item_bias(params)
+
+    x = batch(train)
+    queries, codes, bias = (np.asarray(part, float) for part in parts(params, x))
+    chex.assert_shape([codes, bias], [(N, codes.shape[1]), (N,)])
+    scores = np.asarray(read(name)(params, x)[1], float)
+    chex.assert_trees_all_close(scores, queries @ codes.T + bias, rtol=1e-4, atol=1e-5)
+
+
+def test_most_models_rank_by_a_dot_product():
+    none = {"cdae", "dae", "elsa", "deeprec"}
+    assert {name for name in NAMES if build(name)[0].queries is None} == none
 
 
 @pytest.mark.parametrize("name", SOLVED)
@@ -226,7 +250,7 @@ def test_gradient_equals_finite_differences(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_saved_and_restored_scores_alike(name, tmp_path):
     _, params, train = prepared(name)
-    config = {"model": name, "set": build(name)[1], "shape": [U, N], "seeds": [0]}
+    config = {"model": name, "set": build(name)[1], "scale": None, "shape": [U, N], "seeds": [0]}
     (tmp_path / "config.json").write_text(json.dumps(config))
     stacked = jax.tree.map(lambda leaf: leaf[None], params)
     artefact.save(

@@ -14,6 +14,7 @@ from aerec.core import Table
 
 quick = settings(max_examples=25, deadline=None)
 N = 7
+LENGTHS = (1, 3, N + 2)  # of sequences: shorter than rows, as long as one of them, longer than all
 SIZES = [0, 1, 3, 7, 7]  # an empty row, a full one; their sum is fixed, so that few shapes compile
 
 
@@ -61,7 +62,7 @@ def loop(batch, capacity, y):
         "dense": dense,
         "listed": listed,
     }
-    for length in (1, 3, N, N + 2):
+    for length in LENGTHS:
         kept = [[column for column, _ in row][-length:] for row in batch]
         found[f"sequences {length}"] = [row + [N] * (length - len(row)) for row in kept]
     return found
@@ -78,9 +79,10 @@ def read_eagerly(table, index, y, capacity):
         "dense": rows.dense(),
         "listed": rows.listed(),
     }
-    return found | {f"sequences {n}": rows.sequences(n) for n in (1, 3, N, N + 2)}
+    return found | {f"sequences {n}": rows.sequences(n) for n in LENGTHS}
 
 
+gather = jax.jit(Table.gather, static_argnums=2)
 read = jax.jit(read_eagerly, static_argnames="capacity")
 read_24 = partial(read_eagerly, capacity=24)
 read_batches = jax.jit(jax.vmap(read_24, (None, 0, None)))
@@ -133,7 +135,7 @@ def test_padding_changes_nothing(history, sizes):
             assert (padded[name][np.array([0, 2, 5])] == blank).all(), name
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)  # slow: what runs eagerly compiles op by op
 @given(histories(), st.lists(indices, min_size=2, max_size=2))
 def test_jit_and_vmap_equal_eager(history, index):
     table, y, index = build(history), scores(3), jnp.array(index)
@@ -176,7 +178,7 @@ def test_transpose(history):
 
 def test_a_zero_is_listed():
     table = Table.from_entries([0, 0], [2, 1], [0.0, 5.0], num_rows=1, num_columns=3)
-    rows = table.gather(jnp.array([0]), 2)
+    rows = gather(table, jnp.array([0]), 2)
     np.testing.assert_array_equal(rows.dense(), [[0, 5, 0]])
     np.testing.assert_array_equal(rows.listed(), [[0, 1, 1]])
 
@@ -192,18 +194,18 @@ def test_an_empty_table(num_rows, capacity):
 
 def test_rows_past_the_capacity_are_cut_and_the_others_kept():
     table = build([[(0, 1.0), (1, 2.0)], [(2, 3.0)]], 3)
-    rows = table.gather(jnp.array([0, 1]), 2)
+    rows = gather(table, jnp.array([0, 1]), 2)
     np.testing.assert_array_equal(rows.dense(), [[1, 2, 0], [0, 0, 0]])
 
 
 def test_the_gradient_flows_to_the_values():
-    rows = build([[(0, 1.0), (2, 2.0)], []], 3).gather(jnp.array([1, 0]), 4)
+    rows = gather(build([[(0, 1.0), (2, 2.0)], []], 3), jnp.array([1, 0]), 4)
     weights = jnp.arange(6.0).reshape(2, 3)
 
     def loss(values):
         return (rows.replace(values=values).dense() * weights).sum()
 
-    np.testing.assert_array_equal(jax.grad(loss)(rows.values), [3, 5, 0, 0])
+    np.testing.assert_array_equal(jax.jit(jax.grad(loss))(rows.values), [3, 5, 0, 0])
 
 
 @pytest.mark.parametrize(
@@ -227,8 +229,60 @@ def test_shapes_that_do_not_match():
     table = Table.from_entries([0], [0], [1.0], num_rows=2, num_columns=3)
     with pytest.raises(AssertionError):
         table.gather(jnp.zeros((2, 2), jnp.int32), 4)
-    rows = table.gather(jnp.array([0]), 4)
+    rows = gather(table, jnp.array([0]), 4)
     with pytest.raises(AssertionError):
         rows.pick(jnp.zeros((2, 3)))
     with pytest.raises(AssertionError):
         rows.sum(jnp.zeros(3))
+
+
+def test_places_count_from_the_oldest_entry_kept():
+    history = [[(4, 1.0), (2, 2.0), (0, 3.0)], [], [(1, 4.0)]]
+
+    @jax.jit
+    def of(table):
+        rows = table.gather(jnp.arange(3), 6)
+        return rows.counts(), rows.places(2)
+
+    counts, places = of(build(history))
+    np.testing.assert_array_equal(counts, [3, 0, 1])
+    # Of the first row two entries are kept; the older one and the padding have no place.
+    np.testing.assert_array_equal(places, [2, 0, 1, 0, 2, 2])
+
+
+def test_blocks_written_out():
+    table = build([[(0, 1.0)], [], [(1, 1.0), (2, 1.0)], [(3, 1.0)], [(0, 1.0)]])
+    index, capacity = table.blocks(2)
+    np.testing.assert_array_equal(index, [[0, 1], [2, 3], [4, 5]])
+    assert (index.dtype, capacity) == (np.int32, 3)
+    index, capacity = build([[(0, 1.0), (1, 1.0)]]).blocks(4)
+    np.testing.assert_array_equal(index, [[0, 1, 1, 1]])
+    assert capacity == 2, "padding lists nothing"
+
+
+@pytest.mark.parametrize("history", [[], [[]], [[(3, 1.0)]]])
+def test_there_is_one_block_at_least_with_room_for_one_entry(history):
+    index, capacity = build(history).blocks(2)
+    assert index.shape == (1, 2) and capacity == 1
+
+
+@pytest.mark.parametrize(
+    ("capacity", "given", "longest"), [(3, None, 3), (N + 1, None, N), (N + 1, 2, 2)]
+)
+def test_the_longest_row_is_bounded_by_the_capacity_and_the_columns(capacity, given, longest):
+    table = build([[(0, 1.0)]])
+    rows = jax.eval_shape(lambda index: table.gather(index, capacity, given), jnp.array([0]))
+    assert rows.longest == longest
+
+
+def test_a_full_table_of_more_rows_than_columns():
+    row, column = np.indices((4, 2)).reshape(2, 8)
+    table = Table.from_entries(row, column, np.ones(8), num_rows=4, num_columns=2)
+    np.testing.assert_array_equal(table.lengths(), [2, 2, 2, 2])
+
+
+def test_more_entries_than_32_bit_offsets_reach(monkeypatch):
+    many = np.zeros(2**31, np.int8)  # never written, so it takes no memory
+    monkeypatch.setattr(np, "argsort", None)  # a table of so many would take 16 GB
+    with pytest.raises(ValueError, match="2147483648 entries do not fit 32-bit offsets"):
+        Table.from_entries(many, many, many, num_rows=1, num_columns=1)

@@ -30,6 +30,7 @@ from rich.progress import Progress
 
 from aerec import configuration, memory, models
 from aerec.cli import options, show
+from aerec.core import Facts
 from aerec.errors import BadInput, nearest
 from aerec.nn import activations
 from aerec.properties import Audit, audit, plots, samplers, search
@@ -197,7 +198,7 @@ def _trained(
 ) -> Subject:
     loaded = artefact.load(workdir)
     config = loaded.config
-    if getattr(models.find(config["model"]), "ORDERED", False):
+    if loaded.model.traits.reads == "sequence":
         show.CONSOLE.print(
             f"{name}: {config['model']} reads sequences; a vector's items are read in the order of"
             " its columns, not in that of a history",
@@ -210,7 +211,7 @@ def _trained(
         source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
         text = rescore.protocol_text(config)
         own = options.load_splits(source, config["dataset"], text, config["seeds"][:1])
-        _, (split, *_) = fitting.oriented(config["model"], config["set"], own)
+        split, *_ = fitting.oriented(loaded.model.traits, own)
         tables = [split.train]
         if split.test_ids is not None:  # rows that were not trained on
             tables += [split.valid.input, split.test.input]
@@ -238,7 +239,7 @@ def _trained(
 
 def _initial(given: Mapping[str, Any]) -> Subject:
     config = models.configure(given["model"], configuration.assignments(given["set"], of="--set"))
-    model = models.find(given["model"]).make(config, 1, given["input_dim"])
+    model = models.find(given["model"]).make(config, Facts(1, given["input_dim"]))
     params = model.init(jax.random.key(given["seed"]))
     return Subject(
         name=f"{given['model']} at initialisation",

@@ -2,6 +2,7 @@
 
 import importlib
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -67,7 +68,7 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
             leave(130, "interrupted; the same command goes on from the last checkpoint")
 
     def leave(status: int, message: str) -> None:
-        print(message, file=sys.stderr)
+        print(dashed(message), file=sys.stderr)
         sys.exit(status)
 
     sys.modules["__main__"].__doc__ = usage
@@ -76,13 +77,22 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
     app.run(guarded)
 
 
+def dashed(message: str) -> str:
+    """A message of the library, in which settings stand between backticks, as flags."""
+
+    def flag(found: re.Match) -> str:
+        return f"--{found[1]}" if found[2] in flags.FLAGS else f"--set {found[1]}"
+
+    return re.sub(r"`((\w+)(?:=[^`\s]*)?)`", flag, message)
+
+
 def own_flags() -> list[flags.Flag]:
     """The flags that this project defines, not those of absl."""
     by_module = flags.FLAGS.flags_by_module_dict()
     return [
         flag
         for module, defined in by_module.items()
-        if module.startswith(("aerec.", "experiments."))
+        if module.startswith(("aerec.", "experiments.")) or module == sys.argv[0]
         for flag in defined
     ]
 

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from aerec.cli import options, show
 from aerec.errors import BadInput
-from aerec.evaluation import evaluate
+from aerec.evaluation.report import Report
 from aerec.runs import fitting, rescore
 
 
@@ -42,6 +42,7 @@ def main(given: Mapping[str, Any]) -> None:
     if given["against"]:
         if given["protocol"] or given["intervals"]:
             raise BadInput("--against compares the runs as they are: leave out the other flags")
+        options.refuse(("data_dir", "data_file", "split_dir"), "with --against")
         other = pathlib.Path(given["against"])
         found = compare(workdir, other, names)
     else:
@@ -97,7 +98,7 @@ def table(
     config: Mapping[str, Any],
     protocol: Mapping[str, Any],
     names: Sequence[str],
-    reports: Sequence[evaluate.Report],
+    reports: Sequence[Report],
     intervals: Sequence[Mapping[str, Sequence[float]]],
 ) -> Table:
     """A row per replica, and of several their mean and standard deviation."""
@@ -139,9 +140,9 @@ def compare(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> dict[str,
     }
 
 
-def _intervals(report: evaluate.Report, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+def _intervals(report: Report, names: Sequence[str]) -> dict[str, tuple[float, float]]:
     try:
-        return {name: evaluate.interval(report, name) for name in names}
+        return {name: report.interval(name) for name in names}
     except ValueError as error:  # a figure over all rows at once has no rows to draw
         raise BadInput(f"--intervals: {error}") from None
 
@@ -153,5 +154,5 @@ def _cell(figures: Mapping[str, float], name: str, interval: Sequence[float] | N
     return f"{figures[name]:.4f}" + ("" if error is None else f" ± {1.96 * error:.4f}")
 
 
-def _means(reports: Sequence[evaluate.Report]) -> list[str]:
+def _means(reports: Sequence[Report]) -> list[str]:
     return [name for name in reports[0].figures if not name.endswith("_se")]

@@ -4,8 +4,9 @@ import math
 import pathlib
 import runpy
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from absl import flags
 
@@ -13,19 +14,23 @@ import aerec
 from aerec import configuration
 from aerec.data import datasets, fields, protocols, readers
 from aerec.errors import BadInput, nearest
+from aerec.training.settings import Settings
 
 # What `load_splits` reads besides the dataset's name; a run remembers them to be read again.
 DATA_FLAGS = (
     "data_dir", "data_file", "format", "separator", "header", "columns", "scale", "on_bad_line",
     "split_dir",
 )  # fmt: skip
-
-
+RECIPE = (  # what a recipe may say: settings of training, and what is trained on what
+    *configuration.kinds(Settings), "model", "set", "dataset", "protocol", "seed", "seeds",
+    "order_penalty", "baselines",
+)  # fmt: skip
+FILE_FLAGS = ("format", "separator", "header", "columns", "scale")  # of a file of one's own
 COLUMNS = ["user=user", "item=item", "rating=rating"]  # of a delimited file, unless said
 
 
 def define_run_flags() -> None:
-    """The flags that say what to train on what data, and how; None means: not said."""
+    """The flags that say what to train on what data, and how; None means: not given."""
     flags.DEFINE_string(
         "config",
         None,
@@ -38,28 +43,28 @@ def define_run_flags() -> None:
         "protocol", None, "how to split: NAME or NAME:PARAMETER=VALUE,... (default by the model)"
     )
     flags.DEFINE_string("split_dir", None, "the folder of ready splits, with --protocol=files")
-    flags.DEFINE_integer("epochs", None, "passes over the training rows", lower_bound=1)
-    flags.DEFINE_integer(
-        "batch_size", None, "most rows in a batch; of several buckets, in one of mean length", 1
-    )
-    flags.DEFINE_integer("buckets", None, "shapes of batches, by the length of rows", lower_bound=1)
-    flags.DEFINE_integer("devices", None, "each batch is divided among so many", lower_bound=1)
-    flags.DEFINE_float("learning_rate", None, "the highest learning rate", lower_bound=0.0)
-    flags.DEFINE_enum("schedule", None, ["constant", "cosine", "step"], "of the learning rate")
-    flags.DEFINE_string("milestones", None, "of the step schedule: epochs with commas between")
-    flags.DEFINE_float("gamma", None, "the rate is multiplied by it at each milestone")
-    flags.DEFINE_float("warmup", None, "share of the steps with a rising rate", 0.0, 1.0)
-    flags.DEFINE_enum("optimiser", None, ["adam", "rprop", "sgd", "adagrad"], "the optimiser")
-    flags.DEFINE_float("momentum", None, "momentum of sgd", 0.0, 1.0)
-    flags.DEFINE_integer("evaluate_every", None, "epochs between evaluations", lower_bound=1)
-    flags.DEFINE_integer("patience", None, "evaluations without a better one; 0: never stop", 0)
-    flags.DEFINE_string("metric", None, "the validation figure that decides what is best")
+    helps = configuration.comments(Settings)
+    for name, kind in configuration.kinds(Settings).items():
+        define(name, kind, helps[name])
     flags.DEFINE_integer("seed", None, "of all that is random in the model (default 0)", 0, 2**31)
     flags.DEFINE_integer("seeds", None, "replicas, trained under one vmap (default 1)", 1, 2**16)
     flags.DEFINE_float("order_penalty", None, "weight of the order penalty in the loss", 0.0)
     define_workdir_flag("where the run is kept (default runs/<what it is>)")
     flags.DEFINE_float("checkpoint_seconds", 15.0, "least time between two checkpoints", 0.0)
     flags.DEFINE_list("baselines", None, "models beside it in the table (default by the task)")
+
+
+def define(name: str, kind: Any, help: str) -> None:
+    """Define the flag of a setting, None where it is not given; its rule is checked later."""
+    kind, _ = configuration.bare(kind)
+    if typing.get_origin(kind) is Literal:
+        flags.DEFINE_enum(name, None, typing.get_args(kind), help)
+    elif kind is int:
+        flags.DEFINE_integer(name, None, help)
+    elif kind is float:
+        flags.DEFINE_float(name, None, help)
+    else:
+        flags.DEFINE_string(name, None, help)
 
 
 def define_data_flags() -> None:
@@ -89,6 +94,12 @@ def said(*but: str) -> list[str]:
     """The flags of the command line, as they would be typed again, without those named."""
     given = [flags.FLAGS[name] for name in flags.FLAGS if flags.FLAGS[name].present]
     return [line for flag in given if flag.name not in but for line in flag.serialize().split("\n")]
+
+
+def refuse(names: Iterable[str], why: str) -> None:
+    """Raise BadInput for flags of the command line that have no effect here."""
+    if given := [f"--{name}" for name in names if flags.FLAGS[name].present]:
+        raise BadInput(f"{', '.join(given)}: no effect {why}; leave it out")
 
 
 def required(given: Mapping[str, Any], name: str) -> str:
@@ -139,6 +150,9 @@ def recipe(name: str | None) -> dict[str, Any]:
         raise BadInput(f"{path} cannot be run ({type(error).__name__}: {error})") from error
     if not isinstance(found, dict):
         raise BadInput(f"{path} has no RECIPE, a dict of settings by name")
+    for key in found:
+        if key not in RECIPE:
+            raise BadInput(f"{path}: a recipe has no entry {key!r}. {nearest(key, RECIPE)}")
     return dict(found)
 
 

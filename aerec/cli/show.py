@@ -18,7 +18,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from aerec.evaluation import evaluate, metrics
+from aerec.evaluation import statistics
+from aerec.evaluation.report import Report
 from aerec.properties import Audit
 from aerec.runs.recommend import Recommendation
 from aerec.training import loop
@@ -75,8 +76,8 @@ def results_table(
     task: str,
     name: str,
     results: Mapping[str, Any],
-    reports: Sequence[evaluate.Report],
-    baselines: Mapping[str, evaluate.Report],
+    reports: Sequence[Report],
+    baselines: Mapping[str, Report],
 ) -> Table:
     """The model beside its baselines: test figures with 95% intervals, paired differences.
 
@@ -103,14 +104,14 @@ def results_table(
     table.add_row(f"[bold]{name}", *cells(results["test"], several), "")
     for other, report in baselines.items():
         try:
-            text = difference(evaluate.compare(report, reports[0], columns[0]))
+            text = difference(report.compare(reports[0], columns[0]))
         except ValueError:  # other rows, or too few
             text = "-"
         table.add_row(other, *cells(report.figures, False), text)
     return table
 
 
-def difference(found: metrics.Comparison) -> str:
+def difference(found: statistics.Comparison) -> str:
     """A paired difference with its 95% interval and p, as rich markup."""
     low, high = found.interval
     return f"{found.difference:+.4f} \\[{low:+.4f}, {high:+.4f}] p={found.p:.2g}"

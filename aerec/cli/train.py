@@ -20,6 +20,7 @@ import numpy as np
 
 from aerec import configuration, models, plots
 from aerec.cli import options, show
+from aerec.core import Facts
 from aerec.data import readers
 from aerec.errors import BadInput
 from aerec.runs import artefact, fitting, recommend
@@ -43,8 +44,7 @@ def main(given: Mapping[str, Any]) -> None:
         show.CONSOLE.print(note, style="dim", markup=False)
     workdir = pathlib.Path(given["workdir"] or fitting.default_workdir(spec, splits))
     baselines = [n for n in chosen.get("baselines", DEFAULTS[task]["baselines"]) if n != spec.model]
-    shape = splits[0].train.num_rows, splits[0].train.num_columns
-    solved = models.build(spec.model, spec.set, *shape).solve is not None
+    solved = models.build(spec.model, spec.set, Facts.of(splits[0].train)).solve is not None
     epochs = None if solved else spec.settings.epochs
     with show.progress_line(epochs, spec.settings.metric) as progress:
         finished = fitting.run(
@@ -77,12 +77,12 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
     name = said.get("model", recipe.get("model", "multvae"))
     if name != recipe.get("model", name):
         raise BadInput(f"--config={given['config']} is for {recipe['model']}, not {name}")
-    module = models.find(name)
-    task = DEFAULTS[module.TASK]
+    traits = models.traits(name, {})
+    task = DEFAULTS[traits.task]
     defaults = {"dataset": "movielens-small", "protocol": task["protocol"], "seed": 0, "seeds": 1}
-    chosen = {**defaults, **getattr(module, "TRAINING", {}), **recipe, **said, "model": name}
+    chosen = {**defaults, **traits.training, **recipe, **said, "model": name}
     chosen["set"] = {**recipe.get("set", {}), **configuration.assignments(given["set"], of="--set")}
-    models.configure(name, chosen["set"])  # a typing error is told before the data are read
+    models.configure(name, chosen["set"])  # a typing error is reported before the data are read
     if "momentum" in said and chosen.get("optimiser", "adam") != "sgd":
         raise BadInput("--momentum is sgd's: give --optimiser=sgd as well")
     chosen["seeds"] = tuple(range(chosen["seed"], chosen["seed"] + chosen["seeds"]))
@@ -99,7 +99,21 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
         chosen["dataset"] = pathlib.Path(given["data_file"]).name
     elif chosen["protocol"].partition(":")[0] == "files":
         raise BadInput("--protocol=files needs --split_dir, the folder of the ready splits")
+    refuse_unread(given)
     return chosen
+
+
+def refuse_unread(given: Mapping[str, Any]) -> None:
+    """Raise BadInput for flags about a file of ratings that is not read, or needs none of them."""
+    ready = bool(given["split_dir"])
+    if ready or not given["data_file"]:
+        unread = [name for name in options.FILE_FLAGS if not (ready and name == "scale")]
+        options.refuse(unread, "without --data_file")
+    elif given["format"] != "delimited":
+        delimited = ("separator", "header", "columns")
+        options.refuse(delimited, f"with --format={given['format']}")
+    if ready:
+        options.refuse(("data_dir", "on_bad_line"), "with --split_dir")
 
 
 def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) -> fitting.Spec:

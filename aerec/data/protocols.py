@@ -7,13 +7,13 @@ the file where they do not; ties in time, and times of 0 (unknown, hence oldest)
 of the file.
 """
 
-from dataclasses import dataclass
 from typing import Any
 from typing import Protocol as Interface
 
 import numpy as np
 
 from aerec import configuration
+from aerec.configuration import settings
 from aerec.data import divide
 from aerec.data.divide import TEST, TRAIN, VALID, floor
 from aerec.data.readers import Ratings
@@ -39,7 +39,7 @@ class Protocol(Interface):
     def split(self, ratings: Any, *, seed: int) -> Split: ...
 
 
-@dataclass(frozen=True)
+@settings
 class RandomRatings:
     """Random ratings are held out (AutoRec, Sedhain et al. 2015): `test` of all, `valid` of others.
 
@@ -66,7 +66,7 @@ class RandomRatings:
         return divide.weak_split(self, ratings, part, ())
 
 
-@dataclass(frozen=True)
+@settings
 class PerUserHoldout:
     """Weak generalisation (CDAE, Wu et al. 2016): of each user's n clicks a random share is held
     out; m = floor((1 - test) n) are not test, floor((1 - valid) m) of them are trained on. At the
@@ -98,7 +98,7 @@ class PerUserHoldout:
         return divide.weak_split(protocol, ratings, part, notes)
 
 
-@dataclass(frozen=True)
+@settings
 class Strong:
     """Strong generalisation (Liang et al. 2018, and their code): users are held out whole.
 
@@ -126,7 +126,7 @@ class Strong:
         return divide.strong_split(self, ratings, target)
 
 
-@dataclass(frozen=True)
+@settings
 class StrongByTime:
     """`strong` with the first floor(fold_in n) clicks folded in and the later ones predicted (SVAE,
     Sachdeva et al. 2019, and their code: threshold=3.5, valid_users=750, test_users=750)."""
@@ -151,7 +151,7 @@ class StrongByTime:
         return divide.strong_split(self, ratings, target)
 
 
-@dataclass(frozen=True)
+@settings
 class GlobalTime:
     """Training before a date, validation and test after it (DeepRec, Kuchaiev & Ginsburg 2017).
 
@@ -203,7 +203,7 @@ class GlobalTime:
         return divide.weak_split(self, ratings, part, notes + unseen)
 
 
-@dataclass(frozen=True)
+@settings
 class PerUserTime:
     """DeepRec's split where there is no common clock: the earliest floor(train n) of each user's n
     ratings are trained on, the others halved at random into validation and test; held-out ratings
@@ -226,7 +226,7 @@ class PerUserTime:
         return divide.weak_split(self, ratings, divide.halved(part, divide.generator(self)), notes)
 
 
-@dataclass(frozen=True)
+@settings
 class LeaveLast:
     """Each user's last click is the test, the one before it the validation (which at test time is
     neither folded in nor masked)."""
@@ -248,7 +248,7 @@ class LeaveLast:
         return divide.weak_split(protocol, ratings, part, notes)
 
 
-@dataclass(frozen=True)
+@settings
 class LeakyTestInput:
     """NOT A MEASUREMENT. Repeats a published table whose code fed the test ratings themselves to
     the model at test time: it scores how well they are copied. Validation is the test too."""
@@ -258,7 +258,7 @@ class LeakyTestInput:
     name, task, per_seed = "leaky_test_input", "rating", False
 
     def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
-        honest = RandomRatings(self.test, 0.0, self.split_seed).split(ratings)
+        honest = RandomRatings(test=self.test, valid=0.0, split_seed=self.split_seed).split(ratings)
         copied = weak(honest.test.target, honest.test.target)
         note = "WARNING, LEAK: the test ratings are the input; copying is scored, not prediction"
         return honest._replace(
@@ -266,7 +266,7 @@ class LeakyTestInput:
         )
 
 
-@dataclass(frozen=True)
+@settings
 class LeakyHoldout:
     """NOT A MEASUREMENT. Repeats a published table: every rating is a click, floor((1 - test) n) of
     each user are trained on, the items seen are not masked, the best epoch is picked on test."""

@@ -1,13 +1,13 @@
 """The protocol `files`: a folder of splits made elsewhere, in one of two layouts."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from aerec.configuration import settings
 from aerec.core import Table
 from aerec.data.columns import compact
 from aerec.data.readers import read_columns
@@ -18,7 +18,7 @@ RANKING = ("train.csv", "validation_tr.csv", "validation_te.csv", "test_tr.csv",
 RATING = ("train.csv", "valid.csv", "test.csv")
 
 
-@dataclass(frozen=True)
+@settings
 class Files:
     """Ready splits in `split_dir`, comma-separated with a header; ids are whole numbers or text.
 

@@ -106,8 +106,7 @@ def describe(protocol: Any, digest: str = "") -> dict:
 
     Files are known by the `digest` of their bytes instead of by where they lie.
     """
-    fields: Any = dataclasses.fields(protocol)
-    given = {field.name: field.type(getattr(protocol, field.name)) for field in fields}
+    given = dataclasses.asdict(protocol)
     known = {**given, "split_dir": digest} if digest else given
     text = json.dumps([protocol.name, known], sort_keys=True)
     short = hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -15,137 +15,97 @@ Departures:
   - greedy pre-training is the first `pretrain_steps` steps of one training run, without L2.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from aerec.core import Batch, Model
+from aerec.configuration import Count, Natural, Probability, Weight, settings
+from aerec.core import Facts, Model, Traits
 from aerec.errors import BadInput
-from aerec.nn import activations, layers, losses
-
-TASK = "rating"
-TRAINING = {"epochs": 40, "batch_size": 64, "schedule": "cosine", "evaluate_every": 4}
+from aerec.nn import activations, autoencoders, layers, losses
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    hidden: tuple[int, ...] = (500,)  # widths of the hidden layers; the middle one is the code
-    activation: str = "sigmoid"  # g, of the hidden layers
-    latent_activation: str = ""  # of the code; empty: the same as `activation`
-    output_activation: str = "identity"  # f
+    hidden: tuple[Count, ...] = (500,)  # widths of the hidden layers; the middle one is the code
+    activation: activations.Name = "sigmoid"  # g, of the hidden layers
+    latent_activation: activations.Name = ""  # of the code; empty: the same as `activation`
+    output_activation: activations.Plain = "identity"  # f
     item_based: bool = True  # rows are items (I-AutoRec); users otherwise (U-AutoRec)
-    l2: float = 200.0  # lambda: the objective is sum of squared errors + lambda / 2 |W|^2 + ...
+    l2: Weight = 200.0  # lambda: the objective is sum of squared errors + lambda / 2 |W|^2 + ...
     centre: bool = False  # ratings enter less the middle of the scale: unrated is then neutral
-    dropout: float = 0.0  # of the code
-    pretrain_steps: int = 0  # steps of greedy pre-training, shared out evenly to the layers
-    scale: tuple[float, float] = (1.0, 5.0)  # the lowest and highest rating
+    dropout: Probability = 0.0  # of the code
+    pretrain_steps: Natural = 0  # steps of greedy pre-training, shared out evenly to the layers
 
-    @property
-    def l2_after(self) -> int:
-        """Steps before the penalty sets in: those of pre-training, where there is any."""
-        return self.pretrain_steps if len(self.hidden) > 1 else 0
-
-
-class AutoEncoder(nn.Module):
-    """For pre-training, layer j of the encoder and -1-j of the decoder are mirror images."""
-
-    config: Config
-    num_columns: int
-
-    def setup(self) -> None:
-        c = self.config
-        middle = len(c.hidden) // 2
-        self.encoder = [layers.Layer(width) for width in c.hidden[: middle + 1]]
-        after = (*c.hidden[middle + 1 :], self.num_columns)
-        self.decoder = [layers.Layer(width) for width in after]
-        self.activation = activations.get(c.activation)
-        self.latent_activation = activations.get(c.latent_activation or c.activation)
-
-    def encode(self, x: Batch, depth: int | None = None) -> jax.Array:
-        """The code [B, K], or the output of the first `depth` layers."""
-        x = layers.shift(x, -self._middle())
-        for layer in self.encoder[:depth]:
-            last = layer is self.encoder[-1]
-            x = (self.latent_activation if last else self.activation)(layer(x))
-        return layers.dense(x)
-
-    def decode(self, z: jax.Array) -> jax.Array:
-        for layer in self.decoder[:-1]:
-            z = self.activation(layer(z))
-        return self._output(self.decoder[-1](z))
-
-    def mirror(self, x: Batch, depth: int) -> jax.Array:
-        """x [B, .] through encoder layer `depth` and straight back through its mirror image."""
-        layer = self.encoder[depth]
-        last = layer is self.encoder[-1]
-        if depth == 0:
-            x = layers.shift(x, -self._middle())
-        z = (self.latent_activation if last else self.activation)(layer(x))
-        y = self.decoder[-1 - depth](z)
-        return self._output(y) if depth == 0 else self.activation(y)
-
-    def __call__(self, x: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
-        z = self.encode(x)
-        if dropout_key is not None:
-            z = layers.dropout(dropout_key, z, self.config.dropout)
-        return self.decode(z)
-
-    def _middle(self) -> float:
-        return sum(self.config.scale) / 2 if self.config.centre else 0.0
-
-    def _output(self, y: jax.Array) -> jax.Array:
-        f = activations.describe(self.config.output_activation)
-        low, high = self.config.scale
-        if f.high - f.low == float("inf"):
-            return self._middle() + f.function(y)
-        return low + (f.function(y) - f.low) * ((high - low) / (f.high - f.low))
+    def __post_init__(self) -> None:
+        if len(self.hidden) % 2 == 0:
+            raise BadInput(
+                f"hidden={self.hidden}: give an odd number of layers, the middle is the code"
+            )
+        if self.pretrain_steps and self.hidden != self.hidden[::-1]:
+            raise BadInput(
+                f"hidden={self.hidden}: pre-training wants widths that read alike from both ends, "
+                "like 500,250,500"
+            )
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
-    """The model over rows of `num_columns` ratings; scores are ratings, not clipped.
+def traits(config: Config) -> Traits:
+    """A model of ratings, by items or by users."""
+    return Traits(
+        task="rating",
+        reads="columns" if config.item_based else "rows",
+        l2=config.l2,
+        l2_after=config.pretrain_steps if len(config.hidden) > 1 else 0,
+        training={"epochs": 40, "batch_size": 64, "schedule": "cosine", "evaluate_every": 4},
+    )
 
-    Raises:
-      BadInput: an even number of hidden layers (no middle one to be the code), or pre-training of
-        widths that are no mirror images.
-    """
-    del num_rows
-    if len(config.hidden) % 2 == 0:
-        raise BadInput(
-            f"autorec: hidden={config.hidden}: give an odd number of layers, the middle is the code"
-        )
-    if config.pretrain_steps and config.hidden != config.hidden[::-1]:
-        raise BadInput(
-            f"autorec: hidden={config.hidden}: pre-training wants widths that read alike from both "
-            "ends, like 500,250,500"
-        )
-    net = AutoEncoder(config, num_columns)
+
+def make(config: Config, facts: Facts) -> Model:
+    """The model over rows of N ratings; scores are ratings, not clipped."""
+    low, high = facts.scale or (1.0, 5.0)
+    middle = (low + high) / 2 if config.centre else 0.0
+    f = activations.describe(config.output_activation)
+    stretched = f.high - f.low < float("inf")
+
+    def output(y):
+        if stretched:
+            return low + (f.function(y) - f.low) * ((high - low) / (f.high - f.low))
+        return middle + f.function(y)
+
+    def read(x):
+        return layers.shift(x, -middle)
+
+    code = len(config.hidden) // 2 + 1  # layers up to the code
+    net = autoencoders.Stack(
+        config.hidden[:code],
+        (*config.hidden[code:], facts.num_columns),
+        config.activation,
+        config.latent_activation,
+        output,
+    )
     apply: Callable[..., Any] = net.apply
-    depth = len(config.hidden) // 2 + 1
+
+    def whole(params, x, key):
+        def after(layer, h):
+            return layers.dropout(key, h, config.dropout) if layer == code - 1 else h
+
+        return losses.squared_error(apply(params, read(x), after), x)
 
     def stage(level):
-        """The loss of one level: greedy pre-training of layer `level`, or of the whole net."""
+        """The loss of greedy pre-training of layer `level`."""
 
         def loss(params, x, key):
-            if level == depth:
-                return losses.squared_error(apply(params, x, key), x)
             if level == 0:
-                return losses.squared_error(apply(params, x, 0, method="mirror"), x)
-            below = jax.lax.stop_gradient(apply(params, x, level, method="encode"))
-            y = apply(params, below, level, method="mirror")
-            weight = losses.nonempty(x)
-            return jnp.mean((y - below) ** 2, axis=1) * weight, weight
+                y = apply(params, 0, read(x), method="mirror")
+                return losses.squared_error(y, x)
+            below = apply(params, read(x), level, method="encode")
+            below = jax.lax.stop_gradient(below)
+            y = apply(params, level, below, method="mirror")
+            return losses.by_row(((y - below) ** 2).mean(axis=1), x)
 
         return loss
 
-    return Model(
-        init=lambda key: net.init(key, jnp.zeros((1, num_columns))),
-        encode=lambda params, x: apply(params, x, method="encode"),
-        score=lambda params, x: apply(params, x),
-        loss=losses.greedy(
-            [stage(level) for level in range(depth + 1)], pretrain_steps=config.pretrain_steps
-        ),
-    )
+    loss = losses.greedy([*map(stage, range(code)), whole], pretrain_steps=config.pretrain_steps)
+    linear = config.output_activation == "identity" and not middle
+    return autoencoders.model(net, facts, traits(config), loss, read=read, linear=linear)

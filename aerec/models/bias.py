@@ -5,25 +5,28 @@ shrunken averages of what is left over, b_i first. A row's offset is read off th
 that were never trained on are served like the others.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
-from aerec.core import Batch, Model, Rows, Table
+from aerec.configuration import Weight, settings
+from aerec.core import Batch, Facts, Model, Rows, Table, Traits
 
-TASK = "rating"
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    column_shrinkage: float = 10.0  # ratings at zero offset that a column starts with
-    row_shrinkage: float = 15.0  # the same for a row
+    column_shrinkage: Weight = 10.0  # ratings at zero offset that a column starts with
+    row_shrinkage: Weight = 15.0  # the same for a row
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
+def traits(config: Config) -> Traits:
+    """A model of ratings."""
+    del config
+    return Traits(task="rating")
+
+
+def make(config: Config, facts: Facts) -> Model:
     """Scores are ratings [B, N], not clipped; the code is the row's offset [B, 1]."""
-    del num_rows
+    num_columns = facts.num_columns
 
     def solve(table: Table):
         mean = jnp.mean(table.values) if table.values.size else jnp.zeros(())
@@ -46,8 +49,12 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         return params["mean"] + params["columns"][None, :] + encode(params, x)
 
     return Model(
+        traits=traits(config),
         init=lambda key: {"mean": jnp.zeros(()), "columns": jnp.zeros(num_columns)},
         encode=encode,
         score=score,
         solve=solve,
+        queries=encode,
+        item_codes=lambda params: jnp.ones((num_columns, 1)),
+        item_bias=lambda params: params["mean"] + params["columns"],
     )

@@ -36,53 +36,62 @@ Departures:
 Weights start uniform in +-4 sqrt(6 / (fan in + fan out)), the width for sigmoid units.
 """
 
-import dataclasses
-import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
-from aerec.core import Batch, Model, Rows
-from aerec.errors import BadInput, nearest
+from aerec.configuration import Count, Natural, Weight, settings
+from aerec.core import Batch, Facts, Model, Rows, Traits
+from aerec.errors import BadInput
 from aerec.nn import activations, layers, losses
 
-TASK = "ranking"
-RANGES = {"corruption": (lambda v: 0 <= v < math.inf, "a number, at least 0")}  # a deviation too
-TRAINING = {"epochs": 40, "batch_size": 64, "schedule": "cosine", "evaluate_every": 4}
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    latent: int = 50  # K
-    latent_activation: str = "sigmoid"  # h
-    output_activation: str = "sigmoid"  # f
-    loss: str = "logistic"  # or square
-    noise: str = "mask"  # the kind of corruption: mask or gaussian
-    corruption: float = 0.5  # the probability that a click is masked, or the noise's deviation
-    negatives: int = 5  # sampled columns for each click; 0: the loss reads every column
+    latent: Count = 50  # K
+    latent_activation: activations.Name = "sigmoid"  # h
+    output_activation: activations.Plain = "sigmoid"  # f
+    loss: Literal["logistic", "square"] = "logistic"  # or square
+    noise: Literal["mask", "gaussian"] = "mask"  # the kind of corruption: mask or gaussian
+    corruption: Weight = 0.5  # the probability that a click is masked, or the noise's deviation
+    negatives: Natural = 5  # sampled columns for each click; 0: the loss reads every column
     tied: bool = False  # the decoder is the encoder's transpose
-    l2: float = 0.0  # lambda of lambda / 2 (|W|^2 + |W'|^2 + |V|^2) beside the sum over users
+    l2: Weight = 0.0  # lambda of lambda / 2 (|W|^2 + |W'|^2 + |V|^2) beside the sum over users
+
+    def __post_init__(self) -> None:
+        if self.noise == "mask" and self.corruption >= 1:
+            raise BadInput(f"corruption={self.corruption}: a mask's probability is below 1")
+        if self.loss == "logistic" and self.output_activation != "sigmoid":
+            wrong = self.output_activation
+            raise BadInput(f"loss=logistic goes with output_activation=sigmoid, not {wrong!r}")
+        if self.tied and activations.describe(self.latent_activation).extra:
+            wrong = self.latent_activation
+            raise BadInput(f"latent_activation={wrong!r} adds a coordinate: it needs tied=false")
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
-    """The model with a node for each of `num_rows` users; see `autoencoder`."""
-    return autoencoder(config, num_rows, num_columns)
+def traits(config: Config) -> Traits:
+    """A model of clicks."""
+    return Traits(
+        task="ranking",
+        l2=config.l2,
+        training={"epochs": 40, "batch_size": 64, "schedule": "cosine", "evaluate_every": 4},
+    )
+
+
+def make(config: Config, facts: Facts) -> Model:
+    """The model with a node for each of the U users; see `autoencoder`."""
+    return autoencoder(config, facts.num_rows, facts.num_columns)
 
 
 def autoencoder(config: Config, num_nodes: int, num_columns: int) -> Model:
-    """Equation 9 over rows of `num_columns` clicks; users 0 to `num_nodes` - 1 have a node.
-
-    Raises:
-      BadInput: an unknown loss or noise, a probability of 1 and more, units that do not go
-        with the loss or with tied weights.
-    """
+    """Equation 9 over rows of `num_columns` clicks; users 0 to `num_nodes` - 1 have a node."""
     latent = activations.describe(config.latent_activation)
     h, f = latent.function, activations.get(config.output_activation)
     pointwise = {  # of a score before f, and of what it should be
         "square": lambda logit, x: (x - f(logit)) ** 2 / 2,
         "logistic": lambda logit, x: jax.nn.softplus(logit) - x * logit,
     }
-    _check(config, pointwise)
     cell_loss = pointwise[config.loss]
 
     def init(key):
@@ -121,22 +130,26 @@ def autoencoder(config: Config, num_nodes: int, num_columns: int) -> Model:
         del step
         noise_key, sample_key = jax.random.split(key)
         z = hidden(params, _corrupt(config, noise_key, x), nodes(params, x))
-        weight = losses.nonempty(x)
         if not config.negatives or not isinstance(x, Rows):
-            return jnp.sum(cell_loss(logits(params, z), layers.dense(x)), axis=1) * weight, weight
+            return losses.by_row(jnp.sum(cell_loss(logits(params, z), layers.dense(x)), axis=1), x)
         columns, target, counted = sample(sample_key, x, config.negatives)
         logit = layers.affine_at(z, *decoder(params), row=x.row, columns=columns)
         cells = jnp.where(counted, cell_loss(logit, target), 0)
-        return x.sum(jnp.sum(cells, axis=1)), weight
+        return x.sum(jnp.sum(cells, axis=1)), losses.nonempty(x)
 
     def encode(params, x):
         return hidden(params, x, nodes(params, x))
 
+    linear = config.output_activation == "identity"
     return Model(
+        traits=traits(config),
         init=init,
         encode=encode,
         score=lambda params, x: f(logits(params, encode(params, x))),
         loss=loss,
+        queries=encode if linear else None,
+        item_codes=(lambda params: decoder(params)[0]) if linear else None,
+        item_bias=(lambda params: decoder(params)[1]) if linear else None,
     )
 
 
@@ -163,20 +176,3 @@ def _corrupt(config: Config, key: jax.Array, x: Batch) -> Batch:
         return layers.dropout(key, x, config.corruption)
     block = layers.dense(x)
     return block + config.corruption * jax.random.normal(key, block.shape, block.dtype)
-
-
-def _check(config: Config, known) -> None:
-    for setting, valid in (("loss", known), ("noise", ("mask", "gaussian"))):
-        wrong = getattr(config, setting)
-        if wrong not in valid:
-            raise BadInput(f"{setting}={wrong!r} is unknown. {nearest(wrong, valid)}")
-    if config.noise == "mask" and config.corruption >= 1:
-        raise BadInput(f"corruption={config.corruption}: a mask's probability is below 1")
-    if config.loss == "logistic" and config.output_activation != "sigmoid":
-        wrong = config.output_activation
-        raise BadInput(f"loss=logistic goes with output_activation=sigmoid, not {wrong!r}")
-    if activations.describe(config.output_activation).extra:
-        raise BadInput(f"output_activation={config.output_activation!r} adds a column")
-    if config.tied and activations.describe(config.latent_activation).extra:
-        wrong = config.latent_activation
-        raise BadInput(f"latent_activation={wrong!r} adds a coordinate: it needs tied=false")

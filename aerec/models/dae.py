@@ -9,16 +9,12 @@ Departures: those of `cdae`; and masked entries are compensated for, the kept on
 1 / (1 - q), which Vincent et al. do not do.
 """
 
-from aerec.core import Model
-from aerec.models import cdae
+from aerec.core import Facts, Model
+from aerec.models.cdae import Config, autoencoder, traits
 
-TASK = "ranking"
-TRAINING = cdae.TRAINING
-RANGES = cdae.RANGES
-Config = cdae.Config
+__all__ = ["Config", "make", "traits"]
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
-    """The model over rows of `num_columns` clicks; raises as `cdae.autoencoder`."""
-    del num_rows
-    return cdae.autoencoder(config, 0, num_columns)
+def make(config: Config, facts: Facts) -> Model:
+    """The model over rows of N clicks."""
+    return autoencoder(config, 0, facts.num_columns)

@@ -14,8 +14,8 @@ Two options:
 Departures: none.
 """
 
-import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -23,30 +23,32 @@ import numpy as np
 import scipy.linalg.lapack
 
 from aerec import memory
-from aerec.core import Model, Table
+from aerec.configuration import Positive, Probability, settings
+from aerec.core import Batch, Facts, Model, Params, Table, Traits
 from aerec.errors import BadInput
 from aerec.nn import layers
 
-TASK = "ranking"
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    l2: float = 500.0  # lambda
-    dropout: float = 0.0  # p of the penalty that grows with an item's clicks
+    l2: Positive = 500.0  # lambda
+    dropout: Probability = 0.0  # p of the penalty that grows with an item's clicks
     nonnegative: bool = False  # forbid negative weights
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
+def traits(config: Config) -> Traits:
+    """A model of clicks."""
+    del config
+    return Traits(task="ranking")
+
+
+def make(config: Config, facts: Facts) -> Model:
     """The model over N = `num_columns` items; params {"weights": [N, N]}; the code is x B.
 
     Raises:
-      BadInput: `l2` is not positive (G would be singular).
       memory.TooLarge: from `solve`, before anything is allocated, where N^2 does not fit.
     """
-    del num_rows
-    if config.l2 <= 0:
-        raise BadInput(f"l2={config.l2}: EASE needs a positive lambda")
+    num_columns = facts.num_columns
 
     def solve(table: Table):
         copies = 7 if config.nonnegative else 3
@@ -61,11 +63,29 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
             return {"weights": nonnegative_weights(products, penalty)}
         return {"weights": _weights(inverse(products, penalty))}
 
+    return item_item(solve, facts, traits(config))
+
+
+def item_item(solve: Callable[[Table], Params], facts: Facts, traits: Traits) -> Model:
+    """The model whose scores, and code, are a row times item-item weights: x B.
+
+    Args:
+      solve: table -> {"weights": B [N, N]}.
+    """
+    num_columns = facts.num_columns
+
+    def score(params, x: Batch) -> jax.Array:
+        return layers.product(x, params["weights"])
+
     return Model(
+        traits=traits,
         init=lambda key: {"weights": jnp.zeros((num_columns, num_columns))},
-        encode=lambda params, x: layers.product(x, params["weights"]),
-        score=lambda params, x: layers.product(x, params["weights"]),
+        encode=score,
+        score=score,
         solve=solve,
+        queries=lambda params, x: layers.dense(x),
+        item_codes=lambda params: params["weights"].T,
+        item_bias=lambda params: jnp.zeros(num_columns),
     )
 
 

@@ -8,32 +8,36 @@ scores, each scaled to length 1.
 Departures: the optimiser is the caller's (Adam in the recipe; the authors train with NAdam).
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
-from aerec.core import Batch, Model
+from aerec.configuration import Count, settings
+from aerec.core import Batch, Facts, Model, Traits
 from aerec.nn import layers, losses
 
-TASK = "ranking"
-TRAINING = {"epochs": 20, "batch_size": 100, "schedule": "cosine", "evaluate_every": 2}
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    latent: int = 256  # K, the rank
+    latent: Count = 256  # K, the rank
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
+def traits(config: Config) -> Traits:
+    """A model of clicks."""
+    del config
+    return Traits(
+        task="ranking",
+        training={"epochs": 20, "batch_size": 100, "schedule": "cosine", "evaluate_every": 2},
+    )
+
+
+def make(config: Config, facts: Facts) -> Model:
     """The model over N = `num_columns` items; params {"kernel": [N, K]}; the code is x A [B, K].
 
     The kernel's rows are of any length; A has them at length 1.
     """
-    del num_rows
 
     def init(key):
-        shape = (num_columns, config.latent)
+        shape = (facts.num_columns, config.latent)
         return {"kernel": jax.random.normal(key, shape) / jnp.sqrt(config.latent)}
 
     def encode(params, x: Batch) -> jax.Array:
@@ -46,7 +50,6 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         """|x / |x| - y / |y||^2 of each row, y its scores; weights count non-empty rows."""
         del key, step
         apart = layers.dense(layers.normalise(x)) - layers.normalise(score(params, x))
-        weight = losses.nonempty(x)
-        return jnp.sum(apart**2, axis=1) * weight, weight
+        return losses.by_row(jnp.sum(apart**2, axis=1), x)
 
-    return Model(init=init, encode=encode, score=score, loss=loss)
+    return Model(traits=traits(config), init=init, encode=encode, score=score, loss=loss)

@@ -17,34 +17,29 @@ Departures:
     is trained is what ranks.
 """
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from aerec.core import Batch, Model, Rows
-from aerec.errors import BadInput, nearest
-from aerec.nn import activations, layers, losses
-
-TASK = "ranking"
-TRAINING = {"epochs": 40, "batch_size": 50, "schedule": "cosine", "evaluate_every": 4}
-
-SIMILARITIES = ("dot", "cosine")
+from aerec.configuration import Count, Probability, Weight, Widths, settings
+from aerec.core import Batch, Facts, Model, Rows
+from aerec.models.multvae import traits
+from aerec.nn import activations, autoencoders, layers, losses
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    hidden: tuple[int, ...] = ()  # widths between the vectors and the code, mirrored after it
-    latent: int = 200  # K
-    activation: str = "tanh"  # of the hidden layers
-    latent_activation: str = "sigmoid"  # of the code
-    dropout: float = 0.5  # of the listed entries of the input
-    similarity: str = "dot"  # of codes: dot, or cosine
+    hidden: Widths = ()  # widths between the vectors and the code, mirrored after it
+    latent: Count = 200  # K
+    activation: activations.Name = "tanh"  # of the hidden layers
+    latent_activation: activations.Name = "sigmoid"  # of the code
+    dropout: Probability = 0.5  # of the listed entries of the input
+    similarity: Literal["dot", "cosine"] = "dot"  # of codes: dot, or cosine
     tied: bool = False  # the items' codes are the decoder
-    l2: float = 0.0  # lambda of lambda / 2 |kernels|^2 beside the sum over users
+    l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2 beside the sum over users
 
 
 class AutoEncoder(nn.Module):
@@ -63,7 +58,7 @@ class AutoEncoder(nn.Module):
             self.decoder = layers.MLP(after, activation, lambda y: y)
 
     def encode(self, x: Batch) -> jax.Array:
-        return self.encoder(layers.normalise(x))
+        return self.encoder(x)
 
     def items(self) -> jax.Array:
         """The codes of the unit vectors [N, K]."""
@@ -71,45 +66,36 @@ class AutoEncoder(nn.Module):
         ones = jnp.ones(self.num_columns)
         return self.encoder(Rows(number, ones, number, number, self.num_columns, longest=1))
 
-    def __call__(self, x: Batch, dropout_key: jax.Array | None = None) -> jax.Array:
-        """Logits [B, N] of the reconstruction; consumes the key where there is one."""
-        x = layers.normalise(x)
-        if dropout_key is not None:
-            x = layers.dropout(dropout_key, x, self.config.dropout)
+    def __call__(self, x: Batch) -> jax.Array:
+        """Logits [B, N] of the reconstruction."""
         z = self.encoder(x)
         return z @ self.items().T if self.config.tied else self.decoder(z)
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
-    """The model over vectors of N = `num_columns` clicks; scores are similarities of codes [B, N].
-
-    Raises:
-      BadInput: an unknown similarity.
-    """
-    del num_rows
-    if config.similarity not in SIMILARITIES:
-        wrong = config.similarity
-        raise BadInput(
-            f"feature_ae: similarity={wrong!r} is unknown. {nearest(wrong, SIMILARITIES)}"
-        )
-    net = AutoEncoder(config, num_columns)
+def make(config: Config, facts: Facts) -> Model:
+    """The model over vectors of N clicks; scores are similarities of codes [B, N]."""
+    net = AutoEncoder(config, facts.num_columns)
     apply: Callable[..., Any] = net.apply
-
-    def score(params, x: Batch) -> jax.Array:
-        users, items = apply(params, x, method="encode"), apply(params, method="items")
-        if config.similarity == "cosine":
-            users, items = layers.normalise(users), layers.normalise(items)
-        return users @ items.T
+    compared = layers.normalise if config.similarity == "cosine" else lambda z: z
 
     def loss(params, x: Batch, key, step):
         """Negative likelihood of a row given its corruption; weights count non-empty rows."""
         del step
-        weight = losses.nonempty(x)
-        return losses.multinomial(apply(params, x, key), x) * weight, weight
+        corrupted = layers.dropout(key, layers.normalise(x), config.dropout)
+        return losses.by_row(losses.multinomial(apply(params, corrupted), x), x)
 
-    return Model(
-        init=lambda key: net.init(key, jnp.zeros((1, num_columns))),
-        encode=lambda params, x: apply(params, x, method="encode"),
-        score=score,
-        loss=loss,
+    def queries(params, x: Batch) -> jax.Array:
+        return compared(apply(params, layers.normalise(x), method="encode"))
+
+    def item_codes(params) -> jax.Array:
+        return compared(apply(params, method="items"))
+
+    model = autoencoders.model(
+        net, facts, traits(config), loss, read=layers.normalise, linear=False
+    )
+    return model._replace(
+        score=lambda params, x: queries(params, x) @ item_codes(params).T,
+        queries=queries,
+        item_codes=item_codes,
+        item_bias=lambda params: jnp.zeros(facts.num_columns),
     )

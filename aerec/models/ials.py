@@ -10,36 +10,35 @@ not trained on are served like the others; a user's scores are x_u' y_i.
 Departures: none.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
-from aerec.core import Batch, Model, Table
-from aerec.errors import BadInput
+from aerec.configuration import Count, Positive, Weight, settings
+from aerec.core import Batch, Facts, Model, Table, Traits
 from aerec.nn import alternating, layers
 
-TASK = "ranking"
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    latent: int = 64  # K
-    l2: float = 10.0  # lambda
-    alpha: float = 10.0  # confidence of a click beyond the 1 of every cell, per unit of its value
-    sweeps: int = 15  # times that the items are solved for
+    latent: Count = 64  # K
+    l2: Positive = 10.0  # lambda
+    alpha: Weight = 10.0  # confidence of a click beyond the 1 of every cell, per unit of its value
+    sweeps: Count = 15  # times that the items are solved for
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
+def traits(config: Config) -> Traits:
+    """A model of clicks."""
+    del config
+    return Traits(task="ranking")
+
+
+def make(config: Config, facts: Facts) -> Model:
     """The model over N = `num_columns` items; params {"items": [N, K]}; the code is x_u [B, K].
 
     Raises:
-      BadInput: `l2` is not positive (the systems of empty rows would be singular).
       memory.TooLarge: from `solve`, as `alternating.fit`.
     """
-    del num_rows
-    if config.l2 <= 0:
-        raise BadInput(f"l2={config.l2}: iALS needs a positive lambda")
+    num_columns = facts.num_columns
 
     def half(fixed: jax.Array, x: Batch) -> jax.Array:
         """Equation 4 for every row: the row's factors given the `fixed` ones of the other side."""
@@ -51,9 +50,16 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
     def solve(table: Table):
         return {"items": alternating.fit(table, half, width=config.latent, sweeps=config.sweeps)}
 
+    def encode(params, x: Batch) -> jax.Array:
+        return half(params["items"], x)
+
     return Model(
+        traits=traits(config),
         init=lambda key: {"items": jnp.zeros((num_columns, config.latent))},
-        encode=lambda params, x: half(params["items"], x),
-        score=lambda params, x: half(params["items"], x) @ params["items"].T,
+        encode=encode,
+        score=lambda params, x: encode(params, x) @ params["items"].T,
         solve=solve,
+        queries=encode,
+        item_codes=lambda params: params["items"],
+        item_bias=lambda params: jnp.zeros(num_columns),
     )

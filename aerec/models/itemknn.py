@@ -10,32 +10,34 @@ Departures: neighbours that tie with the k-th are all kept. (Deshpande & Karypis
 the k nearest of each item in the history instead of those of the item that is scored.)
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
 from aerec import memory
-from aerec.core import Model, Table
+from aerec.configuration import Count, Weight, settings
+from aerec.core import Facts, Model, Table, Traits
 from aerec.models import ease
-from aerec.nn import layers
-
-TASK = "ranking"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    neighbours: int = 100  # k, that an item keeps
-    shrinkage: float = 10.0  # h, added to the cosine's denominator
+    neighbours: Count = 100  # k, that an item keeps
+    shrinkage: Weight = 10.0  # h, added to the cosine's denominator
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
+def traits(config: Config) -> Traits:
+    """A model of clicks."""
+    del config
+    return Traits(task="ranking")
+
+
+def make(config: Config, facts: Facts) -> Model:
     """The model over N = `num_columns` items; params {"weights": [N, N]}; the code is the score.
 
     Raises:
       memory.TooLarge: from `solve`, before anything is allocated, where N^2 does not fit.
     """
-    del num_rows
+    num_columns = facts.num_columns
 
     def solve(table: Table):
         memory.require(
@@ -53,9 +55,4 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         nearest = jax.lax.top_k(cosine, min(config.neighbours, num_columns))[0]
         return jnp.where(cosine >= nearest[:, -1:], cosine, 0).T  # column j: neighbours of item j
 
-    return Model(
-        init=lambda key: {"weights": jnp.zeros((num_columns, num_columns))},
-        encode=lambda params, x: layers.product(x, params["weights"]),
-        score=lambda params, x: layers.product(x, params["weights"]),
-        solve=solve,
-    )
+    return ease.item_item(solve, facts, traits(config))

@@ -19,52 +19,58 @@ Departures:
   - the code is the last layer's output alone; the paper joins the outputs of all layers.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
 from aerec import memory
-from aerec.core import Batch, Model, Table
+from aerec.configuration import Count, Positive, Probability, settings
+from aerec.core import Batch, Facts, Model, Table, Traits
 from aerec.errors import BadInput
 from aerec.models import ease
 from aerec.nn import activations, layers
 
-TASK = "ranking"
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    depth: int = 1  # layers
-    corruption: float = 0.5  # p
-    activation: str = "tanh"  # between the layers; identity: a linear stack
-    latent_activation: str = ""  # of the code; empty: the same as `activation`
-    l2: float = 10.0  # ridge penalty beside that of the corruption
+    depth: Count = 1  # layers
+    corruption: Probability = 0.5  # p
+    activation: activations.Name = "tanh"  # between the layers; identity: a linear stack
+    latent_activation: activations.Name = ""  # of the code; empty: the same as `activation`
+    l2: Positive = 10.0  # ridge penalty beside that of the corruption
+
+    def __post_init__(self) -> None:
+        if self.depth > 1 and activations.describe(self.activation).extra:
+            raise BadInput(
+                f"activation={self.activation} adds a column: only latent_activation can do that"
+            )
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
+def traits(config: Config) -> Traits:
+    """A model of clicks."""
+    del config
+    return Traits(task="ranking")
+
+
+def make(config: Config, facts: Facts) -> Model:
     """The model over N = `num_columns` items.
 
     Params: a tuple of layers {"kernel": [N, N], "bias": [N]}; the code is [B, N].
 
     Raises:
-      BadInput: `l2` is not positive.
       memory.TooLarge: from `solve`, before anything is allocated, where N^2 does not fit.
     """
-    del num_rows
+    num_columns = facts.num_columns
     activation = activations.get(config.activation)
     latent = activations.get(config.latent_activation or config.activation)
-    if config.depth > 1 and activations.describe(config.activation).extra:
-        raise BadInput(
-            f"activation={config.activation} adds a column: only latent_activation can do that"
-        )
-    if config.l2 <= 0:
-        raise BadInput(f"l2={config.l2}: mDAE needs a positive ridge penalty")
 
-    def score(params, x: Batch) -> jax.Array:
+    def below(params, x: Batch) -> Batch:
+        """What the last layer reads."""
         for layer in params[:-1]:
             x = activation(_affine(layer, x))
-        return _affine(params[-1], x)
+        return x
+
+    def score(params, x: Batch) -> jax.Array:
+        return _affine(params[-1], below(params, x))
 
     def encode(params, x: Batch) -> jax.Array:
         return latent(score(params, x))
@@ -80,8 +86,8 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         )
         params: tuple = ()
         for _ in range(config.depth):
-            below = between if params else lambda _, x: x.dense()
-            products = moments(table, below, params)
+            read = between if params else lambda _, x: x.dense()
+            products = moments(table, read, params)
             params = (*params, denoiser(products, config.corruption, config.l2))
         return params
 
@@ -90,7 +96,16 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         layer = {"kernel": jnp.zeros((num_columns, num_columns)), "bias": jnp.zeros(num_columns)}
         return (layer,) * config.depth
 
-    return Model(init=init, encode=encode, score=score, solve=solve)
+    return Model(
+        traits=traits(config),
+        init=init,
+        encode=encode,
+        score=score,
+        solve=solve,
+        queries=lambda params, x: layers.dense(below(params, x)),
+        item_codes=lambda params: params[-1]["kernel"].T,
+        item_bias=lambda params: params[-1]["bias"],
+    )
 
 
 def _affine(layer, x: Batch) -> jax.Array:

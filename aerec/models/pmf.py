@@ -22,34 +22,35 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from aerec.core import Batch, Model, Rows, Table
-from aerec.errors import BadInput
+from aerec.configuration import Count, Positive, Share, settings
+from aerec.core import Batch, Facts, Model, Rows, Table, Traits
 from aerec.nn import alternating
 
-TASK = "rating"
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    latent: int = 20  # K
-    l2: float = 2.0  # lambda
-    power: float = 0.4  # of a row's number of ratings that lambda is multiplied by, 0 to 1
-    sweeps: int = 15  # times that the items are solved for
+    latent: Count = 20  # K
+    l2: Positive = 2.0  # lambda
+    power: Share = 0.4  # of a row's number of ratings that lambda is multiplied by, 0 to 1
+    sweeps: Count = 15  # times that the items are solved for
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
+def traits(config: Config) -> Traits:
+    """A model of ratings."""
+    del config
+    return Traits(task="rating")
+
+
+def make(config: Config, facts: Facts) -> Model:
     """The model over N = `num_columns` items; scores are ratings [B, N], not clipped.
 
     Params {"mean": mu, "items": [N, 1 + K], the rows (b_i, q_i)}; the code is (b_u, p_u)
     [B, 1 + K].
 
     Raises:
-      BadInput: `l2` is not positive (a row of few ratings would be singular).
       memory.TooLarge: from `solve`, as `alternating.fit`.
     """
-    del num_rows
-    if config.l2 <= 0:
-        raise BadInput(f"l2={config.l2}: PMF needs a positive lambda")
+    num_columns = facts.num_columns
     width = 1 + config.latent
 
     def half(mean: jax.Array, fixed: jax.Array, x: Batch) -> jax.Array:
@@ -84,8 +85,12 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         return biases + code[:, 1:] @ items[:, 1:].T
 
     return Model(
+        traits=traits(config),
         init=lambda key: {"mean": jnp.zeros(()), "items": jnp.zeros((num_columns, width))},
         encode=encode,
         score=score,
         solve=solve,
+        queries=encode,
+        item_codes=lambda params: params["items"].at[:, 0].set(1),
+        item_bias=lambda params: params["mean"] + params["items"][:, 0],
     )

@@ -1,29 +1,36 @@
 """Popularity: every user gets the most-listed columns. The canary of a ranking evaluation."""
 
-import dataclasses
-
 import jax.numpy as jnp
 
-from aerec.core import Model, Table
+from aerec.configuration import settings
+from aerec.core import Facts, Model, Table, Traits
 
-TASK = "ranking"
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
     pass
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
+def traits(config: Config) -> Traits:
+    """A model of clicks."""
+    del config
+    return Traits(task="ranking")
+
+
+def make(config: Config, facts: Facts) -> Model:
     """Scores are the columns' counts in the training table, the same for every row."""
-    del config, num_rows
+    num_columns = facts.num_columns
 
     def solve(table: Table):
         return {"counts": jnp.zeros(num_columns).at[table.columns].add(1)}
 
     return Model(
+        traits=traits(config),
         init=lambda key: {"counts": jnp.zeros(num_columns)},
         encode=lambda params, x: jnp.ones((x.shape[0], 1)),
         score=lambda params, x: jnp.broadcast_to(params["counts"], x.shape),
         solve=solve,
+        queries=lambda params, x: jnp.zeros((x.shape[0], 0)),
+        item_codes=lambda params: jnp.zeros((num_columns, 0)),
+        item_bias=lambda params: params["counts"],
     )

@@ -14,41 +14,42 @@ settings are SVAE's (`svae`).
 Departures: which model the name stands for is our reading; the paper's figures do not include it.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from aerec.core import Model
+from aerec.configuration import Count, Natural, Probability, Weight, Widths, settings
+from aerec.core import Facts, Model, Traits
 from aerec.models import svae
-from aerec.nn import layers, losses
-
-TASK = "ranking"
-ORDERED = True  # a row is read in the order of its entries, whose values do not matter
-TRAINING = {**svae.TRAINING, "epochs": 30, "evaluate_every": 5}
+from aerec.nn import activations, autoencoders, layers, losses
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    embedding: int = 256  # width of an item's vector
-    recurrent: int = 200  # width of the GRU's state
-    hidden: tuple[int, ...] = (150,)  # widths between state and code, mirrored after the code
-    latent: int = 64  # K
-    activation: str = "tanh"  # of the hidden layers
-    latent_activation: str = "identity"  # of the code, after the noise
-    max_length: int = 1000  # of a longer history the last so many items are read
-    dropout: float = 0.0  # of the states, where the encoder reads them
-    beta: float = 0.2  # the KL's largest weight
-    anneal_steps: int = 2000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
-    l2: float = 1.0  # lambda of lambda / 2 |kernels|^2 beside the sum over users
+    embedding: Count = 256  # width of an item's vector
+    recurrent: Count = 200  # width of the GRU's state
+    hidden: Widths = (150,)  # widths between state and code, mirrored after the code
+    latent: Count = 64  # K
+    activation: activations.Name = "tanh"  # of the hidden layers
+    latent_activation: activations.Name = "identity"  # of the code, after the noise
+    max_length: Count = 1000  # of a longer history the last so many items are read
+    dropout: Probability = 0.0  # of the states, where the encoder reads them
+    beta: Weight = 0.2  # the KL's largest weight
+    anneal_steps: Natural = 2000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
+    l2: Weight = 1.0  # lambda of lambda / 2 |kernels|^2 beside the sum over users
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
-    """The model over histories of `num_columns` items; scores are the decoder's logits [B, N]."""
-    del num_rows
-    net = svae.Network(config, num_columns)
+def traits(config: Config) -> Traits:
+    """A model of histories, as `svae`."""
+    base = svae.traits(config)
+    return base._replace(training={**base.training, "epochs": 30, "evaluate_every": 5})
+
+
+def make(config: Config, facts: Facts) -> Model:
+    """The model over histories of N items; scores are the decoder's logits [B, N]."""
+    net = svae.Network(config, facts.num_columns)
     apply: Callable[..., Any] = net.apply
 
     def loss(params, x, key, step):
@@ -62,14 +63,10 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         mean, log_variance = apply(params, last, method="posterior")
         noise = jax.random.normal(noise_key, mean.shape, mean.dtype)
         hidden = apply(params, mean + jnp.exp(log_variance / 2) * noise, method="hidden")
-        weight = losses.nonempty(x)
         total = losses.multinomial(apply(params, hidden, method="logits"), x)
-        total += svae.annealed(config, step) * losses.gaussian_kl(mean, log_variance)
-        return total * weight, weight
+        total += losses.annealed(step, config.beta, config.anneal_steps) * losses.gaussian_kl(
+            mean, log_variance
+        )
+        return losses.by_row(total, x)
 
-    return Model(
-        init=lambda key: net.init(key, jnp.zeros((1, num_columns))),
-        encode=lambda params, x: apply(params, x, method="encode"),
-        score=lambda params, x: apply(params, x),
-        loss=loss,
-    )
+    return autoencoders.model(net, facts, traits(config), loss)

@@ -18,115 +18,67 @@ Departures:
   - pre-training is the first `pretrain_steps` steps of one training run, without L2.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from aerec.core import Batch, Model
-from aerec.nn import activations, layers, losses
-
-TASK = "ranking"
-TRAINING = {"epochs": 40, "batch_size": 50, "schedule": "cosine", "evaluate_every": 4}
+from aerec.configuration import Count, Natural, Probability, Weight, Widths, settings
+from aerec.core import Facts, Model, Traits
+from aerec.nn import activations, autoencoders, layers, losses
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    hidden: tuple[int, ...] = (600,)  # widths between the items and the code, mirrored after it
-    latent: int = 200  # K
-    activation: str = "sigmoid"  # s, of the hidden layers
-    latent_activation: str = ""  # of the code; empty: the same as `activation`
-    corruption: float = 0.5  # p, of the entries of each layer's input
-    likelihood: str = "logistic"  # or multinomial, gaussian
-    pretrain_steps: int = 1000  # steps of greedy pre-training, shared out evenly to the layers
-    l2: float = 0.0  # lambda of lambda / 2 |kernels|^2, only after pre-training
-
-    @property
-    def l2_after(self) -> int:
-        """Steps before the penalty sets in: those of pre-training, where there is any."""
-        return self.pretrain_steps if self.hidden else 0
+    hidden: Widths = (600,)  # widths between the items and the code, mirrored after it
+    latent: Count = 200  # K
+    activation: activations.Name = "sigmoid"  # s, of the hidden layers
+    latent_activation: activations.Name = ""  # of the code; empty: the same as `activation`
+    corruption: Probability = 0.5  # p, of the entries of each layer's input
+    likelihood: losses.Likelihood = "logistic"  # or multinomial, gaussian
+    pretrain_steps: Natural = 1000  # steps of greedy pre-training, shared out evenly to the layers
+    l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, only after pre-training
 
 
-class AutoEncoder(nn.Module):
-    """Layer l of the encoder and layer -1-l of the decoder are mirror images."""
-
-    config: Config
-    num_columns: int
-
-    def setup(self) -> None:
-        c = self.config
-        self.encoder = [layers.Layer(width) for width in (*c.hidden, c.latent)]
-        self.decoder = [layers.Layer(width) for width in (*c.hidden[::-1], self.num_columns)]
-        self.activation = activations.get(c.activation)
-        self.latent_activation = activations.get(c.latent_activation or c.activation)
-
-    def encode(self, x: Batch, depth: int | None = None) -> Batch:
-        """The code [B, K], or the output of the first `depth` layers."""
-        x = layers.normalise(x)
-        for level in range(len(self.encoder))[:depth]:
-            x = self._up(level, x)
-        return x
-
-    def denoise(self, level: int, h: Batch, key: jax.Array) -> jax.Array:
-        """h, corrupted, up through layer `level` and straight back down; consumes `key`."""
-        return self._down(level, self._up(level, self._corrupted(h, key)))
-
-    def __call__(self, x: Batch, key: jax.Array | None = None) -> jax.Array:
-        """Logits [B, N] of the row, corrupted where a key is given."""
-        h = layers.normalise(x)
-        h = h if key is None else self._corrupted(h, key)
-        for level in range(len(self.encoder)):
-            h = self._up(level, h)
-        for level in reversed(range(len(self.encoder))):
-            h = self._down(level, h)
-        return h
-
-    def _up(self, level: int, h: Batch) -> jax.Array:
-        last = level == len(self.encoder) - 1
-        return (self.latent_activation if last else self.activation)(self.encoder[level](h))
-
-    def _down(self, level: int, h: jax.Array) -> jax.Array:
-        y = self.decoder[-1 - level](h)
-        return self.activation(y) if level else y
-
-    def _corrupted(self, h: Batch, key: jax.Array) -> Batch:
-        return layers.dropout(key, h, self.config.corruption)
+def traits(config: Config) -> Traits:
+    """A model of clicks; the penalty sets in after pre-training, where there is any."""
+    return Traits(
+        task="ranking",
+        l2=config.l2,
+        l2_after=config.pretrain_steps if config.hidden else 0,
+        training={"epochs": 40, "batch_size": 50, "schedule": "cosine", "evaluate_every": 4},
+    )
 
 
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
-    """The model over rows of `num_columns` clicks; scores are logits [B, N].
-
-    Raises:
-      BadInput: an unknown likelihood.
-    """
-    del num_rows
+def make(config: Config, facts: Facts) -> Model:
+    """The model over rows of N clicks; scores are logits [B, N]."""
     likelihood = losses.likelihood(config.likelihood)
-    net = AutoEncoder(config, num_columns)
+    net = autoencoders.Stack(
+        (*config.hidden, config.latent),
+        (*config.hidden[::-1], facts.num_columns),
+        config.activation,
+        config.latent_activation,
+    )
     apply: Callable[..., Any] = net.apply
 
     def stage(level: int):
         """The loss of pre-training layer `level`, its input corrupted but not its target."""
 
         def loss(params, x, key):
-            below = jax.lax.stop_gradient(apply(params, x, level, method="encode"))
-            y = apply(params, level, below, key, method="denoise")
+            below = apply(params, layers.normalise(x), level, method="encode")
+            below = jax.lax.stop_gradient(below)
+            corrupted = layers.dropout(key, below, config.corruption)
+            y = apply(params, level, corrupted, method="mirror")
             total = jnp.sum((y - below) ** 2, axis=1) if level else likelihood(y, x)
-            weight = losses.nonempty(x)
-            return total * weight, weight
+            return losses.by_row(total, x)
 
         return loss
 
     def whole(params, x, key):
-        weight = losses.nonempty(x)
-        return likelihood(apply(params, x, key), x) * weight, weight
+        corrupted = layers.dropout(key, layers.normalise(x), config.corruption)
+        return losses.by_row(likelihood(apply(params, corrupted), x), x)
 
     stages = [*map(stage, range(len(config.hidden) + 1)), whole]
-    return Model(
-        init=lambda key: net.init(key, jnp.zeros((1, num_columns))),
-        encode=lambda params, x: apply(params, x, method="encode"),
-        score=lambda params, x: apply(params, x),
-        loss=losses.greedy(stages, pretrain_steps=config.pretrain_steps),
-    )
+    loss = losses.greedy(stages, pretrain_steps=config.pretrain_steps)
+    return autoencoders.model(net, facts, traits(config), loss, read=layers.normalise)

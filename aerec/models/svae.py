@@ -29,7 +29,6 @@ Departures:
     less time in the softmax.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -38,37 +37,39 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from aerec.core import Batch, Model, Rows
-from aerec.nn import activations, layers, losses, recurrent, softmax
-
-TASK = "ranking"
-ORDERED = True  # a row is read in the order of its entries, whose values do not matter
-TRAINING = {
-    "epochs": 8,
-    "batch_size": 32,
-    "buckets": 6,
-    "learning_rate": 3e-3,
-    "schedule": "cosine",
-    "warmup": 0.1,
-    "evaluate_every": 2,
-}
+from aerec.configuration import Count, Natural, Part, Probability, Weight, Widths, settings
+from aerec.core import Batch, Facts, Model, Rows, Traits
+from aerec.nn import activations, autoencoders, layers, losses, recurrent, softmax
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
-    embedding: int = 256  # width of an item's vector
-    recurrent: int = 200  # width of the GRU's state
-    hidden: tuple[int, ...] = (150,)  # widths between state and code, mirrored after the code
-    latent: int = 64  # K
-    activation: str = "tanh"  # of the hidden layers
-    latent_activation: str = "identity"  # of the code, after the noise
-    ahead: int = 4  # k: the items that a step predicts; 1: the next one
-    max_length: int = 1000  # of a longer history the last so many items are read
-    scored: float = 1.0  # share of a batch's steps, drawn in each update, that the loss reads
-    dropout: float = 0.0  # of the states, where the encoder reads them
-    beta: float = 0.02  # the KL's largest weight
-    anneal_steps: int = 10_000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
-    l2: float = 22.0  # lambda of lambda / 2 |kernels|^2 beside the sum over all steps
+    embedding: Count = 256  # width of an item's vector
+    recurrent: Count = 200  # width of the GRU's state
+    hidden: Widths = (150,)  # widths between state and code, mirrored after the code
+    latent: Count = 64  # K
+    activation: activations.Name = "tanh"  # of the hidden layers
+    latent_activation: activations.Name = "identity"  # of the code, after the noise
+    ahead: Count = 4  # k: the items that a step predicts; 1: the next one
+    max_length: Count = 1000  # of a longer history the last so many items are read
+    scored: Part = 1.0  # share of a batch's steps, drawn in each update, that the loss reads
+    dropout: Probability = 0.0  # of the states, where the encoder reads them
+    beta: Weight = 0.02  # the KL's largest weight
+    anneal_steps: Natural = 10_000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
+    l2: Weight = 22.0  # lambda of lambda / 2 |kernels|^2 beside the sum over all steps
+
+
+def traits(config) -> Traits:
+    """A model of histories: a row is read in the order of its entries, whatever their values."""
+    return Traits(
+        task="ranking",
+        reads="sequence",
+        l2=config.l2,
+        training={
+            "epochs": 8, "batch_size": 32, "buckets": 6, "learning_rate": 3e-3,
+            "schedule": "cosine", "warmup": 0.1, "evaluate_every": 2,
+        },
+    )  # fmt: skip
 
 
 class Network(nn.Module):
@@ -137,7 +138,15 @@ class Network(nn.Module):
         return hidden @ self.output_kernel + self.output_bias[None]
 
     def __call__(self, x: Batch) -> jax.Array:
-        return self.logits(self.hidden(self.mean(x)))
+        return self.logits(self.query(x))
+
+    def query(self, x: Batch) -> jax.Array:
+        """What the last layer reads, [B, D]."""
+        return self.hidden(self.mean(x))
+
+    def codes(self) -> tuple[jax.Array, jax.Array]:
+        """The last layer's kernel [N, D], and its bias [N]."""
+        return self.output_kernel.T, self.output_bias
 
 
 def following(x: Rows, ahead: int) -> jax.Array:
@@ -160,16 +169,9 @@ def draw(key: jax.Array, counted: jax.Array, share: float) -> tuple[jax.Array, j
     return shuffled[:size], jnp.arange(size) < jnp.ceil(share * counted.sum())
 
 
-def annealed(config: Any, step: jax.Array) -> jax.Array | float:
-    """The weight of the KL."""
-    if not config.anneal_steps:
-        return config.beta
-    return jnp.minimum(config.beta, step / config.anneal_steps)
-
-
-def make(config: Config, num_rows: int, num_columns: int) -> Model:
-    """The model over histories of `num_columns` items; scores are the decoder's logits [B, N]."""
-    del num_rows
+def make(config: Config, facts: Facts) -> Model:
+    """The model over histories of N items; scores are the decoder's logits [B, N]."""
+    num_columns = facts.num_columns
     net = Network(config, num_columns)
     apply: Callable[..., Any] = net.apply
 
@@ -190,15 +192,12 @@ def make(config: Config, num_rows: int, num_columns: int) -> Model:
         targets = jnp.where(scored[:, None], targets[drawn], num_columns)
         output = params["params"]["output_kernel"], params["params"]["output_bias"]
         total = softmax.multinomial(hidden, *output, targets)
-        total += annealed(config, step) * losses.gaussian_kl(mean, log_variance)
+        total += losses.annealed(step, config.beta, config.anneal_steps) * losses.gaussian_kl(
+            mean, log_variance
+        )
         share = counted.sum() / jnp.maximum(scored.sum(), 1)  # of all to those scored
         total, weight = share * jnp.where(scored, total, 0), share * scored
         rows, none = x.row[drawn], jnp.zeros(x.shape[0])
         return none.at[rows].add(total, mode="drop"), none.at[rows].add(weight, mode="drop")
 
-    return Model(
-        init=lambda key: net.init(key, jnp.zeros((1, num_columns))),
-        encode=lambda params, x: apply(params, x, method="encode"),
-        score=lambda params, x: apply(params, x),
-        loss=loss,
-    )
+    return autoencoders.model(net, facts, traits(config), loss)

@@ -21,7 +21,7 @@ gets exactly 1 (`elu + 1` is `exp` below zero: positive, though it underflows). 
 import difflib
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -145,6 +145,27 @@ def get(name: str) -> Callable[[jax.Array], jax.Array]:
     Raises ValueError as `describe` does.
     """
     return describe(name).function
+
+
+def _known(name: str) -> str:
+    """The rule of a setting that names an activation; empty: another setting decides."""
+    try:
+        _ = name and describe(name)
+    except BadInput as error:
+        return f"names an {error}"
+    return ""
+
+
+def _shape_kept(name: str) -> str:
+    """The same of one that may not add a coordinate."""
+    if wrong := _known(name):
+        return wrong
+    added = name and describe(name).extra
+    return f"is {name!r}, which adds a coordinate, and there is no room for one" if added else ""
+
+
+Name = Annotated[str, _known]  # of an activation
+Plain = Annotated[str, _shape_kept]  # of one that keeps the width
 
 
 def names() -> list[str]:

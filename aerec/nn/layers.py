@@ -158,8 +158,9 @@ class MLP(nn.Module):
     last_activation: Callable
 
     @nn.compact
-    def __call__(self, x: Batch) -> jax.Array:
-        for depth, width in enumerate(self.widths):
-            last = depth == len(self.widths) - 1
+    def __call__(self, x: Batch, depth: int | None = None) -> jax.Array:
+        """The last layer's output, or that of layer `depth` - 1."""
+        for level, width in enumerate(self.widths[:depth]):
+            last = level == len(self.widths) - 1
             x = (self.last_activation if last else self.activation)(Layer(width)(x))
         return x

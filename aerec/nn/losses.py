@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import chex
 import jax
@@ -13,6 +14,7 @@ from aerec.core import Batch, Rows
 from aerec.errors import BadInput, nearest
 
 Loss = tuple[jax.Array, jax.Array]
+Likelihood = Literal["multinomial", "gaussian", "logistic"]
 
 
 def squared_error(y: jax.Array, x: Batch) -> Loss:
@@ -82,11 +84,22 @@ def gaussian_kl(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
     return jnp.sum(jnp.exp(log_variance) + mean**2 - 1 - log_variance, axis=-1) / 2
 
 
+def annealed(step: jax.Array, beta: float, steps: int) -> jax.Array | float:
+    """The KL's weight min(beta, step / steps); beta from the beginning on where `steps` is 0."""
+    return jnp.minimum(beta, step / steps) if steps else beta
+
+
 def nonempty(x: Batch) -> jax.Array:
     """The weight [B] of objectives that count rows: 1, and 0 for a row that lists nothing."""
     if isinstance(x, Rows):
         return (x.sum(jnp.ones_like(x.values)) > 0).astype(jnp.float32)
     return jnp.any(x != 0, axis=1).astype(jnp.float32)
+
+
+def by_row(total: jax.Array, x: Batch) -> Loss:
+    """An objective [B] that counts rows: a row that lists nothing adds nothing to it."""
+    weight = nonempty(x)
+    return total * weight, weight
 
 
 def greedy(stages: Sequence[Callable[..., Loss]], *, pretrain_steps: int) -> Callable[..., Loss]:

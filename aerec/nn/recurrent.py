@@ -78,9 +78,14 @@ def gru(table: jax.Array, sequences: jax.Array, kernel: jax.Array, bias: jax.Arr
       kernel: U, [H, 3H].
       bias: c, [H].
     """
-    states = jax.custom_vjp(lambda *arguments: _forward(*arguments)[0])
-    states.defvjp(_forward, _backward)
-    return states(table, sequences, kernel, bias)
+    written_out = jax.custom_vjp(states)
+    written_out.defvjp(_forward, _backward)
+    return written_out(table, sequences, kernel, bias)
+
+
+def states(table: jax.Array, sequences: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """`gru` with its derivative left to JAX."""
+    return _forward(table, sequences, kernel, bias)[0]
 
 
 def _forward(table, sequences, kernel, bias):

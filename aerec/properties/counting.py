@@ -230,12 +230,14 @@ def _above(ordered: np.ndarray, reach: np.float32) -> np.ndarray:
     above it, by their difference in float32.
 
     That difference is rounded: it exceeds reach when the exact one passes the midpoint to the
-    next float32, or meets it and reach is odd. A value plus the midpoint fits float64.
+    next float32, or meets it and reach is odd. A value plus the midpoint fits float64, or the
+    midpoint is too small to change it and takes the least step that does.
     """
     middle = (np.float64(reach) + np.nextafter(reach, np.float32(np.inf))) / 2
     odd = int(np.float32(reach).view(np.int32)) % 2
     wide = ordered.astype(np.float64)
-    return np.searchsorted(wide, wide + middle, side="left" if odd else "right")
+    step = np.maximum(middle, 2.0**-52 * abs(wide))
+    return np.searchsorted(wide, wide + step, side="left" if odd else "right")
 
 
 def _before(kind: np.ndarray, place: np.ndarray, limits: np.ndarray, kinds: int) -> np.ndarray:

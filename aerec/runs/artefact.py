@@ -15,7 +15,7 @@ import orbax.checkpoint as ocp
 
 from aerec import files, models
 from aerec.runs import directory
-from aerec.core import Model, Params
+from aerec.core import Facts, Model, Params
 from aerec.errors import BadInput
 
 
@@ -71,7 +71,10 @@ def load(workdir: str | pathlib.Path, *, replica: int = 0) -> Artefact:
     seeds = config["seeds"]
     if not 0 <= replica < len(seeds):
         raise BadInput(f"{workdir} holds {len(seeds)} replicas (0 to {len(seeds) - 1})")
-    model = models.build(config["model"], config["set"], *config["shape"])
+    scale = config["scale"] and tuple(config["scale"])
+    rows, columns = config["shape"]
+    facts = Facts(rows, columns, scale=scale)
+    model = models.build(config["model"], config["set"], facts)
     like = jax.eval_shape(jax.vmap(model.init), jax.random.split(jax.random.key(0), len(seeds)))
     again = "train it again, with the command it was trained with"
     with files.reading(workdir / "model", again), ocp.StandardCheckpointer() as loader:

@@ -23,16 +23,17 @@ import numpy as np
 
 import aerec
 from aerec import configuration, files, memory, models
-from aerec.evaluation import evaluate
+from aerec.evaluation import blocks, ranking, rating
+from aerec.evaluation.report import POOLED, Report
 from aerec.runs import artefact, directory
 from aerec.training import loop
 from aerec.runs.checkpoints import Checkpoints
-from aerec.core import Model, Table
+from aerec.core import Facts, Model, Table, Traits
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.training.order_penalty import with_order_penalty
 
-RATING = (*evaluate.POOLED, "rmse_by_row")
+RATING = (*POOLED, "rmse_by_row")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 
@@ -57,21 +58,16 @@ class Finished(NamedTuple):
     """A finished run: results.json, and the test reports of its replicas and baselines."""
 
     results: dict[str, Any]
-    reports: list[evaluate.Report]
-    baselines: dict[str, evaluate.Report]
+    reports: list[Report]
+    baselines: dict[str, Report]
 
 
-def oriented(name: str, given: Mapping[str, Any], splits: Sequence[Split]) -> tuple[Any, list]:
-    """The model's Config, told the rating scale, and the splits with the rows that it reads."""
-    config = models.configure(name, given)
-    fields = {field.name for field in dataclasses.fields(config)}
-    if "scale" in fields and "scale" not in given and splits[0].scale is not None:
-        config = dataclasses.replace(config, scale=tuple(map(float, splits[0].scale)))
-    item_based = getattr(config, "item_based", False)
-    return config, [split.transpose() for split in splits] if item_based else list(splits)
+def oriented(traits: Traits, splits: Sequence[Split]) -> list[Split]:
+    """The splits with the rows that a model of these traits reads."""
+    return [split.transpose() for split in splits] if traits.reads == "columns" else list(splits)
 
 
-def evaluator(model: Model, split: Split, metric: str | None = None) -> evaluate.Evaluator:
+def evaluator(model: Model, split: Split, metric: str | None = None) -> blocks.Evaluator:
     """All figures of the split's task, or only the one that training selects by."""
     task = split.protocol["task"]
     if metric is not None:
@@ -79,12 +75,12 @@ def evaluator(model: Model, split: Split, metric: str | None = None) -> evaluate
     if task == "rating":
         if split.scale is None:
             raise BadInput("rating prediction needs ratings with a scale; these are clicks")
-        return evaluate.rating(model, scale=split.scale, train=split.train)
+        return rating.evaluator(model, scale=split.scale, train=split.train)
     options: dict[str, Any] = {"train": split.train, "mask_seen": split.mask_seen}
     if metric is not None:
         name, _, k = metric.partition("@")
-        options |= {"metrics": (name,), "ks": (int(k),)}
-    return evaluate.ranking(model, **options)
+        options |= {"names": (name,), "ks": (int(k),)}
+    return ranking.evaluator(model, **options)
 
 
 def require_metric(metric: str, task: str) -> None:
@@ -94,16 +90,16 @@ def require_metric(metric: str, task: str) -> None:
             raise BadInput(f"No rating figure is called {metric!r}. {nearest(metric, RATING)}")
         return
     name, _, k = metric.partition("@")
-    if name not in evaluate.ALL:
-        raise BadInput(f"No ranking figure is called {metric!r}. {nearest(name, evaluate.ALL)}")
+    if name not in ranking.ALL:
+        raise BadInput(f"No ranking figure is called {metric!r}. {nearest(name, ranking.ALL)}")
     if not k.isdecimal() or int(k) < 1:
         raise BadInput(f"The figure {metric!r} needs its cut, like {name}@100")
 
 
-def require_task(name: str, split: Split) -> None:
+def require_task(name: str, traits: Traits, split: Split) -> None:
     """Raises BadInput where a model of preferences would be scored as one of ratings."""
     task = split.protocol["task"]
-    if task == "rating" and models.find(name).TASK != "rating":
+    if task == "rating" and traits.task != "rating":
         raise BadInput(
             f"{name} scores preferences, not ratings, and protocol {split.protocol['name']!r} "
             "asks for ratings. Use a ranking protocol (strong, per_user_holdout, leave_last), or "
@@ -122,13 +118,13 @@ def require_targets(split: Split, *, select: bool) -> None:
             )
 
 
-def describe(spec: Spec, config: Any, splits: Sequence[Split]) -> dict[str, Any]:
+def describe(spec: Spec, splits: Sequence[Split]) -> dict[str, Any]:
     """config.json: everything the results depend on, and what `artefact.load` needs."""
-    table = splits[0].train
+    table, config = splits[0].train, models.configure(spec.model, spec.set)
     return {
         "model": spec.model,
         "set": configuration.plain(config),
-        "item_based": getattr(config, "item_based", False),
+        "item_based": models.traits(spec.model, spec.set).reads == "columns",
         "shape": [table.num_rows, table.num_columns],
         "dataset": spec.dataset,
         "protocol": splits[0].protocol,
@@ -152,8 +148,8 @@ def data_hash(split: Split) -> str:
 
 def default_workdir(spec: Spec, splits: Sequence[Split]) -> pathlib.Path:
     """runs/<model>-<dataset>-<hash of all that config.json says of the run>."""
-    config, faced = oriented(spec.model, spec.set, splits)
-    config = {k: v for k, v in describe(spec, config, faced).items() if k != "source"}
+    faced = oriented(models.traits(spec.model, spec.set), splits)
+    config = {k: v for k, v in describe(spec, faced).items() if k != "source"}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
     dataset = str(config["dataset"]).partition(":")[0]
     return pathlib.Path("runs") / f"{config['model']}-{dataset}-{digest}"
@@ -179,9 +175,9 @@ def run(
       BadInput: for whatever a person can put right; of a new run nothing stays written.
       loop.Diverged: the workdir keeps its last good checkpoint.
     """
-    config, faced = oriented(spec.model, spec.set, splits)
-    described = describe(spec, config, faced)
-    model = _trainable(spec, config, splits[0], described["shape"])
+    faced = oriented(models.traits(spec.model, spec.set), splits)
+    described = describe(spec, faced)
+    model = _trainable(spec, faced[0])
     # One evaluator per split: what is popular, and known, is read off its training table.
     select = [evaluator(model, split, spec.settings.metric) for split in faced]
     score = [evaluator(model, split) for split in faced]
@@ -198,7 +194,7 @@ def run(
     with directory.claimed(workdir, described):
         tables = [split.train for split in faced]
         fitted = _fit(
-            spec, config, model, tables, workdir, validate, checkpoint_seconds, progress, log
+            spec, model, tables, workdir, validate, checkpoint_seconds, progress, log
         )
         artefact.save(
             workdir,
@@ -248,23 +244,21 @@ def run(
         return Finished(results, reports, beside)
 
 
-def _trainable(spec: Spec, config: Any, split: Split, shape: Sequence[int]) -> Model:
+def _trainable(spec: Spec, split: Split) -> Model:
     """The model as it is trained. Raises BadInput where it does not go with task or penalty."""
-    require_task(spec.model, split)
-    module = models.find(spec.model)
-    model = module.make(config, *shape)
+    model = models.build(spec.model, spec.set, Facts.of(split.train, split.scale))
+    require_task(spec.model, model.traits, split)
     if not spec.order_penalty:
         return model
     if model.loss is None:
-        raise BadInput(f"{spec.model} is solved, not trained: it takes no --order_penalty")
-    if getattr(module, "ORDERED", False):
-        raise BadInput(f"{spec.model} reads a sequence, not a vector: it takes no --order_penalty")
+        raise BadInput(f"{spec.model} is solved, not trained: it takes no `order_penalty`")
+    if model.traits.reads == "sequence":
+        raise BadInput(f"{spec.model} reads a sequence, not a vector: it takes no `order_penalty`")
     return with_order_penalty(model, spec.order_penalty)
 
 
 def _fit(
     spec: Spec,
-    config: Any,
     model: Model,
     tables: Sequence[Table],
     workdir: pathlib.Path,
@@ -297,9 +291,6 @@ def _fit(
             spec.settings,
             seeds=spec.seeds,
             evaluate=validate,
-            l2=getattr(config, "l2", 0.0),
-            l2_after=getattr(config, "l2_after", 0),
-            refeeds=getattr(config, "refeeds", 0),
             checkpoints=checkpoints,
             progress=watch,
             trace=trace,
@@ -328,7 +319,7 @@ def _versions() -> dict[str, str]:
     return {"aerec": aerec.__version__, "python": platform.python_version(), **packages}
 
 
-def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[evaluate.Report]]:
+def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[Report]]:
     """A finished run's config.json, results.json and the test reports of its replicas.
 
     Raises:
@@ -344,11 +335,11 @@ def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[ev
         for i, figures in enumerate(results["seeds"]):
             names = [name for name in rows.files if name.startswith(f"{i}:")]
             per_row = {name.partition(":")[2]: rows[name] for name in names}
-            reports.append(evaluate.Report(figures, per_row))
+            reports.append(Report(figures, per_row))
     return directory.read_config(workdir), results, reports
 
 
-def baseline(name: str, split: Split) -> evaluate.Report:
+def baseline(name: str, split: Split) -> Report:
     """A closed-form model at its default settings, scored on the split's test rows."""
     model, faced = baseline_model(name, split)
     assert model.solve is not None
@@ -361,14 +352,14 @@ def baseline_model(name: str, split: Split) -> tuple[Model, Split]:
     Raises:
       BadInput: no model is called that, or it has to be trained.
     """
-    config, (faced,) = oriented(name, {}, [split])
-    model = models.find(name).make(config, faced.train.num_rows, faced.train.num_columns)
+    (faced,) = oriented(models.traits(name, {}), [split])
+    model = models.build(name, {}, Facts.of(faced.train, faced.scale))
     if model.solve is None:
         raise BadInput(f"baseline {name!r} has to be trained; run it by itself with --model={name}")
     return model, faced
 
 
-def mean_figures(reports: Sequence[evaluate.Report]) -> dict[str, float]:
+def mean_figures(reports: Sequence[Report]) -> dict[str, float]:
     """Each figure's mean over replicas and, of several, its standard deviation `<name>_sd`."""
     each = {name: [r.figures[name] for r in reports] for name in reports[0].figures}
     figures = {name: float(np.mean(values)) for name, values in each.items()}

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from aerec.evaluation import evaluate, metrics
+from aerec.evaluation import statistics
+from aerec.evaluation.report import Report
 from aerec.runs import artefact, fitting
 from aerec.runs.artefact import Artefact
+from aerec import models
 from aerec.core import Table
 from aerec.data.splits import Heldout, Split, weak
 from aerec.errors import BadInput
@@ -25,7 +27,7 @@ def protocol_text(config: Mapping[str, Any]) -> str:
     return f"{name}:{','.join(f'{k}={v}' for k, v in parameters.items())}"
 
 
-def score(workdir: pathlib.Path, own: Sequence[Split]) -> list[evaluate.Report]:
+def score(workdir: pathlib.Path, own: Sequence[Split]) -> list[Report]:
     """The test report of each replica of a run.
 
     Args:
@@ -45,7 +47,7 @@ def score(workdir: pathlib.Path, own: Sequence[Split]) -> list[evaluate.Report]:
 
 def score_other(
     workdir: pathlib.Path, own: Sequence[Split], other: Sequence[Split]
-) -> list[evaluate.Report]:
+) -> list[Report]:
     """The test report of each replica of a run on the test part of another protocol's split.
 
     Users and items are matched by raw id; items that the model does not know are left out.
@@ -110,7 +112,7 @@ class Paired(NamedTuple):
 
     seeds: tuple[int, int]
     figures: dict[str, tuple[float, float]]  # name -> (of a, of b)
-    tests: dict[str, metrics.Comparison]  # name -> the test of a less b
+    tests: dict[str, statistics.Comparison]  # name -> the test of a less b
 
 
 def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Paired]:
@@ -150,7 +152,7 @@ def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Pair
             Paired(
                 (seed, other),
                 {n: (one.figures[n], two.figures[n]) for n in names},
-                {n: evaluate.compare(one, two, n) for n in names},
+                {n: one.compare(two, n) for n in names},
             )
         )
     return pairs
@@ -162,7 +164,7 @@ def _differ(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
 
 def _own(config: Mapping[str, Any], own: Sequence[Split]) -> list[Split]:
     """The run's splits with the rows that its model reads, if they are the run's."""
-    _, faced = fitting.oriented(config["model"], config["set"], own)
+    faced = fitting.oriented(models.traits(config["model"], config["set"]), own)
     if own[0].protocol["hash"] != config["protocol"]["hash"]:
         raise BadInput("The files of the split are not those that the run was trained on.")
     if [fitting.data_hash(split) for split in faced] != config["data_hash"]:

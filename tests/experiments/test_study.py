@@ -66,7 +66,7 @@ def test_a_sweep_and_the_same_command_again(here, tmp_path):
         (("sweep", "--over=l2=1/2", "--set=l2=3", DATA, "--model=ease"), "l2: swept by --over"),
         (("sweep", "--over=epochs=1/2", "--epochs=3", DATA), "epochs: swept by --over"),
         (("sweep", "--over=l2=1/x", DATA, "--model=ease"), "l2 is a number, not 'x'"),
-        (("sweep", "--over=epochs=1/0", DATA), "--over=epochs=0"),
+        (("sweep", "--over=epochs=1/0", DATA), "epochs is at least 1, not 0"),
         (("sweep", "--over=metric=ndcg@10/ndcg", DATA), "needs its cut"),
         (("reproduce", "--study=articel"), "article"),
     ],

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from aerec import models
-from aerec.core import Table
+from aerec.core import Facts, Table
 from aerec.errors import BadInput
 from aerec.models import cdae
 
@@ -49,7 +49,7 @@ def rows(table):
 
 def build(name, given, num_rows=U, num_columns=N):
     """The model, its functions compiled whole: one by one their operations take far longer."""
-    model = models.build(name, given, num_rows, num_columns)
+    model = models.build(name, given, Facts(num_rows, num_columns))
     return model._replace(
         encode=jax.jit(model.encode), score=jax.jit(model.score), loss=jax.jit(model.loss)
     )
@@ -248,14 +248,14 @@ def test_gaussian_noise_is_added_to_every_cell():
         ({"corruption": -0.1}, "corruption is a number, at least 0"),
         ({"negatives": -1}, "negatives is at least 0"),
         ({"output_activation": "identity"}, "goes with output_activation=sigmoid, not 'identity'"),
-        ({"loss": "square", "output_activation": "lift:tanh"}, "adds a column"),
+        ({"loss": "square", "output_activation": "lift:tanh"}, "adds a coordinate"),
         ({"latent_activation": "lift:tanh", "tied": True}, "needs tied=false"),
     ],
 )
 @pytest.mark.parametrize("name", ["cdae", "dae"])
 def test_settings_that_are_refused(name, given, words):
     with pytest.raises(BadInput, match=words):
-        models.build(name, given, U, N)
+        models.build(name, given, Facts(U, N))
 
 
 def test_a_lifted_code_is_decoded():

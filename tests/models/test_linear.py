@@ -8,7 +8,7 @@ import pytest
 import scipy.optimize
 
 from aerec import memory, models
-from aerec.core import Table
+from aerec.core import Facts, Table
 from aerec.errors import BadInput
 from aerec.models import ease, mdae
 
@@ -41,7 +41,7 @@ def rows(table):
 
 def build(name, given, num_rows=U, num_columns=N):
     """The model, its functions compiled whole: one by one their operations take far longer."""
-    model = models.build(name, given, num_rows, num_columns)
+    model = models.build(name, given, Facts(num_rows, num_columns))
     functions = {"init": model.init, "encode": model.encode, "score": model.score}
     functions |= {"loss": model.loss} if model.loss else {}
     return model._replace(**{part: jax.jit(function) for part, function in functions.items()})
@@ -228,7 +228,7 @@ def test_pmf_solves_its_ridge_regressions_on_both_sides(power):
 
 @pytest.mark.parametrize("name", ["ials", "pmf"])
 def test_factorisations_refuse_a_lambda_of_zero_and_what_does_not_fit(name, monkeypatch):
-    with pytest.raises(BadInput, match="positive lambda"):
+    with pytest.raises(BadInput, match="l2 is a number above 0"):
         build(name, {"l2": 0.0}, U, N)
     model = build(name, {}, U, N)
     monkeypatch.setattr(memory, "available", lambda: 100)
@@ -296,7 +296,7 @@ def test_mdae_is_e_p_times_the_inverse_of_e_q():
     )
     chex.assert_trees_all_close(np.asarray(got["kernel"], float), w[:, :N].T, atol=1e-3)
     chex.assert_trees_all_close(np.asarray(got["bias"], float), w[:, N], atol=1e-3)
-    with pytest.raises(BadInput, match="positive ridge penalty"):
+    with pytest.raises(BadInput, match="l2 is a number above 0"):
         build("mdae", {"l2": 0.0}, U, N)
 
 

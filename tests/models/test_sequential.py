@@ -9,7 +9,7 @@ import pytest
 from jax.test_util import check_grads
 
 from aerec import models
-from aerec.core import Table
+from aerec.core import Facts, Table
 from aerec.errors import BadInput
 from aerec.nn import recurrent, softmax
 
@@ -34,7 +34,7 @@ def rows(histories=HISTORIES, longest=None):
 
 def build(name, given, num_rows=5, num_columns=N):
     """The model, its functions compiled whole: one by one their operations take far longer."""
-    model = models.build(name, given, num_rows, num_columns)
+    model = models.build(name, given, Facts(num_rows, num_columns))
     functions = {"init": model.init, "encode": model.encode, "score": model.score}
     functions |= {"loss": model.loss} if model.loss else {}
     return model._replace(**{part: jax.jit(function) for part, function in functions.items()})

@@ -8,7 +8,7 @@ import pytest
 import scipy.optimize
 
 from aerec import memory, models
-from aerec.core import Table
+from aerec.core import Facts, Table
 from aerec.errors import BadInput
 from aerec.models import ease
 
@@ -31,7 +31,7 @@ def rows(table):
 
 def build(name, given, num_rows=U, num_columns=N):
     """The model, its functions compiled whole: one by one their operations take far longer."""
-    model = models.build(name, given, num_rows, num_columns)
+    model = models.build(name, given, Facts(num_rows, num_columns))
     functions = {"init": model.init, "encode": model.encode, "score": model.score}
     functions |= {"loss": model.loss} if model.loss else {}
     return model._replace(**{part: jax.jit(function) for part, function in functions.items()})
@@ -163,7 +163,7 @@ def test_ease_solves_its_constrained_least_squares():
 
 def test_ease_refuses_what_does_not_fit_and_a_lambda_of_zero(monkeypatch):
     table = ratings()[2]
-    with pytest.raises(BadInput, match="positive lambda"):
+    with pytest.raises(BadInput, match="l2 is a number above 0"):
         build("ease", {"l2": 0.0}, U, N)
     monkeypatch.setattr(memory, "available", lambda: 100)
     with pytest.raises(memory.TooLarge, match=r"over 14 items needs .* GiB .* fewer items"):
@@ -200,8 +200,9 @@ def test_bias_is_a_loop():
 
 
 def test_codes_of_sequences_alone_are_no_function_of_a_vector():
-    ordered = {name for name in models.MODELS if getattr(models.find(name), "ORDERED", False)}
-    assert ordered == {"svae", "rvae"}
+    reads = {name: models.traits(name, {}).reads for name in models.MODELS}
+    assert {name for name in reads if reads[name] == "sequence"} == {"svae", "rvae"}
+    assert {name for name in reads if reads[name] == "columns"} == {"autorec"}
 
 
 def test_a_dense_row_is_centred_as_the_row_that_lists_its_non_zero_cells():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aerec import models
-from aerec.core import Table
+from aerec.core import Facts, Table
 from aerec.nn import activations
 
 GRID = np.linspace(-40.0, 40.0, 160_001)
@@ -114,7 +114,7 @@ def coded():
 @pytest.mark.parametrize(("model", "fields"), list(coded()))
 def test_every_code_takes_a_lift_and_a_shift_and_is_never_zero(model, fields, name):
     small = {"hidden": (6,), "latent": 4, "tied": False, "latent_activation": name}
-    built = models.build(model, {k: v for k, v in small.items() if k in fields}, 9, 13)
+    built = models.build(model, {k: v for k, v in small.items() if k in fields}, Facts(9, 13))
     rng = np.random.default_rng(0)
     row, column = np.nonzero(rng.random((9, 13)) < 0.4)
     table = Table.from_entries(row, column, np.ones(len(row)), num_rows=9, num_columns=13)

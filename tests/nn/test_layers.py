@@ -6,19 +6,29 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aerec.core import Table
+from aerec.core import Rows
 from aerec.nn import layers
 
 
-def batch(rows=6, columns=40, share=0.3, seed=0):
+def listing(x, padding=2):
+    """The cells of a block that are not zero as `Rows`, with so many entries of padding."""
+    row, column = np.nonzero(x)
+    padded = (0, padding)
+    return Rows(
+        columns=jnp.asarray(np.pad(column, padded, constant_values=x.shape[1]), jnp.int32),
+        values=jnp.asarray(np.pad(x[row, column], padded), jnp.float32),
+        row=jnp.asarray(np.pad(row, padded, constant_values=len(x)), jnp.int32),
+        index=jnp.arange(len(x), dtype=jnp.int32),
+        num_columns=x.shape[1],
+        longest=x.shape[1],
+    )
+
+
+def batch(rows=6, columns=40, share=0.3, seed=0, padding=3):
     rng = np.random.default_rng(seed)
     listed = rng.random((rows, columns)) < share
     listed[0] = False
-    row, column = np.nonzero(listed)
-    table = Table.from_entries(
-        row, column, rng.normal(size=len(row)), num_rows=rows, num_columns=columns
-    )
-    return table.gather(jnp.arange(rows), len(row) + 3)
+    return listing(listed * rng.normal(size=listed.shape), padding)
 
 
 @pytest.mark.parametrize(("share", "columns"), [(0.3, 40), (0.0005, 4000)])
@@ -68,13 +78,79 @@ def test_cells_of_an_affine_map_by_either_way_are_those_of_the_block(columns):
     )
 
 
+def makes_the_block(function, shape):
+    """Whether an array of that shape occurs in the program of `function`."""
+    return f"f32[{shape[0]},{shape[1]}]" in str(jax.make_jaxpr(function)())
+
+
+@pytest.mark.parametrize("size", [19, 20])
+def test_a_product_gathers_below_one_entry_in_150_cells(size):
+    empty = listing(np.zeros((3, 1000)), padding=size)
+    kernel = jnp.zeros((1000, 2))
+    assert makes_the_block(lambda: layers.product(empty, kernel), (3, 1000)) == (size >= 20)
+    # A block that is there already is multiplied as it is.
+    assert layers.product(jnp.ones((1, 2)), jnp.ones((2, 1))).tolist() == [[2]]
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_cells_are_computed_singly_below_one_in_50(size):
+    def read():
+        at = {"row": jnp.zeros(1, jnp.int32), "columns": jnp.zeros((1, size), jnp.int32)}
+        return layers.affine_at(jnp.zeros((2, 3)), jnp.zeros((100, 3)), jnp.zeros(100), **at)
+
+    assert makes_the_block(read, (2, 100)) == (size >= 4)
+
+
+X = np.array([[0, 1, -2], [0, 0, 0], [0, 0, 0.5]], np.float32)
+
+
+def test_rows_of_a_block_are_its_cells_that_are_not_zero():
+    rows = layers.rows(jnp.asarray(X[:, 1:]))
+    assert rows.columns.tolist() == [0, 1, 1, 2, 2, 2]
+    assert rows.values.tolist() == [1, -2, 0.5, 0, 0, 0]
+    assert rows.row.tolist() == [0, 0, 2, 3, 3, 3]
+    assert (rows.index < 0).all() and (rows.num_columns, rows.longest) == (2, 2)
+    assert layers.rows(rows) is rows
+
+
+def test_what_is_done_to_each_entry_written_out():
+    factor = jnp.array([2.0, 4.0, 3.0])
+    for x in (jnp.asarray(X), listing(X)):
+        for done, want in (
+            (layers.scale(x, factor), [[0, 2, -4], [0, 0, 0], [0, 0, 1.5]]),
+            (layers.shift(x, 0.25), [[0, 1.25, -1.75], [0, 0, 0], [0, 0, 0.75]]),
+            (layers.apply(x, jnp.abs), [[0, 1, 2], [0, 0, 0], [0, 0, 0.5]]),
+        ):
+            np.testing.assert_array_equal(layers.dense(done), want)
+            if isinstance(done, Rows):
+                assert not done.values[3:].any(), "padding stays zero"
+
+
 def test_normalised_rows_have_length_one_and_empty_rows_none():
-    x = batch()
-    lengths = np.linalg.norm(np.asarray(layers.normalise(x).dense()), axis=1)
-    chex.assert_trees_all_close(lengths, np.array([0] + [1] * 5, np.float32), atol=1e-6)
-    chex.assert_trees_all_close(layers.normalise(x.dense()), layers.normalise(x).dense(), atol=1e-6)
+    length = np.sqrt(5)
+    want = np.array([[0, 1 / length, -2 / length], [0, 0, 0], [0, 0, 1]], np.float32)
+    for x in (jnp.asarray(X), listing(X)):
+        chex.assert_trees_all_close(layers.dense(layers.normalise(x)), want, atol=1e-6)
     grad = jax.grad(lambda v: layers.normalise(v).sum())(jnp.zeros((2, 3)))
-    chex.assert_tree_all_finite(grad)
+    assert not grad.any(), "zero, and not the infinity of 1 / |x|"
+
+
+def test_a_stack_of_layers_written_out():
+    rng = np.random.default_rng(3)
+    shapes = [(3, 4), (4, 3), (3, 2)]
+    weights = [(rng.normal(size=shape), rng.normal(size=shape[1])) for shape in shapes]
+    params = {
+        f"Layer_{depth}": {"kernel": jnp.float32(kernel), "bias": jnp.float32(bias)}
+        for depth, (kernel, bias) in enumerate(weights)
+    }
+    want = X.astype(float)
+    for function, (kernel, bias) in zip((np.tanh, np.tanh, np.exp), weights, strict=True):
+        want = function(want @ kernel + bias)
+    stack = layers.MLP((4, 3, 2), jnp.tanh, jnp.exp)
+    for x in (jnp.asarray(X), listing(X)):
+        chex.assert_trees_all_close(
+            stack.apply({"params": params}, x), want.astype(np.float32), rtol=1e-5
+        )
 
 
 def test_dropout_keeps_the_mean_and_drops_at_its_rate():
@@ -90,13 +166,8 @@ def test_dropout_keeps_the_mean_and_drops_at_its_rate():
 
 
 def test_dropout_of_a_row_does_not_depend_on_padding():
-    x = batch()
-    longer = jax.tree.map(lambda a: a, x)
-    pad = jnp.arange(9)
-    longer = longer.replace(
-        columns=jnp.concatenate([x.columns, jnp.full_like(pad, 40)]),
-        values=jnp.concatenate([x.values, jnp.zeros(9)]),
-        row=jnp.concatenate([x.row, jnp.full_like(pad, 6)]),
+    a, b = (
+        layers.dropout(jax.random.key(2), batch(padding=padding), 0.5).dense()
+        for padding in (3, 12)
     )
-    a, b = (layers.dropout(jax.random.key(2), v, 0.5).dense() for v in (x, longer))
     chex.assert_trees_all_equal(a, b)

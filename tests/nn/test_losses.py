@@ -1,6 +1,7 @@
 """Losses against their formulas, written out in NumPy float64 over dense rows."""
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ def drawn():
     rng = np.random.default_rng(0)
     listed = rng.random((B, N)) < 0.4
     listed[0] = False
+    listed[1] = np.arange(N) == 4  # one entry
     values = np.where(listed, rng.integers(1, 6, (B, N)), 0).astype(float)
     row, column = np.nonzero(listed)
     table = Table.from_entries(row, column, values[row, column], num_rows=B, num_columns=N)
@@ -50,6 +52,7 @@ def test_likelihoods(drawn, dense):
         losses.gaussian(logits, x, confidence=3.0),
         (confidence / 2 * (values - y) ** 2).sum(1),
     )
+    close(losses.gaussian(logits, x), ((values - y) ** 2).sum(1) / 2)
     sigmoid = 1 / (1 + np.exp(-y))
     want = -(values * np.log(sigmoid) + (1 - values) * np.log(1 - sigmoid)).sum(1)
     close(losses.logistic(logits, x), want)
@@ -63,6 +66,7 @@ def test_a_likelihood_by_its_name(drawn):
     close(losses.likelihood("logistic")(logits, x), losses.logistic(logits, x))
     want = losses.gaussian(logits, x, confidence=3.0)
     close(losses.likelihood("gaussian", confidence=3.0)(logits, x), want)
+    close(losses.likelihood("gaussian")(logits, x), losses.gaussian(logits, x))
     with pytest.raises(BadInput, match="likelihood='normal' is unknown"):
         losses.likelihood("normal")
 
@@ -73,3 +77,22 @@ def test_gaussian_kl():
     want = 0.5 * (np.exp(log_variance) + mean**2 - 1 - log_variance).sum(1)
     close(losses.gaussian_kl(jnp.asarray(mean), jnp.asarray(log_variance)), want)
     close(losses.gaussian_kl(jnp.zeros((B, 5)), jnp.zeros((B, 5))), np.zeros(B))
+
+
+@pytest.mark.parametrize(
+    ("layers", "pretrain_steps", "levels"),
+    [
+        (3, 7, [0, 0, 0, 1, 1, 2, 2, 3, 3]),
+        (2, 7, [0, 0, 0, 0, 1, 1, 1, 2, 2]),
+        (2, 0, [2] * 9),
+        (1, 7, [1] * 9),
+    ],
+)
+def test_greedy_stages_share_out_the_first_steps(layers, pretrain_steps, levels):
+    stages = [
+        lambda params, x, key, level=level: (params + level, x + key) for level in range(layers + 1)
+    ]
+    loss = losses.greedy(stages, pretrain_steps=pretrain_steps)
+    total, weight = jax.vmap(lambda step: loss(10, 2, 3, step))(jnp.arange(9))
+    chex.assert_trees_all_equal(total, 10 + np.array(levels))
+    chex.assert_trees_all_equal(weight, np.full(9, 5))

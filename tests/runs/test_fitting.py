@@ -2,14 +2,18 @@
 
 import json
 import pathlib
+import types
 
 import chex
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from aerec import models
+from aerec.models import autorec
 from aerec.runs import artefact, directory, fitting, rescore
 from aerec.training import loop
+from aerec.training.settings import Settings
 from aerec.core import Table
 from aerec.data import protocols
 from aerec.data.datasets import synthesize
@@ -30,7 +34,7 @@ def spec(model="ease", *, seeds=(0,), given=None, dataset="synthetic", **setting
         model=model,
         set=given or {},
         dataset=dataset,
-        settings=loop.Settings(**settings),
+        settings=Settings(**settings),
         seeds=seeds,
     )
 
@@ -52,7 +56,7 @@ def test_the_default_workdir_depends_on_all_that_a_run_is(ratings):
 
 
 def test_where_the_data_were_read_is_no_part_of_what_a_run_is(ratings, tmp_path):
-    config = fitting.describe(spec(), *fitting.oriented("ease", {}, [split(ratings)]))
+    config = fitting.describe(spec(), [split(ratings)])
     directory.claim(tmp_path / "w", {**config, "source": {"data_dir": "here"}})
     directory.claim(tmp_path / "w", {**config, "source": {"data_dir": "there"}})
     with pytest.raises(BadInput, match=r"set.l2 500.0 there, 3.0 now"):
@@ -68,14 +72,19 @@ def test_the_data_hash_sees_one_changed_rating(ratings):
     assert fitting.data_hash(whole) != fitting.data_hash(other)
 
 
-def test_the_model_is_told_the_scale(ratings):
+def test_the_model_knows_the_scale_and_the_counts_of_its_columns(ratings, monkeypatch, tmp_path):
     halves = split(ratings, "random_ratings")._replace(scale=(0.5, 5.0))
-    config, (faced,) = fitting.oriented("autorec", {"item_based": "false"}, [halves])
-    assert config.scale == (0.5, 5.0)
+    (faced,) = fitting.oriented(models.traits("autorec", {"item_based": "false"}), [halves])
     assert faced is halves
-    config, (faced,) = fitting.oriented("autorec", {"scale": "1,3"}, [halves])
-    assert config.scale == (1.0, 3.0)
+    (faced,) = fitting.oriented(models.traits("autorec", {}), [halves])
     assert faced.train.num_rows == halves.train.num_columns
+    seen = []
+    make = lambda config, facts: seen.append(facts) or autorec.make(config, facts)  # noqa: E731
+    monkeypatch.setitem(models.MODELS, "autorec", types.SimpleNamespace(**vars(autorec)))
+    monkeypatch.setattr(models.MODELS["autorec"], "make", make)
+    fitting.run(spec("autorec", epochs=1, metric="rmse"), [halves], tmp_path / "run")
+    assert seen[0].scale == (0.5, 5.0)
+    np.testing.assert_array_equal(seen[0].counts, faced.train.transpose().lengths())
 
 
 def test_replicas_are_scored_by_their_own_training_part(ratings, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from aerec.runs import recommend
 from aerec.runs.artefact import Artefact
-from aerec.core import Model
+from aerec.core import Model, Traits
 from aerec.errors import BadInput
 
 ITEMS = np.array([10, 20, 30, 40, 50, 60])
@@ -16,6 +16,7 @@ def artefact(*, scale=None, threshold=4.0, titles=True, score=None, item_based=F
     """A model whose weights send each listed column's value to its right neighbour."""
     weights = np.eye(N, k=1, dtype=np.float32)
     model = Model(
+        traits=Traits("ranking"),
         init=lambda key: weights,
         encode=lambda params, x: x.dense() @ params,
         score=score or (lambda params, x: x.dense() @ params),
@@ -31,9 +32,9 @@ def artefact(*, scale=None, threshold=4.0, titles=True, score=None, item_based=F
 def test_ratings_below_the_threshold_are_no_input_of_a_model_that_never_saw_any():
     loaded = artefact(scale=(1.0, 5.0))
     loaded.config["protocol"]["threshold"] = 4.0  # the clicks' ratings are kept as values
-    given = histories(loaded, item=[10, 30], rating=[5.0, 1.0])
+    given = histories(loaded, item=[10, 30, 40], rating=[5.0, 3.5, 4.0])
     assert given.below == 1
-    np.testing.assert_allclose(given.table.values, [5.0])
+    np.testing.assert_allclose(given.table.values, [5.0, 4.0])  # 4 reaches a threshold of 4
 
 
 def histories(loaded, **columns):
@@ -63,6 +64,7 @@ def test_what_is_disliked_is_neither_read_nor_recommended():
     loaded = artefact()
     given = histories(loaded, item=[10, 40], rating=[5.0, 2.0])
     assert given.below == 1
+    np.testing.assert_array_equal(given.table.values, [1])  # a click, as in training
     lines = recommend.recommend(loaded, given, k=N)
     assert lines[0].item == "20"
     scores = {line.item: line.score for line in lines}

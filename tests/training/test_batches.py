@@ -1,15 +1,70 @@
 """Batches: every row once, in few shapes, drawn from (seed, epoch)."""
 
 import itertools
+from unittest import mock
 
 import chex
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aerec.training import batches
+from aerec.training.batches import Bucket
 
 LENGTHS = st.lists(st.integers(0, 50), min_size=1, max_size=80)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batch_size", "options", "buckets"),
+    [
+        # No row, or none with an entry: there is a batch and room for an entry all the same.
+        ([], 4, {}, [(0, 0, 1, 1, 1, 0)]),
+        ([0, 0, 0], 2, {}, [(0, 3, 2, 2, 1, 0)]),
+        # As even as possible: 7 rows at most 4 at a time, on two devices.
+        ([1] * 7, 4, {}, [(0, 7, 2, 4, 4, 1)]),
+        ([1] * 7, 4, {"parts": 2}, [(0, 7, 2, 2, 2, 1)]),
+        # Room for five standard deviations (100 x 3 + 5 x sqrt(100) x 2), or where few rows are
+        # long for the longest and two (50 + 4 x 1 + 2 x sqrt(4) x 7), or for the longest rows.
+        ([1] * 200 + [5] * 200, 100, {}, [(0, 400, 4, 100, 400, 5)]),
+        ([0] * 98 + [50] * 2, 4, {}, [(0, 100, 25, 4, 82, 50)]),
+        ([3, 1, 2, 6], 2, {}, [(0, 4, 2, 2, 9, 6)]),
+        # The batch size itself, and not 3 x (17 / 9) / (17 / 9), which floats put below 3.
+        ([1] * 8 + [9], 3, {}, [(0, 9, 3, 3, 11, 9)]),
+        # Two tables and a third: the plan is of the longest first, second, ... row of any.
+        ([[1, 5], [3, 3], [4, 0]], 2, {}, [(0, 2, 1, 2, 8, 5)]),
+        # The lower quartile is 1 and the longest row 16: buckets end at 1, 2, 4, 8 and 16, and that
+        # from 1 to 2 is empty. A batch has 4.7 entries, those of one row of mean length.
+        (
+            [16, 0, 3, 1, 6, 1, 9, 3, 1, 7], 1, {"buckets": 5},
+            [(0, 4, 1, 4, 3, 1), (4, 2, 2, 1, 3, 3), (6, 2, 2, 1, 7, 7), (8, 2, 2, 1, 16, 16)],
+        ),
+        ([2, 2, 2, 8], 2, {"buckets": 2}, [(0, 3, 1, 3, 6, 2), (3, 1, 1, 1, 8, 8)]),
+        # Rows of less than one entry count as one.
+        ([0, 0, 0, 1, 1, 1], 2, {"buckets": 2}, [(0, 6, 3, 2, 2, 1)]),
+    ],
+)  # fmt: skip
+def test_plans_written_out(lengths, batch_size, options, buckets):
+    plan = batches.plan(np.array(lengths, int), batch_size, **options)
+    assert plan == tuple(itertools.starmap(Bucket, buckets))
+
+
+@pytest.mark.parametrize(("steps", "parts"), [(2, 1), (1, 2)])
+def test_a_permutation_beyond_the_capacity_is_drawn_again(monkeypatch, steps, parts):
+    lengths, plan = np.array([3, 1, 2]), [Bucket(0, 3, steps, 2, 3, 3)]
+    # Down the columns of (0, 1), (2, padding): 5 entries and 1. Of (1, 0), (2, padding): 3 and 3.
+    draws = iter([np.array([0, 1, 2]), np.array([1, 0, 2])])
+    monkeypatch.setattr(batches, "turns", lambda plan, epoch: np.zeros(steps, int))
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: generator)
+    generator = mock.Mock(permutation=lambda size: next(draws))
+    order = batches.order(lengths, plan, 0, 0, parts)
+    assert order.reshape(2, 2).tolist() == [[1, 2], [0, 3]]
+    assert order.shape == (steps, 2 * parts)
+
+
+def test_an_epoch_of_no_rows_is_a_batch_of_padding():
+    nobody = np.zeros(0, int)
+    assert batches.order(nobody, batches.plan(nobody, 4), 0, 0).tolist() == [[0]]
 
 
 @given(LENGTHS, st.integers(1, 90), st.integers(1, 5), st.integers(1, 3), st.integers(0, 5))

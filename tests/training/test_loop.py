@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from aerec import models
-from aerec.core import Model, Table
+from aerec.core import Facts, Model, Table, Traits
 from aerec.errors import BadInput
 from aerec.runs.checkpoints import Checkpoints
-from aerec.training import batches, loop
+from aerec.training import batches, loop, optimisers, program
+from aerec.training.settings import Settings
 
 U, N = 40, 30
 
@@ -28,7 +29,7 @@ def table(seed=0):
 
 
 def multvae():
-    return models.build("multvae", {"hidden": (16,), "latent": 4, "anneal_steps": 20}, U, N)
+    return models.build("multvae", {"hidden": (16,), "latent": 4, "anneal_steps": 20}, Facts(U, N))
 
 
 def small():
@@ -45,12 +46,12 @@ def small():
         error = x.sum((x.pick(y) - x.values) ** 2) + jnp.minimum(step / 20, 1) * (y**2).mean(1)
         return error, x.counts().astype(jnp.float32)
 
-    return Model(init, None, None, loss)
+    return Model(Traits("ranking"), init, None, None, loss)
 
 
 def settings(**changes):
     defaults = {"epochs": 6, "batch_size": 16, "learning_rate": 1e-2, "metric": "score"}
-    return loop.Settings(**{**defaults, **changes})
+    return Settings(**{**defaults, **changes})
 
 
 def score(params, replica):
@@ -84,11 +85,12 @@ def test_an_update_is_the_formula():
         y = rows.dense() @ params["w"]
         return rows.sum((rows.pick(y) - rows.values) ** 2), rows.sum(jnp.ones_like(rows.values))
 
-    model = Model(lambda key: {"w": jnp.asarray(start, jnp.float32)}, None, None, loss)
+    init = lambda key: {"w": jnp.asarray(start, jnp.float32)}  # noqa: E731
+    model = Model(Traits("rating", l2=l2), init, None, None, loss)
     fitted = loop.fit(
         model, [t], settings(epochs=1, batch_size=U, optimiser="sgd", momentum=0.0,
                              learning_rate=rate),
-        seeds=[0], evaluate=score, l2=l2,
+        seeds=[0], evaluate=score,
     )  # fmt: skip
     error = np.where(x > 0, x @ start - x, 0)
     gradient = (2 * x.T @ error + l2 * start) / len(row)
@@ -201,7 +203,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, at):
 
 @pytest.mark.parametrize("after", [0, 2])
 def test_the_penalty_is_of_kernels_and_waits_for_its_step(after):
-    chain = loop.l2_penalty(0.5, after=after)
+    chain = optimisers.l2_penalty(0.5, after=after)
     params = {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.ones(2)}
     zeros, state = jax.tree.map(jnp.zeros_like, params), chain.init(params)
     for step in range(4):
@@ -211,9 +213,9 @@ def test_the_penalty_is_of_kernels_and_waits_for_its_step(after):
 
 
 def test_weights_of_a_table():
-    ratings = models.build("autorec", {"hidden": (4,)}, U, N)
-    assert loop.total_weight(ratings, table(), 7) == len(table().columns)
-    assert loop.total_weight(multvae(), table(), 7) == (table().lengths() > 0).sum()
+    ratings = models.build("autorec", {"hidden": (4,)}, Facts(U, N))
+    assert program.total_weight(ratings, table(), 7) == len(table().columns)
+    assert program.total_weight(multvae(), table(), 7) == (table().lengths() > 0).sum()
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.25])
@@ -223,7 +225,7 @@ def test_the_step_schedule_multiplies_the_rate_at_its_epochs(warmup):
         epochs=8, optimiser="sgd", momentum=0.0, learning_rate=0.5, schedule="step",
         milestones=(3, 5), gamma=0.1, warmup=warmup,
     )  # fmt: skip
-    chain = loop.optimiser(chosen, steps=80)
+    chain = optimisers.optimiser(chosen, steps=80)
     state, got = chain.init(jnp.zeros(())), []
     for _ in range(80):
         update, state = chain.update(jnp.ones(()), state, jnp.zeros(()))
@@ -240,7 +242,7 @@ def test_the_step_schedule_multiplies_the_rate_at_its_epochs(warmup):
         ({"schedule": "step"}, "go together"),
         ({"milestones": (2,)}, "go together"),
         ({"schedule": "step", "milestones": (4, 2)}, "ascending"),
-        ({"schedule": "step", "milestones": (0, 2)}, "from 1 on"),
+        ({"schedule": "step", "milestones": (0, 2)}, "milestones is at least 1"),
         ({"schedule": "step", "milestones": (2,), "gamma": 0.0}, "gamma is above 0"),
     ],
 )
@@ -283,6 +285,7 @@ import pathlib, sys
 import chex, jax, numpy as np
 from aerec.runs import artefact, fitting
 from aerec.training import loop
+from aerec.training.settings import Settings
 from aerec.runs.checkpoints import Checkpoints
 from aerec.data import protocols
 from aerec.data.datasets import synthesize
@@ -290,10 +293,11 @@ from tests.training.test_loop import N, U, score, settings, small, table
 from tests.training.test_refeed import linear
 
 def fit(model, **given):
-    refeeds, checkpoints = given.pop("refeeds", 0), given.pop("checkpoints", None)
+    traits = model.traits._replace(l2=0.5, refeeds=given.pop("refeeds", 0))
+    checkpoints = given.pop("checkpoints", None)
     return loop.fit(
-        model, [table()], settings(**given), seeds=[0, 1], evaluate=score, refeeds=refeeds,
-        l2=0.5, checkpoints=checkpoints,
+        model._replace(traits=traits), [table()], settings(**given), seeds=[0, 1],
+        evaluate=score, checkpoints=checkpoints,
     ).last
 
 # Nothing random in the loss, and one batch of all rows: the same sums, whoever adds them up.
@@ -313,7 +317,7 @@ def halves(folder, *epochs):
 ratings = synthesize(users=90, items=40, ratings=1500)[0]
 spec = fitting.Spec(
     model="multdae", set={"hidden": (4,)}, dataset="made up", seeds=(0, 1),
-    settings=loop.Settings(epochs=2, devices=3),
+    settings=Settings(epochs=2, devices=3),
 )
 split = protocols.parse("strong:threshold=3").split(ratings)
 figures = fitting.run(spec, [split], pathlib.Path(sys.argv[1]) / "run").results["test"]
@@ -337,7 +341,7 @@ def test_on_several_devices(tmp_path):
 
 def test_replicas_of_a_closed_form_are_equal_where_they_share_a_table():
     solves = []
-    model = models.build("ease", {"l2": 3.0}, U, N)
+    model = models.build("ease", {"l2": 3.0}, Facts(U, N))
     solve = lambda table: solves.append(table) or model.solve(table)  # noqa: E731
     fitted = loop.fit(
         model._replace(solve=solve), [table()], settings(), seeds=[0, 1, 2], evaluate=score
@@ -349,4 +353,4 @@ def test_replicas_of_a_closed_form_are_equal_where_they_share_a_table():
 
 def test_more_devices_than_there_are():
     with pytest.raises(BadInput, match="devices=2: there are 1"):
-        settings(devices=2)
+        loop.fit(multvae(), [table()], settings(devices=2), seeds=[0], evaluate=score)

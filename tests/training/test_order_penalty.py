@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from aerec import models
-from aerec.core import Model, Table
+from aerec.core import Facts, Model, Table, Traits
 from aerec.training import loop
 from aerec.training.order_penalty import with_order_penalty
+from aerec.training.settings import Settings
 
 U, N = 30, 12
 
@@ -28,6 +29,7 @@ def test_a_linear_encoder_is_penalised_by_the_angle_of_reconstruction():
     x = t.gather(jnp.arange(U), len(t.columns))
     w = np.random.default_rng(1).normal(size=(N, 4)).astype(np.float32)
     model = Model(
+        traits=Traits("ranking"),
         init=lambda key: {"w": jnp.asarray(w)},
         encode=lambda params, x: x @ params["w"],
         score=lambda params, x: x.dense(),
@@ -43,7 +45,7 @@ def test_a_linear_encoder_is_penalised_by_the_angle_of_reconstruction():
 
 
 def test_training_with_it_lowers_it_and_a_solved_model_has_none():
-    model = models.build("multvae", {"hidden": (8,), "latent": 4, "dropout": 0.0}, U, N)
+    model = models.build("multvae", {"hidden": (8,), "latent": 4, "dropout": 0.0}, Facts(U, N))
     t = table()
     x = t.gather(jnp.arange(U), len(t.columns))
 
@@ -52,11 +54,11 @@ def test_training_with_it_lowers_it_and_a_solved_model_has_none():
         alone = model._replace(loss=lambda *given: (jnp.zeros(U), jnp.ones(U)))
         return with_order_penalty(alone, 1.0).loss(params, x, jax.random.key(0), 0)[0].mean()
 
-    settings = loop.Settings(epochs=40, batch_size=U, learning_rate=1e-2, metric="none")
+    settings = Settings(epochs=40, batch_size=U, learning_rate=1e-2, metric="none")
     plain, penalised = (
         loop.fit(of, [t], settings, seeds=[0], evaluate=lambda params, i: {"none": 0.0})
         for of in (model, with_order_penalty(model, 20.0))
     )
     assert penalty(penalised) < 0.8 * penalty(plain)
     with pytest.raises(ValueError, match="this model is solved"):
-        with_order_penalty(models.build("ease", {}, U, N), 1.0)
+        with_order_penalty(models.build("ease", {}, Facts(U, N)), 1.0)

@@ -8,10 +8,11 @@ import optax
 import pytest
 
 from aerec import models
-from aerec.core import Model, Rows, Table
+from aerec.core import Facts, Model, Rows, Table, Traits
 from aerec.nn import losses
 from aerec.runs.checkpoints import Checkpoints
-from aerec.training import batches, loop
+from aerec.training import batches, loop, step
+from aerec.training.settings import Settings
 
 U, N = 7, 5
 RATE, MOMENTUM = 0.05, 0.9
@@ -31,6 +32,7 @@ def linear(start):
         return (x.dense() if isinstance(x, Rows) else x) @ params["w"]
 
     return Model(
+        traits=Traits("ranking"),
         init=lambda key: {"w": jnp.asarray(start, jnp.float32)},
         encode=score,
         score=score,
@@ -38,9 +40,13 @@ def linear(start):
     )
 
 
+def refed(model, times):
+    return model._replace(traits=model.traits._replace(refeeds=times))
+
+
 def settings(**changes):
     defaults = {"epochs": 6, "batch_size": 4, "optimiser": "sgd", "metric": "rmse"}
-    return loop.Settings(**{**defaults, **changes})
+    return Settings(**{**defaults, **changes})
 
 
 def score(params, replica):
@@ -70,9 +76,9 @@ def test_a_step_and_its_re_feeds_are_the_paper_s_four_steps(times):
     chain = optax.sgd(RATE, momentum=MOMENTUM)
     model = linear(start)
     params = model.init(jax.random.key(0))
-    state = loop.State(params, chain.init(params), jnp.int32(0))
+    state = step.State(params, chain.init(params), jnp.int32(0))
     bucket = batches.Bucket(0, U, steps=2, batch=5, capacity=len(table.columns), longest=N)
-    epoch = jax.jit(loop.make_epoch(model, chain, [bucket], times))
+    epoch = jax.jit(step.make_epoch(refed(model, times), chain, [bucket]))
     turns = jnp.zeros(2, jnp.int32)
     state, lost, finite = epoch(state, table, turns, jnp.array(order), jax.random.key(0))
     assert finite and state.step == 2 * (1 + times)
@@ -89,8 +95,9 @@ def test_every_update_has_a_key_and_a_step_of_its_own():
         return model.loss(params, x, key, step)
 
     loop.fit(
-        model._replace(loss=loss), [ratings()[1]], settings(epochs=2, learning_rate=1e-3),
-        seeds=[0], evaluate=score, refeeds=2,
+        refed(model._replace(loss=loss), 2), [ratings()[1]],
+        settings(epochs=2, learning_rate=1e-3),
+        seeds=[0], evaluate=score,
     )  # fmt: skip
     jax.effects_barrier()
     assert sorted(int(step) for step, _ in seen) == list(range(2 * 2 * 3))
@@ -104,7 +111,7 @@ def test_schedules_are_in_epochs_whatever_is_re_fed():
     kinds = (settings(epochs=1, **given), settings(epochs=3, schedule="step", milestones=(1,),
                                                    gamma=1e-30, **given))  # fmt: skip
     one, three = (
-        loop.fit(model, [table], kind, seeds=[0], evaluate=score, refeeds=1) for kind in kinds
+        loop.fit(refed(model, 1), [table], kind, seeds=[0], evaluate=score) for kind in kinds
     )
     chex.assert_trees_all_equal(one.last, three.last)
 
@@ -120,8 +127,8 @@ def test_a_re_feed_that_is_no_number_stops_the_run(at):
 
     with pytest.raises(loop.Diverged, match=r"at step \d+ .seed 3"):
         loop.fit(
-            model._replace(loss=loss), [ratings()[1]], settings(learning_rate=1e-3),
-            seeds=[3], evaluate=score, refeeds=1,
+            refed(model._replace(loss=loss), 1), [ratings()[1]], settings(learning_rate=1e-3),
+            seeds=[3], evaluate=score,
         )  # fmt: skip
 
 
@@ -135,9 +142,9 @@ def test_resuming_with_re_feeds_ends_in_the_same_bits(tmp_path):
 
     def fit(checkpoints, progress=lambda record, figures: None):
         return loop.fit(
-            models.build("deeprec", {"hidden": (4,), "dropout": 0.5}, U, N), [ratings()[1]],
+            models.build("deeprec", {"hidden": (4,), "dropout": 0.5}, Facts(U, N)), [ratings()[1]],
             settings(epochs=4, schedule="step", milestones=(1, 3)), seeds=[0], evaluate=score,
-            refeeds=1, checkpoints=checkpoints, progress=progress,
+            checkpoints=checkpoints, progress=progress,
         )  # fmt: skip
 
     checkpoints = Checkpoints(tmp_path / "c", seconds=0)

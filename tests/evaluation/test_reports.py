@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from aerec.core import Model, Table
-from aerec.evaluation import evaluate
+from aerec.core import Model, Table, Traits
+from aerec.evaluation import ranking, rating
 
 
 class Heldout(NamedTuple):
@@ -46,7 +46,12 @@ def case(seed: int, num_rows: int = 23, num_columns: int = 17) -> tuple[Heldout,
 
 
 def linear(score=lambda params, x: jnp.dot(x.dense(), params, precision="highest")) -> Model:
-    return Model(init=lambda key: None, encode=lambda params, x: x.dense(), score=score)
+    return Model(
+        traits=Traits("ranking"),
+        init=lambda key: None,
+        encode=lambda params, x: x.dense(),
+        score=score,
+    )
 
 
 def weights(seed: int, num_columns: int = 17, levels: int = 3) -> jax.Array:
@@ -95,7 +100,7 @@ def reference(scores, source, target, k, *, tie_seed, mask=True) -> dict[str, li
 def test_every_metric_of_every_row_agrees_with_plain_loops(seed, mask):
     heldout, source, target = case(seed)
     params, ks = weights(seed), (1, 5, 40)  # 40: more than there are columns
-    run = evaluate.ranking(
+    run = ranking.evaluator(
         linear(), ks=ks, train=heldout.input, mask_seen=mask, batch_size=5, tie_seed=seed
     )
     report = run(params, heldout)
@@ -131,7 +136,7 @@ def test_agrees_with_trec_eval_from_scores_to_figures():
     params = jax.random.normal(jax.random.key(0), (17, 17))
     # A column's own term keeps scores of rows without input apart.
     model = linear(lambda p, x: x.dense() @ p + jnp.broadcast_to(p[0], x.shape))
-    report = evaluate.ranking(model, ks=(5,))(params, heldout)
+    report = ranking.evaluator(model, ks=(5,))(params, heldout)
     scores = np.asarray(model.score(params, heldout.input.gather(jnp.arange(30), 30 * 17)))
     qrel = {str(r): {str(i): 1 for i in held} for r, held in enumerate(target) if held}
     run = {
@@ -152,8 +157,8 @@ def test_agrees_with_trec_eval_from_scores_to_figures():
 def test_the_block_size_changes_nothing(batch_size):
     heldout, _, _ = case(2)
     train = heldout.input
-    whole = evaluate.ranking(linear(), ks=(2, 9), train=train, batch_size=7)(weights(0), heldout)
-    blocked = evaluate.ranking(linear(), ks=(2, 9), train=train, batch_size=batch_size)(
+    whole = ranking.evaluator(linear(), ks=(2, 9), train=train, batch_size=7)(weights(0), heldout)
+    blocked = ranking.evaluator(linear(), ks=(2, 9), train=train, batch_size=batch_size)(
         weights(0), heldout
     )
     for name, values in whole.per_row.items():
@@ -173,8 +178,8 @@ def test_compiles_once_for_a_shape_whatever_the_parameters():
     train = heldout.input
     other = heldout._replace(input=heldout.input.replace(values=heldout.input.values * 2))
     for run in (
-        evaluate.ranking(linear(score), ks=(3,), batch_size=5),
-        evaluate.rating(linear(score), scale=(1, 5), train=train, batch_size=5),
+        ranking.evaluator(linear(score), ks=(3,), batch_size=5),
+        rating.evaluator(linear(score), scale=(1, 5), train=train, batch_size=5),
     ):
         traces.clear()
         first = run(weights(0), heldout)
@@ -193,7 +198,7 @@ def test_the_model_is_given_training_row_numbers_and_padding_is_outside():
 
     target = make_table([[0]] * 5, 17, [[0.0]] * 5)
     source = make_table([[1]] * 5, 17)
-    run = evaluate.rating(linear(score), scale=(-1, 99), train=target, batch_size=2)
+    run = rating.evaluator(linear(score), scale=(-1, 99), train=target, batch_size=2)
     report = run(None, Heldout(source, target, numbers))
     np.testing.assert_array_equal(report.per_row["absolute_error"], [7, 1, 3, 1, 0])
     seen = []
@@ -202,7 +207,7 @@ def test_the_model_is_given_training_row_numbers_and_padding_is_outside():
         jax.debug.callback(lambda index: seen.append(np.asarray(index)), x.index)
         return x.dense()
 
-    evaluate.rating(linear(spy), scale=(0, 1), train=target, batch_size=2)(
+    rating.evaluator(linear(spy), scale=(0, 1), train=target, batch_size=2)(
         None, Heldout(source, target, numbers)
     )
     jax.effects_barrier()
@@ -221,7 +226,7 @@ def test_a_constant_scorer_scores_as_chance_and_is_tied_everywhere():
     drawn = np.argsort(rng.random((rows, columns)), axis=1)
     source, target = drawn[:, :seen].tolist(), drawn[:, seen : seen + held].tolist()
     heldout = Heldout(make_table(source, columns), make_table(target, columns), jnp.arange(rows))
-    figures = evaluate.ranking(linear(constant), ks=(k, columns))(None, heldout).figures
+    figures = ranking.evaluator(linear(constant), ks=(k, columns))(None, heldout).figures
     chance = held / (columns - seen)
     assert figures[f"precision@{k}"] == pytest.approx(chance, abs=4 * figures["precision@10_se"])
     assert figures["precision@10_se"] < 0.02 * chance
@@ -238,7 +243,7 @@ def test_ties_do_not_favour_the_order_of_the_columns():
     target = make_table([[0, 1, 2]] * 8, 50)
     heldout = Heldout(make_table([[49]] * 8, 50), target, jnp.arange(8))
     found = [
-        evaluate.ranking(linear(constant), ks=(3,), metrics=["precision"], tie_seed=seed)(
+        ranking.evaluator(linear(constant), ks=(3,), names=["precision"], tie_seed=seed)(
             None, heldout
         ).figures["precision@3"]
         for seed in range(8)
@@ -255,7 +260,7 @@ def test_zero_and_minus_zero_are_a_tie():
         return jnp.broadcast_to(jnp.where(odd, -0.0, 0.0)[None], x.shape)
 
     a, b = (
-        evaluate.ranking(linear(s), ks=(4,), train=heldout.input)(None, heldout)
+        ranking.evaluator(linear(s), ks=(4,), train=heldout.input)(None, heldout)
         for s in (signed, constant)
     )
     np.testing.assert_equal(a.per_row, b.per_row)
@@ -270,13 +275,13 @@ def test_popularity_canary_beats_chance_and_costs_novelty():
     counts = jnp.asarray(np.bincount(np.asarray(train.columns), minlength=40), jnp.float32)
     popular = linear(lambda params, x: jnp.broadcast_to(params, x.shape))
     good, chance = (
-        evaluate.ranking(popular, ks=(5,), train=train)(p[None], heldout)
+        ranking.evaluator(popular, ks=(5,), train=train)(p[None], heldout)
         for p in (counts, jnp.zeros(40))
     )
-    result = evaluate.compare(good, chance, "ndcg@5", samples=999)
+    result = good.compare(chance, "ndcg@5", samples=999)
     assert result.p == 1 / 1000 and result.interval[0] > 0.05
     assert good.figures["novelty@5"] < chance.figures["novelty@5"]
-    low, high = evaluate.interval(good, "ndcg@5", samples=999)
+    low, high = good.interval("ndcg@5", samples=999)
     assert low < good.figures["ndcg@5"] < high
 
 
@@ -285,7 +290,7 @@ def test_what_the_model_scores_minus_infinity_is_not_recommended():
     heldout = Heldout(source, target, jnp.arange(2))
     params = jnp.asarray([[5.0, 1.0, -jnp.inf, -jnp.inf]])
     model = linear(lambda p, x: jnp.broadcast_to(p, x.shape))
-    report = evaluate.ranking(model, ks=(3,), train=source)(params, heldout)
+    report = ranking.evaluator(model, ks=(3,), train=source)(params, heldout)
     np.testing.assert_allclose(report.per_row["recall_all@3"], [1, 0])
     np.testing.assert_allclose(report.per_row["precision@3"], [1 / 3, 0])
     assert report.figures["coverage@3"] == 1 / 4 and report.figures["tied@3"] == 0
@@ -301,9 +306,9 @@ def test_nan_scores_are_an_error_that_names_the_model_and_the_rows():
     empty = sum(not row for row in source)
     assert empty > 0
     with pytest.raises(ValueError, match=rf"broken_score gave .* for {empty} of 23 rows"):
-        evaluate.ranking(linear(broken_score), batch_size=5)(None, heldout)
+        ranking.evaluator(linear(broken_score), batch_size=5)(None, heldout)
     spoilt = linear(lambda params, x: jnp.full(x.shape, params))
-    run = evaluate.rating(spoilt, scale=(1, 5), train=heldout.input)
+    run = rating.evaluator(spoilt, scale=(1, 5), train=heldout.input)
     predicted = sum(bool(s) and bool(t) for s, t in zip(source, target, strict=True))
     for value in (jnp.nan, jnp.inf):
         with pytest.raises(ValueError, match=f"for {predicted} of 23 rows"):
@@ -313,12 +318,12 @@ def test_nan_scores_are_an_error_that_names_the_model_and_the_rows():
 def test_bad_requests_are_refused():
     heldout, _, _ = case(7)
     with pytest.raises(ValueError, match=r"unknown metrics \['ndgc'\]"):
-        evaluate.ranking(linear(), metrics=["ndgc"])
+        ranking.evaluator(linear(), names=["ndgc"])
     with pytest.raises(ValueError, match="each 1 or more"):
-        evaluate.ranking(linear(), ks=(0, 5))
+        ranking.evaluator(linear(), ks=(0, 5))
     with pytest.raises(ValueError, match="give train="):
-        evaluate.ranking(linear(), metrics=["novelty"])
-    run = evaluate.ranking(linear(), metrics=["ndcg"], ks=(5,))
+        ranking.evaluator(linear(), names=["novelty"])
+    run = ranking.evaluator(linear(), names=["ndcg"], ks=(5,))
     with pytest.raises(ValueError, match="not aligned"):
         run(weights(0), heldout._replace(rows=jnp.arange(3)))
     with pytest.raises(ValueError, match="nothing to predict"):
@@ -328,7 +333,7 @@ def test_bad_requests_are_refused():
     report = run(weights(0), heldout)
     assert {n.split("@")[0] for n in report.figures} == {"ndcg", "tied", "rows", "rows_skipped"}
     with pytest.raises(ValueError, match="no figure over rows"):
-        evaluate.interval(report, "coverage@5")
+        report.interval("coverage@5")
 
 
 def rating_case():
@@ -344,7 +349,7 @@ def rating_case():
 def test_rating_figures_agree_with_plain_loops():
     train, heldout, source, target = rating_case()
     params = jnp.asarray(np.random.default_rng(1).normal(size=(5, 5)), jnp.float32)
-    run = evaluate.rating(linear(), scale=(1, 5), train=train, batch_size=4)
+    run = rating.evaluator(linear(), scale=(1, 5), train=train, batch_size=4)
     report = run(params, heldout)
     scores = np.asarray(heldout.input.gather(jnp.arange(6), 30).dense() @ params, np.float64)
     truth = np.asarray(heldout.target.gather(jnp.arange(6), 30).dense())
@@ -385,8 +390,8 @@ def test_rating_figures_agree_with_plain_loops():
 def test_rating_block_size_changes_nothing(batch_size):
     train, heldout, _, _ = rating_case()
     params = weights(0, 5)
-    whole = evaluate.rating(linear(), scale=(1, 5), train=train, batch_size=4)(params, heldout)
-    other = evaluate.rating(linear(), scale=(1, 5), train=train, batch_size=batch_size)(
+    whole = rating.evaluator(linear(), scale=(1, 5), train=train, batch_size=4)(params, heldout)
+    other = rating.evaluator(linear(), scale=(1, 5), train=train, batch_size=batch_size)(
         params, heldout
     )
     for name, values in whole.per_row.items():
@@ -395,12 +400,12 @@ def test_rating_block_size_changes_nothing(batch_size):
 
 def test_rating_intervals_and_tests_pool_over_ratings():
     train, heldout, _, _ = rating_case()
-    run = evaluate.rating(linear(), scale=(1, 5), train=train)
+    run = rating.evaluator(linear(), scale=(1, 5), train=train)
     a, b = run(weights(0, 5), heldout), run(jnp.zeros((5, 5)), heldout)
-    result = evaluate.compare(a, b, "rmse", samples=99)
+    result = a.compare(b, "rmse", samples=99)
     assert result.difference == pytest.approx(a.figures["rmse"] - b.figures["rmse"])
-    low, high = evaluate.interval(a, "rmse", samples=500)
+    low, high = a.interval("rmse", samples=500)
     assert low < a.figures["rmse"] < high
     fewer = b._replace(per_row=b.per_row | {"entries": b.per_row["entries"] + 1})
     with pytest.raises(ValueError, match="different held-out ratings"):
-        evaluate.compare(a, fewer, "rmse")
+        a.compare(fewer, "rmse")

@@ -1,0 +1,87 @@
+"""Held-out rows in blocks of one static shape: what the evaluators scan on the device."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import jax
+import numpy as np
+
+from aerec.core import Model, Params, Rows, Table
+from aerec.errors import NotNumbers
+from aerec.evaluation.report import Report
+
+# Where no batch size is given: bytes of a dense [B, N] float32 block (one that a processor's cache
+# nearly holds was measured the fastest), and the fewest rows worth reading a model's weights for.
+BYTES, ROWS = 2**24, 64
+
+
+class Heldout(Protocol):
+    """What is folded in, what is to be predicted (row-aligned), and the rows' training numbers."""
+
+    @property
+    def input(self) -> Table: ...
+    @property
+    def target(self) -> Table: ...
+    @property
+    def rows(self) -> jax.Array: ...
+
+
+Evaluator = Callable[[Params, Heldout], Report]
+
+
+def plan(
+    heldout: Heldout, batch_size: int | None = None, train: Table | None = None
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Plans the scan on the host, in blocks of one static shape.
+
+    Returns:
+      index: [S, B] int32 row numbers of the held-out tables, num_rows for padding; B is at most
+        `batch_size` (from `BYTES` where None), evened out over the blocks.
+      capacity: the most entries a block holds, of the input and of the target.
+
+    Raises:
+      ValueError: nothing to predict, or tables of different rows or columns.
+    """
+    source, target = heldout.input, heldout.target
+    num_rows, num_columns = source.num_rows, source.num_columns
+    if not num_rows == target.num_rows == len(heldout.rows):
+        raise ValueError(
+            f"{num_rows} input rows, {target.num_rows} target rows and {len(heldout.rows)} row "
+            "numbers are not aligned"
+        )
+    if any(t.num_columns != num_columns for t in (target, train) if t is not None):
+        raise ValueError("the input, target and training tables differ in their columns")
+    if not target.columns.size:
+        raise ValueError(f"nothing to predict: the target lists no entry in {num_rows} rows")
+    size = batch_size or max(ROWS, BYTES // (4 * num_columns))
+    steps = -(-num_rows // size)
+    flat = np.arange(steps * -(-num_rows // steps), dtype=np.int32)
+    index = np.minimum(flat, num_rows).reshape(steps, -1)
+
+    def capacity(table: Table) -> int:
+        return max(1, int(np.append(table.lengths(), 0)[index].sum(axis=1).max()))
+
+    return index, (capacity(source), capacity(target))
+
+
+def gather(tables, index: jax.Array, capacity: tuple[int, int]) -> tuple[Rows, Rows]:
+    """A block's input, numbered as in training, and its target."""
+    source, target, numbers = tables
+    x = source.gather(index, capacity[0])
+    unseen = np.iinfo(np.int32).max  # padding: not a training row (a negative one would wrap)
+    x = x.replace(index=numbers.at[index].get(mode="fill", fill_value=unseen))
+    return x, target.gather(index, capacity[1])
+
+
+def on_host(model: Model, out: dict[str, jax.Array], num_rows: int):
+    """The scan's output as (figures so far, per_row): padding cut off, NaN where no target."""
+    rows = {name: value.reshape(-1)[:num_rows] for name, value in jax.device_get(out).items()}
+    if bad := int((rows.pop("bad") > 0).sum()):
+        name = ".".join(getattr(model.score, a, "?") for a in ("__module__", "__qualname__"))
+        raise NotNumbers(
+            f"{name} gave scores that are not numbers for {bad} of {num_rows} rows: training "
+            "diverged, or the model divides by the size of an empty row"
+        )
+    held = rows["entries"] > 0
+    figures = {"rows": float(held.sum()), "rows_skipped": float((~held).sum())}
+    return figures, {n: np.where(held, v, np.nan).astype(np.float32) for n, v in rows.items()}

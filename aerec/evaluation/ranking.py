@@ -1,0 +1,138 @@
+"""Full ranking of the items of held-out rows: one jitted scan over blocks of rows.
+
+Only figures per row leave the device. The evaluator is a function of (params, heldout) that
+compiles once for each shape of held-out data: parameters and tables are its arguments, so it may be
+called after every epoch.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aerec.core import Model, Params, Table
+from aerec.evaluation import blocks, metrics, statistics
+from aerec.evaluation.blocks import Evaluator, Heldout
+from aerec.evaluation.report import Report
+
+ALL = (*metrics.PER_ROW, "novelty", "coverage", "gini")
+
+
+def evaluator(
+    model: Model,
+    *,
+    ks: Sequence[int] = (10, 20, 50, 100),
+    names: Sequence[str] | None = None,
+    train: Table | None = None,
+    mask_seen: bool = True,
+    batch_size: int | None = None,
+    tie_seed: int = 0,
+) -> Evaluator:
+    """Full ranking over all N columns, the row's input masked: the metrics of `ALL` at each k.
+
+    Denominators: those of `evaluation.metrics`; k may exceed the number of columns. Rows without a
+    target are left out of every figure, 'coverage' and 'gini' included, and are counted as
+    'rows_skipped'. An item scored -inf, by the mask or by the model, is never recommended: a list
+    may be shorter than k. Ties are broken by one random order of the columns, the same for every
+    row, model and epoch; 'tied@k' is the share of rows whose cut at k parts a tie, for such a list
+    (and figure) depends on `tie_seed`. A standard error '_se' stands beside every mean over rows.
+
+    Args:
+      ks: the cuts.
+      names: of metrics, out of `ALL`; all that can be computed where None.
+      train: the training table, whose column counts are the popularity 'novelty' needs.
+      mask_seen: whether input items are kept out of the lists.
+      batch_size: rows to a block; from `blocks.BYTES` where None.
+      tie_seed: of the order of the columns.
+
+    Raises:
+      ValueError: an unknown metric, a k below one, 'novelty' without `train`; in the returned
+        function NaN scores, which no ranking can be made of, or what `blocks.plan` refuses.
+    """
+    cuts = tuple(sorted(set(ks)))
+    if not cuts or cuts[0] < 1:
+        raise ValueError(f"ks={tuple(ks)}: give at least one cut, each 1 or more")
+    chosen = ALL if names is None else tuple(names)
+    if unknown := sorted(set(chosen) - set(ALL)):
+        raise ValueError(f"unknown metrics {unknown}; there are {', '.join(ALL)}")
+    if train is None:
+        if names is not None and "novelty" in chosen:
+            raise ValueError("'novelty' needs the popularity of the columns: give train=")
+        chosen = tuple(name for name in chosen if name != "novelty")
+    information = None
+    if train is not None:
+        popularity = np.bincount(np.asarray(train.columns), minlength=train.num_columns)
+        information = jnp.asarray(metrics.self_information(popularity, train.num_rows))
+    band = np.searchsorted(cuts, np.arange(cuts[-1]), side="right")  # rank -> the first cut past it
+
+    @partial(jax.jit, static_argnames="capacity")
+    def scan(params, tables, index, order, information, capacity):
+        def block(counts, index):
+            x, held_out = blocks.gather(tables, index, capacity)
+            y = model.score(params, x)
+            chex.assert_shape(y, x.shape)
+            out = {"bad": jnp.isnan(y).any(1)}
+            if mask_seen:
+                y = y.at[x.row, x.columns].set(-jnp.inf, mode="drop")
+            scores, items = _top(y, order, cuts[-1] + 1)
+            held = held_out.sum(jnp.ones_like(held_out.values))
+            recommended = (scores[:, :-1] > -jnp.inf).astype(jnp.float32)
+            items = items[:, :-1]
+            hits = recommended * jnp.take_along_axis(
+                held_out.listed(), items, axis=1, mode="fill", fill_value=0
+            )
+            out["entries"] = held
+            for k in cuts:
+                out[f"tied@{k}"] = metrics.tied(scores[:, : k + 1])
+                for name in chosen:
+                    if name in metrics.PER_ROW:
+                        out[f"{name}@{k}"] = metrics.PER_ROW[name](hits[:, :k], held)
+                    elif name == "novelty":
+                        bits = information.at[items[:, :k]].get(mode="fill", fill_value=0)
+                        out[f"{name}@{k}"] = metrics.novelty(bits, recommended[:, :k])
+            if {"coverage", "gini"} & set(chosen):
+                evaluated = (recommended * (held > 0)[:, None]).astype(jnp.int32)
+                bands = jnp.broadcast_to(jnp.asarray(band), items.shape)
+                counts = counts.at[bands, items].add(evaluated, mode="drop")
+            return counts, out
+
+        counts = jnp.zeros((len(cuts), tables[0].num_columns), jnp.int32)
+        return jax.lax.scan(block, counts, index)
+
+    def evaluate(params: Params, heldout: Heldout) -> Report:
+        index, capacity = blocks.plan(heldout, batch_size, train)
+        order = np.random.default_rng(tie_seed).permutation(heldout.input.num_columns)
+        tables = (heldout.input, heldout.target, heldout.rows)
+        counts, out = scan(params, tables, index, order.astype(np.int32), information, capacity)
+        figures, per_row = blocks.on_host(model, out, heldout.input.num_rows)
+        del per_row["entries"]
+        for name, value in per_row.items():
+            figures[name] = statistics.estimate(value)
+            if not name.startswith("tied"):
+                figures[f"{name}_se"] = statistics.standard_error(value)
+        for name, formula in (("coverage", metrics.coverage), ("gini", metrics.gini)):
+            if name in chosen:
+                for k, count in zip(cuts, np.cumsum(jax.device_get(counts), axis=0), strict=True):
+                    figures[f"{name}@{k}"] = formula(count)
+        return Report(figures, per_row)
+
+    return evaluate
+
+
+def _top(y: jax.Array, order: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+    """The `size` best columns of y [B, N]: (scores, columns), both [B, size], best first.
+
+    Columns stand in `order` before a top-k that keeps the first of equals, so ties fall by it.
+    Past the N-th, scores are -inf and columns N.
+    """
+    y = jnp.where(y == 0, 0, y)  # -0 is below +0 to top_k, and no less to us
+    # Without the barrier XLA merges our slices into the top-k and sorts every column instead: on a
+    # CPU ten times slower.
+    best = jax.lax.top_k(y[:, order], min(size, y.shape[1]))
+    scores, place = jax.lax.optimization_barrier(best)
+    past = ((0, 0), (0, size - scores.shape[1]))
+    items = jnp.pad(order[place], past, constant_values=y.shape[1])
+    return jnp.pad(scores, past, constant_values=-jnp.inf), items

@@ -1,0 +1,182 @@
+"""Networks that several models share, and the `Model` of a network."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from aerec.core import Batch, Facts, Model, Traits
+from aerec.nn import activations, layers
+
+After = Callable[[int, jax.Array], jax.Array]  # (layer, its output) -> what the next layer reads
+
+
+def model(
+    net: nn.Module,
+    facts: Facts,
+    traits: Traits,
+    loss: Callable,
+    *,
+    read: Callable[[Batch], Batch] = lambda x: x,
+    linear: bool = True,
+) -> Model:
+    """The model that encodes by the network's method `encode` and scores by calling it.
+
+    Args:
+      loss: (params, x, key, step) -> (total [B], weight [B]).
+      read: what the network is given of a batch.
+      linear: whether scores are the network's method `query` times `codes`, plus their bias.
+    """
+    apply: Callable[..., Any] = net.apply
+    return Model(
+        traits=traits,
+        init=lambda key: net.init(key, jnp.zeros((1, facts.num_columns))),
+        encode=lambda params, x: apply(params, read(x), method="encode"),
+        score=lambda params, x: apply(params, read(x)),
+        loss=loss,
+        queries=(lambda params, x: apply(params, read(x), method="query")) if linear else None,
+        item_codes=(lambda params: apply(params, method="codes")[0]) if linear else None,
+        item_bias=(lambda params: apply(params, method="codes")[1]) if linear else None,
+    )
+
+
+class Stack(nn.Module):
+    """An encoder of dense layers and a decoder that is its mirror image, layer by layer.
+
+    Encoder layer `level` and decoder layer -1 - `level` belong together, as greedy pre-training and
+    tied kernels want it.
+
+    Attributes:
+      encoder_widths: of the encoder's layers, the last of the code.
+      decoder_widths: as many, the last N.
+      activation: of every layer but the code and the output.
+      latent_activation: of the code; empty: the same.
+      output: applied to the last layer.
+      tied: whether the decoder's kernels are the encoder's, transposed.
+    """
+
+    encoder_widths: Sequence[int]
+    decoder_widths: Sequence[int]
+    activation: str
+    latent_activation: str = ""
+    output: Callable[[jax.Array], jax.Array] = lambda y: y
+    tied: bool = False
+
+    def setup(self) -> None:
+        self.encoder = [layers.Layer(width) for width in self.encoder_widths]
+        if self.tied:
+            widths, zeros = enumerate(self.decoder_widths), nn.initializers.zeros
+            self.biases = [self.param(f"bias_{j}", zeros, (width,)) for j, width in widths]
+        else:
+            self.decoder = [layers.Layer(width) for width in self.decoder_widths]
+        self.between = activations.get(self.activation)
+        self.latent = activations.get(self.latent_activation or self.activation)
+
+    def up(self, level: int, h: Batch) -> jax.Array:
+        """Encoder layer `level`."""
+        last = level == len(self.encoder) - 1
+        return (self.latent if last else self.between)(self.encoder[level](h))
+
+    def down(self, level: int, h: jax.Array) -> jax.Array:
+        """The mirror image of encoder layer `level`."""
+        return (self.between if level else self.output)(self._affine(level, h))
+
+    def mirror(self, level: int, h: Batch) -> jax.Array:
+        """Up through encoder layer `level` and straight back."""
+        return self.down(level, self.up(level, h))
+
+    def encode(self, x: Batch, depth: int | None = None, after: After = lambda _, h: h) -> Batch:
+        """The code [B, K], or the output of the first `depth` layers."""
+        for level in range(len(self.encoder))[:depth]:
+            x = after(level, self.up(level, x))
+        return x
+
+    def decode(self, z: jax.Array, after: After = lambda _, h: h) -> jax.Array:
+        """Scores [B, N] of codes z [B, K]."""
+        return self.down(0, self._hidden(z, after))
+
+    def __call__(self, x: Batch, after: After = lambda _, h: h) -> jax.Array:
+        """Scores [B, N]; `after` sees layers 0 to 2 L - 2, in order."""
+        return self.decode(self.encode(x, after=after), after)
+
+    def query(self, x: Batch) -> jax.Array:
+        """What the last layer reads, [B, D]."""
+        return self._hidden(self.encode(x), lambda _, h: h)
+
+    def codes(self) -> tuple[jax.Array, jax.Array]:
+        """The last layer's kernel [N, D], and its bias [N]."""
+        if self.tied:
+            return self._kernel(0), self.biases[-1]
+        return _transposed(self.decoder[-1].variables["params"])
+
+    def _hidden(self, z: jax.Array, after: After) -> jax.Array:
+        depth = len(self.encoder)
+        for level in reversed(range(1, depth)):
+            z = after(2 * depth - 1 - level, self.down(level, z))
+        return z
+
+    def _affine(self, level: int, h: jax.Array) -> jax.Array:
+        if not self.tied:
+            return self.decoder[-1 - level](h)
+        return h @ self._kernel(level).T + self.biases[-1 - level][None, :]
+
+    def _kernel(self, level: int) -> jax.Array:
+        return self.encoder[level].variables["params"]["kernel"]
+
+
+class Pair(nn.Module):
+    """An encoder and a decoder, mirror images, with a code of K coordinates between them.
+
+    Attributes:
+      hidden: widths between the items and the code, mirrored after it.
+      latent: K.
+      activation: of the hidden layers.
+      latent_activation: of the code.
+      num_columns: N.
+      gaussian: whether the encoder gives a distribution: mean and log-variance of the code, which
+        is activated after it has been drawn.
+    """
+
+    hidden: tuple[int, ...]
+    latent: int
+    activation: str
+    latent_activation: str
+    num_columns: int
+    gaussian: bool = False
+
+    def setup(self) -> None:
+        activation, linear = activations.get(self.activation), activations.get("identity")
+        self.activated = activations.get(self.latent_activation)
+        width, last = (2 * self.latent, linear) if self.gaussian else (self.latent, self.activated)
+        self.encoder = layers.MLP((*self.hidden, width), activation, last)
+        self.decoder = layers.MLP((*self.hidden[::-1], self.num_columns), activation, linear)
+
+    def posterior(self, x: Batch) -> tuple[jax.Array, jax.Array]:
+        """Mean and log-variance of q(z | x), each [B, K]."""
+        mean, log_variance = jnp.split(self.encoder(x), 2, axis=1)
+        return mean, log_variance
+
+    def encode(self, x: Batch) -> jax.Array:
+        """The code [B, K]; of a distribution, its activated mean."""
+        return self.activated(self.posterior(x)[0]) if self.gaussian else self.encoder(x)
+
+    def decode(self, z: jax.Array) -> jax.Array:
+        """z [B, K], as drawn from q and not activated yet -> y [B, N]."""
+        return self.decoder(self.activated(z))
+
+    def __call__(self, x: Batch) -> jax.Array:
+        return self.decoder(self.encode(x))
+
+    def query(self, x: Batch) -> jax.Array:
+        """What the last layer reads, [B, D]."""
+        return self.decoder(self.encode(x), depth=-1)
+
+    def codes(self) -> tuple[jax.Array, jax.Array]:
+        """The last layer's kernel [N, D], and its bias [N]."""
+        return _transposed(self.decoder.variables["params"][f"Layer_{len(self.hidden)}"])
+
+
+def _transposed(layer: Any) -> tuple[jax.Array, jax.Array]:
+    return layer["kernel"].T, layer["bias"]

@@ -1,0 +1,162 @@
+"""The compiled program of a run: an epoch of all replicas, on one device or several."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from aerec import memory
+from aerec.core import Model, Table
+from aerec.errors import BadInput
+from aerec.training import batches
+from aerec.training.optimisers import optimiser
+from aerec.training.settings import Settings
+from aerec.training.step import State, make_epoch
+
+
+class Program(NamedTuple):
+    """A compiled epoch of all replicas.
+
+    Attributes:
+      start: the state before the first update, leaves [S, ...].
+      epoch: (state, number of the epoch) -> (state, loss [S, steps], finite [S]); the state that it
+        is given is used up.
+      losses_at: the number of updates before each loss within an epoch.
+      updates: in an epoch.
+    """
+
+    start: State
+    epoch: Callable[[State, int], tuple[State, jax.Array, jax.Array]]
+    losses_at: range
+    updates: int
+
+
+def compiled(
+    model: Model,
+    tables: Sequence[Table],
+    settings: Settings,
+    *,
+    seeds: Sequence[int],
+    log: Callable[[str], object] = lambda text: None,
+) -> Program:
+    """Compile an epoch of one replica per seed; arguments and errors as of `fit`."""
+    if len(tables) > 1 and len({(t.columns.shape, t.num_rows, t.num_columns) for t in tables}) > 1:
+        raise ValueError("replicas under one vmap need training tables of one shape")
+    devices = settings.devices
+    if devices > jax.device_count():
+        raise BadInput(
+            f"devices={devices}: there are {jax.device_count()}. A CPU counts as as many as the "
+            "environment variable JAX_NUM_CPU_DEVICES says."
+        )
+    shared = len(tables) == 1
+    table = tables[0] if shared else jax.tree.map(lambda *leaves: jnp.stack(leaves), *tables)
+    lengths = [t.lengths() for t in tables] * (len(seeds) // len(tables))
+    plan = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets, devices)
+    each = 1 + model.traits.refeeds  # updates for a batch
+    updates = each * sum(bucket.steps for bucket in plan)
+    steps = settings.epochs * updates
+    needed = memory_needed(model, optimiser(settings, steps=steps), plan, table, len(seeds))
+    memory.require(needed, "Training", "use a smaller `batch_size`, model, or fewer `seeds`")
+    free = memory.available()
+    traits, decay = model.traits, 0.0
+    if traits.l2:
+        decay = traits.l2 / total_weight(model, tables[0], max(bucket.batch for bucket in plan))
+    chain = optimiser(settings, steps=steps, decay=decay, decay_after=traits.l2_after)
+    log(f"Training needs about {needed / 2**30:.2f} GiB; {free / 2**30:.1f} GiB are free.")
+
+    @jax.jit
+    def start(init_keys):
+        params = jax.vmap(model.init)(init_keys)
+        return State(params, jax.vmap(chain.init)(params), jnp.zeros(len(seeds), jnp.int32))
+
+    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+    init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+    state = start(init_keys)
+    run = make_epoch(model, chain, plan, "data" if devices > 1 else None)
+    run = _replicated(run, len(seeds), shared)
+    if devices > 1:
+        auto = (jax.sharding.AxisType.Auto,)
+        mesh = jax.make_mesh((devices,), ("data",), auto, devices=jax.devices()[:devices])
+        state, table, step_keys = jax.device_put(
+            (state, table, step_keys), jax.NamedSharding(mesh, jax.P())
+        )
+        run = _divided(run, mesh)
+
+    def drawn(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        pairs = zip(lengths, seeds, strict=True)
+        orders = [batches.order(rows, plan, seed, epoch, devices) for rows, seed in pairs]
+        return batches.turns(plan, epoch), np.stack(orders)
+
+    lowered = jax.jit(run, donate_argnums=0).lower(state, table, *drawn(0), step_keys)
+    executable = lowered.compile()
+    return Program(
+        start=state,
+        epoch=lambda state, epoch: executable(state, table, *drawn(epoch), step_keys),
+        losses_at=range(0, updates, each),
+        updates=updates,
+    )
+
+
+def memory_needed(
+    model: Model,
+    chain: optax.GradientTransformation,
+    plan: Sequence[batches.Bucket],
+    table: Table,
+    replicas: int,
+) -> int:
+    """Bytes of a training run: parameters, their gradient, the best ones, the optimiser's state,
+    the table, and some eight dense [batch, N] blocks of one step."""
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    state = jax.eval_shape(chain.init, params)
+    per_replica = 3 * memory.size(params) + memory.size(state)
+    per_replica += 8 * 4 * max(bucket.batch for bucket in plan) * table.num_columns
+    return replicas * per_replica + memory.size(table)
+
+
+def total_weight(model: Model, table: Table, batch_size: int) -> float:
+    """The loss weights summed over a table: its ratings, or its rows, as the loss counts them."""
+    index, capacity = table.blocks(batch_size)
+    batch_loss = model.loss
+    assert batch_loss is not None
+
+    @jax.jit  # the compiler drops all of the loss but its weights
+    def scan(params, table, index):
+        def add(total, block):
+            x = table.gather(block, capacity)
+            return total + batch_loss(params, x, jax.random.key(0), jnp.int32(0))[1].sum(), None
+
+        return jax.lax.scan(add, jnp.zeros(()), index)[0]
+
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return float(scan(zeros, table, index))
+
+
+def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:
+    """`epoch` over a leading axis of replicas; `shared`: they read the same table.
+
+    A single replica is not batched: XLA's products with a batch axis of one are slower on CPUs.
+    """
+    if count > 1:
+        return jax.vmap(epoch, (0, None if shared else 0, None, 0, 0))
+
+    def single(state, table, turns, order, key):
+        out = epoch(*jax.tree.map(lambda leaf: leaf[0], (state,)), table, turns, order[0], key[0])
+        return jax.tree.map(lambda leaf: leaf[None], out)
+
+    return single
+
+
+def _divided(epoch: Callable, mesh: jax.sharding.Mesh) -> Callable:
+    """`epoch` of all replicas on each device's part of `order`; all else is on every device."""
+    everywhere, divided = jax.P(), jax.P(None, None, "data")
+    return jax.shard_map(
+        epoch,
+        mesh=mesh,
+        in_specs=(everywhere, everywhere, everywhere, divided, everywhere),
+        out_specs=everywhere,
+        check_vma=False,  # what is summed over all devices is the same on each
+    )

@@ -1,0 +1,32 @@
+"""How to train, whatever the model: the settings of a run."""
+
+from typing import Literal
+
+from aerec.configuration import Count, Natural, Part, Share, Weight, settings
+from aerec.errors import BadInput
+
+
+@settings
+class Settings:
+    """Hyper-parameters of training. Raises BadInput for a value that is none."""
+
+    epochs: Count = 100  # passes over the training rows
+    batch_size: Count = 500  # most rows in a batch; of several buckets, in one of mean length
+    buckets: Count = 1  # shapes of batches, by the length of rows; 1: rows mix
+    optimiser: Literal["adam", "rprop", "sgd", "adagrad"] = "adam"  # the optimiser
+    learning_rate: Weight = 1e-3  # the highest learning rate
+    momentum: Share = 0.9  # of sgd
+    schedule: Literal["constant", "cosine", "step"] = "constant"  # of the rate; cosine: to zero
+    milestones: tuple[Count, ...] = ()  # of the step schedule: epochs after which the rate falls
+    gamma: Part = 0.5  # of the step schedule: the factor of the rate at each milestone
+    warmup: Share = 0.0  # share of all steps over which the rate rises from zero
+    devices: Count = 1  # each batch is divided among so many; all hold table and parameters
+    evaluate_every: Count = 1  # epochs between evaluations
+    patience: Natural = 0  # evaluations without a better one before a replica stops; 0: never
+    metric: str = "ndcg@100"  # the validation figure that decides what is best
+
+    def __post_init__(self) -> None:
+        if (self.schedule == "step") != bool(self.milestones):
+            raise BadInput("schedule=step and milestones, like 20,40, go together")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise BadInput(f"milestones are ascending epochs, not {self.milestones}")

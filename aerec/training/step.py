@@ -1,0 +1,93 @@
+"""One update, and an epoch of them as one compiled scan.
+
+Everything random is a function of a key and of the number of updates made, so that a run that is
+cut off and started again makes the same updates.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from aerec.core import Batch, Model, Params, Table
+from aerec.training import batches
+from aerec.training.refeed import with_refeeds
+
+
+class State(NamedTuple):
+    """What an update changes; leaves have a leading axis S, one entry per replica."""
+
+    params: Params
+    opt_state: Any
+    step: jax.Array  # updates made
+
+
+def make_step(
+    model: Model, optimiser: optax.GradientTransformation, axis: str | None = None
+) -> Callable:
+    """One update: (state, x, key, counted [B] or 1) -> (state, loss); `counted` weighs the rows.
+
+    `key` is folded with the step, never consumed. Under `axis`, the name of a mapped axis, x is the
+    device's part of the batch: losses and gradients are those of all parts together.
+    """
+    batch_loss = model.loss
+    assert batch_loss is not None
+
+    def summed(tree):
+        return tree if axis is None else jax.lax.psum(tree, axis)
+
+    def objective(params, x, key, step, counted):
+        total, weight = batch_loss(params, x, key, step)
+        return jnp.sum(total * counted) / jnp.maximum(summed(jnp.sum(weight * counted)), 1)
+
+    def step(state: State, x: Batch, key: jax.Array, counted: jax.Array | float):
+        step_key = jax.random.fold_in(key, state.step)
+        if axis is not None:
+            step_key = jax.random.fold_in(step_key, jax.lax.axis_index(axis))
+        loss, grads = summed(
+            jax.value_and_grad(objective)(state.params, x, step_key, state.step, counted)
+        )
+        updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return State(params, opt_state, state.step + 1), loss
+
+    return step
+
+
+def make_epoch(
+    model: Model,
+    optimiser: optax.GradientTransformation,
+    plan: Sequence[batches.Bucket],
+    axis: str | None = None,
+) -> Callable:
+    """One replica's epoch, on the device's part of each batch where there is an `axis`.
+
+    (state, table, turns [steps], order [steps, B], key) -> (state, loss [steps], finite): a
+    `lax.scan` over the batches of `order`, each in the shape of its bucket and gathered on the
+    device.
+    """
+    step = make_step(model, optimiser, axis)
+    if model.traits.refeeds:
+        step = with_refeeds(step, model.score, model.traits.refeeds)
+
+    def of(bucket: batches.Bucket) -> Callable:
+        def bucket_step(state: State, table: Table, index: jax.Array, key: jax.Array):
+            x = table.gather(index[: bucket.batch], bucket.capacity, bucket.longest)
+            return step(state, x, key, 1.0)
+
+        return bucket_step
+
+    steps = [of(bucket) for bucket in plan]
+
+    def epoch(state: State, table: Table, turns: jax.Array, order: jax.Array, key: jax.Array):
+        def train_step(state: State, drawn):
+            turn, index = drawn
+            return jax.lax.switch(turn, steps, state, table, index, key)
+
+        state, losses = jax.lax.scan(train_step, state, (turns, order))
+        finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.params)]
+        return state, losses, jnp.all(jnp.stack(finite))
+
+    return epoch

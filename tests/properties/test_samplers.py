@@ -1,0 +1,72 @@
+"""Domains: what they draw, and what belongs to them."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aerec.properties import order, samplers
+
+DOMAINS = {
+    "gaussian": samplers.gaussian(12),
+    "sphere": samplers.sphere(12),
+    "ball": samplers.ball(12, radius=2.0),
+    "box": samplers.box(np.full(12, -1.0), np.full(12, 2.0)),
+    "binary": samplers.binary(12, density=0.3),
+    "swaps": samplers.swaps(12, density=0.3),
+    "ratings": samplers.ratings(12, density=0.3),
+    "hull": samplers.hull(np.random.default_rng(0).normal(size=(30, 12))),
+    "empirical": samplers.empirical(np.eye(12), np.ones((5, 12))),
+    "stratified": samplers.stratified(12),
+    "ties": samplers.ties(12),
+    "orthogonal": samplers.orthogonal(12),
+}
+
+
+@pytest.mark.parametrize("name", list(DOMAINS))
+def test_domains_draw_what_they_contain(name):
+    domain = DOMAINS[name]
+    x, u, v = domain.triples(jax.random.key(1), 64)
+    again = domain.triples(jax.random.key(1), 64)
+    for a, b in zip((x, u, v), again, strict=True):
+        chex.assert_shape(a, (64, 12))
+        np.testing.assert_array_equal(a, b)
+        assert domain.contains(np.asarray(a, np.float64)).all()
+    if domain.crossing is None:
+        points = domain.points(jax.random.key(2), 9)
+        way = jax.random.normal(jax.random.key(3), (9, 12))
+        moved = np.asarray(domain.step(points, way, 0.5), np.float64)
+        assert domain.contains(moved).all()
+
+
+def test_special_triples_are_what_they_say():
+    k_ties, k_orthogonal, k_swaps, k_margins = jax.random.split(jax.random.key(0), 4)
+    x, u, v = DOMAINS["ties"].triples(k_ties, 64)
+    assert abs(order.relative_margin(x, u, v)).max() < 1e-6
+    x, u, v = DOMAINS["orthogonal"].triples(k_orthogonal, 64)
+    assert not v.any() and abs(order.relative_margin(x, u, v)).max() < 1e-6
+    x, u, v = DOMAINS["swaps"].triples(k_swaps, 64)
+    moved = abs(np.asarray(u - v)).sum(axis=1)
+    assert set(moved.tolist()) <= {0.0, 2.0} and (moved == 2).mean() > 0.9
+    np.testing.assert_array_equal(np.asarray(u).sum(axis=1), np.asarray(v).sum(axis=1))
+    x, u, v = samplers.stratified(12).triples(k_margins, 4000)
+    sizes = np.log10(abs(np.asarray(jnp.sum(x * (u - v), axis=1)
+                     / jnp.linalg.norm(x, axis=1) / jnp.linalg.norm(u, axis=1))))  # fmt: skip
+    counts = np.histogram(sizes, bins=np.arange(-5, 0.5))[0]
+    assert counts.min() > 600
+
+
+def test_the_hull_leaves_out_what_is_outside():
+    square = samplers.hull([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    points = np.array([[0.5, 0.5], [0.9, 0.1], [1.1, 0.5], [-0.01, 0.0]])
+    assert square.contains(points).tolist() == [True, True, False, False]
+
+
+def test_data_domains_refuse_what_makes_no_triple():
+    with pytest.raises(ValueError, match="do not make triples"):
+        samplers.empirical(np.ones((3, 4)), np.ones((1, 4)))
+    with pytest.raises(ValueError, match="box"):
+        samplers.box(np.ones(2), np.zeros(2))
+    with pytest.raises(ValueError, match="density"):
+        samplers.binary(4, density=0.0)
