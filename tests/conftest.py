@@ -23,6 +23,17 @@ os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 jax.config.update("jax_disable_most_optimizations", True)
 
 
+LONGEST = ("properties/test_audit", "test_all_models", "cli/test_audit", "cli/test_train",
+           "training/test_loop", "test_notebooks", "test_numbers", "cli/test_evaluate",
+           "models/test_linear", "models/test_sequential")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first: no worker is left alone with one at the end."""
+    rank = {f"tests/{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+
 @pytest.fixture(autouse=True)
 def key_reuse_is_an_error():
     """A key that is consumed twice raises `KeyReuseError`."""

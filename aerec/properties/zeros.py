@@ -230,30 +230,34 @@ def _gauss_newton(encoder, domain, starts, rounds, root):
     starts = starts[::-1][:: -(-len(starts) // most)]  # the aimed ones among them
     if not encoder.traceable:  # each start costs n + 8 calls a round
         rounds = min(rounds, -(-_CALLS // (len(starts) * (encoder.n + 8))))
-    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+    with (
+        jax.enable_x64(True),
+        jax.default_matmul_precision("highest"),
+        np.errstate(over="ignore", invalid="ignore"),
+    ):
         advance, size = (_traced if encoder.traceable else _by_differences)(encoder)
-        x = jnp.asarray(starts)
+        x = np.asarray(starts)
         converged = np.zeros(len(starts), bool)
-        for _ in range(rounds):
-            value, step = advance(x)
-            best, low = x, jnp.linalg.norm(value, axis=1)
+        for _ in range(rounds):  # in NumPy but for the codes: nothing of it has to be compiled
+            value, step = map(np.asarray, advance(x))
+            best, low = x, np.linalg.norm(value, axis=1)
             for halving in range(6):
                 way = 0.5**halving * step
-                moved = jnp.nan_to_num(x + way)
+                moved = np.nan_to_num(x + way)
                 if not domain.whole:
-                    moved = domain.step(x, jnp.nan_to_num(way), 1.0)
-                new = size(moved)
+                    moved = np.asarray(domain.step(x, np.nan_to_num(way), 1.0))
+                new = np.asarray(size(moved))
                 better = new < low
-                best = jnp.where(better[:, None], moved, best)
-                low = jnp.where(better, new, low)
-            shift, far = (jnp.linalg.norm(a, axis=1) for a in (step, x))
+                best = np.where(better[:, None], moved, best)
+                low = np.where(better, new, low)
+            shift, far = (np.linalg.norm(a, axis=1) for a in (step, x))
             # where the Jacobian is 0 there is no step, and that is not convergence
-            converged = np.asarray((low == 0) | ((shift > 0) & (shift <= root * far)))
-            moving = bool((best != x).any())
+            converged = (low == 0) | ((shift > 0) & (shift <= root * far))
+            moving = (best != x).any()
             x = best
             if converged.mean() >= 0.5 or not moving:
                 break
-        return list(np.asarray(x)[converged])
+        return list(x[converged])
 
 
 def _step(value: jax.Array, jacobian: jax.Array) -> jax.Array:
