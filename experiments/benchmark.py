@@ -32,7 +32,8 @@ from aerec.core import Table
 from aerec.errors import BadInput, nearest
 from aerec.models import ease
 from aerec.nn import layers
-from aerec.runs import fitting
+from aerec.runs import scoring
+from aerec.runs.spec import Spec, oriented
 from aerec.training import batches, loop
 
 REPEATS = 8  # epochs timed of each, in turns
@@ -55,12 +56,12 @@ def prepare(given: Mapping[str, Any]):
     """(spec, config, split, model) of what the flags name."""
     chosen, _, spec = planned({**given, "seeds": 1})
     splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
-    config, (split,) = fitting.oriented(spec.model, spec.set, splits)
+    config, (split,) = oriented(spec.model, spec.set, splits)
     model = models.find(spec.model).make(config, split.train.num_rows, split.train.num_columns)
     return spec, config, split, model
 
 
-def peer(given: Mapping[str, Any], spec: fitting.Spec, config: Any, split) -> tuple[Any, Any]:
+def peer(given: Mapping[str, Any], spec: Spec, config: Any, split) -> tuple[Any, Any]:
     """The torch module for the model and its generator of epochs."""
     if given["against"] != "torch":
         raise BadInput("--against=torch is the only peer")
@@ -142,7 +143,7 @@ def quality(given: Mapping[str, Any]) -> None:
     )
     begun = time.perf_counter()
     model = models.find(spec.model).make(config, split.train.num_rows, split.train.num_columns)
-    select = fitting.evaluator(model, split, spec.settings.metric)
+    select = scoring.evaluator(model, split, spec.settings.metric)
     reached: list[float] = []
 
     def watch(record: loop.Record, figures: Mapping[str, float]) -> None:

@@ -34,7 +34,8 @@ from aerec.errors import BadInput, nearest
 from aerec.nn import activations
 from aerec.properties import Audit, audit, plots, samplers, search
 from aerec.properties.domain import Domain
-from aerec.runs import artefact, fitting, rescore
+from aerec.runs import artefact, rescore
+from aerec.runs.spec import oriented
 
 DOMAINS: dict[str, Callable[[int], Domain]] = {
     "gaussian": samplers.gaussian,
@@ -210,7 +211,7 @@ def _trained(
         source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
         text = rescore.protocol_text(config)
         own = options.load_splits(source, config["dataset"], text, config["seeds"][:1])
-        _, (split, *_) = fitting.oriented(config["model"], config["set"], own)
+        _, (split, *_) = oriented(config["model"], config["set"], own)
         tables = [split.train]
         if split.test_ids is not None:  # rows that were not trained on
             tables += [split.valid.input, split.test.input]

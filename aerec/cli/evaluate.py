@@ -20,7 +20,7 @@ from rich.table import Table
 from aerec.cli import options, show
 from aerec.errors import BadInput
 from aerec.evaluation import evaluate
-from aerec.runs import fitting, rescore
+from aerec.runs import fitting, rescore, scoring
 
 
 def define_flags() -> None:
@@ -85,7 +85,7 @@ def score(
     return {
         "workdir": str(workdir),
         "protocol": protocol,
-        "test": fitting.mean_figures(reports),
+        "test": scoring.mean_figures(reports),
         "seeds": [
             {"seed": seed, **report.figures, "intervals": interval}
             for seed, report, interval in zip(config["seeds"], reports, intervals, strict=True)
@@ -111,7 +111,7 @@ def table(
     for seed, report, found in zip(config["seeds"], reports, intervals, strict=True):
         shown.add_row(str(seed), *(_cell(report.figures, name, found.get(name)) for name in names))
     if len(reports) > 1:
-        mean = fitting.mean_figures(reports)
+        mean = scoring.mean_figures(reports)
         cells = [f"{mean[name]:.4f} ± {mean[f'{name}_sd']:.4f}" for name in names]
         shown.add_row("mean ± sd", *cells)
     return shown

@@ -22,7 +22,8 @@ from aerec import configuration, models, plots
 from aerec.cli import options, show
 from aerec.data import readers
 from aerec.errors import BadInput
-from aerec.runs import artefact, fitting, recommend
+from aerec.runs import artefact, fitting, recommend, scoring
+from aerec.runs.spec import Spec, default_workdir
 from aerec.training import loop
 
 EXAMPLE = pathlib.Path(__file__).parent / "example_history.csv"
@@ -41,7 +42,7 @@ def main(given: Mapping[str, Any]) -> None:
     splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
     for note in splits[0].notes:
         show.CONSOLE.print(note, style="dim", markup=False)
-    workdir = pathlib.Path(given["workdir"] or fitting.default_workdir(spec, splits))
+    workdir = pathlib.Path(given["workdir"] or default_workdir(spec, splits))
     baselines = [n for n in chosen.get("baselines", DEFAULTS[task]["baselines"]) if n != spec.model]
     shape = splits[0].train.num_rows, splits[0].train.num_columns
     solved = models.build(spec.model, spec.set, *shape).solve is not None
@@ -59,12 +60,12 @@ def main(given: Mapping[str, Any]) -> None:
     report(workdir, task, spec, splits, finished)
 
 
-def planned(given: Mapping[str, Any]) -> tuple[dict[str, Any], str, fitting.Spec]:
+def planned(given: Mapping[str, Any]) -> tuple[dict[str, Any], str, Spec]:
     """What the flags choose, the task and the run's Spec: all that is told without the data."""
     chosen = choose(given)
     task = options.protocol(given, chosen["protocol"]).task
     spec = specify(chosen, task, source={name: given[name] for name in options.DATA_FLAGS})
-    fitting.require_metric(spec.settings.metric, task)
+    scoring.require_metric(spec.settings.metric, task)
     return chosen, task, spec
 
 
@@ -102,7 +103,7 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) -> fitting.Spec:
+def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) -> Spec:
     """The run's Spec; the metric, unless said, is the task's."""
     names = [field.name for field in dataclasses.fields(loop.Settings)]
     settings = {name: chosen[name] for name in names if name in chosen}
@@ -110,7 +111,7 @@ def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) 
     penalty = float(chosen.get("order_penalty", 0.0))
     if not math.isfinite(penalty):
         raise BadInput(f"--order_penalty={penalty} is not a finite number")
-    return fitting.Spec(
+    return Spec(
         model=chosen["model"],
         set=chosen["set"],
         dataset=chosen["dataset"],
@@ -122,7 +123,7 @@ def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) 
 
 
 def report(
-    workdir: pathlib.Path, task: str, spec: fitting.Spec, splits: list, finished: fitting.Finished
+    workdir: pathlib.Path, task: str, spec: Spec, splits: list, finished: fitting.Finished
 ) -> None:
     """The table, the recommendations for a person who is not in the data, plots, what is next."""
     results, reports, baselines = finished

@@ -7,14 +7,11 @@ results.json   written last: a run that has it is finished
 test_rows.npz  figures per test row, for intervals and paired tests between runs
 """
 
-import dataclasses
-import hashlib
-import json
 import pathlib
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -22,35 +19,18 @@ import jax
 import numpy as np
 
 import aerec
-from aerec import configuration, files, memory, models
-from aerec.evaluation import evaluate
-from aerec.runs import artefact, directory
-from aerec.training import loop
-from aerec.runs.checkpoints import Checkpoints
+from aerec import files, memory, models
 from aerec.core import Model, Table
 from aerec.data.splits import Split
-from aerec.errors import BadInput, nearest
+from aerec.errors import BadInput
+from aerec.evaluation import evaluate
+from aerec.runs import artefact, directory, scoring
+from aerec.runs.checkpoints import Checkpoints
+from aerec.runs.spec import Spec, describe, oriented
+from aerec.training import loop
 from aerec.training.order_penalty import with_order_penalty
 
-RATING = (*evaluate.POOLED, "rmse_by_row")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Spec:
-    """What a run is. `set` holds the model's settings that were given; the rest are defaults.
-
-    `source` is how the dataset was read, kept for reading it again; it is no part of what a run
-    is, whose data are known by a hash.
-    """
-
-    model: str
-    set: Mapping[str, Any]
-    dataset: str
-    settings: loop.Settings
-    seeds: tuple[int, ...]
-    order_penalty: float = 0.0  # weight of `penalty.with_order_penalty`
-    source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Finished(NamedTuple):
@@ -59,104 +39,6 @@ class Finished(NamedTuple):
     results: dict[str, Any]
     reports: list[evaluate.Report]
     baselines: dict[str, evaluate.Report]
-
-
-def oriented(name: str, given: Mapping[str, Any], splits: Sequence[Split]) -> tuple[Any, list]:
-    """The model's Config, told the rating scale, and the splits with the rows that it reads."""
-    config = models.configure(name, given)
-    fields = {field.name for field in dataclasses.fields(config)}
-    if "scale" in fields and "scale" not in given and splits[0].scale is not None:
-        config = dataclasses.replace(config, scale=tuple(map(float, splits[0].scale)))
-    item_based = getattr(config, "item_based", False)
-    return config, [split.transpose() for split in splits] if item_based else list(splits)
-
-
-def evaluator(model: Model, split: Split, metric: str | None = None) -> evaluate.Evaluator:
-    """All figures of the split's task, or only the one that training selects by."""
-    task = split.protocol["task"]
-    if metric is not None:
-        require_metric(metric, task)
-    if task == "rating":
-        if split.scale is None:
-            raise BadInput("rating prediction needs ratings with a scale; these are clicks")
-        return evaluate.rating(model, scale=split.scale, train=split.train)
-    options: dict[str, Any] = {"train": split.train, "mask_seen": split.mask_seen}
-    if metric is not None:
-        name, _, k = metric.partition("@")
-        options |= {"metrics": (name,), "ks": (int(k),)}
-    return evaluate.ranking(model, **options)
-
-
-def require_metric(metric: str, task: str) -> None:
-    """Raises BadInput where the task has no figure of that name."""
-    if task == "rating":
-        if metric not in RATING:
-            raise BadInput(f"No rating figure is called {metric!r}. {nearest(metric, RATING)}")
-        return
-    name, _, k = metric.partition("@")
-    if name not in evaluate.ALL:
-        raise BadInput(f"No ranking figure is called {metric!r}. {nearest(name, evaluate.ALL)}")
-    if not k.isdecimal() or int(k) < 1:
-        raise BadInput(f"The figure {metric!r} needs its cut, like {name}@100")
-
-
-def require_task(name: str, split: Split) -> None:
-    """Raises BadInput where a model of preferences would be scored as one of ratings."""
-    task = split.protocol["task"]
-    if task == "rating" and models.find(name).TASK != "rating":
-        raise BadInput(
-            f"{name} scores preferences, not ratings, and protocol {split.protocol['name']!r} "
-            "asks for ratings. Use a ranking protocol (strong, per_user_holdout, leave_last), or "
-            "a model of ratings (autorec, bias)."
-        )
-
-
-def require_targets(split: Split, *, select: bool) -> None:
-    """Raises BadInput where a split has nothing to predict in test, or nothing to select by."""
-    parts = [("validation", split.valid)] if select else []
-    for part, held in (*parts, ("test", split.test)):
-        if not held.target.columns.size:
-            raise BadInput(
-                f"Protocol {split.protocol['name']!r} leaves nothing to predict in the {part} part "
-                f"({held.input.num_rows} rows): too few ratings for it, or too small a share."
-            )
-
-
-def describe(spec: Spec, config: Any, splits: Sequence[Split]) -> dict[str, Any]:
-    """config.json: everything the results depend on, and what `artefact.load` needs."""
-    table = splits[0].train
-    return {
-        "model": spec.model,
-        "set": configuration.plain(config),
-        "item_based": getattr(config, "item_based", False),
-        "shape": [table.num_rows, table.num_columns],
-        "dataset": spec.dataset,
-        "protocol": splits[0].protocol,
-        "data_hash": [data_hash(split) for split in splits],
-        "scale": None if splits[0].scale is None else list(map(float, splits[0].scale)),
-        "settings": configuration.plain(spec.settings),
-        "order_penalty": spec.order_penalty,
-        "seeds": list(spec.seeds),
-        "source": dict(spec.source),
-    }
-
-
-def data_hash(split: Split) -> str:
-    """The same for the same entries in training, validation and test, wherever they came from."""
-    digest = hashlib.sha256()
-    tables = (split.train, *(part for held in (split.valid, split.test) for part in held[:2]))
-    for leaf in jax.tree.leaves(tables):
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()[:10]
-
-
-def default_workdir(spec: Spec, splits: Sequence[Split]) -> pathlib.Path:
-    """runs/<model>-<dataset>-<hash of all that config.json says of the run>."""
-    config, faced = oriented(spec.model, spec.set, splits)
-    config = {k: v for k, v in describe(spec, config, faced).items() if k != "source"}
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
-    dataset = str(config["dataset"]).partition(":")[0]
-    return pathlib.Path("runs") / f"{config['model']}-{dataset}-{digest}"
 
 
 def run(
@@ -183,12 +65,12 @@ def run(
     described = describe(spec, config, faced)
     model = _trainable(spec, config, splits[0], described["shape"])
     # One evaluator per split: what is popular, and known, is read off its training table.
-    select = [evaluator(model, split, spec.settings.metric) for split in faced]
-    score = [evaluator(model, split) for split in faced]
+    select = [scoring.evaluator(model, split, spec.settings.metric) for split in faced]
+    score = [scoring.evaluator(model, split) for split in faced]
     for split in faced:
-        require_targets(split, select=model.loss is not None)
+        scoring.require_targets(split, select=model.loss is not None)
     for name in baselines:
-        baseline_model(name, splits[0])
+        scoring.baseline_model(name, splits[0])
     jax.eval_shape(model.init, jax.random.key(0))  # settings that no network can be built from
 
     def validate(params, replica: int) -> dict[str, float]:
@@ -218,7 +100,7 @@ def run(
         beside, skipped = {}, {}
         for name in baselines:
             try:
-                beside[name] = baseline(name, splits[0])
+                beside[name] = scoring.baseline(name, splits[0])
             except memory.TooLarge as error:  # the trained model is not to be lost over it
                 skipped[name] = str(error)
         rows: dict[str, Any] = {
@@ -234,7 +116,7 @@ def run(
             "dataset": spec.dataset,
             "seed": spec.seeds[0],
             "seeds": [{"seed": s, **r.figures} for s, r in zip(spec.seeds, reports, strict=True)],
-            "test": mean_figures(reports),
+            "test": scoring.mean_figures(reports),
             "baselines": {name: report.figures for name, report in beside.items()},
             "baselines_skipped": skipped,
             "validation": {"metric": spec.settings.metric, "best": fitted.record.best},
@@ -250,7 +132,7 @@ def run(
 
 def _trainable(spec: Spec, config: Any, split: Split, shape: Sequence[int]) -> Model:
     """The model as it is trained. Raises BadInput where it does not go with task or penalty."""
-    require_task(spec.model, split)
+    scoring.require_task(spec.model, split)
     module = models.find(spec.model)
     model = module.make(config, *shape)
     if not spec.order_penalty:
@@ -346,36 +228,3 @@ def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[ev
             per_row = {name.partition(":")[2]: rows[name] for name in names}
             reports.append(evaluate.Report(figures, per_row))
     return directory.read_config(workdir), results, reports
-
-
-def baseline(name: str, split: Split) -> evaluate.Report:
-    """A closed-form model at its default settings, scored on the split's test rows."""
-    model, faced = baseline_model(name, split)
-    assert model.solve is not None
-    return evaluator(model, faced)(model.solve(faced.train), faced.test)
-
-
-def baseline_model(name: str, split: Split) -> tuple[Model, Split]:
-    """The closed-form model of that name, and the split with the rows that it reads.
-
-    Raises:
-      BadInput: no model is called that, or it has to be trained.
-    """
-    config, (faced,) = oriented(name, {}, [split])
-    model = models.find(name).make(config, faced.train.num_rows, faced.train.num_columns)
-    if model.solve is None:
-        raise BadInput(f"baseline {name!r} has to be trained; run it by itself with --model={name}")
-    return model, faced
-
-
-def mean_figures(reports: Sequence[evaluate.Report]) -> dict[str, float]:
-    """Each figure's mean over replicas and, of several, its standard deviation `<name>_sd`."""
-    each = {name: [r.figures[name] for r in reports] for name in reports[0].figures}
-    figures = {name: float(np.mean(values)) for name, values in each.items()}
-    if len(reports) > 1:
-        figures |= {
-            f"{name}_sd": float(np.std(values, ddof=1))
-            for name, values in each.items()
-            if not name.endswith("_se")
-        }
-    return figures

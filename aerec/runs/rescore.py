@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from aerec.evaluation import evaluate, metrics
-from aerec.runs import artefact, fitting
-from aerec.runs.artefact import Artefact
 from aerec.core import Table
 from aerec.data.splits import Heldout, Split, weak
 from aerec.errors import BadInput
+from aerec.evaluation import evaluate, metrics
+from aerec.runs import artefact, fitting, scoring
+from aerec.runs.artefact import Artefact
+from aerec.runs.spec import data_hash, oriented
 
 
 def protocol_text(config: Mapping[str, Any]) -> str:
@@ -39,7 +40,7 @@ def score(workdir: pathlib.Path, own: Sequence[Split]) -> list[evaluate.Report]:
     reports = []
     for replica in range(len(config["seeds"])):
         loaded, split = artefact.load(workdir, replica=replica), faced[replica % len(faced)]
-        reports.append(fitting.evaluator(loaded.model, split)(loaded.params, split.test))
+        reports.append(scoring.evaluator(loaded.model, split)(loaded.params, split.test))
     return reports
 
 
@@ -76,7 +77,7 @@ def score_other(
         seen = faced[replica % len(faced)]._replace(mask_seen=split.mask_seen)
         if config["item_based"]:
             heldout = weak(heldout.input.transpose(), heldout.target.transpose())
-        reports.append(fitting.evaluator(loaded.model, seen)(loaded.params, heldout))
+        reports.append(scoring.evaluator(loaded.model, seen)(loaded.params, heldout))
     return reports
 
 
@@ -162,10 +163,10 @@ def _differ(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
 
 def _own(config: Mapping[str, Any], own: Sequence[Split]) -> list[Split]:
     """The run's splits with the rows that its model reads, if they are the run's."""
-    _, faced = fitting.oriented(config["model"], config["set"], own)
+    _, faced = oriented(config["model"], config["set"], own)
     if own[0].protocol["hash"] != config["protocol"]["hash"]:
         raise BadInput("The files of the split are not those that the run was trained on.")
-    if [fitting.data_hash(split) for split in faced] != config["data_hash"]:
+    if [data_hash(split) for split in faced] != config["data_hash"]:
         raise BadInput(
             f"The ratings read as {config['dataset']} are not those that the run was trained on, "
             "so its test part cannot be made again."

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aerec.runs import artefact, directory, fitting, rescore
-from aerec.training import loop
 from aerec.core import Table
 from aerec.data import protocols
 from aerec.data.datasets import synthesize
 from aerec.errors import BadInput
+from aerec.runs import artefact, directory, fitting, rescore
+from aerec.runs.spec import Spec, data_hash, default_workdir, describe, oriented
+from aerec.training import loop
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def split(ratings, protocol="strong:threshold=3", seed=0):
 
 
 def spec(model="ease", *, seeds=(0,), given=None, dataset="synthetic", **settings):
-    return fitting.Spec(
+    return Spec(
         model=model,
         set=given or {},
         dataset=dataset,
@@ -37,22 +38,22 @@ def spec(model="ease", *, seeds=(0,), given=None, dataset="synthetic", **setting
 
 def test_the_default_workdir_depends_on_all_that_a_run_is(ratings):
     one = [split(ratings)]
-    first = fitting.default_workdir(spec(), one)
-    assert first == fitting.default_workdir(spec(), [split(ratings)])
+    first = default_workdir(spec(), one)
+    assert first == default_workdir(spec(), [split(ratings)])
     assert first.parts[0] == "runs"
     assert first.name.startswith("ease-synthetic-")
     others = [
-        fitting.default_workdir(spec(given={"l2": "3"}), one),
-        fitting.default_workdir(spec(epochs=7), one),
-        fitting.default_workdir(spec(seeds=(1,)), one),
-        fitting.default_workdir(spec(), [split(ratings, "strong:threshold=4")]),
-        fitting.default_workdir(spec(), [split(synthesize(users=120, items=40, ratings=1801)[0])]),
+        default_workdir(spec(given={"l2": "3"}), one),
+        default_workdir(spec(epochs=7), one),
+        default_workdir(spec(seeds=(1,)), one),
+        default_workdir(spec(), [split(ratings, "strong:threshold=4")]),
+        default_workdir(spec(), [split(synthesize(users=120, items=40, ratings=1801)[0])]),
     ]
     assert len({first, *others}) == 6
 
 
 def test_where_the_data_were_read_is_no_part_of_what_a_run_is(ratings, tmp_path):
-    config = fitting.describe(spec(), *fitting.oriented("ease", {}, [split(ratings)]))
+    config = describe(spec(), *oriented("ease", {}, [split(ratings)]))
     directory.claim(tmp_path / "w", {**config, "source": {"data_dir": "here"}})
     directory.claim(tmp_path / "w", {**config, "source": {"data_dir": "there"}})
     with pytest.raises(BadInput, match=r"set.l2 500.0 there, 3.0 now"):
@@ -64,16 +65,16 @@ def test_the_data_hash_sees_one_changed_rating(ratings):
     table = whole.test.target
     changed = table.replace(values=table.values.at[0].add(1))
     other = whole._replace(test=whole.test._replace(target=changed))
-    assert fitting.data_hash(whole) == fitting.data_hash(split(ratings))
-    assert fitting.data_hash(whole) != fitting.data_hash(other)
+    assert data_hash(whole) == data_hash(split(ratings))
+    assert data_hash(whole) != data_hash(other)
 
 
 def test_the_model_is_told_the_scale(ratings):
     halves = split(ratings, "random_ratings")._replace(scale=(0.5, 5.0))
-    config, (faced,) = fitting.oriented("autorec", {"item_based": "false"}, [halves])
+    config, (faced,) = oriented("autorec", {"item_based": "false"}, [halves])
     assert config.scale == (0.5, 5.0)
     assert faced is halves
-    config, (faced,) = fitting.oriented("autorec", {"scale": "1,3"}, [halves])
+    config, (faced,) = oriented("autorec", {"scale": "1,3"}, [halves])
     assert config.scale == (1.0, 3.0)
     assert faced.train.num_rows == halves.train.num_columns
 
