@@ -34,7 +34,7 @@ from aerec.errors import BadInput, nearest
 from aerec.nn import activations
 from aerec.properties import Audit, audit, plots, samplers, search
 from aerec.properties.domain import Domain
-from aerec.runs import artefact, rescore
+from aerec.runs import artefact, directory, rescore
 from aerec.runs.spec import oriented
 
 DOMAINS: dict[str, Callable[[int], Domain]] = {
@@ -147,7 +147,7 @@ def subjects(given: Mapping[str, Any]) -> list[Subject]:
         names = [str(workdir).replace("/", "_") for workdir in workdirs]
     if len(set(names)) < len(names):
         raise BadInput("a --workdir is named twice")
-    folders = [workdir / "audit" for workdir in workdirs]
+    folders = [workdir / directory.AUDIT for workdir in workdirs]
     if given["output"]:
         output = pathlib.Path(given["output"])
         folders = [output] if len(names) == 1 else [output / name for name in names]

@@ -8,7 +8,6 @@ The test part is made again from the data and scored with the parameters that th
 --against nothing is scored: two runs on the same split are compared row by row.
 """
 
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,10 +16,11 @@ import rich.box
 from absl import flags
 from rich.table import Table
 
+from aerec import files
 from aerec.cli import options, show
 from aerec.errors import BadInput
 from aerec.evaluation import evaluate
-from aerec.runs import fitting, rescore, scoring
+from aerec.runs import rescore, scoring
 
 
 def define_flags() -> None:
@@ -37,7 +37,7 @@ def define_flags() -> None:
 
 def main(given: Mapping[str, Any]) -> None:
     workdir = pathlib.Path(options.required(given, "workdir"))
-    config, results, _ = fitting.read(workdir)
+    config, results, _ = rescore.read(workdir)
     names = given["metrics"] or list(show.COLUMNS[config["protocol"]["task"]])
     if given["against"]:
         if given["protocol"] or given["intervals"]:
@@ -47,7 +47,7 @@ def main(given: Mapping[str, Any]) -> None:
     else:
         found = score(workdir, config, results, names, given)
     if given["output"]:
-        options.write(json.dumps(found, indent=2) + "\n", given["output"])
+        options.write(files.to_json(found, indent=2) + "\n", given["output"])
 
 
 def score(

@@ -22,7 +22,7 @@ from aerec import configuration, models, plots
 from aerec.cli import options, show
 from aerec.data import readers
 from aerec.errors import BadInput
-from aerec.runs import artefact, fitting, recommend, scoring
+from aerec.runs import artefact, directory, fitting, recommend, scoring
 from aerec.runs.spec import Spec, default_workdir
 from aerec.training import loop
 
@@ -132,16 +132,15 @@ def report(
         show.CONSOLE.print(f"No {skipped}: {why}", style="dim", markup=False)
     loaded = artefact.load(workdir)
     metric = show.COLUMNS[task][0]
-    if (workdir / "metrics.jsonl").exists():
-        plots.learning_curve(
-            workdir / "metrics.jsonl", spec.settings.metric, workdir / "learning_curve.png"
-        )
+    log = workdir / directory.METRICS
+    if log.exists():
+        plots.learning_curve(log, spec.settings.metric, workdir / directory.LEARNING_CURVE)
     if task == "ranking":
         plots.by_activity(
             splits[0].test.input.lengths(),
             {name: r.per_row[metric] for name, r in {spec.model: reports[0], **baselines}.items()},
             metric,
-            workdir / "activity.png",
+            workdir / directory.ACTIVITY,
         )
     seconds = results["fit_seconds"]
     command = f"evaluate --workdir={workdir} --intervals"

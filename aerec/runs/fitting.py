@@ -1,17 +1,10 @@
-"""One run, from a split to results in a folder: fit, select on validation, score the test once.
-
-config.json    what the run is; a folder belongs to one run
-metrics.jsonl  a line per evaluation        checkpoints/  to resume from
-losses.jsonl   a line per epoch: the loss of each step, a list per seed
-results.json   written last: a run that has it is finished
-test_rows.npz  figures per test row, for intervals and paired tests between runs
-"""
+"""One run, from a split to results in its directory: fit, select, score the test once."""
 
 import pathlib
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -19,14 +12,14 @@ import jax
 import numpy as np
 
 import aerec
-from aerec import files, memory, models
-from aerec.core import Model, Table
+from aerec import memory, models
+from aerec.core import Model
 from aerec.data.splits import Split
 from aerec.errors import BadInput
 from aerec.evaluation import evaluate
 from aerec.runs import artefact, directory, scoring
 from aerec.runs.checkpoints import Checkpoints
-from aerec.runs.spec import Spec, describe, oriented
+from aerec.runs.spec import Spec, describe, oriented, require_float32
 from aerec.training import loop
 from aerec.training.order_penalty import with_order_penalty
 
@@ -51,96 +44,71 @@ def run(
     progress: Callable[[loop.Record, dict[str, float]], None] = lambda record, figures: None,
     log: Callable[[str], object] = lambda text: None,
 ) -> Finished:
-    """Trains, selects, scores and writes; on a workdir with a run cut off, goes on from there.
+    """Train, select, score and write; resume a run that was cut off, score a finished one again.
 
     Args:
       splits: one for all replicas, or one per seed.
-      baselines: models at their default settings, fitted to the first split and scored beside.
+      baselines: models at their default settings, fitted to the first split and scored too.
 
     Raises:
       BadInput: for whatever a person can put right; of a new run nothing stays written.
       loop.Diverged: the workdir keeps its last good checkpoint.
     """
-    config, faced = oriented(spec.model, spec.set, splits)
-    described = describe(spec, config, faced)
+    require_float32()
+    config, oriented_splits = oriented(spec.model, spec.set, splits)
+    described = describe(spec, config, oriented_splits)
     model = _trainable(spec, config, splits[0], described["shape"])
-    # One evaluator per split: what is popular, and known, is read off its training table.
-    select = [scoring.evaluator(model, split, spec.settings.metric) for split in faced]
-    score = [scoring.evaluator(model, split) for split in faced]
-    for split in faced:
+    scored_by = [scoring.evaluator(model, split) for split in oriented_splits]
+    for split in oriented_splits:
         scoring.require_targets(split, select=model.loss is not None)
     for name in baselines:
         scoring.baseline_model(name, splits[0])
     jax.eval_shape(model.init, jax.random.key(0))  # settings that no network can be built from
-
-    def validate(params, replica: int) -> dict[str, float]:
-        i = replica % len(faced)
-        return select[i](params, faced[i].valid).figures
+    vocabulary: Any = {n: getattr(splits[0], n) for n in ("item_ids", "titles", "user_ids")}
 
     with directory.claimed(workdir, described):
-        tables = [split.train for split in faced]
-        fitted = _fit(
-            spec, config, model, tables, workdir, validate, checkpoint_seconds, progress, log
-        )
-        artefact.save(
-            workdir,
-            fitted.best,
-            item_ids=splits[0].item_ids,
-            titles=splits[0].titles,
-            user_ids=splits[0].user_ids,
-        )
-        beside_it = f", then {', '.join(baselines)}" if baselines else ""
-        log(f"Scoring {faced[0].test.input.num_rows:,} test rows{beside_it}.")
+        if directory.finished(workdir):
+            log(f"The run in {workdir} is finished: its model is scored again.")
+            best = artefact.parameters(workdir, model, len(spec.seeds))
+            results = directory.read_results(workdir)
+            artefact.save_vocabulary(workdir, **vocabulary)
+        else:
+            fitted = _fit(
+                spec, config, model, oriented_splits, workdir, checkpoint_seconds, progress, log
+            )
+            best, results = fitted.best, _described_fit(spec, described, fitted.record)
+            artefact.save(workdir, best, **vocabulary)
+        with_them = f", then {', '.join(baselines)}" if baselines else ""
+        log(f"Scoring {oriented_splits[0].test.input.num_rows:,} test rows{with_them}.")
         begun = time.perf_counter()
         reports = []
         for replica in range(len(spec.seeds)):
-            i, params = replica % len(faced), loop.replica(fitted.best, replica)
-            reports.append(score[i](params, faced[i].test))
-        eval_seconds = time.perf_counter() - begun
-        beside, skipped = {}, {}
-        for name in baselines:
-            try:
-                beside[name] = scoring.baseline(name, splits[0])
-            except memory.TooLarge as error:  # the trained model is not to be lost over it
-                skipped[name] = str(error)
-        rows: dict[str, Any] = {
-            f"{i}:{name}": v for i, r in enumerate(reports) for name, v in r.per_row.items()
-        }
-        files.write_arrays(workdir / "test_rows.npz", rows)
-        peak = memory.peak_rss_mb()
-        if (workdir / "results.json").exists():  # finished before, and now only scored again
-            peak = files.read_json(workdir / "results.json", advice="delete it")["peak_rss_mb"]
-        results = {
-            "protocol": described["protocol"],
-            "model": spec.model,
-            "dataset": spec.dataset,
-            "seed": spec.seeds[0],
+            i, params = replica % len(oriented_splits), loop.replica(best, replica)
+            reports.append(scored_by[i](params, oriented_splits[i].test))
+        results["eval_seconds"] = time.perf_counter() - begun
+        scored, skipped = _baselines(baselines, splits[0])
+        results |= {
             "seeds": [{"seed": s, **r.figures} for s, r in zip(spec.seeds, reports, strict=True)],
             "test": scoring.mean_figures(reports),
-            "baselines": {name: report.figures for name, report in beside.items()},
+            "baselines": {name: report.figures for name, report in scored.items()},
             "baselines_skipped": skipped,
-            "validation": {"metric": spec.settings.metric, "best": fitted.record.best},
-            **_cost(fitted.record),
-            "eval_seconds": eval_seconds,
-            "peak_rss_mb": peak,
-            "versions": _versions(),
-            "device": f"{jax.devices()[0].device_kind} x {jax.device_count()}",
         }
-        files.write_json(workdir / "results.json", results)
-        return Finished(results, reports, beside)
+        results.setdefault("peak_rss_mb", memory.peak_rss_mb())  # of the process that trained
+        directory.write_results(workdir, results, [report.per_row for report in reports])
+        return Finished(results, reports, scored)
 
 
 def _trainable(spec: Spec, config: Any, split: Split, shape: Sequence[int]) -> Model:
-    """The model as it is trained. Raises BadInput where it does not go with task or penalty."""
+    """Make the model as it is trained. Raises BadInput where it does not go with task or penalty."""
     scoring.require_task(spec.model, split)
     module = models.find(spec.model)
     model = module.make(config, *shape)
     if not spec.order_penalty:
         return model
     if model.loss is None:
-        raise BadInput(f"{spec.model} is solved, not trained: it takes no --order_penalty")
+        raise BadInput(f"{spec.model} is solved, not trained: it takes no order_penalty")
     if getattr(module, "ORDERED", False):
-        raise BadInput(f"{spec.model} reads a sequence, not a vector: it takes no --order_penalty")
+        raise BadInput(f"{spec.model} reads a sequence, not a vector: it takes no order_penalty")
     return with_order_penalty(model, spec.order_penalty)
 
 
@@ -148,19 +116,24 @@ def _fit(
     spec: Spec,
     config: Any,
     model: Model,
-    tables: Sequence[Table],
+    splits: Sequence[Split],
     workdir: pathlib.Path,
-    validate: Callable[[Any, int], dict[str, float]],
     checkpoint_seconds: float,
     progress: Callable[[loop.Record, dict[str, float]], None],
     log: Callable[[str], object],
 ) -> loop.Fitted:
     """`loop.fit` with its checkpoints and logs in the workdir."""
+    # One evaluator per split: what is popular, and known, is read off its training table.
+    select = [scoring.evaluator(model, split, spec.settings.metric) for split in splits]
     checkpoints = None
     if model.loss is not None:
-        checkpoints = Checkpoints(workdir / "checkpoints", seconds=checkpoint_seconds)
-    metrics_log = directory.EpochLog(workdir / "metrics.jsonl")
-    losses_log = directory.EpochLog(workdir / "losses.jsonl")
+        checkpoints = Checkpoints(workdir / directory.CHECKPOINTS, seconds=checkpoint_seconds)
+    metrics_log = directory.EpochLog(workdir / directory.METRICS)
+    losses_log = directory.EpochLog(workdir / directory.LOSSES)
+
+    def validate(params, replica: int) -> dict[str, float]:
+        i = replica % len(splits)
+        return select[i](params, splits[i].valid).figures
 
     def trace(record: loop.Record, losses: np.ndarray) -> None:
         each = [[float(f"{loss:.6g}") for loss in of_seed] for of_seed in losses]
@@ -175,7 +148,7 @@ def _fit(
     try:
         return loop.fit(
             model,
-            tables,
+            [split.train for split in splits],
             spec.settings,
             seeds=spec.seeds,
             evaluate=validate,
@@ -194,37 +167,35 @@ def _fit(
             checkpoints.close()
 
 
-def _cost(record: loop.Record) -> dict[str, Any]:
-    """Epochs and seconds; those of an epoch are the median but for the first."""
+def _described_fit(
+    spec: Spec, described: Mapping[str, Any], record: loop.Record
+) -> dict[str, Any]:
+    """What results.json says of the training; seconds of an epoch are the median but the first."""
+    packages = {name: metadata.version(name) for name in PACKAGES}
     return {
+        "protocol": described["protocol"],
+        "model": spec.model,
+        "dataset": spec.dataset,
+        "seed": spec.seeds[0],
+        "validation": {"metric": spec.settings.metric, "best": record.best},
         "best_epoch": record.best_epoch,
         "epochs": record.epoch,
         "fit_seconds": record.seconds,
         "epoch_seconds": statistics.median(record.epoch_seconds[1:] or record.epoch_seconds),
         "compile_seconds": record.compile_seconds,
+        "versions": {"aerec": aerec.__version__, "python": platform.python_version(), **packages},
+        "device": f"{jax.devices()[0].device_kind} x {jax.device_count()}",
     }
 
 
-def _versions() -> dict[str, str]:
-    packages = {name: metadata.version(name) for name in PACKAGES}
-    return {"aerec": aerec.__version__, "python": platform.python_version(), **packages}
-
-
-def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[evaluate.Report]]:
-    """A finished run's config.json, results.json and the test reports of its replicas.
-
-    Raises:
-      BadInput: no finished run is there, or a damaged one.
-    """
-    for part in ("config.json", "results.json", "test_rows.npz"):
-        if not (workdir / part).exists():
-            raise BadInput(f"{workdir} has no {part}: no finished run is there.")
-    advice = "train it again, with the command it was trained with"
-    results = files.read_json(workdir / "results.json", "test", "seeds", advice=advice)
-    reports, path = [], workdir / "test_rows.npz"
-    with files.reading(path, advice), np.load(path, allow_pickle=False) as rows:
-        for i, figures in enumerate(results["seeds"]):
-            names = [name for name in rows.files if name.startswith(f"{i}:")]
-            per_row = {name.partition(":")[2]: rows[name] for name in names}
-            reports.append(evaluate.Report(figures, per_row))
-    return directory.read_config(workdir), results, reports
+def _baselines(
+    names: Sequence[str], split: Split
+) -> tuple[dict[str, evaluate.Report], dict[str, str]]:
+    """The reports of the baselines, and why others have none: the model is not lost over them."""
+    reports, skipped = {}, {}
+    for name in names:
+        try:
+            reports[name] = scoring.baseline(name, split)
+        except memory.TooLarge as error:
+            skipped[name] = str(error)
+    return reports, skipped

@@ -11,9 +11,21 @@ from aerec.core import Table
 from aerec.data.splits import Heldout, Split, weak
 from aerec.errors import BadInput
 from aerec.evaluation import evaluate, metrics
-from aerec.runs import artefact, fitting, scoring
+from aerec.runs import artefact, directory, scoring
 from aerec.runs.artefact import Artefact
 from aerec.runs.spec import data_hash, oriented
+
+
+def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[evaluate.Report]]:
+    """Read a finished run's config.json, results.json and the test reports of its replicas.
+
+    Raises:
+      BadInput: no finished run is there, or a damaged one.
+    """
+    directory.require(workdir, directory.CONFIG, directory.RESULTS, directory.TEST_ROWS)
+    results, rows = directory.read_results(workdir), directory.read_rows(workdir)
+    each = zip(results["seeds"], rows, strict=True)
+    return directory.read_config(workdir), results, [evaluate.Report(*one) for one in each]
 
 
 def protocol_text(config: Mapping[str, Any]) -> str:
@@ -121,7 +133,7 @@ def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Pair
       BadInput: a run is not finished, the two are of different protocols or data, their rows are
         not the same, or a figure is not there.
     """
-    both = [fitting.read(workdir) for workdir in (a, b)]
+    both = [read(workdir) for workdir in (a, b)]
     configs = [config for config, _, _ in both]
     first, second = (config["protocol"] for config in configs)
     if first["hash"] != second["hash"]:
@@ -132,6 +144,11 @@ def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Pair
         )
     if configs[0]["item_based"] != configs[1]["item_based"]:
         raise BadInput(f"The test rows of one of {a}, {b} are items, of the other users.")
+    if configs[0]["format"] != configs[1]["format"]:
+        raise BadInput(
+            f"{a} is of format {configs[0]['format']}, {b} of format {configs[1]['format']}: their "
+            "hashes of the data do not compare. Train the older again, in another workdir."
+        )
     pairs = []
     seeds = [config["seeds"] for config in configs]
     hashes = [config["data_hash"] for config in configs]
@@ -166,7 +183,7 @@ def _own(config: Mapping[str, Any], own: Sequence[Split]) -> list[Split]:
     _, faced = oriented(config["model"], config["set"], own)
     if own[0].protocol["hash"] != config["protocol"]["hash"]:
         raise BadInput("The files of the split are not those that the run was trained on.")
-    if [data_hash(split) for split in faced] != config["data_hash"]:
+    if [data_hash(split, config["format"]) for split in faced] != config["data_hash"]:
         raise BadInput(
             f"The ratings read as {config['dataset']} are not those that the run was trained on, "
             "so its test part cannot be made again."

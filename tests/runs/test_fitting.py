@@ -54,10 +54,14 @@ def test_the_default_workdir_depends_on_all_that_a_run_is(ratings):
 
 def test_where_the_data_were_read_is_no_part_of_what_a_run_is(ratings, tmp_path):
     config = describe(spec(), *oriented("ease", {}, [split(ratings)]))
-    directory.claim(tmp_path / "w", {**config, "source": {"data_dir": "here"}})
-    directory.claim(tmp_path / "w", {**config, "source": {"data_dir": "there"}})
-    with pytest.raises(BadInput, match=r"set.l2 500.0 there, 3.0 now"):
-        directory.claim(tmp_path / "w", {**config, "set": {"l2": 3.0}})
+    for place in ("here", "there"):
+        with directory.claimed(tmp_path / "w", {**config, "source": {"data_dir": place}}):
+            (tmp_path / "w" / "model").mkdir(exist_ok=True)
+    with (
+        pytest.raises(BadInput, match=r"set.l2 500.0 there, 3.0 now"),
+        directory.claimed(tmp_path / "w", {**config, "set": {"l2": 3.0}}),
+    ):
+        pass
 
 
 def test_the_data_hash_sees_one_changed_rating(ratings):
@@ -91,14 +95,14 @@ def test_replicas_are_scored_by_their_own_training_part(ratings, tmp_path):
 
 def test_a_finished_run_is_read_as_it_was_written(ratings, tmp_path):
     finished = fitting.run(spec(), [split(ratings)], tmp_path / "w", baselines=["popularity"])
-    config, results, reports = fitting.read(tmp_path / "w")
+    config, results, reports = rescore.read(tmp_path / "w")
     assert config["model"] == "ease"
     assert results == json.loads(json.dumps(finished.results))
     chex.assert_trees_all_equal(reports[0].per_row, finished.reports[0].per_row)
     (pair,) = rescore.against(tmp_path / "w", tmp_path / "w", ["ndcg@20"])
     assert pair.tests["ndcg@20"].difference == 0
     with pytest.raises(BadInput, match=r"has no config.json: no finished run"):
-        fitting.read(tmp_path / "elsewhere")
+        rescore.read(tmp_path / "elsewhere")
 
 
 def test_the_losses_of_each_step_are_kept_through_a_cut(ratings, tmp_path):
