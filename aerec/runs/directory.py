@@ -176,7 +176,7 @@ def _lock(workdir: pathlib.Path) -> int:
     while True:
         try:
             workdir.mkdir(parents=True, exist_ok=True)
-            lock = os.open(path, os.O_CREAT | os.O_RDWR)
+            lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
         except FileNotFoundError:  # a run that was refused has just deleted the directory
             continue
         try:

@@ -13,7 +13,7 @@ import numpy as np
 
 import aerec
 from aerec import memory, models
-from aerec.core import Model
+from aerec.core import Model, Params
 from aerec.data.splits import Split
 from aerec.errors import BadInput
 from aerec.evaluation import evaluate
@@ -58,7 +58,6 @@ def run(
     config, oriented_splits = oriented(spec.model, spec.set, splits)
     described = describe(spec, config, oriented_splits)
     model = _trainable(spec, config, splits[0], described["shape"])
-    scored_by = [scoring.evaluator(model, split) for split in oriented_splits]
     for split in oriented_splits:
         scoring.require_targets(split, select=model.loss is not None)
     for name in baselines:
@@ -76,16 +75,11 @@ def run(
             fitted = _fit(
                 spec, config, model, oriented_splits, workdir, checkpoint_seconds, progress, log
             )
-            best, results = fitted.best, _described_fit(spec, described, fitted.record)
+            best, results = fitted.best, _trained(spec, described, fitted.record)
             artefact.save(workdir, best, **vocabulary)
         with_them = f", then {', '.join(baselines)}" if baselines else ""
         log(f"Scoring {oriented_splits[0].test.input.num_rows:,} test rows{with_them}.")
-        begun = time.perf_counter()
-        reports = []
-        for replica in range(len(spec.seeds)):
-            i, params = replica % len(oriented_splits), loop.replica(best, replica)
-            reports.append(scored_by[i](params, oriented_splits[i].test))
-        results["eval_seconds"] = time.perf_counter() - begun
+        reports, results["eval_seconds"] = _score(model, best, oriented_splits, len(spec.seeds))
         scored, skipped = _baselines(baselines, splits[0])
         results |= {
             "seeds": [{"seed": s, **r.figures} for s, r in zip(spec.seeds, reports, strict=True)],
@@ -123,7 +117,6 @@ def _fit(
     log: Callable[[str], object],
 ) -> loop.Fitted:
     """`loop.fit` with its checkpoints and logs in the workdir."""
-    # One evaluator per split: what is popular, and known, is read off its training table.
     select = [scoring.evaluator(model, split, spec.settings.metric) for split in splits]
     checkpoints = None
     if model.loss is not None:
@@ -167,9 +160,7 @@ def _fit(
             checkpoints.close()
 
 
-def _described_fit(
-    spec: Spec, described: Mapping[str, Any], record: loop.Record
-) -> dict[str, Any]:
+def _trained(spec: Spec, described: Mapping[str, Any], record: loop.Record) -> dict[str, Any]:
     """What results.json says of the training; seconds of an epoch are the median but the first."""
     packages = {name: metadata.version(name) for name in PACKAGES}
     return {
@@ -186,6 +177,19 @@ def _described_fit(
         "versions": {"aerec": aerec.__version__, "python": platform.python_version(), **packages},
         "device": f"{jax.devices()[0].device_kind} x {jax.device_count()}",
     }
+
+
+def _score(
+    model: Model, best: Params, splits: Sequence[Split], replicas: int
+) -> tuple[list[evaluate.Report], float]:
+    """The test report of each replica, and the seconds that it took."""
+    # One evaluator per split: what is popular, and known, is read off its training table.
+    score, reports = [scoring.evaluator(model, split) for split in splits], []
+    begun = time.perf_counter()
+    for replica in range(replicas):
+        i = replica % len(splits)
+        reports.append(score[i](loop.replica(best, replica), splits[i].test))
+    return reports, time.perf_counter() - begun
 
 
 def _baselines(

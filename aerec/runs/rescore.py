@@ -24,8 +24,11 @@ def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[ev
     """
     directory.require(workdir, directory.CONFIG, directory.RESULTS, directory.TEST_ROWS)
     results, rows = directory.read_results(workdir), directory.read_rows(workdir)
-    each = zip(results["seeds"], rows, strict=True)
-    return directory.read_config(workdir), results, [evaluate.Report(*one) for one in each]
+    reports = []
+    for own, per_row in zip(results["seeds"], rows, strict=True):
+        figures = {name: value for name, value in own.items() if name != "seed"}
+        reports.append(evaluate.Report(figures, per_row))
+    return directory.read_config(workdir), results, reports
 
 
 def protocol_text(config: Mapping[str, Any]) -> str:
@@ -162,15 +165,12 @@ def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Pair
         for name in names:
             if name not in one.figures or name not in two.figures:
                 raise BadInput(f"No figure is called {name!r} in both runs.")
-            if name not in one.per_row or name not in two.per_row:
-                raise BadInput(f"{name} is a figure of all rows at once: there is nothing to pair.")
-        pairs.append(
-            Paired(
-                (seed, other),
-                {n: (one.figures[n], two.figures[n]) for n in names},
-                {n: evaluate.compare(one, two, n) for n in names},
-            )
-        )
+        try:
+            tests = {n: evaluate.compare(one, two, n) for n in names}
+        except ValueError as error:  # a figure of all rows at once, as coverage
+            raise BadInput(f"there is nothing to pair: {error}") from None
+        figures = {n: (one.figures[n], two.figures[n]) for n in names}
+        pairs.append(Paired((seed, other), figures, tests))
     return pairs
 
 
