@@ -1,7 +1,8 @@
-"""Files that nobody meets half-written, and what is said of damaged ones."""
+"""Files and directories that appear whole or not at all, strict JSON, errors that name damage."""
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 from collections.abc import Iterator
@@ -11,24 +12,67 @@ import numpy as np
 
 from aerec.errors import BadInput
 
+TEMPORARY = ".tmp"  # the end of a name whose file or directory is being written
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield the path to write a file or a directory to, then rename that to `path`.
+
+    The data are on disk before the rename: a file system may write a new name first, and a power
+    cut would then leave it to an empty file. Where writing fails, `path` stays as it was.
+    """
+    temporary = path.with_name(path.name + TEMPORARY)
+    try:
+        yield temporary
+        for folder, _, names in os.walk(temporary):
+            for name in (".", *names):
+                _sync(os.path.join(folder, name))
+        _sync(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        if temporary.is_file():
+            temporary.unlink()
+        raise
+    _sync(path.parent)
+
+
+def _sync(path: str | pathlib.Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def to_json(content: Any, **options: Any) -> str:
+    """Return `content` as strict JSON, which has no NaN and no infinity: they become null."""
+    return json.dumps(_finite(content), allow_nan=False, **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
 
 def write_json(path: pathlib.Path, content: Any) -> None:
-    """Writes beside and renames, so that a reader never meets half a file."""
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(beside, path)
+    """Write `content` as strict JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(to_json(content, indent=2) + "\n")
 
 
 def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    """The same for arrays by name, as .npz."""
-    beside = path.with_name(f"{path.stem}.tmp.npz")
-    np.savez_compressed(beside, **arrays)  # type: ignore[arg-type]
-    os.replace(beside, path)
+    """Write arrays by name as .npz, whole or not at all."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
 def reading(path: pathlib.Path, advice: str) -> Iterator[None]:
-    """Whatever goes wrong while a run's own file is read: BadInput, the file is damaged."""
+    """Raise BadInput, the file is damaged, whatever goes wrong while it is read."""
     try:
         yield
     except BadInput:
@@ -41,9 +85,15 @@ def reading(path: pathlib.Path, advice: str) -> Iterator[None]:
 
 
 def read_json(path: pathlib.Path, *entries: str, advice: str) -> dict[str, Any]:
-    """An object with at least these entries. Raises BadInput, with the `advice`, for others."""
+    """Read an object that has these entries. Raises BadInput, with the `advice`, for others."""
     with reading(path, advice):
         content = json.loads(path.read_text())
         if missing := [entry for entry in entries if entry not in content]:
             raise ValueError(f"it has no {', '.join(missing)}")
         return {**content}
+
+
+def read_arrays(path: pathlib.Path, *, advice: str) -> dict[str, np.ndarray]:
+    """Read arrays by name from .npz. Raises BadInput, with the `advice`, for a damaged file."""
+    with reading(path, advice), np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}

@@ -1,6 +1,5 @@
 """Pictures of a run; each function writes one PNG."""
 
-import json
 import pathlib
 from collections.abc import Mapping
 
@@ -9,13 +8,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from aerec import files
+from aerec.runs import directory
 
 SIZE = (6.4, 4.0)  # inches
 
 
 def learning_curve(metrics: pathlib.Path, metric: str, path: pathlib.Path) -> None:
     """Training loss and the validation figure by epoch, from a run's metrics.jsonl."""
-    lines = _lines(metrics)
+    lines = directory.read_log(metrics)
     epochs = [line["epoch"] for line in lines]
     figure, axes = _figure(xlabel="epoch", ylabel=f"validation {metric}")
     axes.plot(epochs, [line[metric] for line in lines], color="C0", marker=".", label=metric)
@@ -37,7 +37,7 @@ def validation_curves(
     """
     figure, axes = _figure(xlabel="epoch", ylabel=f"validation {metric}")
     for name, workdir in workdirs.items():
-        lines = _lines(workdir / "metrics.jsonl")
+        lines = directory.read_log(workdir / directory.METRICS)
         axes.plot([line["epoch"] for line in lines], [line[metric] for line in lines], label=name)
     figure.legend(frameon=False, fontsize="small", loc="outside right upper")
     _save(figure, path)
@@ -55,7 +55,8 @@ def step_curves(
     shown = "training RMSE" if rmse else "training loss"
     figure, axes = _figure(xlabel="step", ylabel=f"{shown} of the mini-batch")
     for name, workdir in workdirs.items():
-        losses = [loss for line in _lines(workdir / "losses.jsonl") for loss in line["losses"][0]]
+        lines = directory.read_log(workdir / directory.LOSSES)
+        losses = [loss for line in lines for loss in line["losses"][0]]
         values = np.sqrt(losses) if rmse else np.asarray(losses)
         axes.plot(np.arange(1, len(losses) + 1), values, label=name, linewidth=0.8)
     axes.set_yscale("log")
@@ -99,10 +100,6 @@ def _figure(*, xlabel: str, ylabel: str) -> tuple[Figure, matplotlib.axes.Axes]:
     return figure, axes
 
 
-def _lines(metrics: pathlib.Path) -> list[dict]:
-    with files.reading(metrics, "delete it; only pictures are drawn from it"):
-        return [json.loads(line) for line in metrics.read_text().splitlines()]
-
-
 def _save(figure: Figure, path: pathlib.Path) -> None:
-    figure.savefig(path, dpi=150)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)

@@ -31,7 +31,8 @@ from aerec.cli.train import choose, planned
 from aerec.core import Facts, Traits
 from aerec.errors import BadInput, nearest
 from aerec.models import ease
-from aerec.runs import fitting
+from aerec.runs import scoring
+from aerec.runs.spec import Spec, oriented
 from aerec.training import batches, loop, program
 from experiments import operations
 
@@ -66,12 +67,12 @@ def prepare(given: Mapping[str, Any]):
     """(spec, split, model) of what the flags name."""
     chosen, _, spec = planned({**given, "seeds": 1})
     splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
-    (split,) = fitting.oriented(models.traits(spec.model, spec.set), splits)
+    (split,) = oriented(models.traits(spec.model, spec.set), splits)
     model = models.build(spec.model, spec.set, Facts.of(split.train, split.scale))
     return spec, split, model
 
 
-def peer(given: Mapping[str, Any], spec: fitting.Spec, traits: Traits, split) -> tuple[Any, Any]:
+def peer(given: Mapping[str, Any], spec: Spec, traits: Traits, split) -> tuple[Any, Any]:
     """The torch module for the model and its generator of epochs."""
     if given["against"] != "torch":
         raise BadInput("--against=torch is the only peer")
@@ -150,7 +151,7 @@ def quality(given: Mapping[str, Any]) -> None:
         f"({curve.index(best) + 1} of {len(curve)} epochs, {seconds:.1f} s in all)."
     )
     begun = time.perf_counter()
-    select = fitting.evaluator(model, split, spec.settings.metric)
+    select = scoring.evaluator(model, split, spec.settings.metric)
     reached: list[float] = []
 
     def watch(record: loop.Record, figures: Mapping[str, float]) -> None:

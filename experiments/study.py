@@ -2,11 +2,10 @@
 
 Each run is a process of its own: its seconds and memory are what its command takes when typed
 alone. A study that was cut off goes on where it was: a finished run is not trained again, only
-scored (and solved, where it is one of a closed form).
+scored.
 """
 
 import dataclasses
-import json
 import pathlib
 import re
 import subprocess
@@ -21,6 +20,7 @@ from rich.table import Table
 from aerec import files, plots
 from aerec.cli import show
 from aerec.errors import BadInput
+from aerec.runs import directory
 
 
 class Row(NamedTuple):
@@ -80,8 +80,7 @@ def run(study: Study, output: pathlib.Path, flags: Sequence[str] = ()) -> list[O
             bar.update(task, description=row.label)
             workdir, log = output / name, output / f"{name}.log"
             _train((*row.flags, *flags, f"--workdir={workdir}"), log)
-            results = json.loads((workdir / "results.json").read_text())
-            outcomes.append(Outcome(row, workdir, results))
+            outcomes.append(Outcome(row, workdir, directory.read_results(workdir)))
             bar.advance(task)
     return outcomes
 
@@ -157,7 +156,8 @@ def write(study: Study, outcomes: Sequence[Outcome], output: pathlib.Path) -> No
         output / "table.json",
         [{"label": o.row.label, "published": dict(o.row.published), **o.results} for o in outcomes],
     )
-    workdirs = {o.row.label: o.workdir for o in outcomes if (o.workdir / "metrics.jsonl").exists()}
+    trained = [o for o in outcomes if (o.workdir / directory.METRICS).exists()]
+    workdirs = {o.row.label: o.workdir for o in trained}
     if workdirs and study.curves == "validation":
         plots.validation_curves(workdirs, outcomes[0].results["validation"]["metric"], picture)
     elif workdirs and study.curves == "steps":

@@ -35,7 +35,8 @@ from aerec.errors import BadInput, nearest
 from aerec.nn import activations
 from aerec.properties import Audit, audit, plots, samplers, search
 from aerec.properties.domain import Domain
-from aerec.runs import artefact, fitting, rescore
+from aerec.runs import artefact, directory, rescore
+from aerec.runs.spec import oriented
 
 DOMAINS: dict[str, Callable[[int], Domain]] = {
     "gaussian": samplers.gaussian,
@@ -147,7 +148,7 @@ def subjects(given: Mapping[str, Any]) -> list[Subject]:
         names = [str(workdir).replace("/", "_") for workdir in workdirs]
     if len(set(names)) < len(names):
         raise BadInput("a --workdir is named twice")
-    folders = [workdir / "audit" for workdir in workdirs]
+    folders = [workdir / directory.AUDIT for workdir in workdirs]
     if given["output"]:
         output = pathlib.Path(given["output"])
         folders = [output] if len(names) == 1 else [output / name for name in names]
@@ -211,7 +212,7 @@ def _trained(
         source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
         text = rescore.protocol_text(config)
         own = options.load_splits(source, config["dataset"], text, config["seeds"][:1])
-        split, *_ = fitting.oriented(loaded.model.traits, own)
+        split, *_ = oriented(loaded.model.traits, own)
         tables = [split.train]
         if split.test_ids is not None:  # rows that were not trained on
             tables += [split.valid.input, split.test.input]

@@ -8,7 +8,6 @@ The test part is made again from the data and scored with the parameters that th
 --against nothing is scored: two runs on the same split are compared row by row.
 """
 
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,10 +16,11 @@ import rich.box
 from absl import flags
 from rich.table import Table
 
+from aerec import files
 from aerec.cli import options, show
 from aerec.errors import BadInput
 from aerec.evaluation.report import Report
-from aerec.runs import fitting, rescore
+from aerec.runs import rescore, scoring
 
 
 def define_flags() -> None:
@@ -37,7 +37,7 @@ def define_flags() -> None:
 
 def main(given: Mapping[str, Any]) -> None:
     workdir = pathlib.Path(options.required(given, "workdir"))
-    config, results, _ = fitting.read(workdir)
+    config, results, _ = rescore.read(workdir)
     names = given["metrics"] or list(show.COLUMNS[config["protocol"]["task"]])
     if given["against"]:
         if given["protocol"] or given["intervals"]:
@@ -48,7 +48,7 @@ def main(given: Mapping[str, Any]) -> None:
     else:
         found = score(workdir, config, results, names, given)
     if given["output"]:
-        options.write(json.dumps(found, indent=2) + "\n", given["output"])
+        options.write(files.to_json(found, indent=2) + "\n", given["output"])
 
 
 def score(
@@ -86,7 +86,7 @@ def score(
     return {
         "workdir": str(workdir),
         "protocol": protocol,
-        "test": fitting.mean_figures(reports),
+        "test": scoring.mean_figures(reports),
         "seeds": [
             {"seed": seed, **report.figures, "intervals": interval}
             for seed, report, interval in zip(config["seeds"], reports, intervals, strict=True)
@@ -112,7 +112,7 @@ def table(
     for seed, report, found in zip(config["seeds"], reports, intervals, strict=True):
         shown.add_row(str(seed), *(_cell(report.figures, name, found.get(name)) for name in names))
     if len(reports) > 1:
-        mean = fitting.mean_figures(reports)
+        mean = scoring.mean_figures(reports)
         cells = [f"{mean[name]:.4f} ± {mean[f'{name}_sd']:.4f}" for name in names]
         shown.add_row("mean ± sd", *cells)
     return shown

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from absl import flags
 
 import aerec
-from aerec import configuration
+from aerec import configuration, files
 from aerec.data import datasets, fields, protocols, readers
 from aerec.errors import BadInput, nearest
 from aerec.training.settings import Settings
@@ -110,17 +110,14 @@ def required(given: Mapping[str, Any], name: str) -> str:
 
 
 def write(text: str, output: str | None) -> None:
-    """To standard output, or to a file: beside it first, so that nobody meets half of it."""
+    """Write to standard output, or to a file, whole or not at all."""
     if output is None:
         sys.stdout.write(text)
         return
-    path = pathlib.Path(output)
-    beside = path.with_name(path.name + ".tmp")
     try:
-        beside.write_text(text)
-        beside.replace(path)
+        with files.replacing(pathlib.Path(output)) as temporary:
+            temporary.write_text(text)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise BadInput(f"--output={output} cannot be written: {error.strerror}") from None
 
 

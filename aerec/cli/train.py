@@ -23,8 +23,9 @@ from aerec.cli import options, show
 from aerec.core import Facts
 from aerec.data import readers
 from aerec.errors import BadInput
-from aerec.runs import artefact, fitting, recommend
-from aerec.training import loop
+from aerec.runs import artefact, directory, fitting, recommend, scoring
+from aerec.runs.spec import Spec, default_workdir
+from aerec.training.settings import Settings
 
 EXAMPLE = pathlib.Path(__file__).parent / "example_history.csv"
 DEFAULTS = {  # by the task of the model: how it is split, selected, and what stands beside it
@@ -42,7 +43,7 @@ def main(given: Mapping[str, Any]) -> None:
     splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
     for note in splits[0].notes:
         show.CONSOLE.print(note, style="dim", markup=False)
-    workdir = pathlib.Path(given["workdir"] or fitting.default_workdir(spec, splits))
+    workdir = pathlib.Path(given["workdir"] or default_workdir(spec, splits))
     baselines = [n for n in chosen.get("baselines", DEFAULTS[task]["baselines"]) if n != spec.model]
     solved = models.build(spec.model, spec.set, Facts.of(splits[0].train)).solve is not None
     epochs = None if solved else spec.settings.epochs
@@ -59,12 +60,12 @@ def main(given: Mapping[str, Any]) -> None:
     report(workdir, task, spec, splits, finished)
 
 
-def planned(given: Mapping[str, Any]) -> tuple[dict[str, Any], str, fitting.Spec]:
+def planned(given: Mapping[str, Any]) -> tuple[dict[str, Any], str, Spec]:
     """What the flags choose, the task and the run's Spec: all that is told without the data."""
     chosen = choose(given)
     task = options.protocol(given, chosen["protocol"]).task
     spec = specify(chosen, task, source={name: given[name] for name in options.DATA_FLAGS})
-    fitting.require_metric(spec.settings.metric, task)
+    scoring.require_metric(spec.settings.metric, task)
     return chosen, task, spec
 
 
@@ -116,19 +117,19 @@ def refuse_unread(given: Mapping[str, Any]) -> None:
         options.refuse(("data_dir", "on_bad_line"), "with --split_dir")
 
 
-def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) -> fitting.Spec:
+def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) -> Spec:
     """The run's Spec; the metric, unless said, is the task's."""
-    names = [field.name for field in dataclasses.fields(loop.Settings)]
+    names = [field.name for field in dataclasses.fields(Settings)]
     settings = {name: chosen[name] for name in names if name in chosen}
     settings.setdefault("metric", DEFAULTS[task]["metric"])
     penalty = float(chosen.get("order_penalty", 0.0))
     if not math.isfinite(penalty):
         raise BadInput(f"--order_penalty={penalty} is not a finite number")
-    return fitting.Spec(
+    return Spec(
         model=chosen["model"],
         set=chosen["set"],
         dataset=chosen["dataset"],
-        settings=configuration.fill(loop.Settings, settings, of="training"),
+        settings=configuration.fill(Settings, settings, of="training"),
         seeds=chosen["seeds"],
         order_penalty=penalty,
         source=source,
@@ -136,7 +137,7 @@ def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) 
 
 
 def report(
-    workdir: pathlib.Path, task: str, spec: fitting.Spec, splits: list, finished: fitting.Finished
+    workdir: pathlib.Path, task: str, spec: Spec, splits: list, finished: fitting.Finished
 ) -> None:
     """The table, the recommendations for a person who is not in the data, plots, what is next."""
     results, reports, baselines = finished
@@ -145,16 +146,15 @@ def report(
         show.CONSOLE.print(f"No {skipped}: {why}", style="dim", markup=False)
     loaded = artefact.load(workdir)
     metric = show.COLUMNS[task][0]
-    if (workdir / "metrics.jsonl").exists():
-        plots.learning_curve(
-            workdir / "metrics.jsonl", spec.settings.metric, workdir / "learning_curve.png"
-        )
+    log = workdir / directory.METRICS
+    if log.exists():
+        plots.learning_curve(log, spec.settings.metric, workdir / directory.LEARNING_CURVE)
     if task == "ranking":
         plots.by_activity(
             splits[0].test.input.lengths(),
             {name: r.per_row[metric] for name, r in {spec.model: reports[0], **baselines}.items()},
             metric,
-            workdir / "activity.png",
+            workdir / directory.ACTIVITY,
         )
     seconds = results["fit_seconds"]
     command = f"evaluate --workdir={workdir} --intervals"

@@ -1,10 +1,6 @@
-"""The trained model's part of a run's folder: all it takes to use it, without the dataset.
+"""A trained model in a run directory: all it takes to use it, without the dataset."""
 
-    config.json       model, its settings, the protocol, the dataset's name
-    vocabulary.npz    raw ids and titles of the columns, raw ids of the training rows
-    model/            the parameters (Orbax), leaves [S, ...], one entry per replica
-"""
-
+import os
 import pathlib
 import shutil
 from typing import Any, NamedTuple
@@ -14,9 +10,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from aerec import files, models
-from aerec.runs import directory
 from aerec.core import Facts, Model, Params
 from aerec.errors import BadInput
+from aerec.runs import directory
+from aerec.runs.spec import model_settings, require_float32
 
 
 class Artefact(NamedTuple):
@@ -37,56 +34,66 @@ class Artefact(NamedTuple):
     user_ids: np.ndarray
 
 
-def save(
+def save(workdir: pathlib.Path, params: Params, **vocabulary: Any) -> None:
+    """Write the parameters [S, ...] of a run that is not finished, and its vocabulary."""
+    save_vocabulary(workdir, **vocabulary)
+    path = workdir / directory.MODEL
+    if path.exists():  # the run was killed before it was scored; no rename replaces a directory
+        old = path.with_name(f"{path.name}{files.TEMPORARY}.old")
+        os.replace(path, old)
+        shutil.rmtree(old)
+    with files.replacing(path) as temporary, ocp.StandardCheckpointer() as saver:
+        saver.save(temporary.absolute(), params)
+
+
+def save_vocabulary(
     workdir: pathlib.Path,
-    params: Params,
     *,
     item_ids: np.ndarray,
     titles: np.ndarray | None,
     user_ids: np.ndarray,
 ) -> None:
-    """Writes the parameters [S, ...] and the vocabulary; `config.json` stands already."""
+    """Write the raw ids and titles of the columns [N] and the raw ids of the training rows [U]."""
     titles = np.array([], str) if titles is None else titles
     vocabulary = {"item_ids": item_ids, "titles": titles, "user_ids": user_ids}
-    files.write_arrays(workdir / "vocabulary.npz", vocabulary)
-    shutil.rmtree(workdir / "model", ignore_errors=True)
-    with ocp.StandardCheckpointer() as saver:
-        saver.save((workdir / "model").absolute(), params)
+    files.write_arrays(workdir / directory.VOCABULARY, vocabulary)
 
 
 def load(workdir: str | pathlib.Path, *, replica: int = 0) -> Artefact:
-    """The artefact in a run's workdir.
+    """Load the trained model in a run directory.
 
     Raises:
-      BadInput: no finished run there, a damaged one, or no such replica.
+      BadInput: no trained model there, a damaged one, or no such replica.
     """
     workdir = pathlib.Path(workdir)
-    for part in ("config.json", "vocabulary.npz", "model"):
-        if not (workdir / part).exists():
-            raise BadInput(
-                f"{workdir} has no {part}: no finished run is there. Train one first: "
-                f"python -m experiments.train --workdir={workdir}"
-            )
+    require_float32()
+    directory.require(workdir, directory.CONFIG, directory.VOCABULARY, directory.MODEL)
     config = directory.read_config(workdir)
     seeds = config["seeds"]
     if not 0 <= replica < len(seeds):
         raise BadInput(f"{workdir} holds {len(seeds)} replicas (0 to {len(seeds) - 1})")
-    scale = config["scale"] and tuple(config["scale"])
+    scale = config.get("scale")
     rows, columns = config["shape"]
-    facts = Facts(rows, columns, scale=scale)
-    model = models.build(config["model"], config["set"], facts)
-    like = jax.eval_shape(jax.vmap(model.init), jax.random.split(jax.random.key(0), len(seeds)))
-    again = "train it again, with the command it was trained with"
-    with files.reading(workdir / "model", again), ocp.StandardCheckpointer() as loader:
-        params = loader.restore((workdir / "model").absolute(), like)
-    with files.reading(workdir / "vocabulary.npz", again):
-        stored = np.load(workdir / "vocabulary.npz", allow_pickle=False)
-        vocabulary = {name: stored[name] for name in ("item_ids", "titles", "user_ids")}
-    return Artefact(
-        model=model,
-        params=jax.tree.map(lambda leaf: leaf[replica], params),
-        config=config,
-        item_ids=vocabulary["item_ids"],
-        titles=vocabulary["titles"] if vocabulary["titles"].size else None,
-        user_ids=vocabulary["user_ids"],
-    )
+    facts = Facts(rows, columns, scale=tuple(scale) if scale else None)
+    model = models.build(config["model"], model_settings(config), facts)
+    params = parameters(workdir, model, len(seeds))
+    path = workdir / directory.VOCABULARY
+    vocabulary = files.read_arrays(path, advice=directory.AGAIN)
+    with files.reading(path, directory.AGAIN):
+        titles = vocabulary["titles"]
+        return Artefact(
+            model=model,
+            params=jax.tree.map(lambda leaf: leaf[replica], params),
+            config=config,
+            item_ids=vocabulary["item_ids"],
+            titles=titles if titles.size else None,
+            user_ids=vocabulary["user_ids"],
+        )
+
+
+def parameters(workdir: pathlib.Path, model: Model, replicas: int) -> Params:
+    """Read the parameters of a run, leaves [S, ...]. Raises BadInput for a damaged one."""
+    keys = jax.random.split(jax.random.key(0), replicas)
+    like, path = jax.eval_shape(jax.vmap(model.init), keys), workdir / directory.MODEL
+    with files.reading(path, directory.AGAIN), ocp.StandardCheckpointer() as loader:
+        return loader.restore(path.absolute(), like)

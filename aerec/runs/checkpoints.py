@@ -1,4 +1,4 @@
-"""Checkpoints of a run in progress, written beside and renamed, by Orbax."""
+"""Checkpoints of a run in progress, each whole or not there, by Orbax."""
 
 import pathlib
 import time

@@ -1,72 +1,215 @@
-"""A run's folder: whose it is, one process at a time, and the logs in it that survive a cut."""
+"""A run directory: the names in it, one process at a time, files that are whole or not there.
+
+config.json     what the run is, written before all else; a directory belongs to one run
+metrics.jsonl   a line per evaluation
+losses.jsonl    a line per epoch: the loss of each step, a list per seed
+checkpoints/    to resume from
+model/          the best parameters, leaves [S, ...], one entry per replica
+vocabulary.npz  raw ids and titles of the columns, raw ids of the training rows
+test_rows.npz   figures per test row, for intervals and paired tests between runs
+results.json    written last: a run that has it and its model is finished
+run.lock        while a process is at work
+
+Pictures (`learning_curve.png`, `activity.png`) and `audit/` are made of a finished run. All but the
+two logs is written under a temporary name and renamed; a log loses at most its last line. So at any
+moment a kill leaves a run that is finished, or that the same command resumes.
+"""
 
 import contextlib
 import fcntl
 import json
+import os
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from aerec import files
 from aerec.errors import BadInput
 
+CONFIG, RESULTS, LOCK = "config.json", "results.json", "run.lock"
+METRICS, LOSSES, CHECKPOINTS = "metrics.jsonl", "losses.jsonl", "checkpoints"
+MODEL, VOCABULARY, TEST_ROWS = "model", "vocabulary.npz", "test_rows.npz"
+LEARNING_CURVE, ACTIVITY, AUDIT = "learning_curve.png", "activity.png", "audit"
+
+FORMAT = 2  # of all this; format 1 had no number, its data hash no ids and no shapes
+AGAIN = "delete it, and train again with the command that made the run"
+
 
 @contextlib.contextmanager
 def claimed(workdir: pathlib.Path, config: Mapping[str, Any]) -> Iterator[None]:
-    """The workdir as this run's alone while the context lasts; see `claim`.
+    """Create the run directory, or check that it belongs to this run; no other process has it.
 
-    A run that is refused before it has made anything leaves the folder as it was.
+    A new run that is refused, or fails before it has made anything, leaves all as it was.
 
     Raises:
-      BadInput: as `claim`, and where another process is at work on the folder.
+      BadInput: another process is at work on the directory, it holds another run (the differing
+        entries are named), is not of a run, or cannot be written.
     """
-    made, fresh = not workdir.exists(), not (workdir / "config.json").exists()
-    claim(workdir, config)
-    with (workdir / "config.json").open() as held:
+    with _writing(workdir):
+        missing = [part for part in (workdir, *workdir.parents) if not part.exists()]
+        _require_run_or_empty(workdir)
+        lock = _lock(workdir)
+    fresh = False
+    try:
+        fresh = not (workdir / CONFIG).exists()
+        with _writing(workdir):
+            if fresh:
+                files.write_json(workdir / CONFIG, config)
+            else:
+                _require_same(workdir, config)
+            _remove_leftovers(workdir)
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            if fresh and {part.name for part in workdir.iterdir()} <= {CONFIG, CHECKPOINTS, LOCK}:
+                shutil.rmtree(workdir / CHECKPOINTS, ignore_errors=True)
+                (workdir / CONFIG).unlink()
+            (workdir / LOCK).unlink()
+        for part in missing:
+            with contextlib.suppress(OSError):  # there is something in it
+                part.rmdir()
+        os.close(lock)
+
+
+def finished(workdir: pathlib.Path) -> bool:
+    """Whether a run is finished, which does not take its checkpoints."""
+    return (workdir / RESULTS).exists() and (workdir / MODEL).exists()
+
+
+def require(workdir: pathlib.Path, *parts: str) -> None:
+    """Raise BadInput where a part of a finished run is missing."""
+    for part in parts:
+        if not (workdir / part).exists():
+            raise BadInput(f"{workdir} has no {part}: no finished run is there. Train it first.")
+
+
+def read_config(workdir: pathlib.Path) -> dict[str, Any]:
+    """Read config.json. Raises BadInput where it is damaged or of a format of the future."""
+    entries = ("model", "set", "shape", "seeds")
+    advice = f"delete {workdir}, or name another"
+    config = files.read_json(workdir / CONFIG, *entries, advice=advice)
+    config = {"format": 1, **config}
+    if config["format"] not in range(1, FORMAT + 1):
+        raise BadInput(
+            f"{workdir} has format {config['format']}, and this version reads 1 to {FORMAT}: "
+            "install a later one"
+        )
+    return config
+
+
+def read_results(workdir: pathlib.Path) -> dict[str, Any]:
+    """Read results.json, null as NaN where a figure stands."""
+    results = files.read_json(workdir / RESULTS, "test", "seeds", advice=AGAIN)
+    baselines = results.get("baselines", {})
+    with files.reading(workdir / RESULTS, AGAIN):
+        for figures in (results["test"], *results["seeds"], *baselines.values()):
+            figures |= {name: np.nan for name, value in figures.items() if value is None}
+    return results
+
+
+def read_rows(workdir: pathlib.Path) -> list[dict[str, np.ndarray]]:
+    """Read the figures per test row of each replica, name -> [R]."""
+    replicas: dict[int, dict[str, np.ndarray]] = {}
+    with files.reading(workdir / TEST_ROWS, AGAIN):
+        for key, values in files.read_arrays(workdir / TEST_ROWS, advice=AGAIN).items():
+            replica, _, name = key.partition(":")
+            replicas.setdefault(int(replica), {})[name] = values
+    return [replicas[i] for i in sorted(replicas)]
+
+
+def write_results(
+    workdir: pathlib.Path,
+    results: Mapping[str, Any],
+    rows: Sequence[Mapping[str, np.ndarray]],
+) -> None:
+    """Write the figures per test row of each replica, then the results: the run is finished."""
+    arrays = {f"{i}:{name}": values for i, own in enumerate(rows) for name, values in own.items()}
+    files.write_arrays(workdir / TEST_ROWS, arrays)
+    files.write_json(workdir / RESULTS, results)
+
+
+class EpochLog:
+    """Lines of JSON by epoch; on resuming, those at and past the first new epoch are cut."""
+
+    def __init__(self, path: pathlib.Path):
+        self.path, self.opened = path, False
+        read_log(path)
+
+    def __call__(self, epoch: int, line: Mapping[str, Any]) -> None:
+        """Append the line, unless it is empty."""
+        if not self.opened:
+            lines = [line for line in read_log(self.path) if line["epoch"] < epoch]
+            with files.replacing(self.path) as temporary:
+                temporary.write_text("".join(f"{files.to_json(line)}\n" for line in lines))
+            self.opened = True
+        if line:
+            with self.path.open("a") as file:
+                file.write(files.to_json({"epoch": epoch, **line}) + "\n")
+
+
+def read_log(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Read the whole lines of a log, null as NaN: a kill may have cut the last."""
+    if not path.exists():
+        return []
+    with files.reading(path, "delete it; only pictures are drawn from it"):
+        text = path.read_text()
+        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        return [
+            {"epoch": line["epoch"]} | {n: np.nan if v is None else v for n, v in line.items()}
+            for line in lines
+        ]
+
+
+def _lock(workdir: pathlib.Path) -> int:
+    """Create the directory and lock it; the kernel unlocks when the process ends or is killed.
+
+    Returns:
+      The descriptor of the lock file. Who holds it may delete the file.
+
+    Raises:
+      BadInput: another process holds it.
+    """
+    path = workdir / LOCK
+    while True:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BadInput(f"another process is at work on {workdir}; wait for it") from None
+            workdir.mkdir(parents=True, exist_ok=True)
+            lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+        except FileNotFoundError:  # a run that was refused has just deleted the directory
+            continue
         try:
-            yield
-        except BadInput:
-            begun = {part.name for part in workdir.iterdir()} - {"config.json", "checkpoints"}
-            if fresh and not begun:
-                shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
-                (workdir / "config.json").unlink()
-                if made:
-                    workdir.rmdir()
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock), path.stat()):
+                return lock
+            os.close(lock)  # deleted and made again in between
+        except FileNotFoundError:  # deleted in between
+            os.close(lock)
+        except OSError as error:
+            os.close(lock)
+            if isinstance(error, BlockingIOError):
+                raise BadInput(f"another process is at work on {workdir}; wait for it") from None
             raise
 
 
-def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
-    """Makes the workdir this run's, or finds that it is.
+def _require_run_or_empty(workdir: pathlib.Path) -> None:
+    names = {part.name for part in workdir.iterdir()} if workdir.exists() else set()
+    strange = names - {CONFIG, CONFIG + files.TEMPORARY, LOCK}
+    # Looked for after the listing: of a run that is beginning it is there before all else.
+    if strange and not (workdir / CONFIG).exists():
+        raise BadInput(f"{workdir} exists and is not a run; name another workdir")
 
-    Raises:
-      BadInput: it holds another run (the differing entries are named), is no folder, or cannot
-        be written.
-    """
-    path = workdir / "config.json"
-    try:
-        there_is_one = path.exists()
-    except OSError as error:
-        raise BadInput(f"{workdir} cannot be read ({error.strerror}); name another") from error
-    if not there_is_one:
-        try:
-            strange = workdir.exists() and {p.name for p in workdir.iterdir()} - {"config.json.tmp"}
-            if not strange:
-                workdir.mkdir(parents=True, exist_ok=True)
-                files.write_json(path, config)
-        except OSError as error:
-            raise BadInput(
-                f"{workdir} cannot be written ({error.strerror}); name another --workdir"
-            ) from error
-        if strange:
-            raise BadInput(f"{workdir} exists and is not a run; name another --workdir")
-        return
-    there = _flat(read_config(workdir))
-    here = _flat(json.loads(json.dumps(config)))
+
+def _require_same(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
+    found, given = read_config(workdir), json.loads(files.to_json(config))
+    if found["format"] != FORMAT:
+        raise BadInput(
+            f"{workdir} holds a run of an earlier version (format {found['format']}): if finished, "
+            "it can be evaluated, audited and asked for recommendations, but not trained. Name "
+            "another workdir, or delete this one."
+        )
+    there, here = _flat(found), _flat(given)
     names = [n for n in {**there, **here} if not n.startswith("source.")]
     differ = [
         f"{name} {there.get(name, 'unset')} there, {here.get(name, 'unset')} now"
@@ -75,16 +218,9 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
     ]
     if differ:
         raise BadInput(
-            f"{workdir} holds another run: {'; '.join(differ)}. Name another --workdir, or delete "
+            f"{workdir} holds another run: {'; '.join(differ)}. Name another workdir, or delete "
             "this one."
         )
-
-
-def read_config(workdir: pathlib.Path) -> dict[str, Any]:
-    """The workdir's config.json. Raises BadInput where it is not one."""
-    entries = ("model", "set", "shape", "seeds")
-    advice = f"delete {workdir}, or name another"
-    return files.read_json(workdir / "config.json", *entries, advice=advice)
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -98,29 +234,18 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-class EpochLog:
-    """Lines of JSON by epoch; on resuming, those at and past the first new epoch are cut."""
+def _remove_leftovers(workdir: pathlib.Path) -> None:
+    """Delete what a process that was killed was writing."""
+    for name in (CONFIG, METRICS, LOSSES, MODEL, VOCABULARY, TEST_ROWS, RESULTS):
+        for part in workdir.glob(f"{name}{files.TEMPORARY}*"):
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
 
-    def __init__(self, path: pathlib.Path):
-        self.path, self.opened = path, False
-        self._lines()
 
-    def __call__(self, epoch: int, line: Mapping[str, Any]) -> None:
-        """Appends the line, unless it is empty."""
-        if not self.opened:
-            kept = [line for number, line in self._lines() if number < epoch]
-            beside = self.path.with_name(self.path.name + ".tmp")
-            beside.write_text("".join(f"{line}\n" for line in kept))
-            beside.replace(self.path)
-            self.opened = True
-        if line:
-            with self.path.open("a") as file:
-                file.write(json.dumps({"epoch": epoch, **line}) + "\n")
-
-    def _lines(self) -> list[tuple[int, str]]:
-        """Epoch and line, whole lines only: the last may have been cut by an interruption."""
-        if not self.path.exists():
-            return []
-        with files.reading(self.path, "delete it; only the learning curve is drawn from it"):
-            lines = [line for line in self.path.read_text().splitlines() if line.endswith("}")]
-            return [(json.loads(line)["epoch"], line) for line in lines]
+@contextlib.contextmanager
+def _writing(workdir: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"{workdir} cannot be written ({error.strerror}); name another workdir"
+        ) from error

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aerec.runs.artefact import Artefact
 from aerec.core import Table
 from aerec.errors import BadInput
+from aerec.runs.artefact import Artefact
 
 
 class Recommendation(NamedTuple):
@@ -60,7 +60,7 @@ def read_histories(
         raise BadInput(
             f"The model in this workdir ({config['model']}, item-based) reads an item's ratings by "
             "its training users: a new user would be a new column of its weights, so it cannot "
-            "fold one in. Train --model=autorec --set item_based=false, multvae or ease instead."
+            "fold one in. Train autorec with item_based=false, multvae or ease instead."
         )
     items = columns["item"].astype(str)
     known = {raw: column for column, raw in enumerate(artefact.item_ids.astype(str))}

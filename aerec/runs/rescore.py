@@ -7,14 +7,30 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from aerec.evaluation import statistics
-from aerec.evaluation.report import Report
-from aerec.runs import artefact, fitting
-from aerec.runs.artefact import Artefact
 from aerec import models
 from aerec.core import Table
 from aerec.data.splits import Heldout, Split, weak
 from aerec.errors import BadInput
+from aerec.evaluation import statistics
+from aerec.evaluation.report import Report
+from aerec.runs import artefact, directory, scoring
+from aerec.runs.artefact import Artefact
+from aerec.runs.spec import data_hash, model_settings, oriented
+
+
+def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[Report]]:
+    """Read a finished run's config.json, results.json and the test reports of its replicas.
+
+    Raises:
+      BadInput: no finished run is there, or a damaged one.
+    """
+    directory.require(workdir, directory.CONFIG, directory.RESULTS, directory.TEST_ROWS)
+    results, rows = directory.read_results(workdir), directory.read_rows(workdir)
+    reports = []
+    for own, per_row in zip(results["seeds"], rows, strict=True):
+        figures = {name: value for name, value in own.items() if name != "seed"}
+        reports.append(Report(figures, per_row))
+    return directory.read_config(workdir), results, reports
 
 
 def protocol_text(config: Mapping[str, Any]) -> str:
@@ -41,7 +57,7 @@ def score(workdir: pathlib.Path, own: Sequence[Split]) -> list[Report]:
     reports = []
     for replica in range(len(config["seeds"])):
         loaded, split = artefact.load(workdir, replica=replica), faced[replica % len(faced)]
-        reports.append(fitting.evaluator(loaded.model, split)(loaded.params, split.test))
+        reports.append(scoring.evaluator(loaded.model, split)(loaded.params, split.test))
     return reports
 
 
@@ -78,7 +94,7 @@ def score_other(
         seen = faced[replica % len(faced)]._replace(mask_seen=split.mask_seen)
         if config["item_based"]:
             heldout = weak(heldout.input.transpose(), heldout.target.transpose())
-        reports.append(fitting.evaluator(loaded.model, seen)(loaded.params, heldout))
+        reports.append(scoring.evaluator(loaded.model, seen)(loaded.params, heldout))
     return reports
 
 
@@ -122,7 +138,7 @@ def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Pair
       BadInput: a run is not finished, the two are of different protocols or data, their rows are
         not the same, or a figure is not there.
     """
-    both = [fitting.read(workdir) for workdir in (a, b)]
+    both = [read(workdir) for workdir in (a, b)]
     configs = [config for config, _, _ in both]
     first, second = (config["protocol"] for config in configs)
     if first["hash"] != second["hash"]:
@@ -133,6 +149,11 @@ def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Pair
         )
     if configs[0]["item_based"] != configs[1]["item_based"]:
         raise BadInput(f"The test rows of one of {a}, {b} are items, of the other users.")
+    if configs[0]["format"] != configs[1]["format"]:
+        raise BadInput(
+            f"{a} is of format {configs[0]['format']}, {b} of format {configs[1]['format']}: their "
+            "hashes of the data do not compare. Train the older again, in another workdir."
+        )
     pairs = []
     seeds = [config["seeds"] for config in configs]
     hashes = [config["data_hash"] for config in configs]
@@ -146,15 +167,12 @@ def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Pair
         for name in names:
             if name not in one.figures or name not in two.figures:
                 raise BadInput(f"No figure is called {name!r} in both runs.")
-            if name not in one.per_row or name not in two.per_row:
-                raise BadInput(f"{name} is a figure of all rows at once: there is nothing to pair.")
-        pairs.append(
-            Paired(
-                (seed, other),
-                {n: (one.figures[n], two.figures[n]) for n in names},
-                {n: one.compare(two, n) for n in names},
-            )
-        )
+        try:
+            tests = {n: one.compare(two, n) for n in names}
+        except ValueError as error:  # a figure of all rows at once, as coverage
+            raise BadInput(f"there is nothing to pair: {error}") from None
+        figures = {n: (one.figures[n], two.figures[n]) for n in names}
+        pairs.append(Paired((seed, other), figures, tests))
     return pairs
 
 
@@ -164,10 +182,10 @@ def _differ(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
 
 def _own(config: Mapping[str, Any], own: Sequence[Split]) -> list[Split]:
     """The run's splits with the rows that its model reads, if they are the run's."""
-    faced = fitting.oriented(models.traits(config["model"], config["set"]), own)
+    faced = oriented(models.traits(config["model"], model_settings(config)), own)
     if own[0].protocol["hash"] != config["protocol"]["hash"]:
         raise BadInput("The files of the split are not those that the run was trained on.")
-    if [fitting.data_hash(split) for split in faced] != config["data_hash"]:
+    if [data_hash(split, config["format"]) for split in faced] != config["data_hash"]:
         raise BadInput(
             f"The ratings read as {config['dataset']} are not those that the run was trained on, "
             "so its test part cannot be made again."

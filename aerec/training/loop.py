@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec.core import Model, Params, Table
-from aerec.errors import NotNumbers
+from aerec.errors import BadInput, NotNumbers
 from aerec.training.program import compiled
 from aerec.training.settings import Settings
 
@@ -136,12 +136,22 @@ def _solve(model: Model, tables: Sequence[Table]) -> Fitted:
 def _judge(
     record: Record, scores: Sequence[float], direction: float, settings: Settings
 ) -> tuple[Record, list[bool]]:
-    """The record after an evaluation, and which replicas are now at their best."""
+    """The record after an evaluation, and which replicas are now at their best.
+
+    Raises:
+      BadInput: a figure is NaN, which is neither better nor worse than any other.
+    """
     best, best_epoch, stale = list(record.best), list(record.best_epoch), list(record.stale)
     better = [False] * len(best)
     for i, score in enumerate(scores):
         if settings.patience and stale[i] >= settings.patience:
             continue  # this replica has stopped: its best stands
+        if math.isnan(score):
+            raise BadInput(
+                f"The validation figure {settings.metric} is NaN after epoch {record.epoch} "
+                f"(replica {i}), so nothing can be selected by it. Use another metric or more "
+                "validation rows, in another workdir."
+            )
         better[i] = direction * score > direction * best[i]
         stale[i] = 0 if better[i] else stale[i] + 1
         if better[i]:

@@ -215,6 +215,12 @@ def emptied(path):
             file.write_bytes(b"")
 
 
+def needed(checkpoints):
+    """Empty the checkpoints of a run that is not scored yet."""
+    emptied(checkpoints)
+    (checkpoints.parent / "results.json").unlink()
+
+
 def folder(path):
     path.unlink()
     path.mkdir()
@@ -232,8 +238,8 @@ def folder(path):
         ("test_rows.npz", truncated, ("evaluate",)),
         ("vocabulary.npz", truncated, ("recommend", "audit")),
         ("vocabulary.npz", lambda path: path.write_text("junk"), ("recommend",)),
-        ("model", emptied, ("recommend", "audit")),
-        ("checkpoints", emptied, ("train",)),
+        ("model", emptied, ("train", "recommend", "audit")),
+        ("checkpoints", needed, ("train",)),
         ("metrics.jsonl", lambda path: path.write_bytes(b"\xff\xfe{}"), ("train",)),
         ("metrics.jsonl", folder, ("train",)),
     ],
@@ -253,7 +259,7 @@ def test_a_damaged_run_is_named(here, tmp_path, finished, part, damage, binaries
 def test_a_folder_is_one_process_at_a_time(here, tmp_path, finished):
     workdir = tmp_path / "w"
     shutil.copytree(finished, workdir)
-    with (workdir / "config.json").open() as other:
+    with (workdir / "run.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         refused(here, "train", [*TINY, f"--workdir={workdir}"], "another process is at work")
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from aerec.runs import recommend
-from aerec.runs.artefact import Artefact
 from aerec.core import Model, Traits
 from aerec.errors import BadInput
+from aerec.runs import recommend
+from aerec.runs.artefact import Artefact
 
 ITEMS = np.array([10, 20, 30, 40, 50, 60])
 N = len(ITEMS)

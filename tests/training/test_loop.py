@@ -353,4 +353,19 @@ def test_replicas_of_a_closed_form_are_equal_where_they_share_a_table():
 
 def test_more_devices_than_there_are():
     with pytest.raises(BadInput, match="devices=2: there are 1"):
-        loop.fit(multvae(), [table()], settings(devices=2), seeds=[0], evaluate=score)
+        loop.fit(small(), [table()], settings(devices=2), seeds=[0], evaluate=score)
+
+
+@pytest.mark.parametrize("metric", ["score", "rmse"])
+def test_a_validation_figure_that_is_nan_is_an_error(metric):
+    figures = iter([1.0, 2.0, 3.0, np.nan])  # of two replicas, in two epochs
+    model = Model(
+        Traits("ranking"), init=lambda key: {"w": jnp.zeros(N)}, encode=None, score=None,
+        loss=lambda params, x, key, step: (x.dense() @ params["w"], jnp.ones(x.shape[0])),
+    )  # fmt: skip
+    with pytest.raises(BadInput, match=rf"figure {metric} is NaN after epoch 2 \(replica 1\)"):
+        loop.fit(
+            model, [table()], settings(metric=metric), seeds=[0, 1],
+            evaluate=lambda params, replica: {metric: next(figures)},
+        )  # fmt: skip
+    assert not list(figures)

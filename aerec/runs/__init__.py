@@ -1,0 +1,1 @@
+"""A run: its directory, fit-select-score-write, recommendations, scoring again."""

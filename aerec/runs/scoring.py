@@ -1,0 +1,101 @@
+"""What a run is scored by: the evaluator of its task, the figures it has, the baselines."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from aerec import models
+from aerec.core import Facts, Model, Traits
+from aerec.data.splits import Split
+from aerec.errors import BadInput, nearest
+from aerec.evaluation import ranking, rating
+from aerec.evaluation.blocks import Evaluator
+from aerec.evaluation.report import POOLED, Report
+from aerec.runs.spec import oriented
+
+RATING = (*POOLED, "rmse_by_row")
+
+
+def evaluator(model: Model, split: Split, metric: str | None = None) -> Evaluator:
+    """Return the evaluator of the split's task: of all its figures, or of the selecting one."""
+    task = split.protocol["task"]
+    if metric is not None:
+        require_metric(metric, task)
+    if task == "rating":
+        if split.scale is None:
+            raise BadInput("rating prediction needs ratings with a scale; these are clicks")
+        return rating.evaluator(model, scale=split.scale, train=split.train)
+    options: dict[str, Any] = {"train": split.train, "mask_seen": split.mask_seen}
+    if metric is not None:
+        name, _, k = metric.partition("@")
+        options |= {"names": (name,), "ks": (int(k),)}
+    return ranking.evaluator(model, **options)
+
+
+def require_metric(metric: str, task: str) -> None:
+    """Raise BadInput where the task has no figure of that name."""
+    if task == "rating":
+        if metric not in RATING:
+            raise BadInput(f"No rating figure is called {metric!r}. {nearest(metric, RATING)}")
+        return
+    name, _, k = metric.partition("@")
+    if name not in ranking.ALL:
+        raise BadInput(f"No ranking figure is called {metric!r}. {nearest(name, ranking.ALL)}")
+    if not k.isdecimal() or int(k) < 1:
+        raise BadInput(f"The figure {metric!r} needs its cut, like {name}@100")
+
+
+def require_task(name: str, traits: Traits, split: Split) -> None:
+    """Raise BadInput where a model of preferences would be scored as one of ratings."""
+    task = split.protocol["task"]
+    if task == "rating" and traits.task != "rating":
+        raise BadInput(
+            f"{name} scores preferences, not ratings, and protocol {split.protocol['name']!r} "
+            "asks for ratings. Use a ranking protocol (strong, per_user_holdout, leave_last), or "
+            "a model of ratings (autorec, bias)."
+        )
+
+
+def require_targets(split: Split, *, select: bool) -> None:
+    """Raise BadInput where a split has nothing to predict in test, or nothing to select by."""
+    parts = [("validation", split.valid)] if select else []
+    for part, held in (*parts, ("test", split.test)):
+        if not held.target.columns.size:
+            raise BadInput(
+                f"Protocol {split.protocol['name']!r} leaves nothing to predict in the {part} part "
+                f"({held.input.num_rows} rows): too few ratings for it, or too small a share."
+            )
+
+
+def baseline(name: str, split: Split) -> Report:
+    """A closed-form model at its default settings, scored on the split's test rows."""
+    model, faced = baseline_model(name, split)
+    assert model.solve is not None
+    return evaluator(model, faced)(model.solve(faced.train), faced.test)
+
+
+def baseline_model(name: str, split: Split) -> tuple[Model, Split]:
+    """The closed-form model of that name, and the split with the rows that it reads.
+
+    Raises:
+      BadInput: no model is called that, or it has to be trained.
+    """
+    (faced,) = oriented(models.traits(name, {}), [split])
+    model = models.build(name, {}, Facts.of(faced.train, faced.scale))
+    if model.solve is None:
+        raise BadInput(f"baseline {name!r} has to be trained; train it by itself")
+    return model, faced
+
+
+def mean_figures(reports: Sequence[Report]) -> dict[str, float]:
+    """Each figure's mean over replicas and, of several, its standard deviation `<name>_sd`."""
+    each = {name: [r.figures[name] for r in reports] for name in reports[0].figures}
+    figures = {name: float(np.mean(values)) for name, values in each.items()}
+    if len(reports) > 1:
+        figures |= {
+            f"{name}_sd": float(np.std(values, ddof=1))
+            for name, values in each.items()
+            if not name.endswith("_se")
+        }
+    return figures

@@ -1,0 +1,115 @@
+"""What a run is: a model and its settings on the data of a split; the content of config.json."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from aerec import configuration, files, models
+from aerec.core import Traits
+from aerec.data.splits import Split
+from aerec.errors import BadInput
+from aerec.runs import directory
+from aerec.training.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What a run is. `set` holds the model's settings that were given; the rest are defaults.
+
+    `source` is how the dataset was read, for reading it again; it is no part of what a run is,
+    whose data are known by a hash.
+    """
+
+    model: str
+    set: Mapping[str, Any]
+    dataset: str
+    settings: Settings
+    seeds: tuple[int, ...]
+    order_penalty: float = 0.0  # weight of `order_penalty.with_order_penalty`
+    source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def oriented(traits: Traits, splits: Sequence[Split]) -> list[Split]:
+    """Return the splits with the rows that a model of these traits reads."""
+    return [split.transpose() if traits.reads == "columns" else split for split in splits]
+
+
+def describe(spec: Spec, splits: Sequence[Split]) -> dict[str, Any]:
+    """Return config.json: all that the results depend on, and what `artefact.load` needs."""
+    table, config = splits[0].train, models.configure(spec.model, spec.set)
+    return {
+        "format": directory.FORMAT,
+        "model": spec.model,
+        "set": configuration.plain(config),
+        "item_based": models.traits(spec.model, spec.set).reads == "columns",
+        "shape": [table.num_rows, table.num_columns],
+        "dataset": spec.dataset,
+        "protocol": splits[0].protocol,
+        "data_hash": [data_hash(split) for split in splits],
+        "scale": None if splits[0].scale is None else list(map(float, splits[0].scale)),
+        "settings": configuration.plain(spec.settings),
+        "order_penalty": spec.order_penalty,
+        "seeds": list(spec.seeds),
+        "precision": "float32",
+        "matmul_precision": jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+        or "default",
+        "source": dict(spec.source),
+    }
+
+
+def data_hash(split: Split, format: int = directory.FORMAT) -> str:
+    """Return the hash of a split's entries, raw ids and shapes, wherever they came from.
+
+    Args:
+      format: of the run directory that the hash is compared with; in format 1 it was of the bytes
+        of the tables alone.
+    """
+    held = (split.valid, split.test)
+    tables = (split.train, *(table for part in held for table in (part.input, part.target)))
+    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(tables)]
+    digest = hashlib.sha256()
+    if format > 1:
+        arrays += [np.asarray(part.rows) for part in held]
+        ids = (split.user_ids, split.item_ids, split.valid_ids, split.test_ids)
+        header = [
+            [table.num_columns for table in tables],
+            [[str(array.dtype), *array.shape] for array in arrays],
+            [None if own is None else list(map(str, own.tolist())) for own in ids],
+        ]
+        digest.update(json.dumps(header).encode())
+    for array in arrays:
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:10]
+
+
+def default_workdir(spec: Spec, splits: Sequence[Split]) -> pathlib.Path:
+    """Return runs/<model>-<dataset>-<hash of all that config.json says of the run>."""
+    config = describe(spec, oriented(models.traits(spec.model, spec.set), splits))
+    config.pop("source")
+    digest = hashlib.sha256(files.to_json(config, sort_keys=True).encode()).hexdigest()[:8]
+    dataset = str(config["dataset"]).partition(":")[0]
+    return pathlib.Path("runs") / f"{config['model']}-{dataset}-{digest}"
+
+
+def require_float32() -> None:
+    """Raise BadInput under JAX_ENABLE_X64, which makes a run half float64: only its draws."""
+    if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        raise BadInput(
+            "JAX_ENABLE_X64 is set, and runs are in float32: half in float64 they would draw other "
+            "numbers. Unset it. (An audit checks its witnesses in float64 by itself.)"
+        )
+
+
+def model_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model's settings of a config.json; in format 1 the scale was one of them."""
+    return {
+        name: value
+        for name, value in config["set"].items()
+        if not (name == "scale" and config["format"] == 1)
+    }
