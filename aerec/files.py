@@ -58,10 +58,15 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Write a text, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
 def write_json(path: pathlib.Path, content: Any) -> None:
     """Write `content` as strict JSON, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(to_json(content, indent=2) + "\n")
+    write_text(path, to_json(content, indent=2) + "\n")
 
 
 def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:

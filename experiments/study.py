@@ -151,7 +151,7 @@ def write(study: Study, outcomes: Sequence[Outcome], output: pathlib.Path) -> No
     lines += [_cells(study, outcome) for outcome in outcomes]
     picture = output / "curves.png"
     text = f"{study.title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    (output / "table.md").write_text(text)
+    files.write_text(output / "table.md", text)
     files.write_json(
         output / "table.json",
         [{"label": o.row.label, "published": dict(o.row.published), **o.results} for o in outcomes],

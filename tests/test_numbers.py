@@ -23,8 +23,8 @@ from aerec.models import MODELS
 from aerec.nn import activations, layers
 from aerec.properties import bounds, counting, encoder, samplers, sampling
 from aerec.properties.domain import Crossing
-from aerec.properties.state import State
-from aerec.training.step import State as TrainState
+from aerec.properties.journal import Journal
+from aerec.training.step import State as State
 from aerec.training.step import make_step
 
 U, N, H, K = 32, 300, 64, 20
@@ -367,7 +367,7 @@ def compiled(name):
 
     @jax.jit
     def step(params, number, table, key):
-        state, loss = update(TrainState(params, params, number), batch(table), key, 1.0)
+        state, loss = update(State(params, params, number), batch(table), key, 1.0)
         return loss, state.opt_state
 
     return params, step, jax.jit(lambda params, table: model.score(params, batch(table)))
@@ -659,7 +659,7 @@ def test_the_count_of_sampled_triples(name):
     domain, key, size = samplers.gaussian(n), jax.random.key(10), 4096
     run = functools.partial(
         sampling.count, wrapped, domain, None, jax.random.clone(key), budget=size, chunk=1,
-        state=State(None, ""), progress=None, true_ties=0.01, latent_ties=0.02,
+        state=Journal(None, ""), progress=None, true_ties=0.01, latent_ties=0.02,
         truth="dot", latent="dot",
     )  # fmt: skip
     counted = on_dirty_memory(run).counts.sum(axis=0)
@@ -706,7 +706,7 @@ def test_bounds_of_boxes():
         (rng.normal(size=(H, N)) / 17, rng.normal(size=H)),
         (rng.normal(size=(K, H)) / 8, rng.normal(size=K)),
     ]
-    net = [bounds.Layer(*w, a) for w, a in zip(weights, (tanh, squash), strict=True)]
+    net = [bounds.Affine(*w, a) for w, a in zip(weights, (tanh, squash), strict=True)]
     functions = [np.tanh, sigmoid]
     low = rng.normal(size=N) - 0.05
     high = low + 0.1

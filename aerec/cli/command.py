@@ -2,13 +2,13 @@
 
 import importlib
 import pathlib
-import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import app, flags, logging
 
+from aerec.cli import options
 from aerec.errors import BadInput, NotNumbers, nearest
 from aerec.training import loop
 
@@ -68,22 +68,13 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
             leave(130, "interrupted; the same command goes on from the last checkpoint")
 
     def leave(status: int, message: str) -> None:
-        print(dashed(message), file=sys.stderr)
+        print(options.dashed(message), file=sys.stderr)
         sys.exit(status)
 
     sys.modules["__main__"].__doc__ = usage
     for flag in own_flags():  # --help lists them as the binary's own
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(guarded)
-
-
-def dashed(message: str) -> str:
-    """A message of the library, in which settings stand between backticks, as flags."""
-
-    def flag(found: re.Match) -> str:
-        return f"--{found[1]}" if found[2] in flags.FLAGS else f"--set {found[1]}"
-
-    return re.sub(r"`((\w+)(?:=[^`\s]*)?)`", flag, message)
 
 
 def own_flags() -> list[flags.Flag]:

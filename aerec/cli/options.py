@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import re
 import runpy
 import sys
 import typing
@@ -102,6 +103,15 @@ def refuse(names: Iterable[str], why: str) -> None:
         raise BadInput(f"{', '.join(given)}: no effect {why}; leave it out")
 
 
+def dashed(message: str) -> str:
+    """A message of the library, in which settings stand between backticks, as flags."""
+
+    def flag(found: re.Match) -> str:
+        return f"--{found[1]}" if found[2] in flags.FLAGS else f"--set {found[1]}"
+
+    return re.sub(r"`((\w+)(?:=[^`\s]*)?)`", flag, message)
+
+
 def required(given: Mapping[str, Any], name: str) -> str:
     """The value of a flag that has no default. Raises BadInput where it was not given."""
     if not given[name]:
@@ -115,8 +125,7 @@ def write(text: str, output: str | None) -> None:
         sys.stdout.write(text)
         return
     try:
-        with files.replacing(pathlib.Path(output)) as temporary:
-            temporary.write_text(text)
+        files.write_text(pathlib.Path(output), text)
     except OSError as error:
         raise BadInput(f"--output={output} cannot be written: {error.strerror}") from None
 
@@ -161,8 +170,9 @@ def recipes() -> list[pathlib.Path]:
     return sorted((root / "experiments" / "configs").glob("[!_]*.py"))
 
 
-def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], Any] = print):
+def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], Any] | None = None):
     """The ratings that the data flags name."""
+    log = log or (lambda text: print(dashed(text)))
     if not given["data_file"]:
         return datasets.load(
             dataset, data_dir=given["data_dir"], on_bad_line=given["on_bad_line"], log=log

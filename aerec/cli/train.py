@@ -42,7 +42,7 @@ def main(given: Mapping[str, Any]) -> None:
     chosen, task, spec = planned(given)
     splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
     for note in splits[0].notes:
-        show.CONSOLE.print(note, style="dim", markup=False)
+        show.CONSOLE.print(options.dashed(note), style="dim", markup=False)
     workdir = pathlib.Path(given["workdir"] or default_workdir(spec, splits))
     baselines = [n for n in chosen.get("baselines", DEFAULTS[task]["baselines"]) if n != spec.model]
     solved = models.build(spec.model, spec.set, Facts.of(splits[0].train)).solve is not None

@@ -97,8 +97,8 @@ def load(
         if truth.bayes_rmse is not None:
             best = f"RMSE {truth.bayes_rmse:.4f}, {best}"
         log(
-            f"{name}: the best that the truth allows is {best} (with --protocol="
-            "per_user_holdout:threshold=0,min_user=1; other protocols have other limits)."
+            f"{name}: the best that the truth allows is {best} (with `protocol="
+            "per_user_holdout:threshold=0,min_user=1`; other protocols have other limits)."
         )
         return ratings._replace(name=name)
     if parameters:

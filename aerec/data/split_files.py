@@ -162,8 +162,8 @@ def _rating(paths: list[Path], protocol: dict, given: tuple[float, ...]) -> Spli
             f"{rating[off[0]]:g} is off the scale {low:g}..{high:g}; {off.size:,} such entries"
         )
         if given:
-            raise BadInput(f"{found}. Correct them, or give another --scale.")
-        notes.append(f"{found}; with --scale=LOW,HIGH such are refused")
+            raise BadInput(f"{found}. Correct them, or give another `scale`.")
+        notes.append(f"{found}; with a `scale` such are refused")
     return Split(
         train=train,
         valid=weak(train, valid),

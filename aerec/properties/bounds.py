@@ -25,7 +25,7 @@ _FUNCTION = (
 )
 
 
-class Layer(NamedTuple):
+class Affine(NamedTuple):
     """`a(W x + b)`: `weight [m, n]`, `bias [m]`, `activation`: an entry of a catalogue with the
     attributes name, function, low, high, monotone, kinks, curvature, extra."""
 
@@ -34,7 +34,7 @@ class Layer(NamedTuple):
     activation: Any
 
 
-Network = Sequence[Layer]
+Network = Sequence[Affine]
 
 
 class Certificate(NamedTuple):

@@ -22,10 +22,10 @@ import scipy.sparse.linalg
 from aerec.properties import order
 from aerec.properties.domain import Crossing
 from aerec.properties.encoder import Encoder, check_finite
+from aerec.properties.journal import Journal
 from aerec.properties.order import Tally
-from aerec.properties.state import State
 
-Rows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+ScoreRows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 _BITS = 4  # of a digit of the count
 
 
@@ -34,7 +34,7 @@ class Scores(NamedTuple):
     users. The norms `[I]` are the items' on either side (1 for cosines): a score difference over
     the larger of a pair's two norms is a relative margin."""
 
-    rows: Rows
+    rows: ScoreRows
     true_norms: np.ndarray
     latent_norms: np.ndarray
 
@@ -110,7 +110,7 @@ def sample(
 
 
 def exhaustive(
-    rows: Rows,
+    rows: ScoreRows,
     num_users: int,
     *,
     true_tolerance: float = 0.0,
@@ -118,7 +118,7 @@ def exhaustive(
     block: int = 64,
     workers: int = 2,
     on_device: bool | None = None,
-    state: State | None = None,
+    state: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tally:
     """Counts per user, int64 `[U]` each, of all `I (I - 1) / 2` pairs of its two score rows.
@@ -131,7 +131,7 @@ def exhaustive(
     """
     if on_device is None:
         on_device = jax.default_backend() != "cpu"
-    state = state or State(None, "")
+    state = state or Journal(None, "")
     count = count_on_device if on_device else count_rows
     parts = [np.array(state.parts.get("counted", [[]] * 5), np.int64)]
 

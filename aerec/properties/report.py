@@ -3,12 +3,12 @@
 import dataclasses
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from aerec import files
 from aerec.properties.vacuity import Vacuity
 from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
@@ -117,16 +117,10 @@ class Audit:
                 finding.witness.save(folder / f"witness_{name}")
             elif isinstance(finding.witness, Zero):
                 np.savez(folder / f"witness_{name}.npz", x=finding.witness.x)
-        replace(folder / "audit.md", self.to_markdown())
-        replace(folder / "audit.json", json.dumps(self.to_dict(), indent=1, allow_nan=False))
+        files.write_text(folder / "audit.md", self.to_markdown())
+        text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        files.write_text(folder / "audit.json", text)
         return folder / "audit.json"
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file beside its place, then rename it into it."""
-    beside = path.with_name(path.name + ".partial")
-    beside.write_text(text)
-    os.replace(beside, path)
 
 
 def _shown(witness: Witness | Zero) -> list[str]:

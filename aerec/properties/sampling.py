@@ -11,7 +11,7 @@ import numpy as np
 from aerec.properties import counting, order
 from aerec.properties.domain import Domain
 from aerec.properties.encoder import Encoder, check_finite
-from aerec.properties.state import State
+from aerec.properties.journal import Journal
 
 
 class Sampled(NamedTuple):
@@ -33,7 +33,7 @@ def count(
     *,
     budget: int | str,
     chunk: int,
-    state: State,
+    state: Journal,
     progress: Callable[[int, int], None] | None,
     **how,
 ) -> Sampled:

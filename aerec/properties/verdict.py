@@ -28,8 +28,8 @@ from aerec.properties import (
 )
 from aerec.properties.domain import Domain
 from aerec.properties.encoder import Encoder, check_finite, wrap
+from aerec.properties.journal import Journal
 from aerec.properties.report import Audit, Finding
-from aerec.properties.state import State
 from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
 
@@ -100,7 +100,7 @@ def audit(
         + json.dumps([domain.name, seed, truth, latent, 2]).encode()
     ).hexdigest()  # fmt: skip
 
-    kept = State(None if state is None else Path(state), mark)
+    kept = Journal(None if state is None else Path(state), mark)
 
     scores = None
     if domain.crossing is not None:

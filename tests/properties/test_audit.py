@@ -28,8 +28,8 @@ from aerec.properties import (
     witness,
     zeros,
 )
+from aerec.properties.journal import Journal
 from aerec.properties.report import CERTIFIED, REFUTED, VACUOUS
-from aerec.properties.state import State
 
 N = 12
 GAUSSIAN = samplers.gaussian(N)
@@ -99,7 +99,7 @@ def counted(encode, domain, key, *, budget, chunk=8):
     """The counts of an audit's sampling, without the rest of it."""
     return sampling.count(
         encoder.wrap(encode, domain.dimension), domain, None, key, budget=budget, chunk=chunk,
-        state=State(None, ""), progress=None,
+        state=Journal(None, ""), progress=None,
         true_ties=1e-6, latent_ties=2e-6, truth="dot", latent="dot",
     ).counts  # fmt: skip
 
@@ -456,11 +456,11 @@ def test_counts_are_the_same_on_four_devices(tmp_path):
 import sys
 import jax, jax.numpy as jnp, numpy as np
 from aerec.properties import encoder, samplers, sampling
-from aerec.properties.state import State
+from aerec.properties.journal import Journal
 w = np.random.default_rng(1).normal(size=(5, 12)).astype(np.float32)
 totals = sampling.count(
     encoder.wrap(lambda x: jnp.tanh(w @ x), 12), samplers.gaussian(12), None, jax.random.key(0),
-    budget=5 * 4096, chunk=5, state=State(None, ""), progress=None,
+    budget=5 * 4096, chunk=5, state=Journal(None, ""), progress=None,
     true_ties=1e-6, latent_ties=2e-6, truth="dot", latent="dot")
 np.save(sys.argv[1], totals.counts)
 print(jax.device_count())
@@ -498,9 +498,9 @@ def test_an_audit_resumes_where_it_stopped(tmp_path, data):
 CUT_OFF = """
 import os, pathlib, signal, sys
 import jax, numpy as np
-from aerec.properties import audit, samplers, state
+from aerec.properties import audit, journal, samplers
 
-state.PAUSE = 0.0  # keep every step
+journal.PAUSE = 0.0  # keep every step
 draw = np.random.default_rng(0)
 weight = draw.normal(size=(3, 6))
 users, items = draw.integers(0, 4, (300, 6)), draw.normal(size=(20, 6))
@@ -537,7 +537,7 @@ def test_a_killed_audit_goes_on_with_the_same_result(tmp_path, domain, fatal):
     if fatal == "counted":
         assert 0 < len(parts["counted"][0]) < 300
     space = {"__name__": "here"}
-    with mock.patch("aerec.properties.state.PAUSE", 0.0):
+    with mock.patch("aerec.properties.journal.PAUSE", 0.0):
         exec(CUT_OFF, space)
         resumed, few = space["run"](domain, cut, "")
         at_once, all_ = space["run"](domain, whole, "")
@@ -594,7 +594,7 @@ def test_data_audits_sparse_tables_and_numpy_callables():
 
 
 def test_certificates_need_a_network_and_say_where_they_hold():
-    net = (bounds.Layer(WEIGHT.astype(float), np.ones(5), activations.describe("tanh")),)
+    net = (bounds.Affine(WEIGHT.astype(float), np.ones(5), activations.describe("tanh")),)
     low, high = np.full(N, 0.5), np.full(N, 0.6)
     found, report = verdicts(lambda x: bounds.apply(net, x), samplers.box(low, high), network=net)
     assert found["nonzero"] == CERTIFIED and "box" in report.properties["nonzero"].domain
@@ -606,7 +606,7 @@ def test_a_state_file_that_is_none_is_refused(tmp_path, content):
     state = tmp_path / "state.json"
     state.write_text(content)
     with pytest.raises(ValueError, match="is not an audit's state file"):
-        State(state, "mark")
+        Journal(state, "mark")
     assert state.read_text() == content
 
 
@@ -620,7 +620,7 @@ def test_order_on_separated_boxes_is_certified_or_refuted(encode):
     keeps = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
     faults = {"keeps": keeps, "turns": keeps[:, [2, 3, 0, 1]] - keeps}
     for name, weight in faults.items():
-        net = (bounds.Layer(weight, np.zeros(2), activations.describe("tanh")),)
+        net = (bounds.Affine(weight, np.zeros(2), activations.describe("tanh")),)
         plain = {
             "own": lambda x, net=net: bounds.apply(net, x),
             "numpy": lambda x, weight=weight: np.tanh(weight @ np.asarray(x)),

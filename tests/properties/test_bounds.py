@@ -12,11 +12,11 @@ from aerec.properties import bounds
 EPS = 2.0**-52
 IDENTITY = activations.describe("identity")
 RELU = activations.describe("relu")._replace(function=lambda z: np.maximum(z, 0.0))
-EYE = (bounds.Layer(np.eye(2), np.zeros(2), IDENTITY),)
+EYE = (bounds.Affine(np.eye(2), np.zeros(2), IDENTITY),)
 
 
 def layer(weight, bias, activation=IDENTITY):
-    return bounds.Layer(np.array(weight, float), np.array(bias, float), activation)
+    return bounds.Affine(np.array(weight, float), np.array(bias, float), activation)
 
 
 def coarse():
@@ -376,7 +376,7 @@ def random_network(draw, name, depth):
     for size in (4,) * depth:  # of one size, for few compilations
         activation = activations.describe(name)
         weight = draw.normal(size=(size, width)) / width**0.5
-        layers.append(bounds.Layer(weight, 0.3 * draw.normal(size=size), activation))
+        layers.append(bounds.Affine(weight, 0.3 * draw.normal(size=size), activation))
         width = size + activation.extra
     return tuple(layers)
 
@@ -410,7 +410,7 @@ def test_theorem_c_a_box_with_a_zero_is_never_certified(name):
     draw = np.random.default_rng(1)
     activation = activations.describe(name)
     weight, bias = draw.normal(size=(3, 6)), draw.normal(size=3)
-    net = (bounds.Layer(weight, bias, activation),)
+    net = (bounds.Affine(weight, bias, activation),)
     zero = -np.linalg.pinv(weight) @ bias
     low, high = zero - 0.2, zero + 0.3
     if ((low <= 0) & (high >= 0)).all():
@@ -423,8 +423,8 @@ def test_nonzero_on_a_box_by_branch_and_bound():
     tanh = activations.describe("tanh")
     draw = np.random.default_rng(2)
     net = (
-        bounds.Layer(draw.normal(size=(8, 4)), draw.normal(size=8), tanh),
-        bounds.Layer(draw.normal(size=(2, 8)), draw.normal(size=2), tanh),
+        bounds.Affine(draw.normal(size=(8, 4)), draw.normal(size=8), tanh),
+        bounds.Affine(draw.normal(size=(2, 8)), draw.normal(size=2), tanh),
     )
     proven = 0
     for _ in range(20):

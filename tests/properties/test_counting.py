@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from aerec.properties import counting, encoder, order, rates, state
+from aerec.properties import counting, encoder, journal, order, rates
 from aerec.properties.domain import Crossing
 
 
@@ -144,8 +144,8 @@ def test_a_count_goes_on_from_what_was_kept(tmp_path, pause):
     expected = by_loop(true, latent, 0.01, 0.02)
     np.testing.assert_array_equal(np.array(whole), expected)
     options = {"true_tolerance": 0.01, "latent_tolerance": 0.02, "block": 2, "workers": 1}
-    keep = lambda: state.State(tmp_path / "state.json", "this audit")  # noqa: E731
-    with mock.patch.object(state, "PAUSE", pause):
+    keep = lambda: journal.Journal(tmp_path / "state.json", "this audit")  # noqa: E731
+    with mock.patch.object(journal, "PAUSE", pause):
         with pytest.raises(KeyboardInterrupt):
             counting.exhaustive(lambda i: rows(i, broken=8), 9, **options, state=keep())
         kept = keep().parts.get("counted", [[]] * 5)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aerec.properties import report
+from aerec import files
 
 PAUSE = 5.0  # seconds between two savings of a part that is under way
 
 
-class State:
+class Journal:
     """Finished parts of one audit, name -> values that JSON holds exactly.
 
     `mark` identifies the encoder, the domain and the key. Raises ValueError for a file that
@@ -42,7 +42,7 @@ class State:
         """Keep a part, whole or as far as it is; the file is replaced."""
         self.parts[name] = value
         if self._path is not None:
-            report.replace(self._path, json.dumps({"mark": self._mark, "parts": self.parts}))
+            files.write_text(self._path, json.dumps({"mark": self._mark, "parts": self.parts}))
             self._written = time.monotonic()
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
