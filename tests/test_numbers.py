@@ -27,6 +27,8 @@ from aerec.properties.journal import Journal
 from aerec.training.step import State as State
 from aerec.training.step import make_step
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 U, N, H, K = 32, 300, 64, 20
 WIDTHS = {"hidden": (H,), "latent": K, "embedding": 24, "recurrent": 20}
 

@@ -15,6 +15,8 @@ import pytest
 
 from aerec import xla
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 ROOT = pathlib.Path(__file__).parent.parent
 GIVEN = f"--{xla.OPTION}=2"
 LINES = """
@@ -61,8 +63,9 @@ print(json.dumps(wrong))
 
 
 def started(*argv, code=LINES):
-    """A Python process without XLA_FLAGS, on the CPU."""
-    env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    """A Python process without XLA_FLAGS, on the CPU; it reads no program that others compiled."""
+    not_given = ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR")
+    env = {name: value for name, value in os.environ.items() if name not in not_given}
     return subprocess.Popen(
         [sys.executable, "-c", code, *argv], cwd=ROOT, text=True,
         env={**env, "JAX_PLATFORMS": "cpu"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
