@@ -13,6 +13,7 @@ from absl import flags
 
 import aerec
 from aerec import configuration, files
+from aerec.configuration import Count, Natural, Weight
 from aerec.data import datasets, fields, protocols, readers
 from aerec.errors import BadInput, nearest
 from aerec.training.settings import Settings
@@ -22,12 +23,23 @@ DATA_FLAGS = (
     "data_dir", "data_file", "format", "separator", "header", "columns", "scale", "on_bad_line",
     "split_dir",
 )  # fmt: skip
-RECIPE = (  # what a recipe may say: settings of training, and what is trained on what
-    *configuration.kinds(Settings), "model", "set", "dataset", "protocol", "seed", "seeds",
-    "order_penalty", "baselines",
-)  # fmt: skip
 FILE_FLAGS = ("format", "separator", "header", "columns", "scale")  # of a file of one's own
 COLUMNS = ["user=user", "item=item", "rating=rating"]  # of a delimited file, unless said
+
+
+@configuration.settings
+class Plan:
+    """What is trained on what; with the settings of training and the model's, all of a recipe."""
+
+    model: str = "multvae"  # name of a model (default multvae)
+    dataset: str = "movielens-small"  # name of a dataset (default movielens-small)
+    protocol: str = ""  # how to split: NAME or NAME:PARAMETER=VALUE,... (default by the model)
+    seed: Natural = 0  # of all that is random in the model (default 0)
+    seeds: Count = 1  # replicas, trained under one vmap (default 1)
+    order_penalty: Weight = 0.0  # weight of the order penalty in the loss
+
+
+RECIPE = (*configuration.kinds(Settings), *configuration.kinds(Plan), "set", "baselines")
 
 
 def define_run_flags() -> None:
@@ -37,19 +49,13 @@ def define_run_flags() -> None:
         None,
         "a recipe: a file's path, or its name in experiments/configs; flags override it",
     )
-    flags.DEFINE_string("model", None, "name of a model (default multvae)")
     flags.DEFINE_multi_string("set", [], "a setting of the model, NAME=VALUE; may be repeated")
     define_data_flags()
-    flags.DEFINE_string(
-        "protocol", None, "how to split: NAME or NAME:PARAMETER=VALUE,... (default by the model)"
-    )
     flags.DEFINE_string("split_dir", None, "the folder of ready splits, with --protocol=files")
-    helps = configuration.comments(Settings)
-    for name, kind in configuration.kinds(Settings).items():
-        define(name, kind, helps[name])
-    flags.DEFINE_integer("seed", None, "of all that is random in the model (default 0)", 0, 2**31)
-    flags.DEFINE_integer("seeds", None, "replicas, trained under one vmap (default 1)", 1, 2**16)
-    flags.DEFINE_float("order_penalty", None, "weight of the order penalty in the loss", 0.0)
+    for of in (Plan, Settings):
+        helps = configuration.comments(of)
+        for name, kind in configuration.kinds(of).items():
+            define(name, kind, helps[name])
     define_workdir_flag("where the run is kept (default runs/<what it is>)")
     flags.DEFINE_float("checkpoint_seconds", 15.0, "least time between two checkpoints", 0.0)
     flags.DEFINE_list("baselines", None, "models beside it in the table (default by the task)")
@@ -70,7 +76,6 @@ def define(name: str, kind: Any, help: str) -> None:
 
 def define_data_flags() -> None:
     """Which ratings to read."""
-    flags.DEFINE_string("dataset", None, "name of a dataset (default movielens-small)")
     flags.DEFINE_string("data_dir", None, "where the dataset's files are (default $AEREC_DATA)")
     flags.DEFINE_enum("on_bad_line", "error", ["error", "skip"], "what a malformed line does")
     flags.DEFINE_string("data_file", None, "a file of ratings of your own, instead of --dataset")

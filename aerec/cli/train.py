@@ -11,7 +11,6 @@ Running the same command again resumes a run that was cut off.
 """
 
 import dataclasses
-import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +26,17 @@ from aerec.runs import artefact, directory, fitting, recommend, scoring
 from aerec.runs.spec import Spec, default_workdir
 from aerec.training.settings import Settings
 
+DEFAULT: dict[str, Any] = {  # the recipe where nothing is said: under a minute on two cores, no download
+    "model": "multvae",
+    "dataset": "movielens-small",
+    "protocol": "strong",
+    "epochs": 30,
+    "batch_size": 25,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+    "evaluate_every": 3,
+    "set": {"hidden": (600,), "latent": 200, "dropout": 0.5, "beta": 0.2, "anneal_steps": 2000},
+}
 EXAMPLE = pathlib.Path(__file__).parent / "example_history.csv"
 DEFAULTS = {  # by the task of the model: how it is split, selected, and what stands beside it
     "ranking": {"protocol": "strong", "metric": "ndcg@100", "baselines": ["popularity", "ease"]},
@@ -74,14 +84,15 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
     said = {name: value for name, value in given.items() if value is not None}
     what = ("config", "model", "dataset", "data_file", "protocol", "split_dir")
     nothing_said = all(given[name] is None for name in what)
-    recipe = options.recipe("multvae_movielens_small" if nothing_said else given["config"])
+    recipe = DEFAULT if nothing_said else options.recipe(given["config"])
     name = said.get("model", recipe.get("model", "multvae"))
     if name != recipe.get("model", name):
         raise BadInput(f"--config={given['config']} is for {recipe['model']}, not {name}")
     traits = models.traits(name, {})
     task = DEFAULTS[traits.task]
-    defaults = {"dataset": "movielens-small", "protocol": task["protocol"], "seed": 0, "seeds": 1}
-    chosen = {**defaults, **traits.training, **recipe, **said, "model": name}
+    chosen = {"protocol": task["protocol"], **traits.training, **recipe, **said, "model": name}
+    plan = {name: chosen[name] for name in configuration.kinds(options.Plan) if name in chosen}
+    chosen |= vars(configuration.fill(options.Plan, plan, of="the run"))
     chosen["set"] = {**recipe.get("set", {}), **configuration.assignments(given["set"], of="--set")}
     models.configure(name, chosen["set"])  # a typing error is reported before the data are read
     if "momentum" in said and chosen.get("optimiser", "adam") != "sgd":
@@ -122,16 +133,13 @@ def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) 
     names = [field.name for field in dataclasses.fields(Settings)]
     settings = {name: chosen[name] for name in names if name in chosen}
     settings.setdefault("metric", DEFAULTS[task]["metric"])
-    penalty = float(chosen.get("order_penalty", 0.0))
-    if not math.isfinite(penalty):
-        raise BadInput(f"--order_penalty={penalty} is not a finite number")
     return Spec(
         model=chosen["model"],
         set=chosen["set"],
         dataset=chosen["dataset"],
         settings=configuration.fill(Settings, settings, of="training"),
         seeds=chosen["seeds"],
-        order_penalty=penalty,
+        order_penalty=chosen["order_penalty"],
         source=source,
     )
 
