@@ -150,6 +150,15 @@ def test_a_lock_file_that_its_holder_deleted_locks_nothing(tmp_path, monkeypatch
             pass
 
 
+def test_a_run_is_finished_with_its_results_and_its_model(tmp_path):
+    for part, so_far in (("config.json", False), ("results.json", False), ("model", True)):
+        (tmp_path / part).touch()
+        assert directory.finished(tmp_path) == so_far
+    directory.require(tmp_path, "config.json", "model")
+    with pytest.raises(BadInput, match=r"has no test_rows.npz: no finished run is there"):
+        directory.require(tmp_path, "config.json", "test_rows.npz", "model")
+
+
 def test_a_run_of_another_format(tmp_path):
     old = {name: value for name, value in CONFIG.items() if name != "format"}
     (tmp_path / "config.json").write_text(json.dumps(old))
