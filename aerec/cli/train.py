@@ -26,7 +26,7 @@ from aerec.runs import artefact, directory, fitting, recommend, scoring
 from aerec.runs.spec import Spec, default_workdir
 from aerec.training.settings import Settings
 
-DEFAULT: dict[str, Any] = {  # the recipe where nothing is said: under a minute on two cores, no download
+DEFAULT: dict[str, Any] = {  # where nothing is given: under a minute on two cores, no download
     "model": "multvae",
     "dataset": "movielens-small",
     "protocol": "strong",
