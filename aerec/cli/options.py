@@ -109,10 +109,10 @@ def refuse(names: Iterable[str], why: str) -> None:
 
 
 def dashed(message: str) -> str:
-    """A message of the library, in which settings stand between backticks, as flags."""
+    """A message of the library with the settings between backticks as flags, where there are such."""
 
     def flag(found: re.Match) -> str:
-        return f"--{found[1]}" if found[2] in flags.FLAGS else f"--set {found[1]}"
+        return f"--{found[1]}" if found[2] in flags.FLAGS else found[0]
 
     return re.sub(r"`((\w+)(?:=[^`\s]*)?)`", flag, message)
 
