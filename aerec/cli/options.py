@@ -109,7 +109,7 @@ def refuse(names: Iterable[str], why: str) -> None:
 
 
 def dashed(message: str) -> str:
-    """A message of the library with the settings between backticks as flags, where there are such."""
+    """A message of the library, its settings between backticks as flags where there are such."""
 
     def flag(found: re.Match) -> str:
         return f"--{found[1]}" if found[2] in flags.FLAGS else found[0]

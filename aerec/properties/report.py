@@ -116,7 +116,7 @@ class Audit:
             if isinstance(finding.witness, Witness):
                 finding.witness.save(folder / f"witness_{name}")
             elif isinstance(finding.witness, Zero):
-                np.savez(folder / f"witness_{name}.npz", x=finding.witness.x)
+                files.write_arrays(folder / f"witness_{name}.npz", {"x": finding.witness.x})
         files.write_text(folder / "audit.md", self.to_markdown())
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         files.write_text(folder / "audit.json", text)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aerec import files
 from aerec.properties import order
 from aerec.properties.domain import Domain
 from aerec.properties.encoder import Encoder, resolution
@@ -69,8 +70,8 @@ class Witness:
 
     def save(self, path: Path) -> None:
         """The vectors as `.npz` beside the figures as `.json`; `path` without suffix."""
-        np.savez(path.with_suffix(".npz"), x=self.x, u=self.u, v=self.v)
-        path.with_suffix(".json").write_text(json.dumps(self.to_dict(), indent=1))
+        files.write_arrays(path.with_suffix(".npz"), {"x": self.x, "u": self.u, "v": self.v})
+        files.write_text(path.with_suffix(".json"), json.dumps(self.to_dict(), indent=1))
 
 
 def recheck(

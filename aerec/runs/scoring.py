@@ -13,6 +13,7 @@ from aerec.evaluation import ranking, rating
 from aerec.evaluation.blocks import Evaluator
 from aerec.evaluation.report import POOLED, Report
 from aerec.runs.spec import oriented
+from aerec.training import loop
 
 RATING = (*POOLED, "rmse_by_row")
 
@@ -71,8 +72,7 @@ def require_targets(split: Split, *, select: bool) -> None:
 def baseline(name: str, split: Split) -> Report:
     """A closed-form model at its default settings, scored on the split's test rows."""
     model, faced = baseline_model(name, split)
-    assert model.solve is not None
-    return evaluator(model, faced)(model.solve(faced.train), faced.test)
+    return evaluator(model, faced)(loop.solve(model, faced.train), faced.test)
 
 
 def baseline_model(name: str, split: Split) -> tuple[Model, Split]:

@@ -118,15 +118,20 @@ def fit(
     return Fitted(best, last, record)
 
 
+def solve(model: Model, table: Table) -> Params:
+    """The closed form of a table, its products in float32 wherever it is computed."""
+    assert model.solve is not None
+    with jax.default_matmul_precision("highest"):  # GPUs would round the normal equations' factors
+        return jax.block_until_ready(model.solve(table))
+
+
 def _solve(model: Model, tables: Sequence[Table]) -> Fitted:
     """A closed form per replica, once where replicas share a table: there is nothing random."""
-    assert model.solve is not None
     begun = time.perf_counter()
     found: dict[int, Params] = {}
-    with jax.default_matmul_precision("highest"):  # GPUs would round the normal equations' factors
-        for table in tables:
-            if id(table) not in found:
-                found[id(table)] = jax.block_until_ready(model.solve(table))
+    for table in tables:
+        if id(table) not in found:
+            found[id(table)] = solve(model, table)
     solved = [found[id(table)] for table in tables]
     params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *solved)
     seconds = time.perf_counter() - begun
