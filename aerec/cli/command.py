@@ -71,7 +71,7 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
         print(options.dashed(message), file=sys.stderr)
         sys.exit(status)
 
-    sys.modules["__main__"].__doc__ = usage
+    sys.modules["__main__"].__doc__ = options.typed(usage)
     for flag in own_flags():  # --help lists them as the binary's own
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(guarded)

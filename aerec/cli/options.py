@@ -108,6 +108,12 @@ def refuse(names: Iterable[str], why: str) -> None:
         raise BadInput(f"{', '.join(given)}: no effect {why}; leave it out")
 
 
+def typed(text: str) -> str:
+    """A text with the commands in it as they are typed: as this one was, from a checkout or not."""
+    installed = pathlib.Path(sys.argv[0]).name.startswith("aerec ")
+    return text.replace("python -m experiments.", "aerec ") if installed else text
+
+
 def dashed(message: str) -> str:
     """A message of the library, its settings between backticks as flags where there are such."""
 

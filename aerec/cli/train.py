@@ -169,8 +169,9 @@ def report(
     if example(loaded):
         command = f"recommend --workdir={workdir} --history={_relative(EXAMPLE)} --k=10"
     show.CONSOLE.print(
-        f"Fitted in {seconds:.1f} s; results, plots and the model are in {workdir}.\n"
-        f"Next: python -m experiments.{command}",
+        f"Fitted in {seconds:.1f} s; results, plots and the model are in {workdir}.",
+        options.typed(f"Next: python -m experiments.{command}"),
+        sep="\n",
         markup=False,
         soft_wrap=True,
     )
