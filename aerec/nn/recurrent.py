@@ -70,7 +70,9 @@ def gru(table: jax.Array, sequences: jax.Array, kernel: jax.Array, bias: jax.Arr
 
     Its reverse derivative is written out: only delta, the derivative by the state, is carried back
     through time, and the kernel's derivative is a product over all steps instead of a sum of L
-    small ones.
+    small ones. Forward and backward on two CPU cores, 200 units: 82, 99 and 130 ms for 50, 200 and
+    800 steps of 6,400 entries, 82, 114 and 196 with the derivative left to JAX, 100, 137 and 217
+    with Flax's cell (`python -m experiments.benchmark --what=gru`).
 
     Args:
       table: [M, 3H], the input's share a of everything that may be read.

@@ -96,3 +96,15 @@ def test_greedy_stages_share_out_the_first_steps(layers, pretrain_steps, levels)
     total, weight = jax.vmap(lambda step: loss(10, 2, 3, step))(jnp.arange(9))
     chex.assert_trees_all_equal(total, 10 + np.array(levels))
     chex.assert_trees_all_equal(weight, np.full(9, 5))
+
+
+def test_the_weight_of_the_kl_rises_to_beta():
+    weights = [float(losses.annealed(jnp.int32(step), 0.2, 10)) for step in (0, 1, 2, 3, 50)]
+    np.testing.assert_allclose(weights, [0, 0.1, 0.2, 0.2, 0.2], rtol=1e-6)
+    assert losses.annealed(jnp.int32(0), 0.2, 0) == 0.2
+
+
+def test_an_objective_by_row_leaves_empty_rows_out():
+    total, weight = losses.by_row(jnp.array([3.0, 5.0]), jnp.array([[0.0, 0.0], [0.0, 2.0]]))
+    np.testing.assert_array_equal(total, [0, 5])
+    np.testing.assert_array_equal(weight, [0, 1])
