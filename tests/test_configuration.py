@@ -1,6 +1,9 @@
 """Settings that check themselves, from values or text."""
 
 import math
+import pathlib
+import subprocess
+import sys
 from typing import Annotated, Literal
 
 import numpy as np
@@ -153,3 +156,25 @@ def test_a_check_of_its_own_comes_after_the_types():
 def test_the_comment_behind_a_field_is_its_help():
     assert configuration.comments(Settings)["rate"] == "of learning"
     assert list(configuration.comments(Settings)) == list(configuration.kinds(Settings))
+
+
+NO_BACKEND = """
+from aerec import models
+from aerec.cli import train
+from aerec.training.settings import Settings
+
+Settings(devices=4)
+for name in models.MODELS:
+    models.traits(name, {})
+
+from jax._src import xla_bridge
+print(xla_bridge.backends_are_initialized())
+"""
+
+
+def test_settings_start_no_backend():
+    root = pathlib.Path(__file__).parents[1]
+    ran = subprocess.run(
+        [sys.executable, "-c", NO_BACKEND], cwd=root, text=True, capture_output=True
+    )
+    assert (ran.returncode, ran.stdout) == (0, "False\n"), ran.stderr
