@@ -28,7 +28,6 @@ def gru() -> None:
     width, vectors, items = 200, 256, 3_500
     cell = nn.RNN(nn.GRUCell(width), time_major=True)
     for length, rows in ((50, 128), (200, 32), (800, 8)):
-        table = jnp.asarray(rng.normal(size=(items, 3 * width)) / 10, jnp.float32)
         kernel = jnp.asarray(rng.normal(size=(width, 3 * width)) / 15, jnp.float32)
         read = jnp.asarray(rng.integers(0, items, (length, rows)))
         embedded = jnp.asarray(rng.normal(size=(items, vectors)), jnp.float32)
@@ -49,7 +48,6 @@ def gru() -> None:
             gradient_seconds(flaxs, flax, read),
         ]
         grid.add_row(str(length), str(rows), *(f"{1e3 * t:.0f}" for t in times))
-        del table
     show.CONSOLE.print(grid)
 
 
