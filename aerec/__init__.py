@@ -2,5 +2,33 @@
 
 from aerec import xla  # first, and for what it does: see its docstring
 
-__all__ = ["xla"]
 __version__ = "0.1.0"
+
+from aerec import models, properties
+from aerec.api import audit, compare, evaluate, fit, load, open, ratings, read, split
+from aerec.data.ratings import Ratings
+from aerec.data.splits import Split
+from aerec.errors import BadInput
+from aerec.runs.figures import Figure, Figures
+from aerec.runs.run import Run
+
+__all__ = [
+    "BadInput",
+    "Figure",
+    "Figures",
+    "Ratings",
+    "Run",
+    "Split",
+    "audit",
+    "compare",
+    "evaluate",
+    "fit",
+    "load",
+    "models",
+    "open",
+    "properties",
+    "ratings",
+    "read",
+    "split",
+    "xla",
+]

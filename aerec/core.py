@@ -240,6 +240,7 @@ class Traits(NamedTuple):
       l2: lambda of an objective that sums over the table, lambda / 2 |kernels|^2 beside it.
       l2_after: updates before that penalty sets in.
       refeeds: dense re-feeds after each update (`training.refeed`), of a model of squared error.
+      linear: the scores are x W + b, linear in the row but for a constant.
       training: the settings of `training.settings` that suit the model where nothing is given.
     """
 
@@ -248,6 +249,7 @@ class Traits(NamedTuple):
     l2: float = 0.0
     l2_after: int = 0
     refeeds: int = 0
+    linear: bool = False
     training: Mapping[str, Any] = {}
 
 

@@ -1,75 +1,72 @@
-"""Pictures of a run; each function writes one PNG."""
+"""Pictures of runs: data in, a Matplotlib figure out."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from aerec import files
-from aerec.runs import directory
 
 SIZE = (6.4, 4.0)  # inches
 
 
-def learning_curve(metrics: pathlib.Path, metric: str, path: pathlib.Path) -> None:
-    """Training loss and the validation figure by epoch, from a run's metrics.jsonl."""
-    lines = directory.read_log(metrics)
-    epochs = [line["epoch"] for line in lines]
+Log = Sequence[Mapping[str, Any]]  # the lines of a run's log, by epoch
+
+
+def learning_curve(log: Log, metric: str) -> Figure:
+    """Draw the training loss and, where there is a validation part, its figure by epoch."""
+    epochs = [line["epoch"] for line in log]
     figure, axes = _figure(xlabel="epoch", ylabel=f"validation {metric}")
-    axes.plot(epochs, [line[metric] for line in lines], color="C0", marker=".", label=metric)
+    if metric in log[0]:
+        axes.plot(epochs, [line[metric] for line in log], color="C0", marker=".", label=metric)
     loss = axes.twinx()
-    loss.plot(epochs, [line["loss"] for line in lines], color="C1", linestyle="--", label="loss")
+    loss.plot(epochs, [line["loss"] for line in log], color="C1", linestyle="--", label="loss")
     loss.set_ylabel("training loss", color="C1")
     loss.spines["top"].set_visible(False)
     axes.yaxis.label.set_color("C0")
-    _save(figure, path)
+    return figure
 
 
-def validation_curves(
-    workdirs: Mapping[str, pathlib.Path], metric: str, path: pathlib.Path
-) -> None:
-    """The validation figure by epoch of several runs, from their metrics.jsonl.
+def validation_curves(logs: Mapping[str, Log], metric: str) -> Figure:
+    """Draw the validation figure by epoch of several runs.
 
     Args:
-      workdirs: what each run is called -> its folder.
+      logs: the name of each run -> its log of figures.
     """
     figure, axes = _figure(xlabel="epoch", ylabel=f"validation {metric}")
-    for name, workdir in workdirs.items():
-        lines = directory.read_log(workdir / directory.METRICS)
-        axes.plot([line["epoch"] for line in lines], [line[metric] for line in lines], label=name)
+    for name, log in logs.items():
+        axes.plot([line["epoch"] for line in log], [line[metric] for line in log], label=name)
     figure.legend(frameon=False, fontsize="small", loc="outside right upper")
-    _save(figure, path)
+    return figure
 
 
-def step_curves(
-    workdirs: Mapping[str, pathlib.Path], path: pathlib.Path, *, rmse: bool = False
-) -> None:
-    """The training loss of each step of several runs, from their losses.jsonl (first seed).
+def step_curves(logs: Mapping[str, Log], *, rmse: bool = False) -> Figure:
+    """Draw the training loss of each step of several runs (first seed).
 
     Args:
-      workdirs: what each run is called -> its folder.
+      logs: the name of each run -> its log of losses.
       rmse: the loss is a mean squared error, and its root is shown.
     """
     shown = "training RMSE" if rmse else "training loss"
     figure, axes = _figure(xlabel="step", ylabel=f"{shown} of the mini-batch")
-    for name, workdir in workdirs.items():
-        lines = directory.read_log(workdir / directory.LOSSES)
-        losses = [loss for line in lines for loss in line["losses"][0]]
+    for name, log in logs.items():
+        losses = [loss for line in log for loss in line["losses"][0]]
         values = np.sqrt(losses) if rmse else np.asarray(losses)
         axes.plot(np.arange(1, len(losses) + 1), values, label=name, linewidth=0.8)
     axes.set_yscale("log")
     legend = figure.legend(frameon=False, fontsize="small", loc="outside right upper")
     for line in legend.get_lines():
         line.set_linewidth(2)
-    _save(figure, path)
+    return figure
 
 
 def by_activity(
-    activity: np.ndarray, per_row: Mapping[str, np.ndarray], metric: str, path: pathlib.Path
-) -> None:
-    """A figure per row against the number of entries it was folded in with.
+    activity: np.ndarray, per_row: Mapping[str, np.ndarray], metric: str
+) -> Figure:
+    """Draw a figure per row against the number of entries it was folded in with.
 
     Args:
       activity: [R] entries per row.
@@ -87,7 +84,13 @@ def by_activity(
         axes.errorbar(middle, means, yerr=bars, marker="o", capsize=2, label=name)
     axes.set_xscale("log")
     axes.legend(frameon=False)
-    _save(figure, path)
+    return figure
+
+
+def save(figure: Figure, path: pathlib.Path) -> None:
+    """Write a picture as PNG, whole or not at all."""
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
 
 
 def _figure(*, xlabel: str, ylabel: str) -> tuple[Figure, matplotlib.axes.Axes]:
@@ -98,8 +101,3 @@ def _figure(*, xlabel: str, ylabel: str) -> tuple[Figure, matplotlib.axes.Axes]:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
     return figure, axes
-
-
-def _save(figure: Figure, path: pathlib.Path) -> None:
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)

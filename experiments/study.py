@@ -159,7 +159,10 @@ def write(study: Study, outcomes: Sequence[Outcome], output: pathlib.Path) -> No
     trained = [o for o in outcomes if (o.workdir / directory.METRICS).exists()]
     workdirs = {o.row.label: o.workdir for o in trained}
     if workdirs and study.curves == "validation":
-        plots.validation_curves(workdirs, outcomes[0].results["validation"]["metric"], picture)
+        logs = {name: directory.read_log(own / directory.METRICS) for name, own in workdirs.items()}
+        metric = outcomes[0].results["validation"]["metric"]
+        plots.save(plots.validation_curves(logs, metric), picture)
     elif workdirs and study.curves == "steps":
         task = outcomes[0].results["protocol"]["task"]
-        plots.step_curves(workdirs, picture, rmse=task == "rating")
+        logs = {name: directory.read_log(own / directory.LOSSES) for name, own in workdirs.items()}
+        plots.save(plots.step_curves(logs, rmse=task == "rating"), picture)

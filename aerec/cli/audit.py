@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import scipy.sparse
 from absl import flags
 from rich.progress import Progress
 
@@ -35,8 +34,7 @@ from aerec.errors import BadInput, nearest
 from aerec.nn import activations
 from aerec.properties import Audit, audit, plots, samplers, search
 from aerec.properties.domain import Domain
-from aerec.runs import artefact, directory, rescore
-from aerec.runs.spec import oriented
+from aerec.runs import artefact, directory, encoding, rescore
 
 DOMAINS: dict[str, Callable[[int], Domain]] = {
     "gaussian": samplers.gaussian,
@@ -212,27 +210,14 @@ def _trained(
         source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
         text = rescore.protocol_text(config)
         own = options.load_splits(source, config["dataset"], text, config["seeds"][:1])
-        split, *_ = oriented(loaded.model.traits, own)
-        tables = [split.train]
-        if split.test_ids is not None:  # rows that were not trained on
-            tables += [split.valid.input, split.test.input]
-        rows = []
-        for part in tables:
-            row, column, value = part.entries()
-            shape = (part.num_rows, part.num_columns)
-            rows.append(scipy.sparse.csr_matrix((value, (row, column)), shape))
-        found = samplers.empirical(scipy.sparse.vstack(rows, "csr"))
-        if config["item_based"]:  # the rows are items
-            users, items = found.crossing.shape[::-1]  # type: ignore[union-attr]
-            found = found._replace(name=f"{items} items x {users} users in R^{users}")
-        return found
+        return encoding.domain(loaded, own[0])
 
     return Subject(
         name=name,
-        encode=lambda x: loaded.model.encode(loaded.params, x),
+        encode=encoding.encoder(loaded),
         dimension=config["shape"][1],
         batched=True,
-        activation=_last_activation(config["set"]),
+        activation=encoding.last_activation(config["set"]),
         folder=folder,
         data=data,
     )
@@ -247,7 +232,7 @@ def _initial(given: Mapping[str, Any]) -> Subject:
         encode=lambda x: model.encode(params, x),
         dimension=given["input_dim"],
         batched=True,
-        activation=_last_activation(vars(config)),
+        activation=encoding.last_activation(vars(config)),
         folder=pathlib.Path(given["output"] or f"runs/audit-{given['model']}-initial"),
     )
 
@@ -280,10 +265,3 @@ def _callable(given: Mapping[str, Any]) -> Subject:
 
 def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
-
-
-def _last_activation(settings: Mapping[str, Any]) -> activations.Activation | None:
-    """The activation of the code, where the model's settings have one."""
-    if "latent_activation" not in settings:
-        return None
-    return activations.describe(settings["latent_activation"] or settings["activation"])

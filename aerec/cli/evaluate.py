@@ -20,7 +20,7 @@ from aerec import files
 from aerec.cli import options, show
 from aerec.errors import BadInput
 from aerec.evaluation.report import Report
-from aerec.runs import rescore, scoring
+from aerec.runs import artefact, rescore, scoring
 
 
 def define_flags() -> None:
@@ -66,11 +66,11 @@ def score(
     )
     protocol = own[0].protocol
     if given["protocol"] is None:
-        reports = rescore.score(workdir, own)
+        reports = rescore.score(artefact.load_replicas(workdir), own)
     else:
         other = options.load_splits(source, config["dataset"], given["protocol"], config["seeds"])
         protocol = other[0].protocol
-        reports = rescore.score_other(workdir, own, other)
+        reports = rescore.score_other(artefact.load_replicas(workdir), own, other)
     for name in names:
         if name not in reports[0].figures:
             raise BadInput(f"No figure is called {name!r}; there are {', '.join(_means(reports))}")

@@ -7,20 +7,18 @@ The history is a CSV with a header: a column `item` of raw ids, and optionally `
 other columns are ignored. Nothing but the run's folder is needed, not the data it was trained on.
 """
 
-import csv
-import io
-import json
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import polars as pl
 from absl import flags
 
 from aerec.cli import options, show
 from aerec.data import fields, readers
-from aerec.runs import artefact, recommend
-from aerec.runs.recommend import Recommendation
+from aerec.runs import artefact
+from aerec.runs.recommend import Recommender
 
 
 def define_flags() -> None:
@@ -36,13 +34,15 @@ def main(given: Mapping[str, Any]) -> None:
     workdir = options.required(given, "workdir")
     history = pathlib.Path(options.required(given, "history"))
     loaded = artefact.load(workdir, replica=given["replica"])
-    histories = recommend.read_histories(
-        loaded, read_history(history, loaded.config["scale"]), source=str(history)
-    )
-    for line in remarks(histories):
-        print(line, file=sys.stderr)
-    lines = recommend.recommend(loaded, histories, k=given["k"])
-    options.write(TEXT[given["format"]](lines), given["output"])
+    recommender = Recommender(loaded)
+    frame = pl.DataFrame(read_history(history, loaded.config["scale"]))
+    histories = recommender.reader(frame, name=str(history))
+    answer, notes = recommender.recommend(histories, k=given["k"])
+    for note in notes:
+        print(note, file=sys.stderr)
+    if histories.single:
+        answer = answer.insert_column(0, pl.Series("user", ["1"] * len(answer), pl.String))
+    options.write(TEXT[given["format"]](answer), given["output"])
 
 
 def read_history(path: pathlib.Path, scale: Sequence[float] | None) -> dict[str, Any]:
@@ -57,45 +57,15 @@ def read_history(path: pathlib.Path, scale: Sequence[float] | None) -> dict[str,
     return readers.read_columns(path, ",", {"item": "id", **there}, bounds=bounds)
 
 
-def remarks(histories: recommend.Histories) -> list[str]:
-    """What was not understood, or not counted, a line each."""
-    lines = []
-    if histories.unknown:
-        lines.append(
-            f"Skipped {len(histories.unknown)} items that the model does not know: "
-            f"{', '.join(histories.unknown)}"
-        )
-    if histories.without:
-        lines.append(f"No known item, hence no answer, for users {', '.join(histories.without)}")
-    if histories.below:
-        lines.append(
-            f"{histories.below} items were rated below what counts as a click: they are neither "
-            "folded in nor recommended"
-        )
-    return lines
-
-
-def as_csv(lines: Sequence[Recommendation]) -> str:
-    """A header and a line per recommendation; titles are quoted where they need it."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Recommendation._fields)
-    writer.writerows(lines)
-    return text.getvalue()
-
-
-def as_jsonl(lines: Sequence[Recommendation]) -> str:
-    """An object per line and recommendation."""
-    return "".join(json.dumps(line._asdict(), ensure_ascii=False) + "\n" for line in lines)
-
-
-def as_table(lines: Sequence[Recommendation]) -> str:
-    """A table per person."""
-    people: dict[str, list[Recommendation]] = {}
-    for line in lines:
-        people.setdefault(line.user, []).append(line)
-    tables = [show.recommendations_table(f"For user {u}", own) for u, own in people.items()]
+def as_table(answer: pl.DataFrame) -> str:
+    """A table per user."""
+    people = answer.partition_by("user", maintain_order=True)
+    tables = [show.recommendations_table(f"For user {own['user'][0]}", own) for own in people]
     return show.text(*tables)
 
 
-TEXT = {"csv": as_csv, "jsonl": as_jsonl, "table": as_table}
+TEXT = {
+    "csv": lambda answer: answer.write_csv(),
+    "jsonl": lambda answer: answer.write_ndjson(),
+    "table": as_table,
+}

@@ -1,28 +1,19 @@
-"""What a person sees: one progress line, tables, the next command."""
+"""Tables for the console."""
 
-import contextlib
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import polars as pl
 import rich.box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from aerec.evaluation import statistics
 from aerec.evaluation.report import Report
 from aerec.properties import Audit
-from aerec.runs.recommend import Recommendation
-from aerec.training import loop
 
 CONSOLE = Console(highlight=False, width=None if sys.stdout.isatty() else 112)
 COLUMNS = {  # of the results table, by task; the first is the one that runs are compared by
@@ -44,32 +35,6 @@ def text(*tables: Table) -> str:
         for table in tables:
             CONSOLE.print(table)
     return captured.get()
-
-
-@contextlib.contextmanager
-def progress_line(epochs: int | None, metric: str) -> Iterator:
-    """A progress bar that shows the loss and the validation figure; yields `fit`'s callback.
-
-    Without `epochs`, of a model in closed form, it shows that there is work going on.
-    """
-    solving = TextColumn("solving"), BarColumn(), TimeElapsedColumn()
-    training = (
-        TextColumn("training"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total} epochs"),
-        TextColumn("{task.fields[figures]}"), TimeRemainingColumn(compact=True),
-    )  # fmt: skip
-    columns = training if epochs else solving
-    with Progress(*columns, console=CONSOLE, transient=not epochs) as bar:
-        task = bar.add_task("", total=epochs, figures="compiling")
-        shown: dict[str, float] = {}
-
-        def update(record: loop.Record, figures: Mapping[str, float]) -> None:
-            shown.update(figures)
-            text = f"loss {shown['loss']:.4g}"
-            if metric in shown:
-                text += f"  {metric} {shown[metric]:.4f}"
-            bar.update(task, completed=record.epoch, figures=text)
-
-        yield update
 
 
 def results_table(
@@ -117,15 +82,16 @@ def difference(found: statistics.Comparison) -> str:
     return f"{found.difference:+.4f} \\[{low:+.4f}, {high:+.4f}] p={found.p:.2g}"
 
 
-def recommendations_table(title: str, lines: Sequence[Recommendation]) -> Table:
-    """Recommendations of one person, best first."""
+def recommendations_table(title: str, answer: pl.DataFrame) -> Table:
+    """The recommendations for one user, best first."""
     table = Table(title=escape(title), box=rich.box.SIMPLE_HEAD, title_justify="left")
     table.add_column("", justify="right")
     table.add_column("item")
     table.add_column("title")
     table.add_column("score", justify="right")
-    for line in lines:
-        table.add_row(str(line.rank), escape(line.item), escape(line.title), f"{line.score:.3f}")
+    for line in answer.iter_rows(named=True):
+        item, name = escape(str(line["item"])), escape(line["title"] or "")
+        table.add_row(str(line["rank"]), item, name, f"{line['score']:.3f}")
     return table
 
 

@@ -15,14 +15,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from aerec import configuration, models, plots
 from aerec.cli import options, show
-from aerec.core import Facts
 from aerec.data import readers
 from aerec.errors import BadInput
-from aerec.runs import artefact, directory, fitting, recommend, scoring
+from aerec.runs import artefact, directory, fitting, progress, scoring
+from aerec.runs.recommend import Recommender
 from aerec.runs.spec import Spec, default_workdir
 from aerec.training.settings import Settings
 
@@ -38,10 +36,6 @@ DEFAULT: dict[str, Any] = {  # where nothing is given: under a minute on two cor
     "set": {"hidden": (600,), "latent": 200, "dropout": 0.5, "beta": 0.2, "anneal_steps": 2000},
 }
 EXAMPLE = pathlib.Path(__file__).parent / "example_history.csv"
-DEFAULTS = {  # by the task of the model: how it is split, selected, and what stands beside it
-    "ranking": {"protocol": "strong", "metric": "ndcg@100", "baselines": ["popularity", "ease"]},
-    "rating": {"protocol": "random_ratings", "metric": "rmse", "baselines": ["bias"]},
-}
 
 
 def define_flags() -> None:
@@ -54,17 +48,17 @@ def main(given: Mapping[str, Any]) -> None:
     for note in splits[0].notes:
         show.CONSOLE.print(options.dashed(note), style="dim", markup=False)
     workdir = pathlib.Path(given["workdir"] or default_workdir(spec, splits))
-    baselines = [n for n in chosen.get("baselines", DEFAULTS[task]["baselines"]) if n != spec.model]
-    solved = models.build(spec.model, spec.set, Facts.of(splits[0].train)).solve is not None
-    epochs = None if solved else spec.settings.epochs
-    with show.progress_line(epochs, spec.settings.metric) as progress:
+    others = chosen.get("baselines", scoring.DEFAULTS[task].baselines)
+    baselines = [name for name in others if name != spec.model]
+    epochs = None if fitting.solved(spec, splits[0]) else spec.settings.epochs
+    with progress.bar(epochs, spec.settings.metric, show.CONSOLE) as update:
         finished = fitting.run(
             spec,
             splits,
             workdir,
             baselines=baselines,
             checkpoint_seconds=given["checkpoint_seconds"],
-            progress=progress,
+            progress=update,
             log=lambda text: show.CONSOLE.print(text, style="dim", markup=False),
         )
     report(workdir, task, spec, splits, finished)
@@ -89,8 +83,8 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
     if name != recipe.get("model", name):
         raise BadInput(f"--config={given['config']} is for {recipe['model']}, not {name}")
     traits = models.traits(name, {})
-    task = DEFAULTS[traits.task]
-    chosen = {"protocol": task["protocol"], **traits.training, **recipe, **said, "model": name}
+    usual = scoring.DEFAULTS[traits.task].protocol
+    chosen = {"protocol": usual, **traits.training, **recipe, **said, "model": name}
     plan = {name: chosen[name] for name in configuration.kinds(options.Plan) if name in chosen}
     chosen |= vars(configuration.fill(options.Plan, plan, of="the run"))
     chosen["set"] = {**recipe.get("set", {}), **configuration.assignments(given["set"], of="--set")}
@@ -132,7 +126,7 @@ def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) 
     """The run's Spec; the metric, unless said, is the task's."""
     names = [field.name for field in dataclasses.fields(Settings)]
     settings = {name: chosen[name] for name in names if name in chosen}
-    settings.setdefault("metric", DEFAULTS[task]["metric"])
+    settings.setdefault("metric", scoring.DEFAULTS[task].metric)
     return Spec(
         model=chosen["model"],
         set=chosen["set"],
@@ -147,27 +141,28 @@ def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) 
 def report(
     workdir: pathlib.Path, task: str, spec: Spec, splits: list, finished: fitting.Finished
 ) -> None:
-    """The table, the recommendations for a person who is not in the data, plots, what is next."""
-    results, reports, baselines = finished
-    show.CONSOLE.print(show.results_table(task, spec.model, results, reports, baselines))
+    """The table, the recommendations for a user who is not in the data, plots, what is next."""
+    results, reports, baselines = finished.results, finished.reports, finished.baselines
+    if reports:
+        show.CONSOLE.print(show.results_table(task, spec.model, results, reports, baselines))
     for skipped, why in results["baselines_skipped"].items():
         show.CONSOLE.print(f"No {skipped}: {why}", style="dim", markup=False)
-    loaded = artefact.load(workdir)
     metric = show.COLUMNS[task][0]
-    log = workdir / directory.METRICS
-    if log.exists():
-        plots.learning_curve(log, spec.settings.metric, workdir / directory.LEARNING_CURVE)
-    if task == "ranking":
-        plots.by_activity(
-            splits[0].test.input.lengths(),
-            {name: r.per_row[metric] for name, r in {spec.model: reports[0], **baselines}.items()},
-            metric,
-            workdir / directory.ACTIVITY,
-        )
+    log = directory.read_log(workdir / directory.METRICS)
+    if log:
+        curve = plots.learning_curve(log, spec.settings.metric)
+        plots.save(curve, workdir / directory.LEARNING_CURVE)
+    if task == "ranking" and reports:
+        figures = {spec.model: reports[0], **baselines}
+        per_row = {name: each.per_row[metric] for name, each in figures.items()}
+        activity = plots.by_activity(splits[0].test.input.lengths(), per_row, metric)
+        plots.save(activity, workdir / directory.ACTIVITY)
     seconds = results["fit_seconds"]
     command = f"evaluate --workdir={workdir} --intervals"
-    if example(loaded):
+    if example(artefact.load(workdir)):
         command = f"recommend --workdir={workdir} --history={_relative(EXAMPLE)} --k=10"
+    elif not reports:
+        command = f"recommend --workdir={workdir} --history=HISTORY.csv"
     show.CONSOLE.print(
         f"Fitted in {seconds:.1f} s; results, plots and the model are in {workdir}.",
         options.typed(f"Next: python -m experiments.{command}"),
@@ -178,21 +173,23 @@ def report(
 
 
 def example(loaded: artefact.Artefact) -> bool:
-    """Ten recommendations for the person of example_history.csv, if the data have their films."""
-    if loaded.titles is None or not any("Star Wars" in title for title in loaded.titles):
+    """Ten recommendations for the user of example_history.csv, if the data have these films."""
+    titles = loaded.vocabulary.titles
+    if titles is None or not any("Star Wars" in title for title in titles):
         return False
-    columns = readers.read_columns(EXAMPLE, ",", {"item": "id"})
-    items = {"item": columns["item"], "rating": np.full(len(columns["item"]), 5.0)}
+    items = readers.read_columns(EXAMPLE, ",", {"item": "id"})["item"]
     try:
-        histories = recommend.read_histories(loaded, items, source=EXAMPLE.name)
+        recommender = Recommender(loaded)
+        liked = dict.fromkeys(items.tolist(), 5.0)
+        histories = recommender.reader(liked, name=EXAMPLE.name)
     except BadInput as error:
         show.CONSOLE.print(f"No recommendations: {error}", markup=False)
         return False
-    if "Star Wars" not in str(loaded.titles[histories.seen.columns]):
+    if "Star Wars" not in str(titles[histories.seen.indices]):
         return False  # the ids of that file are other films here
-    lines = recommend.recommend(loaded, histories, k=10)
+    answer, _ = recommender.recommend(histories, k=10)
     title = "Ten recommendations for somebody who is not in the data (likes Star Wars, the Matrix)"
-    show.CONSOLE.print(show.recommendations_table(title, lines))
+    show.CONSOLE.print(show.recommendations_table(title, answer))
     return True
 
 

@@ -200,11 +200,7 @@ def table(ratings: Ratings, which: np.ndarray, users: np.ndarray, items: np.ndar
 
 def weak_split(protocol: Any, ratings: Ratings, part: np.ndarray, notes: Notes) -> Split:
     """All rows are training rows; rows and columns are those of the ratings not dropped."""
-    require(
-        protocol,
-        protocol.task != "rating" or ratings.scale,
-        f"{ratings.name} has no ratings to predict, only clicks. Use a ranking protocol.",
-    )
+    require_scale(protocol, ratings)
     for number, use in ((TRAIN, "train on"), (VALID, "validate on"), (TEST, "test on")):
         needed = number != VALID or getattr(protocol, "valid", True)
         require(
@@ -216,6 +212,26 @@ def weak_split(protocol: Any, ratings: Ratings, part: np.ndarray, notes: Notes) 
     train, valid, test = (table(ratings, part == n, users, items) for n in (TRAIN, VALID, TEST))
     return _split(
         protocol, ratings, users, items, train, weak(train, valid), weak(train, test), notes
+    )
+
+
+def whole_split(protocol: Any, ratings: Ratings, notes: Notes) -> Split:
+    """All ratings are trained on; validation and test have no rows."""
+    require_scale(protocol, ratings)
+    users, items = present(ratings.user), present(ratings.item)
+    everything, nothing = np.ones(len(ratings.user), bool), np.zeros(len(ratings.user), bool)
+    empty = table(ratings, nothing, users[:0], items)
+    train = table(ratings, everything, users, items)
+    none = weak(empty, empty)
+    return _split(protocol, ratings, users, items, train, none, none, notes)
+
+
+def require_scale(protocol: Any, ratings: Ratings) -> None:
+    """Raise BadInput where ratings are to be predicted and there are only clicks."""
+    require(
+        protocol,
+        protocol.task != "rating" or ratings.scale,
+        f"{ratings.name} has no ratings to predict, only clicks. Use a ranking protocol.",
     )
 
 
@@ -295,6 +311,7 @@ def _split(
         titles=None if ratings.titles is None else ratings.titles[items],
         scale=ratings.scale,
         protocol=describe(protocol),
+        dataset=ratings.name,
         notes=notes,
         valid_ids=valid_ids,
         test_ids=test_ids,

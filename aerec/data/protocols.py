@@ -249,6 +249,31 @@ class LeaveLast:
 
 
 @settings
+class AllClicks:
+    """Train on all clicks, for use: nothing is held out, so nothing is selected or scored."""
+
+    threshold: float = 4.0
+    min_user: int = 1
+    split_seed: int = 0  # nothing here is random
+    name, task, per_seed = "all_clicks", "ranking", False
+
+    def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
+        protocol = divide.effective(self, ratings)
+        return divide.whole_split(protocol, *divide.clicks(protocol, ratings))
+
+
+@settings
+class AllRatings:
+    """Train on all ratings, for use: nothing is held out, so nothing is selected or scored."""
+
+    split_seed: int = 0  # nothing here is random
+    name, task, per_seed = "all_ratings", "rating", False
+
+    def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
+        return divide.whole_split(self, divide.by_user_and_time(self, ratings), ())
+
+
+@settings
 class LeakyTestInput:
     """NOT A MEASUREMENT. Repeats a published table whose code fed the test ratings themselves to
     the model at test time: it scores how well they are copied. Validation is the test too."""
@@ -288,7 +313,7 @@ class LeakyHoldout:
 PROTOCOLS: dict[str, type[Any]] = {
     kind.name: kind
     for kind in (RandomRatings, PerUserHoldout, Strong, StrongByTime, GlobalTime, PerUserTime,
-                 LeaveLast, Files, LeakyTestInput, LeakyHoldout)
+                 LeaveLast, Files, AllClicks, AllRatings, LeakyTestInput, LeakyHoldout)
 }  # fmt: skip
 
 
@@ -299,12 +324,16 @@ def parse(text: str) -> Protocol:
       BadInput: an unknown name or parameter (names the nearest), a value of the wrong type.
     """
     name, _, rest = text.partition(":")
+    of = f"Protocol {name!r}"
+    given = configuration.assignments(rest.split(","), of=of)
+    return configuration.fill(find(name), given, of=of)
+
+
+def find(name: str) -> type[Any]:
+    """The protocol of that name. Raises BadInput, naming the nearest, where there is none."""
     if name not in PROTOCOLS:
         raise BadInput(f"No protocol is called {name!r}. {nearest(name, PROTOCOLS)}")
-    of = f"Protocol {name!r}"
-    return configuration.fill(
-        PROTOCOLS[name], configuration.assignments(rest.split(","), of=of), of=of
-    )
+    return PROTOCOLS[name]
 
 
 def _earliest(time: np.ndarray, *, share: float) -> int:

@@ -58,7 +58,7 @@ class Files:
         else:
             split = _rating(paths, protocol, self.scale)
         check(split)
-        return split
+        return split._replace(dataset=Path(self.split_dir).resolve().name)
 
     def _files(self) -> tuple[str, ...]:
         """The layout of the folder."""

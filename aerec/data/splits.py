@@ -43,6 +43,7 @@ class Split(NamedTuple):
       titles: [N] titles of the columns, or None.
       scale: the lowest and highest rating; None for implicit feedback, whose values are 1.
       protocol: name, task ("rating" or "ranking"), every parameter, and a hash of them.
+      dataset: what the ratings are called.
       notes: what was dropped and how many, a line each, for printing.
       mask_seen: whether a ranking leaves out the columns of the input.
       valid_ids, test_ids: [R] raw ids of the rows of valid and test; None: they are train's rows.
@@ -57,6 +58,7 @@ class Split(NamedTuple):
     scale: tuple[float, float] | None
     protocol: dict
     notes: tuple[str, ...]
+    dataset: str = ""
     mask_seen: bool = True
     valid_ids: np.ndarray | None = None
     test_ids: np.ndarray | None = None

@@ -77,7 +77,7 @@ def evaluator(
             out = {"bad": jnp.isnan(y).any(1)}
             if mask_seen:
                 y = y.at[x.row, x.columns].set(-jnp.inf, mode="drop")
-            scores, items = _top(y, order, cuts[-1] + 1)
+            scores, items = top(y, order, cuts[-1] + 1)
             held = held_out.sum(jnp.ones_like(held_out.values))
             recommended = (scores[:, :-1] > -jnp.inf).astype(jnp.float32)
             items = items[:, :-1]
@@ -104,9 +104,9 @@ def evaluator(
 
     def evaluate(params: Params, heldout: Heldout) -> Report:
         index, capacity = blocks.plan(heldout, batch_size, train)
-        order = np.random.default_rng(tie_seed).permutation(heldout.input.num_columns)
+        order = tie_order(heldout.input.num_columns, tie_seed)
         tables = (heldout.input, heldout.target, heldout.rows)
-        counts, out = scan(params, tables, index, order.astype(np.int32), information, capacity)
+        counts, out = scan(params, tables, index, order, information, capacity)
         figures, per_row = blocks.on_host(model, out, heldout.input.num_rows)
         del per_row["entries"]
         for name, value in per_row.items():
@@ -122,7 +122,12 @@ def evaluator(
     return evaluate
 
 
-def _top(y: jax.Array, order: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+def tie_order(num_columns: int, seed: int = 0) -> np.ndarray:
+    """The order [N] int32 in which columns of equal score are ranked."""
+    return np.random.default_rng(seed).permutation(num_columns).astype(np.int32)
+
+
+def top(y: jax.Array, order: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
     """The `size` best columns of y [B, N]: (scores, columns), both [B, size], best first.
 
     Columns stand in `order` before a top-k that keeps the first of equals, so ties fall by it.

@@ -39,7 +39,7 @@ class Config:
 def traits(config: Config) -> Traits:
     """A model of clicks."""
     del config
-    return Traits(task="ranking")
+    return Traits(task="ranking", linear=True)
 
 
 def make(config: Config, facts: Facts) -> Model:

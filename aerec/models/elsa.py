@@ -26,6 +26,7 @@ def traits(config: Config) -> Traits:
     del config
     return Traits(
         task="ranking",
+        linear=True,
         training={"epochs": 20, "batch_size": 100, "schedule": "cosine", "evaluate_every": 2},
     )
 

@@ -46,9 +46,9 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of clicks."""
-    del config
-    return Traits(task="ranking")
+    """A model of clicks, linear where nothing stands between its layers."""
+    linear = config.depth == 1 or config.activation == "identity"
+    return Traits(task="ranking", linear=linear)
 
 
 def make(config: Config, facts: Facts) -> Model:

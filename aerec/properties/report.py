@@ -63,6 +63,21 @@ class Audit:
     per_user: dict[str, np.ndarray]
     versions: dict[str, str]
 
+    @property
+    def dimension(self) -> Finding:
+        """P1: the code has no more dimensions than the vector."""
+        return self.properties["dimension"]
+
+    @property
+    def order(self) -> Finding:
+        """P2: the code keeps the order of similarities."""
+        return self.properties["order"]
+
+    @property
+    def nonzero(self) -> Finding:
+        """P3: only the zero vector has a zero code."""
+        return self.properties["nonzero"]
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; arrays are summarised by their quantiles."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}

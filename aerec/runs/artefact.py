@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,33 +11,47 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from aerec import files, models
-from aerec.core import Facts, Model, Params
+from aerec.core import Facts, Model, Params, Table
+from aerec.data.splits import Split
 from aerec.errors import BadInput
 from aerec.runs import directory
 from aerec.runs.spec import model_settings, require_float32
 
 
-class Artefact(NamedTuple):
-    """A trained model ready to use.
+class Vocabulary(NamedTuple):
+    """What the rows and columns of a model are called.
 
     Attributes:
-      model, params: the pure functions and one replica's parameters.
-      config: the run's config.json.
-      item_ids, titles: [N] raw ids of the items, and their titles or None.
+      item_ids: [N] raw ids of the items, int64 or str.
+      titles: [N] str, or None.
       user_ids: [U] raw ids of the users trained on.
+      counts: training entries of each column of the model's table; None where not known.
     """
+
+    item_ids: np.ndarray
+    titles: np.ndarray | None
+    user_ids: np.ndarray
+    counts: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, split: Split, trained: Table) -> "Vocabulary":
+        """The vocabulary of a split and the table, in the model's orientation, trained on."""
+        counts = np.bincount(np.asarray(trained.columns), minlength=trained.num_columns)
+        return cls(split.item_ids, split.titles, split.user_ids, counts)
+
+
+class Artefact(NamedTuple):
+    """A trained model ready to use: its functions, one replica's parameters, its config.json."""
 
     model: Model
     params: Params
     config: dict[str, Any]
-    item_ids: np.ndarray
-    titles: np.ndarray | None
-    user_ids: np.ndarray
+    vocabulary: Vocabulary
 
 
-def save(workdir: pathlib.Path, params: Params, **vocabulary: Any) -> None:
+def save(workdir: pathlib.Path, params: Params, vocabulary: Vocabulary) -> None:
     """Write the parameters [S, ...] of a run that is not finished, and its vocabulary."""
-    save_vocabulary(workdir, **vocabulary)
+    save_vocabulary(workdir, vocabulary)
     path = workdir / directory.MODEL
     if path.exists():  # the run was killed before it was scored; no rename replaces a directory
         old = path.with_name(f"{path.name}{files.TEMPORARY}.old")
@@ -46,49 +61,61 @@ def save(workdir: pathlib.Path, params: Params, **vocabulary: Any) -> None:
         saver.save(temporary.absolute(), params)
 
 
-def save_vocabulary(
-    workdir: pathlib.Path,
-    *,
-    item_ids: np.ndarray,
-    titles: np.ndarray | None,
-    user_ids: np.ndarray,
-) -> None:
-    """Write the raw ids and titles of the columns [N] and the raw ids of the training rows [U]."""
-    titles = np.array([], str) if titles is None else titles
-    vocabulary = {"item_ids": item_ids, "titles": titles, "user_ids": user_ids}
-    files.write_arrays(workdir / directory.VOCABULARY, vocabulary)
+def save_vocabulary(workdir: pathlib.Path, vocabulary: Vocabulary) -> None:
+    """Write what the rows and columns are called."""
+    arrays = {name: part for name, part in vocabulary._asdict().items() if part is not None}
+    files.write_arrays(workdir / directory.VOCABULARY, arrays)
 
 
 def load(workdir: str | pathlib.Path, *, replica: int = 0) -> Artefact:
-    """Load the trained model in a run directory.
+    """Load one replica of the trained model in a run directory.
 
     Raises:
       BadInput: no trained model there, a damaged one, or no such replica.
+    """
+    model, params, config, vocabulary = load_replicas(workdir)
+    return Artefact(model, one(params, config, replica, str(workdir)), config, vocabulary)
+
+
+def one(params: Params, config: Mapping[str, Any], replica: int, where: str) -> Params:
+    """One replica's parameters of leaves [S, ...]. Raises BadInput where there is none."""
+    count = len(config["seeds"])
+    if not 0 <= replica < count:
+        raise BadInput(f"{where} holds {count} replicas (0 to {count - 1})")
+    return jax.tree.map(lambda leaf: leaf[replica], params)
+
+
+def load_replicas(workdir: str | pathlib.Path) -> Artefact:
+    """Load the trained model in a run directory, its parameters with leaves [S, ...].
+
+    Raises:
+      BadInput: no trained model there, or a damaged one.
     """
     workdir = pathlib.Path(workdir)
     require_float32()
     directory.require(workdir, directory.CONFIG, directory.VOCABULARY, directory.MODEL)
     config = directory.read_config(workdir)
-    seeds = config["seeds"]
-    if not 0 <= replica < len(seeds):
-        raise BadInput(f"{workdir} holds {len(seeds)} replicas (0 to {len(seeds) - 1})")
+    model = build(config)
+    params = parameters(workdir, model, len(config["seeds"]))
+    path = workdir / directory.VOCABULARY
+    arrays = files.read_arrays(path, advice=directory.AGAIN)
+    with files.reading(path, directory.AGAIN):
+        titles = arrays.get("titles", np.array([]))
+        vocabulary = Vocabulary(
+            item_ids=arrays["item_ids"],
+            titles=titles if titles.size else None,  # empty where an earlier version wrote none
+            user_ids=arrays["user_ids"],
+            counts=arrays.get("counts"),
+        )
+    return Artefact(model, params, config, vocabulary)
+
+
+def build(config: Mapping[str, Any]) -> Model:
+    """The model of a config.json, to be used and not trained."""
     scale = config.get("scale")
     rows, columns = config["shape"]
     facts = Facts(rows, columns, scale=tuple(scale) if scale else None)
-    model = models.build(config["model"], model_settings(config), facts)
-    params = parameters(workdir, model, len(seeds))
-    path = workdir / directory.VOCABULARY
-    vocabulary = files.read_arrays(path, advice=directory.AGAIN)
-    with files.reading(path, directory.AGAIN):
-        titles = vocabulary["titles"]
-        return Artefact(
-            model=model,
-            params=jax.tree.map(lambda leaf: leaf[replica], params),
-            config=config,
-            item_ids=vocabulary["item_ids"],
-            titles=titles if titles.size else None,
-            user_ids=vocabulary["user_ids"],
-        )
+    return models.build(config["model"], model_settings(config), facts)
 
 
 def parameters(workdir: pathlib.Path, model: Model, replicas: int) -> Params:

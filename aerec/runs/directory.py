@@ -28,6 +28,7 @@ import numpy as np
 
 from aerec import files
 from aerec.errors import BadInput
+from aerec.evaluation.report import Report
 
 CONFIG, RESULTS, LOCK = "config.json", "results.json", "run.lock"
 METRICS, LOSSES, CHECKPOINTS = "metrics.jsonl", "losses.jsonl", "checkpoints"
@@ -120,6 +121,15 @@ def read_rows(workdir: pathlib.Path) -> list[dict[str, np.ndarray]]:
     return [replicas[i] for i in sorted(replicas)]
 
 
+def read_reports(workdir: pathlib.Path, results: Mapping[str, Any]) -> list[Report]:
+    """Read the test report of each replica; none where nothing was held out."""
+    reports = []
+    for own, per_row in zip(results["seeds"], read_rows(workdir), strict=False):
+        figures = {name: value for name, value in own.items() if name != "seed"}
+        reports.append(Report(figures, per_row))
+    return reports
+
+
 def write_results(
     workdir: pathlib.Path,
     results: Mapping[str, Any],
@@ -132,22 +142,35 @@ def write_results(
 
 
 class EpochLog:
-    """Lines of JSON by epoch; on resuming, those at and past the first new epoch are cut."""
+    """Lines of JSON by epoch; on resuming, those at and past the first new epoch are cut.
 
-    def __init__(self, path: pathlib.Path):
+    Args:
+      path: the file; None keeps the lines in memory, as `lines`.
+    """
+
+    def __init__(self, path: pathlib.Path | None):
         self.path, self.opened = path, False
-        read_log(path)
+        self.lines: list[dict[str, Any]] = []
+        if path is not None:
+            read_log(path)
 
     def __call__(self, epoch: int, line: Mapping[str, Any]) -> None:
         """Append the line, unless it is empty."""
+        if self.path is None:
+            self.lines += [{"epoch": epoch, **line}] if line else []
+            return
         if not self.opened:
             lines = [line for line in read_log(self.path) if line["epoch"] < epoch]
-            with files.replacing(self.path) as temporary:
-                temporary.write_text("".join(f"{files.to_json(line)}\n" for line in lines))
+            write_log(self.path, lines)
             self.opened = True
         if line:
-            with self.path.open("a") as file:
+            with self.path.open("a", encoding="utf-8") as file:
                 file.write(files.to_json({"epoch": epoch, **line}) + "\n")
+
+
+def write_log(path: pathlib.Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Write the lines of a log, whole or not at all."""
+    files.write_text(path, "".join(f"{files.to_json(line)}\n" for line in lines))
 
 
 def read_log(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
-"""One run, from a split to results in its directory: fit, select, score the test once."""
+"""One run, from a split to results, in memory or in a directory: fit, select, score the test."""
 
+import functools
 import pathlib
 import platform
 import statistics
@@ -27,27 +28,44 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 
 class Finished(NamedTuple):
-    """A finished run: results.json, and the test reports of its replicas and baselines."""
+    """A finished run.
 
+    Attributes:
+      config: config.json, what the run is.
+      results: results.json.
+      reports: the test report of each replica; none where nothing is held out.
+      baselines: the test report of each baseline.
+      params: the selected parameters, leaves [S, ...], one entry per replica.
+      metrics, losses: the lines of the two logs; empty where a directory keeps them.
+    """
+
+    config: dict[str, Any]
     results: dict[str, Any]
     reports: list[Report]
     baselines: dict[str, Report]
+    params: Params
+    metrics: list[dict[str, Any]]
+    losses: list[dict[str, Any]]
 
 
 def run(
     spec: Spec,
     splits: Sequence[Split],
-    workdir: pathlib.Path,
+    workdir: pathlib.Path | None = None,
     *,
     baselines: Sequence[str] = (),
     checkpoint_seconds: float = 15.0,
     progress: Callable[[loop.Record, dict[str, float]], None] = lambda record, figures: None,
     log: Callable[[str], object] = lambda text: None,
 ) -> Finished:
-    """Train, select, score and write; resume a run that was cut off, score a finished one again.
+    """Train, select and score.
+
+    In a directory the run is written, a run that was cut off is resumed, and a finished one is
+    scored again. Where the splits hold nothing out, nothing is selected or scored.
 
     Args:
       splits: one for all replicas, or one per seed.
+      workdir: the run directory; None keeps the run in memory.
       baselines: models at their default settings, fitted to the first split and scored too.
 
     Raises:
@@ -58,36 +76,81 @@ def run(
     oriented_splits = oriented(models.traits(spec.model, spec.set), splits)
     described = describe(spec, oriented_splits)
     model = _trainable(spec, oriented_splits[0])
-    for split in oriented_splits:
-        scoring.require_targets(split, select=model.loss is not None)
-    for name in baselines:
-        scoring.baseline_model(name, splits[0])
+    held_out = has_targets(splits[0])
+    if held_out:
+        for split in oriented_splits:
+            scoring.require_targets(split, select=model.loss is not None)
+        for name in baselines:
+            scoring.baseline_model(name, splits[0])
     jax.eval_shape(model.init, jax.random.key(0))  # settings that no network can be built from
-    vocabulary: Any = {n: getattr(splits[0], n) for n in ("item_ids", "titles", "user_ids")}
 
-    with directory.claimed(workdir, described):
-        if directory.finished(workdir):
-            log(f"The run in {workdir} is finished: its model is scored again.")
-            best = artefact.parameters(workdir, model, len(spec.seeds))
-            results = directory.read_results(workdir)
-            artefact.save_vocabulary(workdir, **vocabulary)
-        else:
-            fitted = _fit(spec, model, oriented_splits, workdir, checkpoint_seconds, progress, log)
-            best, results = fitted.best, _trained(spec, described, fitted.record)
-            artefact.save(workdir, best, **vocabulary)
-        with_them = f", then {', '.join(baselines)}" if baselines else ""
-        log(f"Scoring {oriented_splits[0].test.input.num_rows:,} test rows{with_them}.")
-        reports, results["eval_seconds"] = _score(model, best, oriented_splits, len(spec.seeds))
-        scored, skipped = _baselines(baselines, splits[0])
+    def score(best: Params, results: dict[str, Any]) -> tuple[list[Report], dict[str, Report]]:
+        """The reports of the replicas and the baselines, noted in the results."""
+        reports: list[Report] = []
+        scored: dict[str, Report] = {}
+        skipped: dict[str, str] = {}
+        results["eval_seconds"] = 0.0
+        if held_out:
+            with_them = f", then {', '.join(baselines)}" if baselines else ""
+            rows = oriented_splits[0].test.input.num_rows
+            log(f"Scoring {rows:,} test rows{with_them}.")
+            reports, seconds = _score(model, best, oriented_splits, len(spec.seeds))
+            results["eval_seconds"] = seconds
+            scored, skipped = _baselines(baselines, splits[0])
+        figures = [report.figures for report in reports] or [{}] * len(spec.seeds)
         results |= {
-            "seeds": [{"seed": s, **r.figures} for s, r in zip(spec.seeds, reports, strict=True)],
+            "seeds": [{"seed": s, **f} for s, f in zip(spec.seeds, figures, strict=True)],
             "test": scoring.mean_figures(reports),
             "baselines": {name: report.figures for name, report in scored.items()},
             "baselines_skipped": skipped,
         }
         results.setdefault("peak_rss_mb", memory.peak_rss_mb())  # of the process that trained
+        return reports, scored
+
+    fit = functools.partial(_fit, spec, model, oriented_splits)
+    if workdir is None:
+        logs = directory.EpochLog(None), directory.EpochLog(None)
+        fitted = fit(None, logs, progress, log)
+        results = _trained(spec, described, fitted.record)
+        reports, scored = score(fitted.best, results)
+        lines = [each.lines for each in logs]
+        return Finished(described, results, reports, scored, fitted.best, *lines)
+
+    vocabulary = artefact.Vocabulary.of(splits[0], oriented_splits[0].train)
+    with directory.claimed(workdir, described):
+        if directory.finished(workdir):
+            log(f"The run in {workdir} is finished: its model is scored again.")
+            best = artefact.parameters(workdir, model, len(spec.seeds))
+            results = directory.read_results(workdir)
+            artefact.save_vocabulary(workdir, vocabulary)
+        else:
+            checkpoints = None
+            if model.loss is not None:
+                folder = workdir / directory.CHECKPOINTS
+                checkpoints = Checkpoints(folder, seconds=checkpoint_seconds)
+            logs = (
+                directory.EpochLog(workdir / directory.METRICS),
+                directory.EpochLog(workdir / directory.LOSSES),
+            )
+            try:
+                fitted = fit(checkpoints, logs, progress, log)
+            except loop.Diverged as error:
+                raise loop.Diverged(f"{workdir}: {error}") from None
+            best, results = fitted.best, _trained(spec, described, fitted.record)
+            artefact.save(workdir, best, vocabulary)
+        reports, scored = score(best, results)
         directory.write_results(workdir, results, [report.per_row for report in reports])
-        return Finished(results, reports, scored)
+        return Finished(described, results, reports, scored, best, [], [])
+
+
+def solved(spec: Spec, split: Split) -> bool:
+    """Whether the model is solved in closed form, without epochs."""
+    return models.build(spec.model, spec.set, Facts.of(split.train)).solve is not None
+
+
+def has_targets(split: Split) -> bool:
+    """Whether the split holds anything out: those for use have no test rows at all."""
+    return split.test.input.num_rows > 0
 
 
 def _trainable(spec: Spec, split: Split) -> Model:
@@ -107,18 +170,16 @@ def _fit(
     spec: Spec,
     model: Model,
     splits: Sequence[Split],
-    workdir: pathlib.Path,
-    checkpoint_seconds: float,
+    checkpoints: Checkpoints | None,
+    logs: tuple[directory.EpochLog, directory.EpochLog],
     progress: Callable[[loop.Record, dict[str, float]], None],
     log: Callable[[str], object],
 ) -> loop.Fitted:
-    """`loop.fit` with its checkpoints and logs in the workdir."""
-    select = [scoring.evaluator(model, split, spec.settings.metric) for split in splits]
-    checkpoints = None
-    if model.loss is not None:
-        checkpoints = Checkpoints(workdir / directory.CHECKPOINTS, seconds=checkpoint_seconds)
-    metrics_log = directory.EpochLog(workdir / directory.METRICS)
-    losses_log = directory.EpochLog(workdir / directory.LOSSES)
+    """`loop.fit` with its checkpoints, and its logs of figures and of losses."""
+    metrics_log, losses_log = logs
+    select = None
+    if has_targets(splits[0]):
+        select = [scoring.evaluator(model, split, spec.settings.metric) for split in splits]
 
     def validate(params, replica: int) -> dict[str, float]:
         i = replica % len(splits)
@@ -129,7 +190,7 @@ def _fit(
         losses_log(record.epoch, {"losses": each})
 
     def watch(record: loop.Record, figures: dict[str, float]) -> None:
-        evaluated = len(figures) > 1
+        evaluated = len(figures) > 1 or select is None
         line = {**figures, "seconds": round(record.seconds, 3)}
         metrics_log(record.epoch, line if evaluated else {})
         progress(record, figures)
@@ -140,14 +201,14 @@ def _fit(
             [split.train for split in splits],
             spec.settings,
             seeds=spec.seeds,
-            evaluate=validate,
+            evaluate=validate if select else None,
             checkpoints=checkpoints,
             progress=watch,
             trace=trace,
             log=log,
         )
     except loop.Diverged as error:
-        raise loop.Diverged(f"{spec.model}, {workdir}: {error}") from None
+        raise loop.Diverged(f"{spec.model}: {error}") from None
     finally:
         if checkpoints is not None:
             checkpoints.close()

@@ -1,156 +1,307 @@
-"""Recommendations for people the model has never seen: their history is folded in."""
+"""Recommendations, predictions and similar items of a trained model; compiled once per shape."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
+import scipy.sparse
 
-from aerec.core import Table
-from aerec.errors import BadInput
+from aerec.core import Model, Params, Rows
+from aerec.errors import BadInput, NotNumbers
+from aerec.evaluation import ranking
 from aerec.runs.artefact import Artefact
+from aerec.runs.histories import Histories, Reader, Source, frame_columns, is_frame
+
+SIZES = (1, 8, 64, 256)  # rows of a batch; each compiles once, and so does each power of two below
+ENTRIES = 32  # the fewest entries that a batch is padded to; more go up by powers of two
 
 
-class Recommendation(NamedTuple):
-    """One line of the answer; `title` is empty where the items have none."""
+class Recommender:
+    """Answer for users whom the model has never seen: their history is folded in.
 
-    user: str
-    rank: int
-    item: str
-    title: str
-    score: float
-
-
-class Histories(NamedTuple):
-    """What people have listed, as the columns of a table, and what was not understood.
-
-    Attributes:
-      users: the people, in the order of the table's rows.
-      table: their histories as the model reads them (clicks where it was trained on clicks).
-      seen: all they listed, liked or not: never recommended back.
-      unknown: raw ids of items that the model does not know, each named once.
-      without: people of whose items the model knows none; they are not among `users`.
-      below: entries rated below the threshold that made clicks of the training ratings.
+    Batches are padded to a few shapes, so that programs are compiled once per shape and not once
+    per call.
     """
 
-    users: list[str]
-    table: Table
-    seen: Table
-    unknown: list[str]
-    without: list[str]
-    below: int
+    def __init__(self, artefact: Artefact):
+        self.model, self.params, self.config, self.vocabulary = artefact
+        self.reader = Reader(self.config, self.vocabulary)
+        self.num_columns = len(self.vocabulary.item_ids)
+        self._score = jax.jit(self.model.score)
+        self._best = jax.jit(functools.partial(_best, self.model), static_argnames="k")
 
+    def recommend(
+        self,
+        histories: Histories,
+        *,
+        k: int = 10,
+        among: Sequence[Any] | None = None,
+        exclude: Sequence[Any] = (),
+        keep_seen: bool = False,
+    ) -> tuple[pl.DataFrame, list[str]]:
+        """Rank the k best items of each user, best first; fewer where fewer are left.
 
-def read_histories(
-    artefact: Artefact, columns: Mapping[str, np.ndarray], *, source: str = "the history"
-) -> Histories:
-    """Raw histories as tables.
+        The ranking is the evaluator's, its order of ties included.
 
-    Args:
-      columns: "item" [R] raw ids, and optionally "user" [R] and "rating" [R].
-      source: what to call them in messages.
+        Args:
+          among: raw ids of the only items to recommend; None allows all.
+          exclude: raw ids of items never to recommend.
+          keep_seen: whether what a user has listed may be recommended.
 
-    Raises:
-      BadInput: the model cannot fold a user in, no item is known, or a rating model got no ratings.
-    """
-    config = artefact.config
-    if config["item_based"]:
-        raise BadInput(
-            f"The model in this workdir ({config['model']}, item-based) reads an item's ratings by "
-            "its training users: a new user would be a new column of its weights, so it cannot "
-            "fold one in. Train autorec with item_based=false, multvae or ease instead."
+        Returns:
+          A frame of user, rank, item, title, score; and sentences on what has no answer and why.
+
+        Raises:
+          BadInput: k is below 1, or no item of `among` is known.
+          NotNumbers: a score is NaN.
+        """
+        if k < 1:
+            raise BadInput(f"k={k}: ask for at least one item")
+        allowed, notes = self._allowed(among, exclude)
+        notes = histories.notes(self.reader.threshold) + notes
+        k = min(k, self.num_columns)
+        seen = self._none_of(histories.seen) if keep_seen else histories.seen
+        columns = np.empty((len(histories.users), k), np.int32)
+        scores = np.empty((len(histories.users), k), np.float32)
+        for part, x, listed in _batches(histories.read, seen, self.num_columns):
+            best = self._best(self.params, x, listed, allowed, k=k)
+            score, column, bad = jax.device_get(best)
+            if bad.any():
+                raise NotNumbers(
+                    f"{self.config['model']} scores NaN for user {histories.users[part.start]} or "
+                    "another of the batch: nothing can be ranked. Train it again."
+                )
+            size = part.stop - part.start
+            columns[part], scores[part] = column[:size], score[:size]
+        there = scores > -np.inf
+        if len(empty := np.flatnonzero(~there.any(1))):
+            users = [histories.users[i] for i in empty]
+            who = "this history" if histories.single else f"users {', '.join(map(str, users[:5]))}"
+            notes.append(f"No item is left to recommend for {who}: all are seen or excluded.")
+        row, place = np.nonzero(there)
+        chosen = columns[row, place]
+        users = pl.Series("user", histories.users, strict=False)
+        frame = pl.DataFrame(
+            {
+                "user": users.gather(row) if len(users) else users,
+                "rank": place.astype(np.int32) + 1,
+                **self._named(chosen),
+                "score": scores[row, place],
+            }
         )
-    items = columns["item"].astype(str)
-    known = {raw: column for column, raw in enumerate(artefact.item_ids.astype(str))}
-    column = np.array([known.get(raw, -1) for raw in items], np.int32)
-    user = columns["user"].astype(str) if "user" in columns else np.full(len(items), "1")
-    rating = columns.get("rating")
-    clicks = config["scale"] is None
-    if rating is None and not clicks:
-        raise BadInput(
-            f"{source} has no ratings, and {config['model']} here was trained on ratings: "
-            "add a column `rating`."
+        return frame.drop("user") if histories.single else frame, notes
+
+    def predict(self, source: Source, items: Any) -> tuple[pl.DataFrame, list[str]]:
+        """Score given items for users; ratings, clipped to the scale, of a model of ratings.
+
+        As in the evaluation, a model of ratings predicts the middle of the scale for an item
+        without a training rating.
+
+        Args:
+          source: the histories.
+          items: raw ids [P], scored for every user; or a frame of pairs `user`, `item`.
+
+        Returns:
+          A frame of user, item, title, score in the order asked; pairs of users without a history
+          and of unknown items have a null score. And sentences on what has no answer and why.
+        """
+        histories = self.reader(source)
+        notes = histories.notes(self.reader.threshold)
+        if is_frame(items):
+            asked = frame_columns(items)
+            if missing := {"user", "item"} - set(asked):
+                raise BadInput(f"`items` has no column {' and '.join(sorted(missing))}")
+            labels, wanted = asked["user"].tolist(), asked["item"].tolist()
+        else:
+            everyone = histories.users + histories.without + histories.below
+            wanted = [item for _ in everyone for item in items]
+            labels = [label for label in everyone for _ in items]
+        number = {label: place for place, label in enumerate(histories.users)}
+        row = np.array([number.get(label, -1) for label in labels], np.int64)
+        column = self.reader.columns(wanted)
+        score = np.full(len(row), np.nan, np.float32)
+        nothing = self._none_of(histories.read)
+        for part, x, _ in _batches(histories.read, nothing, self.num_columns):
+            own = np.flatnonzero((row >= part.start) & (row < part.stop) & (column >= 0))
+            if len(own):
+                y = np.asarray(self._score(self.params, x))
+                score[own] = y[row[own] - part.start, column[own]]
+        answered = (row >= 0) & (column >= 0)
+        if np.isnan(score[answered]).any():
+            raise NotNumbers(f"{self.config['model']} scores NaN. Train it again.")
+        if self.config["scale"] is not None:
+            low, high = self.config["scale"]
+            if self.vocabulary.counts is not None:
+                score[answered & (self.vocabulary.counts[column] == 0)] = (low + high) / 2
+            score = np.clip(score, low, high)
+        named = self._named(np.maximum(column, 0))
+        known = pl.Series(column >= 0)
+        frame = pl.DataFrame(
+            {
+                "user": pl.Series(labels, strict=False),
+                "item": [str(item) for item in wanted],
+                "title": pl.select(pl.when(known).then(named["title"])).to_series(),
+                "score": pl.Series(score).fill_nan(None),
+            }
         )
-    if not (column >= 0).any():
-        raise BadInput(
-            f"{source}: none of its {len(items)} items is known to the model. Items are raw ids of "
-            f"{config['dataset']}, for example {', '.join(artefact.item_ids.astype(str)[:3])}."
+        return frame.drop("user") if histories.single else frame, notes
+
+    def explain(self, source: Source, item: Any) -> pl.DataFrame:
+        """Split an item's score for one history into what each listed item contributes to it.
+
+        Of a model that is linear in its input, score = x W + b: entry i contributes x_i W[i, item].
+        The contributions and the constant b, which is the same for every history, sum to the score.
+
+        Returns:
+          A frame of item, title, contribution, the largest first.
+
+        Raises:
+          BadInput: the model is not linear, or the item is not known.
+        """
+        if not self.model.traits.linear:
+            raise BadInput(
+                f"{self.config['model']} is not linear in its input, so its scores do not split "
+                "into contributions. Linear models are ease, elsa, itemknn and mdae."
+            )
+        histories = self.reader(source)
+        if len(histories.users) != 1:
+            raise BadInput("explain one history at a time")
+        column = self._column(item)
+        data, columns = histories.read.data, histories.read.indices
+        alone = scipy.sparse.csr_array(
+            (data, columns, np.arange(len(columns) + 1)), shape=(len(columns), self.num_columns)
         )
-    last = {}  # of an item listed twice, the last entry stands
-    for place, pair in enumerate(zip(user, column, strict=True)):
-        if pair[1] >= 0:
-            last[pair] = place
-    kept = np.array(sorted(last.values()))
-    users = list(dict.fromkeys(user[kept].tolist()))  # in the order of the file
-    numbered = {name: number for number, name in enumerate(users)}
-    row = np.array([numbered[name] for name in user[kept].tolist()], np.int32)
-    without = [name for name in dict.fromkeys(user.tolist()) if name not in numbered]
+        contribution = self._linear(alone)[:, column]
+        order = np.argsort(-contribution, kind="stable")
+        named = self._named(columns[order])
+        return pl.DataFrame({**named, "contribution": contribution[order]})
 
-    threshold = config["protocol"].get("threshold")  # 0 or none: every rating is a click
-    values = np.ones(len(kept)) if rating is None or clicks else rating[kept]
-    liked = np.ones(len(kept), bool)
-    if rating is not None and threshold:
-        liked = rating[kept] >= threshold
+    def similar(self, item: Any, *, k: int = 10) -> pl.DataFrame:
+        """Rank the items most like one.
 
-    def table(of: np.ndarray) -> Table:
-        return Table.from_entries(
-            row[of], column[kept][of], values[of],
-            num_rows=len(users), num_columns=len(artefact.item_ids),
-        )  # fmt: skip
+        Of a model that is linear in its input by its item-item weights, W[item, j]; of others by
+        the cosine of the item codes g in score = <q, g> + b.
 
-    unknown = list(dict.fromkeys(items[column < 0].tolist()))
-    everything = np.ones(len(kept), bool)
-    below = int((~liked).sum())
-    return Histories(users, table(liked), table(everything), unknown, without, below)
+        Returns:
+          A frame of rank, item, title, similarity.
+
+        Raises:
+          BadInput: the item is not known, or the model has neither weights nor item codes.
+        """
+        if k < 1:
+            raise BadInput(f"k={k}: ask for at least one item")
+        column = self._column(item)
+        if self.model.traits.linear:
+            alone = scipy.sparse.csr_array(([1.0], ([0], [column])), shape=(1, self.num_columns))
+            similarity = self._linear(alone)[0]
+        elif self.model.item_codes is not None:
+            codes = np.asarray(self.model.item_codes(self.params))
+            length = np.linalg.norm(codes, axis=1)
+            similarity = codes @ codes[column] / np.maximum(length * length[column], 1e-30)
+        else:
+            raise BadInput(
+                f"{self.config['model']} has no item codes: its scores are no dot products. "
+                "Linear models and multvae, for example, have them."
+            )
+        order = ranking.tie_order(self.num_columns)
+        order = order[np.argsort(-similarity[order], kind="stable")]
+        order = order[order != column][:k]
+        rank = np.arange(1, len(order) + 1, dtype=np.int32)
+        return pl.DataFrame({"rank": rank, **self._named(order), "similarity": similarity[order]})
+
+    def _linear(self, rows: scipy.sparse.csr_array) -> np.ndarray:
+        """x W of rows [H, N], the constant b left out, on the host."""
+        nothing = self._none_of(rows)
+        found = np.empty(rows.shape, np.float32)
+        for part, x, empty in _batches(rows, nothing, self.num_columns):
+            y, constant = self._score(self.params, x), self._score(self.params, empty)
+            found[part] = np.asarray(y - constant)[: part.stop - part.start]
+        return found
+
+    def _none_of(self, rows: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+        """As many rows that list nothing."""
+        return scipy.sparse.csr_array(rows.shape)
+
+    def _column(self, item: Any) -> int:
+        column = int(self.reader.columns([item])[0])
+        if column < 0:
+            examples = ", ".join(self.reader.item_ids[:3])
+            raise BadInput(f"The model knows no item {item!r}. Items are raw ids: {examples}, ...")
+        return column
+
+    def _allowed(self, among, exclude) -> tuple[np.ndarray, list[str]]:
+        """The columns that may be recommended, [N] bool, and which ids were not understood."""
+        notes, allowed = [], np.ones(self.num_columns, bool)
+        for name, given in (("among", among), ("exclude", exclude)):
+            if given is None:
+                continue
+            items = list(given)
+            columns = self.reader.columns(items)
+            if name == "among":
+                if not (columns >= 0).any():
+                    raise BadInput(f"`among`: none of its {len(items)} items is known to the model")
+                allowed[:] = False
+            allowed[columns[columns >= 0]] = name == "among"
+            if count := int((columns < 0).sum()):
+                notes.append(f"`{name}` names {count:,} items that the model does not know.")
+        return allowed, notes
+
+    def _named(self, columns: np.ndarray) -> dict[str, pl.Series]:
+        """Raw ids and titles of columns [R]; titles are null where there are none."""
+        ids, titles = self._ids_and_titles
+        return {"item": ids.gather(columns), "title": titles.gather(columns)}
+
+    @functools.cached_property
+    def _ids_and_titles(self) -> tuple[pl.Series, pl.Series]:
+        ids, titles = self.vocabulary.item_ids, self.vocabulary.titles
+        named = [None] * len(ids) if titles is None else titles.tolist()
+        return pl.Series("item", ids.tolist()), pl.Series("title", named, pl.String)
 
 
-def recommend(
-    artefact: Artefact, histories: Histories, *, k: int = 10, batch_size: int = 256
-) -> list[Recommendation]:
-    """The k best unseen items of each person, best first; fewer where fewer are left.
-
-    Raises:
-      BadInput: k is not positive.
-    """
-    if k < 1:
-        raise BadInput(f"k={k}: ask for at least one item")
-    k = min(k, len(artefact.item_ids))
-    index, capacity = histories.table.blocks(batch_size)
-    seen_capacity = histories.seen.blocks(batch_size)[1]
-
-    @jax.jit
-    def top(params, table: Table, seen: Table, block: jax.Array):
-        x = table.gather(block, capacity)
-        x = dataclasses.replace(x, index=jnp.full_like(block, -1))  # nobody here was trained on
-        scores = artefact.model.score(params, x)
-        listed = seen.gather(block, seen_capacity).listed() > 0
-        return jax.lax.top_k(jnp.where(listed, -jnp.inf, scores), k)
-
-    answer = []
-    for block in index:
-        scores, columns = map(
-            np.asarray, top(artefact.params, histories.table, histories.seen, block)
-        )
-        for place, row in enumerate(np.asarray(block)):
-            if row < len(histories.users):
-                answer += _lines(artefact, histories.users[row], columns[place], scores[place])
-    return answer
+def _best(model: Model, params: Params, x: Rows, seen: Rows, allowed: jax.Array, *, k: int):
+    """The k best columns of each row: (scores [B, k], columns [B, k], whether one is NaN [B])."""
+    y = model.score(params, x)
+    bad = jnp.isnan(y).any(1)
+    y = jnp.where(allowed[None], y, -jnp.inf)
+    y = y.at[seen.row, seen.columns].set(-jnp.inf, mode="drop")
+    scores, columns = ranking.top(y, jnp.asarray(ranking.tie_order(y.shape[1])), k)
+    return scores, columns, bad
 
 
-def _lines(
-    artefact: Artefact, user: str, columns: np.ndarray, scores: Sequence[float]
-) -> list[Recommendation]:
-    titles = artefact.titles
-    return [
-        Recommendation(
-            user=user,
-            rank=rank,
-            item=str(artefact.item_ids[column]),
-            title="" if titles is None else str(titles[column]),
-            score=float(score),
-        )
-        for rank, (column, score) in enumerate(zip(columns, scores, strict=True), start=1)
-        if np.isfinite(score)
-    ]
+def _batches(
+    read: scipy.sparse.csr_array, seen: scipy.sparse.csr_array, num_columns: int
+) -> Iterator[tuple[slice, Rows, Rows]]:
+    """Rows in batches of few shapes: (which rows, what is read of them, what is masked)."""
+    start, count = 0, read.shape[0]
+    while start < count:
+        left = count - start
+        size = next((size for size in SIZES if size >= left), SIZES[-1])
+        part = slice(start, min(start + size, count))
+        yield part, _rows(read, part, size, num_columns), _rows(seen, part, size, num_columns)
+        start = part.stop
+
+
+def _rows(matrix: scipy.sparse.csr_array, part: slice, size: int, num_columns: int) -> Rows:
+    """A slice of a matrix as a padded batch; nobody in it was trained on."""
+    first, last = matrix.indptr[part.start], matrix.indptr[part.stop]
+    count = int(last - first)
+    capacity = max(ENTRIES, 1 << (count - 1).bit_length()) if count else ENTRIES
+    lengths = np.diff(matrix.indptr[part.start : part.stop + 1])
+
+    def padded(entries: np.ndarray, filling: int, kind: type) -> np.ndarray:
+        out = np.full(capacity, filling, kind)
+        out[:count] = entries
+        return out
+
+    return Rows(
+        columns=padded(matrix.indices[first:last], num_columns, np.int32),
+        values=padded(matrix.data[first:last], 0, np.float32),
+        row=padded(np.repeat(np.arange(len(lengths)), lengths), size, np.int32),
+        index=np.full(size, -1, np.int32),
+        num_columns=num_columns,
+        longest=min(capacity, num_columns),
+    )

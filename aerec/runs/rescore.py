@@ -13,9 +13,10 @@ from aerec.data.splits import Heldout, Split, weak
 from aerec.errors import BadInput
 from aerec.evaluation import statistics
 from aerec.evaluation.report import Report
-from aerec.runs import artefact, directory, scoring
+from aerec.runs import directory, scoring
 from aerec.runs.artefact import Artefact
 from aerec.runs.spec import data_hash, model_settings, oriented
+from aerec.training import loop
 
 
 def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[Report]]:
@@ -25,12 +26,8 @@ def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[Re
       BadInput: no finished run is there, or a damaged one.
     """
     directory.require(workdir, directory.CONFIG, directory.RESULTS, directory.TEST_ROWS)
-    results, rows = directory.read_results(workdir), directory.read_rows(workdir)
-    reports = []
-    for own, per_row in zip(results["seeds"], rows, strict=True):
-        figures = {name: value for name, value in own.items() if name != "seed"}
-        reports.append(Report(figures, per_row))
-    return directory.read_config(workdir), results, reports
+    results = directory.read_results(workdir)
+    return directory.read_config(workdir), results, directory.read_reports(workdir, results)
 
 
 def protocol_text(config: Mapping[str, Any]) -> str:
@@ -43,33 +40,33 @@ def protocol_text(config: Mapping[str, Any]) -> str:
     return f"{name}:{','.join(f'{k}={v}' for k, v in parameters.items())}"
 
 
-def score(workdir: pathlib.Path, own: Sequence[Split]) -> list[Report]:
+def score(loaded: Artefact, own: Sequence[Split]) -> list[Report]:
     """The test report of each replica of a run.
 
     Args:
+      loaded: the run, its parameters with leaves [S, ...].
       own: the run's splits, made again from its data.
 
     Raises:
       BadInput: the splits are not those of the run.
     """
-    config = artefact.load(workdir).config
-    faced = _own(config, own)
+    faced = _own(loaded.config, own)
     reports = []
-    for replica in range(len(config["seeds"])):
-        loaded, split = artefact.load(workdir, replica=replica), faced[replica % len(faced)]
-        reports.append(scoring.evaluator(loaded.model, split)(loaded.params, split.test))
+    for replica in range(len(loaded.config["seeds"])):
+        split = faced[replica % len(faced)]
+        params = loop.replica(loaded.params, replica)
+        reports.append(scoring.evaluator(loaded.model, split)(params, split.test))
     return reports
 
 
-def score_other(
-    workdir: pathlib.Path, own: Sequence[Split], other: Sequence[Split]
-) -> list[Report]:
+def score_other(loaded: Artefact, own: Sequence[Split], other: Sequence[Split]) -> list[Report]:
     """The test report of each replica of a run on the test part of another protocol's split.
 
     Users and items are matched by raw id; items that the model does not know are left out.
     Popularity, and what counts as an item without a training rating, stay those of the training.
 
     Args:
+      loaded: the run, its parameters with leaves [S, ...].
       own: the run's splits, made again from its data.
       other: one split of another protocol, or one per replica.
 
@@ -77,7 +74,7 @@ def score_other(
       BadInput: `own` are not the run's splits, the protocols are of different tasks, or the other
         predicts what the run was trained on.
     """
-    config = artefact.load(workdir).config
+    config = loaded.config
     faced = _own(config, own)
     tasks = [splits[0].protocol["task"] for splits in (own, other)]
     if tasks[0] != tasks[1]:
@@ -87,14 +84,14 @@ def score_other(
         )
     reports = []
     for replica in range(len(config["seeds"])):
-        loaded = artefact.load(workdir, replica=replica)
+        params = loop.replica(loaded.params, replica)
         trained, split = own[replica % len(own)], other[replica % len(other)]
         heldout = matched(loaded, split)
         _require_untrained(trained, heldout, split, loaded)
         seen = faced[replica % len(faced)]._replace(mask_seen=split.mask_seen)
         if config["item_based"]:
             heldout = weak(heldout.input.transpose(), heldout.target.transpose())
-        reports.append(scoring.evaluator(loaded.model, seen)(loaded.params, heldout))
+        reports.append(scoring.evaluator(loaded.model, seen)(params, heldout))
     return reports
 
 
@@ -105,10 +102,11 @@ def matched(loaded: Artefact, split: Split) -> Heldout:
     """
     item_based = loaded.config["item_based"]
     users = split.user_ids if split.test_ids is None else split.test_ids
-    row_of, column_of = _places(users, loaded.user_ids), _places(split.item_ids, loaded.item_ids)
-    known = len(loaded.user_ids)
+    known_users, known_items = loaded.vocabulary.user_ids, loaded.vocabulary.item_ids
+    row_of, column_of = _places(users, known_users), _places(split.item_ids, known_items)
+    known = len(known_users)
     rows = row_of if item_based else np.arange(len(users))
-    size = {"num_rows": known if item_based else len(users), "num_columns": len(loaded.item_ids)}
+    size = {"num_rows": known if item_based else len(users), "num_columns": len(known_items)}
 
     def renumbered(table: Table) -> Table:
         row, column, value = table.entries()
@@ -140,29 +138,10 @@ def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Pair
     """
     both = [read(workdir) for workdir in (a, b)]
     configs = [config for config, _, _ in both]
-    first, second = (config["protocol"] for config in configs)
-    if first["hash"] != second["hash"]:
-        raise BadInput(
-            f"{a} and {b} are of different protocols, {first['name']} {first['hash']} and "
-            f"{second['name']} {second['hash']}: their test rows do not pair. "
-            f"They differ in {', '.join(_differ(first, second))}."
-        )
-    if configs[0]["item_based"] != configs[1]["item_based"]:
-        raise BadInput(f"The test rows of one of {a}, {b} are items, of the other users.")
-    if configs[0]["format"] != configs[1]["format"]:
-        raise BadInput(
-            f"{a} is of format {configs[0]['format']}, {b} of format {configs[1]['format']}: their "
-            "hashes of the data do not compare. Train the older again, in another workdir."
-        )
+    require_pairs(*configs, names=(str(a), str(b)))
     pairs = []
     seeds = [config["seeds"] for config in configs]
-    hashes = [config["data_hash"] for config in configs]
     for i, (seed, other) in enumerate(zip(*seeds, strict=False)):
-        if hashes[0][i % len(hashes[0])] != hashes[1][i % len(hashes[1])]:
-            raise BadInput(
-                f"{a} and {b} are of one protocol but of different ratings, or of other draws of "
-                f"it (seeds {seed} and {other}): their test rows do not pair."
-            )
         one, two = (reports[i] for _, _, reports in both)
         for name in names:
             if name not in one.figures or name not in two.figures:
@@ -174,6 +153,36 @@ def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Pair
         figures = {n: (one.figures[n], two.figures[n]) for n in names}
         pairs.append(Paired((seed, other), figures, tests))
     return pairs
+
+
+def require_pairs(first: Mapping, second: Mapping, *, names: tuple[str, str]) -> None:
+    """Raise BadInput unless two runs, by their config.json, were scored on the same test rows.
+
+    Args:
+      names: what to call the runs.
+    """
+    a, b = names
+    protocols = first["protocol"], second["protocol"]
+    if protocols[0]["hash"] != protocols[1]["hash"]:
+        raise BadInput(
+            f"{a} and {b} are of different protocols, {protocols[0]['name']} "
+            f"{protocols[0]['hash']} and {protocols[1]['name']} {protocols[1]['hash']}: their test "
+            f"rows do not pair. They differ in {', '.join(_differ(*protocols))}."
+        )
+    if first["item_based"] != second["item_based"]:
+        raise BadInput(f"The test rows of one of {a}, {b} are items, of the other users.")
+    if first["format"] != second["format"]:
+        raise BadInput(
+            f"{a} is of format {first['format']}, {b} of format {second['format']}: their "
+            "hashes of the data do not compare. Train the older again, in another workdir."
+        )
+    hashes = first["data_hash"], second["data_hash"]
+    for i, (seed, other) in enumerate(zip(first["seeds"], second["seeds"], strict=False)):
+        if hashes[0][i % len(hashes[0])] != hashes[1][i % len(hashes[1])]:
+            raise BadInput(
+                f"{a} and {b} are of one protocol but of different ratings, or of other draws of "
+                f"it (seeds {seed} and {other}): their test rows do not pair."
+            )
 
 
 def _differ(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
@@ -203,10 +212,11 @@ def _require_untrained(own: Split, heldout: Heldout, other: Split, loaded: Artef
     common = np.intersect1d(targets, trained_row.astype(np.int64) * width + trained_column)
     if len(common):
         who, what = divmod(int(common[0]), width)
+        names = loaded.vocabulary
         raise BadInput(
             f"Protocol {other.protocol['name']!r} predicts {len(common):,} ratings that the run "
-            f"was trained on, for example user {loaded.user_ids[who]}, item "
-            f"{loaded.item_ids[what]}: memory would be scored. Train a run under that protocol."
+            f"was trained on, for example user {names.user_ids[who]}, item {names.item_ids[what]}: "
+            "memory would be scored. Train a run under that protocol."
         )
 
 

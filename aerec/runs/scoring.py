@@ -1,7 +1,7 @@
 """What a run is scored by: the evaluator of its task, the figures it has, the baselines."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,20 @@ from aerec.runs.spec import oriented
 from aerec.training import loop
 
 RATING = (*POOLED, "rmse_by_row")
+
+
+class Defaults(NamedTuple):
+    """The defaults of a task: how to split, what to select by, what to compare with."""
+
+    protocol: str
+    metric: str
+    baselines: tuple[str, ...]
+
+
+DEFAULTS = {
+    "ranking": Defaults("strong", "ndcg@100", ("popularity", "ease")),
+    "rating": Defaults("random_ratings", "rmse", ("bias",)),
+}
 
 
 def evaluator(model: Model, split: Split, metric: str | None = None) -> Evaluator:
@@ -90,6 +104,8 @@ def baseline_model(name: str, split: Split) -> tuple[Model, Split]:
 
 def mean_figures(reports: Sequence[Report]) -> dict[str, float]:
     """Each figure's mean over replicas and, of several, its standard deviation `<name>_sd`."""
+    if not reports:
+        return {}
     each = {name: [r.figures[name] for r in reports] for name in reports[0].figures}
     figures = {name: float(np.mean(values)) for name, values in each.items()}
     if len(reports) > 1:

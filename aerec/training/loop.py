@@ -56,7 +56,7 @@ def fit(
     settings: Settings,
     *,
     seeds: Sequence[int],
-    evaluate: Callable[[Params, int], dict[str, float]],
+    evaluate: Callable[[Params, int], dict[str, float]] | None,
     checkpoints=None,
     progress: Callable[[Record, dict[str, float]], None] = lambda record, figures: None,
     trace: Callable[[Record, np.ndarray], None] = lambda record, losses: None,
@@ -67,6 +67,7 @@ def fit(
     Args:
       tables: one training table for all replicas, or one per replica, of one shape.
       evaluate: (one replica's params, its number) -> validation figures; `settings.metric` picks.
+        None: there is no validation part, and the last parameters are the best.
       checkpoints: a `runs.checkpoints.Checkpoints` to resume from and save to.
       log: told the memory estimate, and from where a run goes on.
       progress: called after each epoch with the record and the mean figures.
@@ -99,7 +100,8 @@ def fit(
         record = record._replace(epoch=record.epoch + 1, epoch_seconds=took)
         trace(record, traced)
         figures = {"loss": float(traced.mean())}
-        if record.epoch % settings.evaluate_every == 0 or record.epoch == settings.epochs:
+        due = record.epoch % settings.evaluate_every == 0 or record.epoch == settings.epochs
+        if evaluate is not None and due:
             try:
                 params = _on_one(state.params, settings.devices)
                 each = [evaluate(replica(params, i), i) for i in range(len(seeds))]
@@ -114,7 +116,8 @@ def fit(
         if checkpoints is not None:
             done = record.epoch == settings.epochs or _all_stopped(record, settings)
             checkpoints.save(state, best, record._asdict(), force=done)
-    best, last = (_on_one(params, settings.devices) for params in (best, state.params))
+    last = _on_one(state.params, settings.devices)
+    best = last if evaluate is None else _on_one(best, settings.devices)
     return Fitted(best, last, record)
 
 

@@ -1,0 +1,288 @@
+"""The public functions: from ratings to a fitted, evaluated, recommending model, in memory.
+
+    ratings = aerec.load("movielens-small")
+    split = aerec.split(ratings, "strong", valid_users=100, test_users=100)
+    run = aerec.fit("multvae", split, latent=200, epochs=40)
+    run.test["ndcg@100"]
+    run.recommend(["260", "1196"], k=10)
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from aerec import configuration, models, properties
+from aerec.data import datasets, frames, protocols, readers
+from aerec.data.ratings import Ratings
+from aerec.data.splits import Split
+from aerec.errors import BadInput, nearest
+from aerec.evaluation.statistics import Comparison
+from aerec.properties.domain import Domain
+from aerec.runs import artefact, encoding, fitting, progress, rescore, scoring
+from aerec.runs.artefact import Artefact, Vocabulary
+from aerec.runs.figures import Figures
+from aerec.runs.run import Run, opened
+from aerec.runs.spec import Spec, oriented
+from aerec.training.settings import Settings
+
+Log = Callable[[str], object]
+
+
+def load(name: str, *, data_dir: str | pathlib.Path | None = None, log: Log = print) -> Ratings:
+    """Load the ratings of a named dataset: "movielens-small" is in the package.
+
+    Args:
+      name: of `aerec.data.datasets.DATASETS`; `synthetic` takes parameters after a colon.
+      data_dir: the folder with the dataset's files; default: the environment variable AEREC_DATA,
+        else the files are downloaded once.
+      log: called with a summary of what was read.
+
+    Raises:
+      BadInput: an unknown name, files that are missing or malformed, or a download that failed.
+    """
+    return datasets.load(name, data_dir=data_dir, log=log)
+
+
+def read(path: str | pathlib.Path, **options: Any) -> Ratings:
+    """Read the ratings in a file or a folder; see `aerec.data.readers.read` for the options.
+
+    Args:
+      path: csv, tsv, any separator, parquet, JSON lines, compressed or not.
+      user, item, rating, time: columns by name; by default the usual names are looked for.
+
+    Raises:
+      BadInput: a file that is missing or malformed, with its line.
+    """
+    return readers.read(path, **options)
+
+
+def ratings(source: Any, **options: Any) -> Ratings:
+    """Take ratings from memory; see `aerec.data.frames.ratings` for the options.
+
+    Args:
+      source: a pandas, polars or Arrow frame; a SciPy sparse matrix [U, N], whose row and column
+        numbers are the ids; arrays (user, item[, rating[, time]]) of one length; or a dense matrix
+        [U, N], in which 0 is no rating.
+      user, item, rating, time: columns of a frame by name.
+
+    Raises:
+      BadInput: a missing column, or a value that is missing, with its row.
+    """
+    return frames.ratings(source, **options)
+
+
+def split(
+    ratings: Any, protocol: str = "strong", *, seed: int = 0, log: Log = print, **parameters: Any
+) -> Split:
+    """Divide ratings into training, validation and test by a named protocol.
+
+    Args:
+      ratings: as `aerec.ratings` takes them.
+      protocol: of `aerec.data.protocols.PROTOCOLS`, like "strong" or "random_ratings".
+      seed: of the random draws.
+      log: called with each note on what was dropped.
+      parameters: of the protocol, like `test_users=100`.
+
+    Raises:
+      BadInput: an unknown protocol or parameter, or too few ratings.
+      LeakError: a target could be read off an input.
+    """
+    kind = protocols.find(protocol)
+    given = {"split_seed": seed, **parameters}
+    parsed = configuration.fill(kind, given, of=f"Protocol {protocol!r}")
+    found = parsed.split(_ratings(ratings, log), seed=0)
+    for note in found.notes:
+        log(note)
+    return found
+
+
+def fit(
+    model: str,
+    data: Any,
+    *,
+    seeds: int = 1,
+    seed: int = 0,
+    workdir: str | pathlib.Path | None = None,
+    order_penalty: float = 0.0,
+    show: bool = True,
+    log: Log = print,
+    **settings: Any,
+) -> Run:
+    """Fit a model, select it on validation, score the test part once.
+
+    Args:
+      model: a name of `aerec.models.catalogue()`.
+      data: a split, or a list of them, one per seed; or ratings, as `aerec.ratings` takes them:
+        then the model is trained on all of them, for use, and nothing is scored.
+      seeds: replicas, trained under one vmap.
+      seed: of the first replica.
+      workdir: a run directory: the run is kept there, resumed if it was cut off, and scored again
+        if it is finished. None keeps the run in memory.
+      order_penalty: weight of the order penalty in the loss.
+      show: whether to show a progress bar.
+      log: called with notes on the way.
+      settings: of the model, like `latent=200`, and of training, like `epochs=40`
+        (`aerec.training.settings.Settings`).
+
+    Raises:
+      BadInput: an unknown model or setting, a value that is out of range, or data that do not go
+        with the model.
+      Diverged: a loss or parameter became NaN or infinite.
+    """
+    own, training = _divide(model, settings)
+    traits = models.traits(model, own)
+    splits = _splits(data, traits.task, log)
+    task = splits[0].protocol["task"]
+    training = {"metric": scoring.DEFAULTS[task].metric, **traits.training, **training}
+    spec = Spec(
+        model=model,
+        set=own,
+        dataset=splits[0].dataset,
+        settings=configuration.fill(Settings, training, of="training"),
+        seeds=tuple(range(seed, seed + _count(seeds))),
+        order_penalty=order_penalty,
+    )
+    if fitting.has_targets(splits[0]):
+        scoring.require_metric(spec.settings.metric, task)
+    bar: Any = contextlib.nullcontext(lambda record, figures: None)
+    if show:
+        epochs = None if fitting.solved(spec, splits[0]) else spec.settings.epochs
+        bar = progress.bar(epochs, spec.settings.metric)
+    with bar as update:
+        folder = None if workdir is None else pathlib.Path(workdir).expanduser()
+        finished = fitting.run(spec, splits, folder, progress=update)
+    if folder is not None:
+        return dataclasses.replace(opened(folder), splits=splits)
+    (as_read,) = oriented(traits, splits[:1])
+    vocabulary = Vocabulary.of(splits[0], as_read.train)
+    return Run(artefact.build(finished.config), finished.params, vocabulary, finished, splits)
+
+
+def evaluate(run: Run, split: Split | Sequence[Split], *, own: Split | None = None) -> Figures:
+    """Score a run on the test part of a split: its own, or one of another protocol.
+
+    Args:
+      split: what is scored; or one split per replica.
+      own: the split that the run was fitted on, where it was opened from a directory: a rating that
+        was trained on is no test of it.
+
+    Raises:
+      BadInput: the splits do not go with the run, or a test rating was trained on.
+    """
+    asked = [split] if isinstance(split, Split) else list(split)
+    fitted = run.splits if own is None else [own]
+    loaded = Artefact(run.model, run.replicas, run.config, run.vocabulary)
+    if [part.protocol["hash"] for part in asked[:1]] == [run.config["protocol"]["hash"]]:
+        return Figures(rescore.score(loaded, asked))
+    if fitted is None:
+        raise BadInput("the run was opened: give `own`, the split that it was fitted on")
+    return Figures(rescore.score_other(loaded, fitted, asked))
+
+
+def compare(first: Run, second: Run, figure: str) -> Comparison:
+    """Test the difference of a figure between two runs on the same test rows.
+
+    A paired randomisation test over rows; where a run has several replicas, each row's figure is
+    their mean.
+
+    Returns:
+      (difference first less second, its 95% bootstrap interval, two-sided p).
+
+    Raises:
+      BadInput: the runs were scored on different rows, or have no such figure.
+    """
+    names = tuple(f"the {order} run" for order in ("first", "second"))
+    rescore.require_pairs(first.config, second.config, names=names)
+    if len(first.config["data_hash"]) != len(second.config["data_hash"]):
+        raise BadInput("the runs were scored on different numbers of splits")
+    return first.test.compare(second.test, figure)
+
+
+def audit(
+    subject: Run | Callable[[Any], Any],
+    domain: Domain | None = None,
+    *,
+    seed: int = 0,
+    replica: int = 0,
+    **options: Any,
+) -> properties.Audit:
+    """Audit an encoder: dimension, order of similarities, non-zero vectors.
+
+    Args:
+      subject: a run, whose encoder is audited on its own rows unless a domain is given; or any
+        function of one vector [n] (of rows [B, n] with `batched=True`).
+      domain: where vectors come from, by `aerec.properties.samplers`.
+      seed: of everything random.
+      options: of `aerec.properties.audit`, like `budget="30s"`.
+
+    Returns:
+      The findings `.dimension`, `.order` and `.nonzero`: verdict, rate, skill, witness.
+
+    Raises:
+      BadInput: a callable without a domain, or a run that was opened and has no rows at hand.
+    """
+    key = jax.random.key(seed)
+    if not isinstance(subject, Run):
+        if domain is None:
+            raise BadInput("give a domain, like aerec.properties.samplers.gaussian(50)")
+        return properties.audit(subject, domain, key, **options)
+    loaded = subject.artefact(replica)
+    if domain is None:
+        if subject.splits is None:
+            raise BadInput(
+                "the run was opened and its ratings are not at hand: give a `domain`, or use the "
+                "command `aerec audit`, which reads them again"
+            )
+        domain = encoding.domain(loaded, subject.splits[0])
+    given = {
+        "batched": True,
+        "name": subject.config["model"],
+        "activation": encoding.last_activation(subject.config["set"]),
+        **options,
+    }
+    return properties.audit(encoding.encoder(loaded), domain, key, **given)
+
+
+def open(path: str | pathlib.Path) -> Run:
+    """Open a finished run in its directory, from `Run.save`, `fit(workdir=...)` or `aerec train`.
+
+    Raises:
+      BadInput: no finished run is there, or a damaged one.
+    """
+    return opened(path)
+
+
+def _ratings(source: Any, log: Log) -> Ratings:
+    return source if isinstance(source, Ratings) else frames.ratings(source, log=log)
+
+
+def _splits(data: Any, task: str, log: Log) -> list[Split]:
+    """One split, one per seed, or of ratings the one that holds nothing out."""
+    if isinstance(data, Split):
+        return [data]
+    if isinstance(data, list) and data and all(isinstance(part, Split) for part in data):
+        return data
+    return [split(data, {"ranking": "all_clicks", "rating": "all_ratings"}[task], log=log)]
+
+
+def _divide(model: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of the model, and those of training."""
+    own, training = configuration.kinds(models.find(model).Config), configuration.kinds(Settings)
+    for name in given:
+        if name not in own and name not in training:
+            message = f"Neither {model} nor training has a setting {name!r}. "
+            raise BadInput(message + nearest(name, [*own, *training]))
+    return (
+        {name: value for name, value in given.items() if name in own},
+        {name: value for name, value in given.items() if name not in own},
+    )
+
+
+def _count(seeds: Any) -> int:
+    if not isinstance(seeds, int) or seeds < 1:
+        raise BadInput(f"seeds={seeds!r} is the number of replicas, at least 1")
+    return seeds

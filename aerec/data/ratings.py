@@ -1,0 +1,2 @@
+"""stub."""
+from aerec.data.readers import Ratings  # noqa

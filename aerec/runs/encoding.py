@@ -1,0 +1,47 @@
+"""The encoder of a run, and its data as a domain, for the audit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import scipy.sparse
+
+from aerec.data.splits import Split
+from aerec.nn import activations
+from aerec.properties import samplers
+from aerec.properties.domain import Domain
+from aerec.runs.artefact import Artefact
+from aerec.runs.spec import oriented
+
+
+def encoder(artefact: Artefact) -> Callable[[Any], Any]:
+    """The encoder of a trained model: rows [B, N] to codes [B, K]."""
+    return lambda x: artefact.model.encode(artefact.params, x)
+
+
+def domain(artefact: Artefact, split: Split) -> Domain:
+    """The rows that the model was fitted to or folds in, each crossed with all columns.
+
+    Args:
+      split: the run's own.
+    """
+    (split,) = oriented(artefact.model.traits, [split])
+    tables = [split.train]
+    if split.test_ids is not None:  # rows that were not trained on
+        tables += [split.valid.input, split.test.input]
+    rows = []
+    for part in tables:
+        row, column, value = part.entries()
+        shape = (part.num_rows, part.num_columns)
+        rows.append(scipy.sparse.csr_matrix((value, (row, column)), shape))
+    found = samplers.empirical(scipy.sparse.vstack(rows, "csr"))
+    if artefact.config["item_based"]:  # the rows are items
+        users, items = found.crossing.shape[::-1]  # type: ignore[union-attr]
+        found = found._replace(name=f"{items} items x {users} users in R^{users}")
+    return found
+
+
+def last_activation(settings: Any) -> activations.Activation | None:
+    """The activation of the code, where the model's settings name one."""
+    if "latent_activation" not in settings:
+        return None
+    return activations.describe(settings["latent_activation"] or settings["activation"])

@@ -1,0 +1,244 @@
+"""A fitted model: its figures, what it recommends, how it is kept and handed on."""
+
+import dataclasses
+import functools
+import pathlib
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import matplotlib.figure
+import numpy as np
+import polars as pl
+
+from aerec import plots
+from aerec.core import Model, Params
+from aerec.data.splits import Split
+from aerec.errors import BadInput
+from aerec.runs import artefact, directory, export
+from aerec.runs.artefact import Artefact, Vocabulary
+from aerec.runs.figures import Figures
+from aerec.runs.fitting import Finished
+from aerec.runs.histories import Source
+from aerec.runs.recommend import Recommender
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Run:
+    """A fitted model, in memory; made by `aerec.fit` and `aerec.open`.
+
+    Attributes:
+      model: the pure functions.
+      replicas: the parameters of all replicas, leaves [S, ...].
+      vocabulary: raw ids and titles.
+      finished: the figures, and config.json as `config`.
+      splits: the splits it was fitted on; None of a run that was opened.
+    """
+
+    model: Model
+    replicas: Params
+    vocabulary: Vocabulary
+    finished: Finished
+    splits: Sequence[Split] | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the run is: model, settings, protocol, seeds, hash of the data."""
+        return self.finished.config
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Figures, seconds, versions and device, as in results.json."""
+        return self.finished.results
+
+    @property
+    def params(self) -> Params:
+        """The parameters of the first replica, a pytree of arrays."""
+        return jax.tree.map(lambda leaf: leaf[0], self.replicas)
+
+    @property
+    def item_ids(self) -> np.ndarray:
+        """[N] raw ids of the model's items, in the order of its columns."""
+        return self.vocabulary.item_ids
+
+    @functools.cached_property
+    def test(self) -> Figures:
+        """The test figures by name, like `run.test["ndcg@100"]`; none where nothing is held out."""
+        return Figures(self.finished.reports)
+
+    def figures(self) -> pl.DataFrame:
+        """The test figures as a frame of name, mean, standard error, deviation over replicas."""
+        each = [(name, float(self.test[name]), self.test[name].se, self.test[name].sd)
+                for name in self.test]  # fmt: skip
+        schema = {"figure": pl.String, "mean": pl.Float64, "se": pl.Float64, "sd": pl.Float64}
+        return pl.DataFrame(each, schema=schema, orient="row").fill_nan(None)
+
+    def plot(self) -> matplotlib.figure.Figure:
+        """Draw the training loss and the validation figure by epoch.
+
+        Raises:
+          BadInput: a model in closed form has no epochs, or an opened run has no log.
+        """
+        lines = self.finished.metrics
+        if not lines or "loss" not in lines[-1]:
+            raise BadInput(f"{self.config['model']} has no log of epochs to draw")
+        return plots.learning_curve(lines, self.config["settings"]["metric"])
+
+    def recommend(
+        self,
+        history: Source,
+        *,
+        k: int = 10,
+        among: Sequence[Any] | None = None,
+        exclude: Sequence[Any] = (),
+        keep_seen: bool = False,
+        replica: int = 0,
+    ) -> pl.DataFrame:
+        """Recommend the k best items, as the evaluation ranks them, ties included.
+
+        Args:
+          history: raw ids of one user's items, `["260", "1196"]`; a mapping of ids to ratings; a
+            list of several such lists; a pandas, polars or Arrow frame with a column `item` and
+            optionally `user`, `rating`, `time`; or a SciPy matrix [H, N] in the columns of
+            `item_ids`.
+          k: how many items for each user.
+          among: raw ids of the only items to recommend; None allows all.
+          exclude: raw ids of items never to recommend.
+          keep_seen: whether items of the history may be recommended.
+          replica: of several seeds.
+
+        Returns:
+          A polars frame of user (where there are several), rank, item, title, score, best first.
+          A user whose history is empty, or holds no item that the model knows, gets no rows; a
+          warning says so.
+
+        Raises:
+          BadInput: no item is known, a model of ratings got none, or the model cannot fold in.
+          NotNumbers: a score is NaN.
+        """
+        recommender = self.recommender(replica)
+        frame, notes = recommender.recommend(
+            recommender.reader(history), k=k, among=among, exclude=exclude, keep_seen=keep_seen
+        )
+        _warn(notes)
+        return frame
+
+    def predict(self, history: Source, items: Any, *, replica: int = 0) -> pl.DataFrame:
+        """Score given items for given histories.
+
+        Args:
+          history: as in `recommend`.
+          items: raw ids [P], scored for each user; or a frame of pairs `user`, `item`.
+
+        Returns:
+          A polars frame of user (where there are several), item, title, score, in the order asked:
+          ratings, clipped to the scale, of a model of ratings, and preferences of others. The score
+          of an unknown item, or without a known history, is null, and a warning says so.
+        """
+        frame, notes = self.recommender(replica).predict(history, items)
+        _warn(notes)
+        return frame
+
+    def similar(self, item: Any, *, k: int = 10, replica: int = 0) -> pl.DataFrame:
+        """Find the k items most like one: rank, item, title, similarity.
+
+        Of a model that is linear in its input (ease, elsa, itemknn, mdae) by its item-item weights;
+        of others by the cosine of their item codes.
+
+        Raises:
+          BadInput: the item is not known, or the model has neither weights nor item codes.
+        """
+        return self.recommender(replica).similar(item, k=k)
+
+    def explain(self, history: Source, item: Any, *, replica: int = 0) -> pl.DataFrame:
+        """Split the score of an item into what each item of one history contributes.
+
+        Returns:
+          A polars frame of item, title, contribution; with the model's constant they sum to the
+          score.
+
+        Raises:
+          BadInput: the model is not linear in its input, or the item is not known.
+        """
+        return self.recommender(replica).explain(history, item)
+
+    def recommender(self, replica: int = 0) -> Recommender:
+        """What answers for one replica; it keeps its compiled programs."""
+        kept = self._recommenders
+        if replica not in kept:
+            kept[replica] = Recommender(self.artefact(replica))
+        return kept[replica]
+
+    @functools.cached_property
+    def _recommenders(self) -> dict[int, Recommender]:
+        return {}
+
+    def artefact(self, replica: int = 0) -> Artefact:
+        """One replica: functions, parameters, config.json, vocabulary."""
+        params = artefact.one(self.replicas, self.config, replica, "this run")
+        return Artefact(self.model, params, self.config, self.vocabulary)
+
+    def save(self, path: str | pathlib.Path) -> pathlib.Path:
+        """Write the run directory, to be read by `aerec.open` and the command line.
+
+        Raises:
+          BadInput: the folder holds another run, or cannot be written.
+        """
+        workdir = pathlib.Path(path).expanduser()
+        results, reports = self.finished.results, self.finished.reports
+        with directory.claimed(workdir, self.config):
+            artefact.save(workdir, self.replicas, self.vocabulary)
+            if self.finished.metrics:
+                directory.write_log(workdir / directory.METRICS, self.finished.metrics)
+                directory.write_log(workdir / directory.LOSSES, self.finished.losses)
+            directory.write_results(workdir, results, [report.per_row for report in reports])
+        return workdir
+
+    def export(
+        self, path: str | pathlib.Path, *, format: str | None = None, replica: int = 0
+    ) -> pathlib.Path:
+        """Write the model for a process without this package.
+
+        Args:
+          path: the file; its vocabulary is written as `<path>.vocabulary.json`.
+          format: "stablehlo" (scores of rows [b, N], any b), "safetensors" (the weights alone) or
+            "onnx"; by default what the path ends in.
+
+        Raises:
+          BadInput: an unknown format, a model of sequences, or a package that is not installed.
+        """
+        return export.write(self.artefact(replica), pathlib.Path(path).expanduser(), format)
+
+    def __repr__(self) -> str:
+        config, protocol = self.config, self.config["protocol"]
+        lines = [f"{config['model']} on {config['dataset']}, {protocol['name']}"]
+        if len(config["seeds"]) > 1:
+            lines[0] += f", {len(config['seeds'])} seeds"
+        metric = config["settings"]["metric"]
+        if metric in self.test:
+            lines.append(f"test {metric} {self.test[metric]!r}")
+        return "\n".join(lines)
+
+
+def opened(workdir: str | pathlib.Path) -> Run:
+    """Read a finished run from its directory; see `aerec.open`."""
+    workdir = pathlib.Path(workdir).expanduser()
+    model, replicas, config, vocabulary = artefact.load_replicas(workdir)
+    directory.require(workdir, directory.RESULTS, directory.TEST_ROWS)
+    results = directory.read_results(workdir)
+    finished = Finished(
+        config=config,
+        results=results,
+        reports=directory.read_reports(workdir, results),
+        baselines={},
+        params=replicas,
+        metrics=directory.read_log(workdir / directory.METRICS),
+        losses=directory.read_log(workdir / directory.LOSSES),
+    )
+    return Run(model, replicas, vocabulary, finished)
+
+
+def _warn(notes: Sequence[str]) -> None:
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
