@@ -20,6 +20,12 @@ from aerec.core import Batch, Rows
 # alike (`python -m experiments.benchmark --what=first_layer`). Not measured on a GPU.
 GATHER_BELOW = 1 / 150
 
+# A few rows cost as much as reading the whole kernel, however little they list. For one row, N = 3.5k
+# and H = 3.5k, a product takes 3 ms, gathering 32 rows of the kernel .1 ms, 128 rows .3 ms; for
+# 8 rows it is 6 ms, against .4 ms for 256 and 2.7 ms for 1,024. So up to so many rows gathering is
+# chosen while it reads less than this share of the kernel's rows.
+FEW_ROWS, FEW_BELOW = 8, 1 / 4
+
 # Where only some cells of the output [B, N] are read, and they are less than this share of it,
 # decoding them one by one is cheaper than the whole block: on two CPU cores, forward and backward,
 # K = 50, it is 3 to 12 times faster below 1%, level at 2-3%, and 2 and 12 times slower at 16%
@@ -94,11 +100,15 @@ def dropout(key: jax.Array, x: Batch | jax.Array, rate: float) -> Batch:
 
 
 def product(x: Batch, kernel: jax.Array) -> jax.Array:
-    """x [B, N] times kernel [N, H], by the cheaper of two ways; see `GATHER_BELOW`."""
+    """x [B, N] times kernel [N, H], by the cheaper of two ways: `GATHER_BELOW`, `FEW_ROWS`."""
     chex.assert_axis_dimension(kernel, 0, x.shape[1])
-    if isinstance(x, Rows) and x.columns.size < GATHER_BELOW * x.shape[0] * x.shape[1]:
+    if not isinstance(x, Rows):
+        return x @ kernel
+    size, (batch, width) = x.columns.size, x.shape
+    few = batch <= FEW_ROWS and size < FEW_BELOW * width
+    if few or size < GATHER_BELOW * batch * width:
         return gathered(x, kernel)
-    return dense(x) @ kernel
+    return x.dense() @ kernel
 
 
 def gathered(x: Rows, kernel: jax.Array) -> jax.Array:

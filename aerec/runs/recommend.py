@@ -84,16 +84,15 @@ class Recommender:
             notes.append(f"No item is left to recommend for {who}: all are seen or excluded.")
         row, place = np.nonzero(there)
         chosen = columns[row, place]
-        users = pl.Series("user", histories.users, strict=False)
-        frame = pl.DataFrame(
-            {
-                "user": users.gather(row) if len(users) else users,
-                "rank": place.astype(np.int32) + 1,
-                **self._named(chosen),
-                "score": scores[row, place],
-            }
-        )
-        return frame.drop("user") if histories.single else frame, notes
+        answer = {
+            "rank": place.astype(np.int32) + 1,
+            **self._named(chosen),
+            "score": scores[row, place],
+        }
+        if not histories.single:
+            users = pl.Series("user", histories.users, strict=False)
+            answer = {"user": users.gather(row) if len(users) else users, **answer}
+        return pl.DataFrame(answer), notes
 
     def predict(self, source: Source, items: Any) -> tuple[pl.DataFrame, list[str]]:
         """Score given items for users; ratings, clipped to the scale, of a model of ratings.
@@ -138,17 +137,17 @@ class Recommender:
             if self.vocabulary.counts is not None:
                 score[answered & (self.vocabulary.counts[column] == 0)] = (low + high) / 2
             score = np.clip(score, low, high)
-        named = self._named(np.maximum(column, 0))
-        known = pl.Series(column >= 0)
-        frame = pl.DataFrame(
-            {
-                "user": pl.Series(labels, strict=False),
-                "item": [str(item) for item in wanted],
-                "title": pl.select(pl.when(known).then(named["title"])).to_series(),
-                "score": pl.Series(score).fill_nan(None),
-            }
-        )
-        return frame.drop("user") if histories.single else frame, notes
+        known = column >= 0
+        titles = self._named(np.maximum(column, 0))["title"].to_list()
+        answer = {
+            "item": [str(item) for item in wanted],
+            "title": pl.Series([t if k else None for t, k in zip(titles, known, strict=True)],
+                               dtype=pl.String),
+            "score": pl.Series(score).fill_nan(None),
+        }  # fmt: skip
+        if not histories.single:
+            answer = {"user": pl.Series(labels, strict=False), **answer}
+        return pl.DataFrame(answer), notes
 
     def explain(self, source: Source, item: Any) -> pl.DataFrame:
         """Split an item's score for one history into what each listed item contributes to it.
@@ -252,14 +251,12 @@ class Recommender:
 
     def _named(self, columns: np.ndarray) -> dict[str, pl.Series]:
         """Raw ids and titles of columns [R]; titles are null where there are none."""
-        ids, titles = self._ids_and_titles
-        return {"item": ids.gather(columns), "title": titles.gather(columns)}
-
-    @functools.cached_property
-    def _ids_and_titles(self) -> tuple[pl.Series, pl.Series]:
         ids, titles = self.vocabulary.item_ids, self.vocabulary.titles
-        named = [None] * len(ids) if titles is None else titles.tolist()
-        return pl.Series("item", ids.tolist()), pl.Series("title", named, pl.String)
+        named = [None] * len(columns) if titles is None else titles[columns].tolist()
+        return {
+            "item": pl.Series(ids[columns].tolist() if ids.dtype.kind == "U" else ids[columns]),
+            "title": pl.Series(named, dtype=pl.String),
+        }
 
 
 def _best(model: Model, params: Params, x: Rows, seen: Rows, allowed: jax.Array, *, k: int):
