@@ -1,7 +1,7 @@
 """The registry of models: for each name a module with `Config`, `traits` and `make`.
 
-`Config` is a settings class (`aerec.configuration`), `traits(config) -> Traits` says what trainer,
-evaluator and audit need to know, and `make(config, facts) -> Model` builds the pure functions.
+`Config` is a settings class (`aerec.configuration`), `traits(config) -> Traits` has the facts that
+trainer, evaluator and audit need, and `make(config, facts) -> Model` builds the pure functions.
 """
 
 from collections.abc import Mapping
@@ -56,14 +56,14 @@ MODELS = {
 
 
 def find(name: str):
-    """The model's module. Raises BadInput, naming the nearest, for a name that is not here."""
+    """Return a model's module. Raises BadInput, with the nearest names, for an unknown name."""
     if name not in MODELS:
         raise BadInput(f"No model is called {name!r}. {nearest(name, MODELS)}")
     return MODELS[name]
 
 
 def configure(name: str, given: Mapping[str, Any]) -> Any:
-    """The model's Config from `given` settings, typed or as text.
+    """Build the model's Config from `given` settings, values or text.
 
     Raises:
       BadInput: as `configuration.fill`.
@@ -72,10 +72,10 @@ def configure(name: str, given: Mapping[str, Any]) -> Any:
 
 
 def traits(name: str, given: Mapping[str, Any]) -> Traits:
-    """The traits of the model of that name and those settings."""
+    """Return the traits of the model of that name and those settings."""
     return find(name).traits(configure(name, given))
 
 
 def build(name: str, given: Mapping[str, Any], facts: Facts) -> Model:
-    """The model of that name and those settings over data of these `facts`."""
+    """Build the model of that name and those settings for data of these `facts`."""
     return find(name).make(configure(name, given), facts)
