@@ -123,9 +123,9 @@ def evaluator(
 
 
 def _top(y: jax.Array, order: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-    """Return the `size` best columns of y [B, N]: (scores, columns), both [B, size], best first.
+    """The `size` best columns of y [B, N]: (scores, columns), both [B, size], best first.
 
-    Columns are put in `order` before a top-k that takes the first of equals, so it breaks ties.
+    Columns stand in `order` before a top-k that keeps the first of equals, so ties fall by it.
     Past the N-th, scores are -inf and columns N.
     """
     y = jnp.where(y == 0, 0, y)  # -0 is below +0 to top_k, and no less to us

@@ -46,7 +46,7 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """Return the traits of a model of clicks."""
+    """A model of clicks."""
     del config
     return Traits(task="ranking")
 
