@@ -257,7 +257,7 @@ class Model(NamedTuple):
     """A recommender as pure functions over a batch `x`; no state, no modules leak out.
 
     Exactly one of `loss` and `solve` is given: a model is trained by gradients or in closed form.
-    Where its scores are <q, g> + b, `queries`, `item_codes` and `item_bias` say so.
+    Where its scores are `<q, g> + b`, `queries`, `item_codes` and `item_bias` say so.
 
     Attributes:
       traits: what is to be known of it besides its functions.

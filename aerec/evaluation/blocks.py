@@ -1,4 +1,4 @@
-"""Held-out rows in blocks of one static shape: what the evaluators scan on the device."""
+"""Held-out rows in blocks of one static shape, which the evaluators scan on the device."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -16,7 +16,7 @@ BYTES, ROWS = 2**24, 64
 
 
 class Heldout(Protocol):
-    """What is folded in, what is to be predicted (row-aligned), and the rows' training numbers."""
+    """Input and target of held-out rows, aligned, and the numbers of the rows in training."""
 
     @property
     def input(self) -> Table: ...
@@ -32,7 +32,7 @@ Evaluator = Callable[[Params, Heldout], Report]
 def plan(
     heldout: Heldout, batch_size: int | None = None, train: Table | None = None
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """Plans the scan on the host, in blocks of one static shape.
+    """Plan the scan on the host, in blocks of one static shape.
 
     Returns:
       index: [S, B] int32 row numbers of the held-out tables, num_rows for padding; B is at most
@@ -65,7 +65,7 @@ def plan(
 
 
 def gather(tables, index: jax.Array, capacity: tuple[int, int]) -> tuple[Rows, Rows]:
-    """A block's input, numbered as in training, and its target."""
+    """Gather a block's input, numbered as in training, and its target."""
     source, target, numbers = tables
     x = source.gather(index, capacity[0])
     unseen = np.iinfo(np.int32).max  # padding: not a training row (a negative one would wrap)
@@ -74,7 +74,7 @@ def gather(tables, index: jax.Array, capacity: tuple[int, int]) -> tuple[Rows, R
 
 
 def on_host(model: Model, out: dict[str, jax.Array], num_rows: int):
-    """The scan's output as (figures so far, per_row): padding cut off, NaN where no target."""
+    """Return the scan's output as (row counts, per_row), without padding; NaN without a target."""
     rows = {name: value.reshape(-1)[:num_rows] for name, value in jax.device_get(out).items()}
     if bad := int((rows.pop("bad") > 0).sum()):
         name = ".".join(getattr(model.score, a, "?") for a in ("__module__", "__qualname__"))

@@ -1,12 +1,12 @@
-"""What a ranking or a set of predictions is worth: one pure function per idea.
+"""Ranking metrics, a pure function each.
 
 The first half runs on the device, on the hits of ranked lists. Everywhere `hits [..., k]` is one
 where the item at that rank (best first) is a held-out one and zero elsewhere, and `held [...]` is
-the number of held-out items of the row. A row with `held == 0` has no value: NaN, never zero.
+the number of held-out items of the row. A row with `held == 0` is NaN, never zero.
 Relevance is binary. A list shorter than k (fewer than k items left to recommend) is filled with
 misses: its denominators do not shrink.
 
-The second half runs on the host, on what all lists together recommend.
+The second half runs on the host, on the recommendations of all lists together.
 """
 
 import chex
@@ -18,25 +18,25 @@ import numpy as np
 
 
 def precision(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """P@k [...]: hits / k, whatever `held` (trec_eval's `P`)."""
+    """Compute P@k [...]: hits / k, whatever `held` (trec_eval's `P`)."""
     return _defined(hits.sum(-1) / hits.shape[-1], held)
 
 
 def recall(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """R@k [...]: hits / min(k, held), so that a perfect list scores one (Liang et al. 2018, eq. 9).
+    """Compute R@k [...]: hits / min(k, held) (Liang et al. 2018, eq. 9).
 
-    This is "R/min"; `recall_all` is the other recall of the literature.
+    A perfect list scores one. This is "R/min"; `recall_all` is the other recall of the literature.
     """
     return _defined(hits.sum(-1) / jnp.minimum(held, hits.shape[-1]), held)
 
 
 def recall_all(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """R@k [...]: hits / held, "R/all" (trec_eval's `recall`; Sachdeva et al. 2019)."""
+    """Compute R@k [...]: hits / held, "R/all" (trec_eval's `recall`; Sachdeva et al. 2019)."""
     return _defined(hits.sum(-1) / held, held)
 
 
 def ndcg(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """Truncated NDCG@k [...] with binary gain (Liang et al. 2018; trec_eval's `ndcg_cut`).
+    """Compute truncated NDCG@k [...] with binary gain (Liang et al. 2018; trec_eval's `ndcg_cut`).
 
     DCG = sum_r hits_r / log2(r + 1), r = 1..k, over its value for a list that begins with
     min(k, held) hits.
@@ -49,7 +49,7 @@ def ndcg(hits: jax.Array, held: jax.Array) -> jax.Array:
 
 
 def average_precision(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """AP@k [...]: the precision at each hit, summed, / held (trec_eval's `map_cut`).
+    """Compute AP@k [...]: the precision at each hit, summed, / held (trec_eval's `map_cut`).
 
     The denominator is all held-out items; other code divides by min(k, held).
     """
@@ -58,12 +58,12 @@ def average_precision(hits: jax.Array, held: jax.Array) -> jax.Array:
 
 
 def reciprocal_rank(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """RR@k [...]: 1 / rank of the first hit, zero without one (`recip_rank`, lists cut at k)."""
+    """Compute RR@k [...]: 1 / rank of the first hit, else zero (trec_eval's `recip_rank`)."""
     return _defined((hits * jnp.broadcast_to(_reciprocal_ranks(hits), hits.shape)).max(-1), held)
 
 
 def hit(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """Hit rate@k [...]: one where the list holds a hit at all (trec_eval's `success`)."""
+    """Compute the hit rate@k [...]: one where the list holds a hit (trec_eval's `success`)."""
     return _defined(hits.max(-1), held)
 
 
@@ -79,7 +79,7 @@ PER_ROW = {
 
 
 def novelty(information: jax.Array, recommended: jax.Array) -> jax.Array:
-    """Mean self-information in bits of the recommended items, [...] (Zhou et al. 2010).
+    """Compute the mean self-information of the recommended items, [...] bits (Zhou et al. 2010).
 
     Args:
       information: [..., k] -log2 popularity of each listed item (`self_information`).
@@ -91,7 +91,7 @@ def novelty(information: jax.Array, recommended: jax.Array) -> jax.Array:
 
 
 def tied(scores: jax.Array) -> jax.Array:
-    """One where the cut at k parts equal scores, [...]: the list there was chosen by lot.
+    """Return one where the cut at k separates equal scores, [...]: the tie is broken at random.
 
     Args:
       scores: [..., k + 1] best first; -inf where there is no item to recommend.
@@ -112,20 +112,20 @@ def _defined(value: jax.Array, held: jax.Array) -> jax.Array:
 
 
 def self_information(counts: np.ndarray, num_rows: int) -> np.ndarray:
-    """-log2 of the share of training rows that list a column, [N] float32, in bits.
+    """Compute -log2 of the share of training rows that list a column, [N] float32, in bits.
 
-    A column of no training row is counted as if one listed it: the most that can be said of it.
+    A column that no training row lists is counted as if one listed it, which bounds the value.
     """
     return (np.log2(num_rows) - np.log2(np.maximum(counts, 1))).astype(np.float32)
 
 
 def coverage(counts: np.ndarray) -> float:
-    """The share of the columns recommended to at least one row; `counts [N]` of recommendations."""
+    """Compute the share of columns recommended to at least one row, from their `counts [N]`."""
     return float(np.mean(counts > 0))
 
 
 def gini(counts: np.ndarray) -> float:
-    """Gini index of the recommendations over the columns: 0 all alike, 1 one column takes all.
+    """Compute the Gini index of recommendations over columns: 0 is uniform, 1 a single column.
 
     G = sum_j (2 j - N - 1) p_j / (N - 1), p ascending (Shani & Gunawardana 2011, sec. 8.3.3). NaN
     where nothing was recommended.

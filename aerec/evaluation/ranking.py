@@ -31,26 +31,26 @@ def evaluator(
     batch_size: int | None = None,
     tie_seed: int = 0,
 ) -> Evaluator:
-    """Full ranking over all N columns, the row's input masked: the metrics of `ALL` at each k.
+    """Return an evaluator of full rankings over N columns: the metrics of `ALL` at each k.
 
     Denominators: those of `evaluation.metrics`; k may exceed the number of columns. Rows without a
     target are left out of every figure, 'coverage' and 'gini' included, and are counted as
     'rows_skipped'. An item scored -inf, by the mask or by the model, is never recommended: a list
     may be shorter than k. Ties are broken by one random order of the columns, the same for every
-    row, model and epoch; 'tied@k' is the share of rows whose cut at k parts a tie, for such a list
-    (and figure) depends on `tie_seed`. A standard error '_se' stands beside every mean over rows.
+    row, model and epoch; 'tied@k' is the share of rows whose cut at k separates a tie: such a list
+    (and figure) depends on `tie_seed`. Every other mean over rows has a standard error, '_se'.
 
     Args:
       ks: the cuts.
       names: of metrics, out of `ALL`; all that can be computed where None.
       train: the training table, whose column counts are the popularity 'novelty' needs.
-      mask_seen: whether input items are kept out of the lists.
+      mask_seen: whether the items of the input are masked.
       batch_size: rows to a block; from `blocks.BYTES` where None.
       tie_seed: of the order of the columns.
 
     Raises:
       ValueError: an unknown metric, a k below one, 'novelty' without `train`; in the returned
-        function NaN scores, which no ranking can be made of, or what `blocks.plan` refuses.
+        function NaN scores, which cannot be ranked, or what `blocks.plan` refuses.
     """
     cuts = tuple(sorted(set(ks)))
     if not cuts or cuts[0] < 1:

@@ -1,4 +1,4 @@
-"""Rating prediction on held-out entries: one jitted scan over blocks of rows, as for ranking."""
+"""Rating prediction on held-out entries: one jitted scan over blocks of rows."""
 
 from functools import partial
 
@@ -16,13 +16,14 @@ from aerec.evaluation.report import POOLED, Report, sample
 def evaluator(
     model: Model, *, scale: tuple[float, float], train: Table, batch_size: int | None = None
 ) -> Evaluator:
-    """Rating prediction: errors of `score` at the target entries, clipped to `scale` and not.
+    """Return an evaluator of rating prediction: errors of `score` at the target entries.
 
-    'rmse' and 'mae' are pooled over all entries; 'rmse_by_row' is the mean over rows of the RMSE
-    within the row (the lower figure some code reports). The middle of the scale is predicted where
-    the row's input is empty or the column has no training rating (AutoRec, Sedhain et al. 2015),
-    'fallback_share' of the entries. Standard errors take rows as units (`statistics`).
-    Errors are summed in float32 within a row only; rows are added in float64.
+    'rmse' and 'mae' are of scores clipped to `scale`, 'rmse_unclipped' and 'mae_unclipped' are not.
+    All four are pooled over the entries. 'rmse_by_row' is the mean over rows of the RMSE within the
+    row, a lower figure that some code reports. The middle of the scale is predicted where the row's
+    input is empty or the column has no training rating (AutoRec, Sedhain et al. 2015):
+    'fallback_share' of the entries. Standard errors take rows as units (`statistics`). Errors are
+    summed in float32 within a row, and in float64 over rows.
 
     Args:
       scale: the lowest and the highest rating there is.

@@ -1,4 +1,4 @@
-"""An evaluation's figures with their errors, and comparisons between two."""
+"""The figures of an evaluation with their errors, and comparisons between two evaluations."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ POOLED = {  # figure -> (the sums per row it pools over the entries, whether it 
 
 
 class Report(NamedTuple):
-    """An evaluation.
+    """The figures of an evaluation, and the values per row behind them.
 
     Attributes:
       figures: name -> float: 'ndcg@100', 'ndcg@100_se', ..., 'rows', 'rows_skipped'.
@@ -27,12 +27,12 @@ class Report(NamedTuple):
     per_row: dict[str, np.ndarray]
 
     def interval(self, name: str, **options) -> tuple[float, float]:
-        """The bootstrap interval over rows; options of `statistics.bootstrap_interval`."""
+        """Compute the bootstrap interval over rows; options of `statistics.bootstrap_interval`."""
         values, counts, root = sample(self.per_row, name)
         return statistics.bootstrap_interval(values, counts, root=root, **options)
 
     def compare(self, other: "Report", name: str, **options) -> statistics.Comparison:
-        """The paired randomisation test of a figure of two reports on the same held-out rows.
+        """Test a figure of two reports on the same held-out rows by paired randomisation.
 
         Options of `statistics.paired_randomisation_test`.
 
@@ -48,7 +48,7 @@ class Report(NamedTuple):
 
 
 def sample(per_row: dict[str, np.ndarray], name: str):
-    """What a figure is estimated from: (values [R], counts [R] or None, root)."""
+    """Return what a figure is estimated from: (values [R], counts [R] or None, root)."""
     sums, root = POOLED.get(name, (name, False))
     if sums not in per_row:
         raise ValueError(f"{name!r} is no figure over rows; there are {', '.join(per_row)}")

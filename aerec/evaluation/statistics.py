@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Comparison(NamedTuple):
-    """Two runs on the same rows: a's figure less b's, its bootstrap interval, two-sided p."""
+    """Two runs on the same rows: a's figure minus b's, its bootstrap interval, two-sided p."""
 
     difference: float
     interval: tuple[float, float]
@@ -19,7 +19,7 @@ class Comparison(NamedTuple):
 
 
 def estimate(per_row, counts=None, *, root: bool = False) -> float:
-    """The pooled figure sum(per_row) / sum(counts) in float64; its square root with `root`.
+    """Compute the pooled figure sum(per_row) / sum(counts) in float64, or its square `root`.
 
     With `counts=None` each row counts one and this is the mean over rows. The pooled RMSE is
     (sums of squared errors [R], numbers of ratings [R], root=True). NaN where no row is left.
@@ -29,7 +29,7 @@ def estimate(per_row, counts=None, *, root: bool = False) -> float:
 
 
 def standard_error(per_row, counts=None, *, root: bool = False) -> float:
-    """The standard error of `estimate`, rows being the independent units (clusters of ratings).
+    """Compute the standard error of `estimate`, with rows as independent clusters of ratings.
 
     The delta method on the ratio m = S / C (Cochran 1977, sec. 6.4): with e_r = s_r - m c_r,
     var(m) = n / (n - 1) sum_r e_r^2 / C^2, and se(sqrt m) = se(m) / (2 sqrt m). With
@@ -47,7 +47,7 @@ def bootstrap_interval(
     per_row, counts=None, *, root: bool = False, level: float = 0.95, samples: int = 10_000,
     seed: int = 0,
 ) -> tuple[float, float]:  # fmt: skip
-    """The percentile bootstrap interval of `estimate`: rows are drawn again, with their counts.
+    """Compute the percentile bootstrap interval of `estimate`, resampling rows with their counts.
 
     Raises:
       ValueError: fewer than two rows have a value.
@@ -64,10 +64,10 @@ def paired_randomisation_test(
     a, b, counts=None, *, root: bool = False, level: float = 0.95, samples: int = 10_000,
     seed: int = 0,
 ) -> Comparison:  # fmt: skip
-    """Fisher's paired randomisation test of `estimate(a) - estimate(b)` (Smucker et al. 2007).
+    """Test `estimate(a) - estimate(b)` by Fisher's paired randomisation (Smucker et al. 2007).
 
-    Under the null the two runs may be exchanged within any row. p is two-sided, from `samples`
-    random exchanges: (1 + as extreme) / (1 + samples), never zero (Phipson & Smyth 2010).
+    Under the null hypothesis the two runs may be exchanged within any row. p is two-sided, from
+    `samples` random exchanges: (1 + as extreme) / (1 + samples), never zero (Phipson & Smyth 2010).
 
     Args:
       a, b: [R] values on the same rows, in the same order.
@@ -100,7 +100,7 @@ def _pooled(total: np.ndarray, counts: np.ndarray, root: bool) -> np.ndarray:
 
 
 def _kept(values: list, counts) -> tuple[list[np.ndarray], np.ndarray]:
-    """The values and counts of the rows that have one, in float64."""
+    """Return values and counts of the rows that are not NaN, in float64."""
     columns = [np.asarray(value, np.float64) for value in values]
     counts = np.ones(columns[0].shape) if counts is None else np.asarray(counts, np.float64)
     chex.assert_equal_shape([*columns, counts])
@@ -111,7 +111,7 @@ def _kept(values: list, counts) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def _chunks(samples: int, rows: int) -> list[int]:
-    """`samples` in parts of at most 1M draws (8 MB in float64)."""
+    """Divide `samples` into parts of at most 1M draws (8 MB in float64)."""
     size = max(1, 2**20 // rows)
     return [min(size, samples - start) for start in range(0, samples, size)]
 
@@ -119,7 +119,7 @@ def _chunks(samples: int, rows: int) -> list[int]:
 def _bootstrap(statistic, data, level: float, samples: int, seed: int) -> tuple[float, float]:
     if len(data[0]) < 2:
         raise ValueError(f"an interval needs two rows with a value, found {len(data[0])}")
-    import scipy.stats  # half a second, which commands that ask for no interval need not wait for
+    import scipy.stats  # here: it takes half a second, and few commands ask for an interval
 
     result = scipy.stats.bootstrap(
         data, statistic, paired=True, vectorized=True, method="percentile", n_resamples=samples,

@@ -1,11 +1,14 @@
 """The registry of models: for each name a module with `Config`, `traits` and `make`.
 
-`Config` is a settings class (`aerec.configuration`), `traits(config) -> Traits` says what trainer,
-evaluator and audit need to know, and `make(config, facts) -> Model` builds the pure functions.
+`Config` is a settings class (`aerec.configuration`), `traits(config) -> Traits` has the facts that
+trainer, evaluator and audit need, and `make(config, facts) -> Model` builds the pure functions.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+import polars as pl
 
 from aerec import configuration
 from aerec.core import Facts, Model, Traits
@@ -56,14 +59,14 @@ MODELS = {
 
 
 def find(name: str):
-    """The model's module. Raises BadInput, naming the nearest, for a name that is not here."""
+    """Return a model's module. Raises BadInput, with the nearest names, for an unknown name."""
     if name not in MODELS:
         raise BadInput(f"No model is called {name!r}. {nearest(name, MODELS)}")
     return MODELS[name]
 
 
 def configure(name: str, given: Mapping[str, Any]) -> Any:
-    """The model's Config from `given` settings, typed or as text.
+    """Build the model's Config from `given` settings, values or text.
 
     Raises:
       BadInput: as `configuration.fill`.
@@ -72,10 +75,33 @@ def configure(name: str, given: Mapping[str, Any]) -> Any:
 
 
 def traits(name: str, given: Mapping[str, Any]) -> Traits:
-    """The traits of the model of that name and those settings."""
+    """Return the traits of the model of that name and those settings."""
     return find(name).traits(configure(name, given))
 
 
 def build(name: str, given: Mapping[str, Any], facts: Facts) -> Model:
-    """The model of that name and those settings over data of these `facts`."""
+    """Build the model of that name and those settings for data of these `facts`."""
     return find(name).make(configure(name, given), facts)
+
+
+def catalogue() -> pl.DataFrame:
+    """List the models: name, task, how they are fitted, paper, settings with their defaults."""
+    lines = []
+    for name, module in MODELS.items():
+        about = " ".join((module.__doc__ or "").split())
+        paper = re.search(r"([^.:]*): \*([^*]+)\*,? ([^.:*]*?(?:19|20)\d\d)", about)
+        config = module.Config()
+        own = module.traits(config)
+        fitted = module.make(config, Facts(1, 2, scale=(1.0, 5.0)))
+        settings = configuration.plain(config)
+        lines.append(
+            {
+                "model": name,
+                "task": own.task,
+                "fitted": "by gradients" if fitted.loss else "in closed form",
+                "about": about.partition(": ")[2].partition(". ")[0],
+                "paper": "" if paper is None else ", ".join(part.strip() for part in paper.groups()),
+                "settings": ", ".join(f"{key}={value}" for key, value in settings.items()),
+            }
+        )
+    return pl.DataFrame(lines)

@@ -51,7 +51,7 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of ratings, by items or by users."""
+    """Return the traits of a model of ratings, by items or by users."""
     return Traits(
         task="rating",
         reads="columns" if config.item_based else "rows",
@@ -62,7 +62,7 @@ def traits(config: Config) -> Traits:
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over rows of N ratings; scores are ratings, not clipped."""
+    """Build the model over rows of N ratings; scores are ratings, not clipped."""
     low, high = facts.scale or (1.0, 5.0)
     middle = (low + high) / 2 if config.centre else 0.0
     f = activations.describe(config.output_activation)
@@ -93,7 +93,7 @@ def make(config: Config, facts: Facts) -> Model:
         return losses.squared_error(apply(params, read(x), after), x)
 
     def stage(level):
-        """The loss of greedy pre-training of layer `level`."""
+        """Make the loss of greedy pre-training of layer `level`."""
 
         def loss(params, x, key):
             if level == 0:

@@ -1,8 +1,8 @@
-"""Bias: mean plus a column's and a row's offset. The canary of a rating evaluation.
+"""Bias: the mean plus an offset per column and per row. The baseline of rating prediction.
 
 Koren: *Factor in the Neighbors*, TKDD 2010, section 2.1: b_ui = mu + b_u + b_i, the offsets
-shrunken averages of what is left over, b_i first. A row's offset is read off the batch, so rows
-that were never trained on are served like the others.
+shrunken averages of the residuals, b_i first. A row's offset is computed from the batch, so rows
+that were never trained on are scored like the others.
 """
 
 import jax
@@ -19,13 +19,13 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of ratings."""
+    """Return the traits of a model of ratings."""
     del config
     return Traits(task="rating")
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """Scores are ratings [B, N], not clipped; the code is the row's offset [B, 1]."""
+    """Build the model; scores are unclipped ratings [B, N], the code is the row's offset [B, 1]."""
     num_columns = facts.num_columns
 
     def solve(table: Table):

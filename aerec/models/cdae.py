@@ -21,9 +21,9 @@ Negative sampling: the loss of a row reads its clicks and `negatives` columns fo
 drawn uniformly from all N with replacement; a draw that hits a click of the row is left out, and
 one drawn twice counts twice. With `negatives=0` it reads every column.
 
-A user has a node if `Rows.index` is one of the `num_rows` rows that are trained on. Nobody else
-has one: held-out users, people who are recommended to later, and dense batches, which name no
-user, are encoded with V_u = 0.
+A user has a node if `Rows.index` is one of the `num_rows` rows that are trained on. All others are
+encoded with V_u = 0: held-out users, users of later recommendations, and dense batches, which
+name no user.
 
 Departures:
   - the draws that hit a click are dropped, where the paper draws from the other columns only: a
@@ -71,7 +71,7 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of clicks."""
+    """Return the traits of a model of clicks."""
     return Traits(
         task="ranking",
         l2=config.l2,
@@ -80,12 +80,12 @@ def traits(config: Config) -> Traits:
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model with a node for each of the U users; see `autoencoder`."""
+    """Build the model with a node for each of the U users; see `autoencoder`."""
     return autoencoder(config, facts.num_rows, facts.num_columns)
 
 
 def autoencoder(config: Config, num_nodes: int, num_columns: int) -> Model:
-    """Equation 9 over rows of `num_columns` clicks; users 0 to `num_nodes` - 1 have a node."""
+    """Build equation 9 over rows of `num_columns` clicks; rows 0 to `num_nodes` - 1 have a node."""
     latent = activations.describe(config.latent_activation)
     h, f = latent.function, activations.get(config.output_activation)
     pointwise = {  # of a score before f, and of what it should be
@@ -109,11 +109,11 @@ def autoencoder(config: Config, num_nodes: int, num_columns: int) -> Model:
         return params
 
     def hidden(params, x, nodes):
-        """The code [B, K] of a corrupted row and its user's vector."""
+        """Return the code [B, K] of a corrupted row and its user's vector."""
         return h(layers.product(x, params["encoder"]) + nodes + params["latent_bias"][None])
 
     def nodes(params, x: Batch):
-        """V_u [B, K], zero where the user has none."""
+        """Return V_u [B, K], zero for a user without a node."""
         if not num_nodes or not isinstance(x, Rows):
             return jnp.zeros((x.shape[0], config.latent))
         index = jnp.where(x.index < 0, num_nodes, x.index)  # a gather reads -1 from the end
@@ -154,7 +154,7 @@ def autoencoder(config: Config, num_nodes: int, num_columns: int) -> Model:
 
 
 def sample(key: jax.Array, x: Rows, count: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The cells that a sampled loss reads: each entry of x, and `count` others of its row.
+    """Draw the cells that a sampled loss reads: each entry of x, and `count` others of its row.
 
     Returns:
       columns: [C, 1 + count] int32, first the entry's own, then uniform draws from all columns.

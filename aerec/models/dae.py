@@ -16,5 +16,5 @@ __all__ = ["Config", "make", "traits"]
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over rows of N clicks."""
+    """Build the model over rows of N clicks."""
     return autoencoder(config, 0, facts.num_columns)

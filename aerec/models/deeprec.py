@@ -54,7 +54,7 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of ratings with dense re-feeding."""
+    """Return the traits of a model of ratings with dense re-feeding."""
     return Traits(
         task="rating",
         l2=config.l2,
@@ -67,14 +67,14 @@ def traits(config: Config) -> Traits:
 
 
 def output_activation(config: Config, scale: tuple[float, float]) -> str:
-    """The last layer's: the one asked for, or `activation` if every rating is in its range."""
+    """Choose the last activation: as given, or `activation` if its range has every rating."""
     a, (low, high) = activations.describe(config.activation), scale
     holds = a.low <= low and high <= a.high and not a.extra
     return config.output_activation or (config.activation if holds else "identity")
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over rows of N ratings; scores are ratings, not clipped."""
+    """Build the model over rows of N ratings; scores are ratings, not clipped."""
     last, depth = output_activation(config, facts.scale or (1.0, 5.0)), len(config.hidden)
     net = autoencoders.Stack(
         config.hidden,
@@ -87,7 +87,7 @@ def make(config: Config, facts: Facts) -> Model:
     apply: Callable[..., Any] = net.apply
 
     def loss(params, x, key, step):
-        """Equation 1, its two sums by row."""
+        """Compute the two sums of equation 1 per row."""
         del step
         keys = jax.random.split(key, 2 * depth)  # for the input, and each layer but the last
 

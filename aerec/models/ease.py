@@ -37,13 +37,13 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of clicks."""
+    """Return the traits of a model of clicks."""
     del config
     return Traits(task="ranking", linear=True)
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over N = `num_columns` items; params {"weights": [N, N]}; the code is x B.
+    """Build the model over N items; params {"weights": [N, N]}; the code is x B.
 
     Raises:
       memory.TooLarge: from `solve`, before anything is allocated, where N^2 does not fit.
@@ -67,7 +67,7 @@ def make(config: Config, facts: Facts) -> Model:
 
 
 def item_item(solve: Callable[[Table], Params], facts: Facts, traits: Traits) -> Model:
-    """The model whose scores, and code, are a row times item-item weights: x B.
+    """Build the model whose scores, and code, are a row times item-item weights: x B.
 
     Args:
       solve: table -> {"weights": B [N, N]}.
@@ -90,7 +90,7 @@ def item_item(solve: Callable[[Table], Params], facts: Facts, traits: Traits) ->
 
 
 def gram(table: Table, batch_size: int = 1024) -> jax.Array:
-    """X'X [N, N] of a table, by a scan over dense blocks of rows."""
+    """Compute X'X [N, N] of a table, by a scan over dense blocks of rows."""
     index, capacity = table.blocks(batch_size)
 
     @jax.jit
@@ -106,7 +106,7 @@ def gram(table: Table, batch_size: int = 1024) -> jax.Array:
 
 
 def inverse(gram: jax.Array, penalty: jax.Array | float) -> jax.Array:
-    """(G + diag(penalty))^-1 [N, N] by Cholesky; on CPUs LAPACK's potrf and potri, in place.
+    """Invert G + diag(penalty) [N, N] by Cholesky; on CPUs LAPACK's potrf and potri, in place.
 
     Args:
       penalty: [N], or one number for all.
@@ -127,13 +127,13 @@ def inverse(gram: jax.Array, penalty: jax.Array | float) -> jax.Array:
 
 @jax.jit
 def _symmetric(upper: jax.Array) -> jax.Array:
-    """The symmetric matrix whose upper triangle is that of `upper` (the rest is ignored)."""
+    """Return the symmetric matrix with the upper triangle of `upper` (the rest is ignored)."""
     return jnp.triu(upper) + jnp.triu(upper, 1).T
 
 
 @functools.partial(jax.jit, donate_argnums=0)
 def _weights(precision: jax.Array) -> jax.Array:
-    """B = I - P diag(P)^-1 (eq. 8), its diagonal exactly zero."""
+    """Compute B = I - P diag(P)^-1 (eq. 8), its diagonal exactly zero."""
     weights = -precision / jnp.diagonal(precision)[None, :]
     return jnp.where(jnp.eye(len(weights), dtype=bool), 0.0, weights)
 
@@ -141,7 +141,7 @@ def _weights(precision: jax.Array) -> jax.Array:
 def nonnegative_weights(
     gram: jax.Array, penalty: jax.Array, *, tolerance: float = 1e-4, limit: int = 500
 ) -> jax.Array:
-    """argmin over B >= 0 with a zero diagonal of |X - X B|^2 + sum_ij penalty_i B_ij^2, [N, N].
+    """Minimise |X - X B|^2 + sum_ij penalty_i B_ij^2 over B [N, N] >= 0 with a zero diagonal.
 
     Alternating directions (Steck, Dimakopoulou, Riabov, Jebara: *ADMM SLIM*, WSDM 2020): least
     squares with a zero diagonal, in closed form, in turns with the projection onto B >= 0. The
@@ -170,7 +170,7 @@ _COUPLING, _RELAXATION = 3.0, 1.7
 
 @jax.jit
 def _alternating_directions(gram, precision, curvature, tolerance, limit):
-    """The weights [N, N], and how far they are from the optimum (see `nonnegative_weights`)."""
+    """Return the weights [N, N] and their distance from the optimum; see `nonnegative_weights`."""
     coupling = _COUPLING * curvature[:, None]
 
     def feasible(weights):

@@ -22,7 +22,7 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of clicks."""
+    """Return the traits of a model of clicks."""
     del config
     return Traits(
         task="ranking",
@@ -32,7 +32,7 @@ def traits(config: Config) -> Traits:
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over N = `num_columns` items; params {"kernel": [N, K]}; the code is x A [B, K].
+    """Build the model over N items; params {"kernel": [N, K]}; the code is x A [B, K].
 
     The kernel's rows are of any length; A has them at length 1.
     """
@@ -48,7 +48,7 @@ def make(config: Config, facts: Facts) -> Model:
         return encode(params, x) @ layers.normalise(params["kernel"]).T - layers.dense(x)
 
     def loss(params, x: Batch, key, step):
-        """|x / |x| - y / |y||^2 of each row, y its scores; weights count non-empty rows."""
+        """Compute |x / |x| - y / |y||^2 per row, y its scores; weights count non-empty rows."""
         del key, step
         apart = layers.dense(layers.normalise(x)) - layers.normalise(score(params, x))
         return losses.by_row(jnp.sum(apart**2, axis=1), x)

@@ -1,4 +1,4 @@
-"""Feature AE: users and items through one encoder, ranked by how alike their codes are.
+"""Feature AE: users and items through one encoder, ranked by the similarity of their codes.
 
 Susman: *Theoretically informed selection of latent activation in autoencoder based recommender
 systems*, 2024, figure 1. An autoencoder is trained to reconstruct feature vectors in R^N; its
@@ -7,7 +7,7 @@ by <f(x), f(u_i)>, or by the cosine, in place of <x, u_i>. This is the setting w
 audit examines.
 
 There are no features here besides the clicks: a user's vector is its row, an item's is the unit
-vector e_i, the row of somebody who clicked that item alone; both have length 1. A linear
+vector e_i, the row of a user who clicked that item alone; both have length 1. A linear
 encoder V ranks by x V V', its bias aside.
 
 Departures:
@@ -61,25 +61,25 @@ class AutoEncoder(nn.Module):
         return self.encoder(x)
 
     def items(self) -> jax.Array:
-        """The codes of the unit vectors [N, K]."""
+        """Return the codes of the unit vectors, [N, K]."""
         number = jnp.arange(self.num_columns, dtype=jnp.int32)
         ones = jnp.ones(self.num_columns)
         return self.encoder(Rows(number, ones, number, number, self.num_columns, longest=1))
 
     def __call__(self, x: Batch) -> jax.Array:
-        """Logits [B, N] of the reconstruction."""
+        """Return logits [B, N] of the reconstruction."""
         z = self.encoder(x)
         return z @ self.items().T if self.config.tied else self.decoder(z)
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over vectors of N clicks; scores are similarities of codes [B, N]."""
+    """Build the model over vectors of N clicks; scores are similarities of codes [B, N]."""
     net = AutoEncoder(config, facts.num_columns)
     apply: Callable[..., Any] = net.apply
     compared = layers.normalise if config.similarity == "cosine" else lambda z: z
 
     def loss(params, x: Batch, key, step):
-        """Negative likelihood of a row given its corruption; weights count non-empty rows."""
+        """Compute the negative likelihood given the corruption; weights count non-empty rows."""
         del step
         corrupted = layers.dropout(key, layers.normalise(x), config.dropout)
         return losses.by_row(losses.multinomial(apply(params, corrupted), x), x)

@@ -5,7 +5,7 @@ p_ui = 1 where r_ui > 0 and confidence c_ui = 1 + alpha r_ui, the objective is
 sum_ui c_ui (p_ui - x_u' y_i)^2 + lambda (sum_u |x_u|^2 + sum_i |y_i|^2) over *all* cells (eq. 3);
 given the items, a user is x_u = (Y'Y + Y'(C_u - I) Y + lambda I)^-1 Y' C_u p_u (eq. 4), and the
 items likewise. A user's factor is always computed from the row (eq. 4), so that users who were
-not trained on are served like the others; a user's scores are x_u' y_i.
+not trained on are scored like the others; a user's scores are x_u' y_i.
 
 Departures: none.
 """
@@ -27,13 +27,13 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of clicks."""
+    """Return the traits of a model of clicks."""
     del config
     return Traits(task="ranking")
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over N = `num_columns` items; params {"items": [N, K]}; the code is x_u [B, K].
+    """Build the model over N items; params {"items": [N, K]}; the code is x_u [B, K].
 
     Raises:
       memory.TooLarge: from `solve`, as `alternating.fit`.
@@ -41,7 +41,7 @@ def make(config: Config, facts: Facts) -> Model:
     num_columns = facts.num_columns
 
     def half(fixed: jax.Array, x: Batch) -> jax.Array:
-        """Equation 4 for every row: the row's factors given the `fixed` ones of the other side."""
+        """Solve equation 4 for every row: its factors, given the `fixed` ones of the other side."""
         base = fixed.T @ fixed + config.l2 * jnp.eye(config.latent)
         extra = layers.apply(x, lambda r: config.alpha * r)
         targets = layers.apply(x, lambda r: jnp.where(r > 0, 1 + config.alpha * r, 0))

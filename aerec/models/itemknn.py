@@ -1,4 +1,4 @@
-"""Item-kNN: items like those of the user's history.
+"""Item-kNN: items similar to those of the user's history.
 
 Sarwar, Karypis, Konstan, Riedl: *Item-based Collaborative Filtering Recommendation Algorithms*,
 WWW 2001, of clicks. With G = X'X the similarity of
@@ -26,13 +26,13 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of clicks."""
+    """Return the traits of a model of clicks."""
     del config
     return Traits(task="ranking", linear=True)
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over N = `num_columns` items; params {"weights": [N, N]}; the code is the score.
+    """Build the model over N items; params {"weights": [N, N]}; the code is the score.
 
     Raises:
       memory.TooLarge: from `solve`, before anything is allocated, where N^2 does not fit.

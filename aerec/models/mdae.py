@@ -1,4 +1,4 @@
-"""mDAE: a denoising autoencoder whose corruptions are averaged out, in closed form.
+"""mDAE: a denoising autoencoder marginalised over its corruptions, in closed form.
 
 Chen, Xu, Weinberger, Sha: *Marginalized Denoising Autoencoders for Domain Adaptation*, ICML 2012.
 Each feature of h (the row, or the layer below) is set to zero with probability p, a constant 1
@@ -52,7 +52,7 @@ def traits(config: Config) -> Traits:
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over N = `num_columns` items.
+    """Build the model over N items.
 
     Params: a tuple of layers {"kernel": [N, N], "bias": [N]}; the code is [B, N].
 
@@ -64,7 +64,7 @@ def make(config: Config, facts: Facts) -> Model:
     latent = activations.get(config.latent_activation or config.activation)
 
     def below(params, x: Batch) -> Batch:
-        """What the last layer reads."""
+        """Return the input of the last layer."""
         for layer in params[:-1]:
             x = activation(_affine(layer, x))
         return x
@@ -113,7 +113,7 @@ def _affine(layer, x: Batch) -> jax.Array:
 
 
 def moments(table: Table, encode, params, batch_size: int = 1024) -> jax.Array:
-    """S = sum over rows of (h, 1)(h, 1)' [N + 1, N + 1], h = encode(params, row)."""
+    """Compute S = sum over rows of (h, 1)(h, 1)' [N + 1, N + 1], h = encode(params, row)."""
     index, capacity = table.blocks(batch_size)
     size = table.num_columns + 1
 
@@ -130,7 +130,7 @@ def moments(table: Table, encode, params, batch_size: int = 1024) -> jax.Array:
 
 
 def denoiser(moments: jax.Array, corruption: float, l2: float) -> dict[str, jax.Array]:
-    """The layer W = E[P] E[Q]^-1 of the module's docstring from S [N + 1, N + 1]."""
+    """Solve for the layer W = E[P] E[Q]^-1 of the module's docstring from S [N + 1, N + 1]."""
     kept = jnp.full(len(moments), 1 - corruption).at[-1].set(1)
     penalty = ((1 / kept - 1) * jnp.diagonal(moments) + l2).at[-1].set(0)
     inverse = ease.inverse(moments, penalty)

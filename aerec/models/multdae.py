@@ -35,7 +35,7 @@ class Config:
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over rows of N clicks; scores are the decoder's logits [B, N]."""
+    """Build the model over rows of N clicks; scores are the decoder's logits [B, N]."""
     likelihood = losses.likelihood(config.likelihood, confidence=config.confidence)
     net = autoencoders.Pair(
         config.hidden, config.latent, config.activation, config.latent_activation,
@@ -44,7 +44,7 @@ def make(config: Config, facts: Facts) -> Model:
     apply: Callable[..., Any] = net.apply
 
     def loss(params, x, key, step):
-        """Equation 2 with its sign turned; weights count non-empty rows."""
+        """Compute the negative of equation 2; weights count non-empty rows."""
         del step
         corrupted = layers.dropout(key, layers.normalise(x), config.dropout)
         return losses.by_row(likelihood(apply(params, corrupted), x), x)

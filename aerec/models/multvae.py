@@ -9,7 +9,7 @@ decoder's logits at the mean of q. Gaussian and logistic likelihoods (eq. 3, 4) 
 The noise of z has standard deviation 1.
 
 Departures: the paper's `anneal_steps` is 200,000 (updates of 500 users over 200 epochs of
-ML-20M); the default here is for the shorter runs of `TRAINING`.
+ML-20M); the default here is for the shorter runs of `traits`.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class Config:
 
 
 def traits(config) -> Traits:
-    """A model of clicks."""
+    """Return the traits of a model of clicks."""
     return Traits(
         task="ranking",
         l2=config.l2,
@@ -47,7 +47,7 @@ def traits(config) -> Traits:
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over rows of N clicks; scores are the decoder's logits [B, N]."""
+    """Build the model over rows of N clicks; scores are the decoder's logits [B, N]."""
     likelihood = losses.likelihood(config.likelihood, confidence=config.confidence)
 
     def beta(step):
@@ -63,7 +63,7 @@ def variational(
     beta: Callable[[jax.Array], jax.Array | float],
     read: Callable[[Batch], Batch],
 ) -> Model:
-    """An autoencoder with a Gaussian code, fitted by one sample of it for each row and update.
+    """Build an autoencoder with a Gaussian code, fitted by one sample of it per row and update.
 
     Args:
       config: with the encoder's settings of `Config`.
@@ -78,7 +78,7 @@ def variational(
     apply: Callable[..., Any] = net.apply
 
     def loss(params, x, key, step):
-        """The bound (Liang 2018, eq. 8) with its sign turned; weights count non-empty rows."""
+        """Compute the negative bound (Liang 2018, eq. 8); weights count non-empty rows."""
         dropout_key, noise_key = jax.random.split(key)
         corrupted = layers.dropout(dropout_key, read(x), config.dropout)
         mean, log_variance = apply(params, corrupted, method="posterior")

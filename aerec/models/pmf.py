@@ -11,7 +11,7 @@ Performance of iALS on Item Recommendation Benchmarks*, RecSys 2022) go between.
 fixed (b_u, p_u) is one ridge regression on (1, q_i), and likewise the other way round.
 
 A row's bias and factors are always computed from the row, so that users who were not trained on
-are served like the others.
+are scored like the others.
 
 Departures: least squares in place of the papers' gradient descent; mu is the mean of the training
 ratings and is not fitted; PMF of 2007 squashes predictions with a logistic function, not done here.
@@ -36,13 +36,13 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of ratings."""
+    """Return the traits of a model of ratings."""
     del config
     return Traits(task="rating")
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over N = `num_columns` items; scores are ratings [B, N], not clipped.
+    """Build the model over N items; scores are ratings [B, N], not clipped.
 
     Params {"mean": mu, "items": [N, 1 + K], the rows (b_i, q_i)}; the code is (b_u, p_u)
     [B, 1 + K].
@@ -54,7 +54,7 @@ def make(config: Config, facts: Facts) -> Model:
     width = 1 + config.latent
 
     def half(mean: jax.Array, fixed: jax.Array, x: Batch) -> jax.Array:
-        """(b, p) of every row, given those of the other side."""
+        """Solve for (b, p) of every row, given those of the other side."""
         bias, features = fixed[:, 0], fixed.at[:, 0].set(1)
         if isinstance(x, Rows):
             observed = (x.row < x.shape[0]).astype(x.values.dtype)

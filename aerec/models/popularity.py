@@ -1,4 +1,4 @@
-"""Popularity: every user gets the most-listed columns. The canary of a ranking evaluation."""
+"""Popularity: the most-listed columns for every user. The baseline of ranking."""
 
 import jax.numpy as jnp
 
@@ -12,13 +12,13 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of clicks."""
+    """Return the traits of a model of clicks."""
     del config
     return Traits(task="ranking")
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """Scores are the columns' counts in the training table, the same for every row."""
+    """Build the model; scores are the columns' counts in the training table, for every row."""
     num_columns = facts.num_columns
 
     def solve(table: Table):

@@ -42,18 +42,18 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of histories, as `svae`."""
+    """Return the traits of a model of histories, as `svae`."""
     base = svae.traits(config)
     return base._replace(training={**base.training, "epochs": 30, "evaluate_every": 5})
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over histories of N items; scores are the decoder's logits [B, N]."""
+    """Build the model over histories of N items; scores are the decoder's logits [B, N]."""
     net = svae.Network(config, facts.num_columns)
     apply: Callable[..., Any] = net.apply
 
     def loss(params, x, key, step):
-        """One code a user; weights count non-empty rows."""
+        """Compute the loss of one code per user; weights count non-empty rows."""
         x = layers.rows(x)
         dropout_key, noise_key = jax.random.split(key)
         states = apply(params, x, method="states")

@@ -42,7 +42,7 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of clicks; the penalty sets in after pre-training, where there is any."""
+    """Return the traits of a model of clicks; any penalty sets in after pre-training."""
     return Traits(
         task="ranking",
         l2=config.l2,
@@ -52,7 +52,7 @@ def traits(config: Config) -> Traits:
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over rows of N clicks; scores are logits [B, N]."""
+    """Build the model over rows of N clicks; scores are logits [B, N]."""
     likelihood = losses.likelihood(config.likelihood)
     net = autoencoders.Stack(
         (*config.hidden, config.latent),
@@ -63,7 +63,7 @@ def make(config: Config, facts: Facts) -> Model:
     apply: Callable[..., Any] = net.apply
 
     def stage(level: int):
-        """The loss of pre-training layer `level`, its input corrupted but not its target."""
+        """Make the loss of pre-training layer `level`, its input corrupted and its target not."""
 
         def loss(params, x, key):
             below = apply(params, layers.normalise(x), level, method="encode")

@@ -60,7 +60,7 @@ class Config:
 
 
 def traits(config) -> Traits:
-    """A model of histories: a row is read in the order of its entries, whatever their values."""
+    """Return the traits of a model of histories: rows are read in order, without their values."""
     return Traits(
         task="ranking",
         reads="sequence",
@@ -95,7 +95,7 @@ class Network(nn.Module):
         self.output_bias = self.param("output_bias", zeros, (self.num_columns,))
 
     def histories(self, x: Rows) -> tuple[jax.Array, jax.Array]:
-        """What the GRU reads: rows of a table [M, 3H], and which of them, [L, B].
+        """Return the GRU's input: rows of a table [M, 3H], and the row of each step, [L, B].
 
         The table has all N items or only the entries of the batch, whichever are fewer.
         """
@@ -107,31 +107,31 @@ class Network(nn.Module):
         return vectors @ self.input_kernel + self.input_bias[None], read
 
     def states(self, x: Rows) -> jax.Array:
-        """The GRU's state after each entry, [C, H]; zero where it is not read."""
+        """Return the GRU's state after each entry, [C, H]; zero where it is not read."""
         table, read = self.histories(x)
         states = recurrent.gru(table, read, self.kernel, self.bias)
         return states.at[x.places(len(read)), x.row].get(mode="fill", fill_value=0)
 
     def last(self, x: Rows) -> jax.Array:
-        """The state after the last entry of each row, [B, H]; zero for an empty row."""
+        """Return the state after the last entry of each row, [B, H]; zero for an empty row."""
         table, read = self.histories(x)
         counts, capacity = jnp.minimum(x.counts(), len(read)), len(x.columns)
         return recurrent.last(table, read, counts, self.kernel, self.bias, capacity=capacity)
 
     def posterior(self, states: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Mean and log-variance of q(z | state), each [., K]."""
+        """Return mean and log-variance of q(z | state), each [., K]."""
         mean, log_variance = jnp.split(self.encoder(states), 2, axis=1)
         return mean, log_variance
 
     def encode(self, x: Batch) -> jax.Array:
-        """The mean of the code after the last entry, activated, [B, K]."""
+        """Return the activated mean of the code after the last entry, [B, K]."""
         return self.latent_activation(self.mean(x))
 
     def mean(self, x: Batch) -> jax.Array:
         return self.posterior(self.last(layers.rows(x)))[0]
 
     def hidden(self, z: jax.Array) -> jax.Array:
-        """z [., K] before its activation through the decoder but for its last layer."""
+        """Apply the decoder but for its last layer to z [., K], which is not yet activated."""
         return self.decoder(self.latent_activation(z))
 
     def logits(self, hidden: jax.Array) -> jax.Array:
@@ -141,26 +141,26 @@ class Network(nn.Module):
         return self.logits(self.query(x))
 
     def query(self, x: Batch) -> jax.Array:
-        """What the last layer reads, [B, D]."""
+        """Return the input of the last layer, [B, D]."""
         return self.hidden(self.mean(x))
 
     def codes(self) -> tuple[jax.Array, jax.Array]:
-        """The last layer's kernel [N, D], and its bias [N]."""
+        """Return the last layer's kernel [N, D] and bias [N]."""
         return self.output_kernel.T, self.output_bias
 
 
 def following(x: Rows, ahead: int) -> jax.Array:
-    """The columns of the `ahead` entries after each entry in its row, [C, ahead]; N: none."""
+    """Find the columns of the `ahead` entries after each entry in its row, [C, ahead]; N: none."""
     at = jnp.arange(len(x.row))[:, None] + jnp.arange(1, ahead + 1)[None]
     same = x.row.at[at].get(mode="fill", fill_value=-1) == x.row[:, None]
     return jnp.where(same, x.columns.at[at].get(mode="clip"), x.num_columns)
 
 
 def draw(key: jax.Array, counted: jax.Array, share: float) -> tuple[jax.Array, jax.Array]:
-    """Places of entries, and which of these are scored: a random `share` of those that count.
+    """Draw places of entries, and which are scored: a random `share` of those that count.
 
     Args:
-      counted: [C], may the entry be scored; `share` of C places are returned.
+      counted: [C], whether the entry may be scored; `share` of C places are returned.
     """
     if share == 1:
         return jnp.arange(len(counted)), counted
@@ -170,14 +170,16 @@ def draw(key: jax.Array, counted: jax.Array, share: float) -> tuple[jax.Array, j
 
 
 def make(config: Config, facts: Facts) -> Model:
-    """The model over histories of N items; scores are the decoder's logits [B, N]."""
+    """Build the model over histories of N items; scores are the decoder's logits [B, N]."""
     num_columns = facts.num_columns
     net = Network(config, num_columns)
     apply: Callable[..., Any] = net.apply
 
     def loss(params, x, key, step):
-        """The loss summed over the scored steps of each row, and how many they are, both scaled
-        to the steps that might have been."""
+        """Sum the loss over the scored steps of each row, and count these steps.
+
+        Both are scaled up to all steps that could have been scored.
+        """
         x = layers.rows(x)
         draw_key, dropout_key, noise_key = jax.random.split(key, 3)
         targets = following(x, config.ahead)

@@ -1,1 +1,1 @@
-"""What models are made of: activations, layers, losses, recurrence, wide softmax, least squares."""
+"""The parts of models: activations, layers, losses, recurrence, wide softmax, least squares."""

@@ -1,9 +1,9 @@
-"""The catalogue of activations: range, value at zero, and what theorems A-C say of each.
+"""The catalogue of activations: range, value at zero, and what theorems A to C imply for each.
 
 A latent activation decides whether a code can be the zero vector (property P3 of Susman 2024,
 *Theoretically informed selection of latent activation in autoencoder based recommender
-systems*). Every entry carries what that question, and the certificates of
-`aerec.properties.bounds`, need to know. Functions act on the last axis: `[..., K] -> [..., K]`,
+systems*). Every entry holds the facts on which that question, and the certificates of
+`aerec.properties.bounds`, depend. Functions act on the last axis: `[..., K] -> [..., K]`,
 and `[..., K] -> [..., K + 1]` for the names that begin with `lift:`.
 
     get("tanh")          the plain function
@@ -28,7 +28,7 @@ import jax.numpy as jnp
 
 from aerec.errors import BadInput
 
-SHIFT = 1e-3  # what a shifted activation keeps away from zero
+SHIFT = 1e-3  # the least distance of a shifted activation from zero
 LIFT = 1.0  # the constant coordinate that a lifted activation prepends
 
 _SELU_SCALE = 1.0507009873554805
@@ -39,7 +39,7 @@ _LEAK = 0.01
 
 
 class Activation(NamedTuple):
-    """One activation and what is known of it.
+    """One activation and its known properties.
 
     `low`, `high`: infimum and supremum of the range (attained or not). `at_zero`: its value at 0.
     `sign`: of its values, one of "positive", "non-negative", "both". `vanishes`: whether zero is
@@ -121,7 +121,7 @@ CATALOGUE: dict[str, Activation] = {
 
 
 def describe(name: str) -> Activation:
-    """The catalogue's entry for `name`, which may begin with `lift:` or `shift:`.
+    """Return the catalogue's entry for `name`, which may begin with `lift:` or `shift:`.
 
     Raises ValueError, naming the nearest valid names, for an unknown name and for a shift of an
     activation that is unbounded below.
@@ -140,7 +140,7 @@ def describe(name: str) -> Activation:
 
 
 def get(name: str) -> Callable[[jax.Array], jax.Array]:
-    """The function of that name: `[..., K] -> [..., K]`, `[..., K + 1]` for `lift:`.
+    """Return the function of that name: `[..., K] -> [..., K]`, `[..., K + 1]` for `lift:`.
 
     Raises ValueError as `describe` does.
     """
@@ -148,7 +148,7 @@ def get(name: str) -> Callable[[jax.Array], jax.Array]:
 
 
 def _known(name: str) -> str:
-    """The rule of a setting that names an activation; empty: another setting decides."""
+    """Check the name of an activation; an empty name leaves the choice to another setting."""
     try:
         _ = name and describe(name)
     except BadInput as error:
@@ -157,7 +157,7 @@ def _known(name: str) -> str:
 
 
 def _shape_kept(name: str) -> str:
-    """The same of one that may not add a coordinate."""
+    """Check the name of an activation that must not add a coordinate."""
     if wrong := _known(name):
         return wrong
     added = name and describe(name).extra
@@ -169,7 +169,7 @@ Plain = Annotated[str, _shape_kept]  # of one that keeps the width
 
 
 def names() -> list[str]:
-    """Every valid name: plain, lifted, and shifted where a shift exists."""
+    """List every valid name: plain, lifted, and shifted where a shift exists."""
     plain = list(CATALOGUE)
     shifts = [f"shift:{n}" for n, a in CATALOGUE.items() if a.low > -_INF]
     return plain + [f"lift:{n}" for n in plain] + shifts

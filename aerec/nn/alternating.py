@@ -21,13 +21,13 @@ Half = Callable[[jax.Array, Batch], jax.Array]  # (fixed [M, K], x [B, M]) -> th
 
 
 def ridge(weights: Batch, targets: Batch, factors: jax.Array, base: jax.Array) -> jax.Array:
-    """The solutions z [B, K] of (base + F' diag(w) F) z = F' t, one system a row, by Cholesky.
+    """Solve (base + F' diag(w) F) z = F' t for z [B, K] by Cholesky, one system per row.
 
     Each z is the argmin of z' base z + sum_m w_m (f_m z)^2 - 2 t_m f_m z.
 
     Args:
       weights: w [B, M], zero where nothing is listed.
-      targets: t [B, M], what is regressed on times its weight.
+      targets: t [B, M], the regression target times its weight.
       factors: F [M, K].
       base: [K, K] for all rows or [B, K, K], positive definite.
     """
@@ -42,7 +42,7 @@ def ridge(weights: Batch, targets: Batch, factors: jax.Array, base: jax.Array) -
 
 
 def fit(table: Table, half: Half, *, width: int, sweeps: int) -> jax.Array:
-    """The columns' factors [N, width] after `sweeps` solutions of the columns, rows between them.
+    """Fit the columns' factors [N, width] in `sweeps` alternations between columns and rows.
 
     The rows start at random (standard deviation .1, a fixed key), so the first to be solved are
     the columns, and renaming these renames the result.
@@ -64,7 +64,7 @@ def fit(table: Table, half: Half, *, width: int, sweeps: int) -> jax.Array:
 
 
 def _blockwise(table: Table, half: Half) -> Callable[[jax.Array], jax.Array]:
-    """fixed [M, K] -> every row's solution [U, K], compiled once."""
+    """Make the function fixed [M, K] -> every row's solution [U, K], compiled once."""
     index, capacity = table.blocks(BLOCK)
 
     @jax.jit

@@ -22,11 +22,11 @@ def model(
     read: Callable[[Batch], Batch] = lambda x: x,
     linear: bool = True,
 ) -> Model:
-    """The model that encodes by the network's method `encode` and scores by calling it.
+    """Make a `Model` that encodes by the network's method `encode` and scores by calling it.
 
     Args:
       loss: (params, x, key, step) -> (total [B], weight [B]).
-      read: what the network is given of a batch.
+      read: turns a batch into the network's input.
       linear: whether scores are the network's method `query` times `codes`, plus their bias.
     """
     apply: Callable[..., Any] = net.apply
@@ -75,38 +75,38 @@ class Stack(nn.Module):
         self.latent = activations.get(self.latent_activation or self.activation)
 
     def up(self, level: int, h: Batch) -> jax.Array:
-        """Encoder layer `level`."""
+        """Apply encoder layer `level`."""
         last = level == len(self.encoder) - 1
         return (self.latent if last else self.between)(self.encoder[level](h))
 
     def down(self, level: int, h: jax.Array) -> jax.Array:
-        """The mirror image of encoder layer `level`."""
+        """Apply the mirror image of encoder layer `level`."""
         return (self.between if level else self.output)(self._affine(level, h))
 
     def mirror(self, level: int, h: Batch) -> jax.Array:
-        """Up through encoder layer `level` and straight back."""
+        """Apply encoder layer `level` and its mirror image."""
         return self.down(level, self.up(level, h))
 
     def encode(self, x: Batch, depth: int | None = None, after: After = lambda _, h: h) -> Batch:
-        """The code [B, K], or the output of the first `depth` layers."""
+        """Return the code [B, K], or the output of the first `depth` layers."""
         for level in range(len(self.encoder))[:depth]:
             x = after(level, self.up(level, x))
         return x
 
     def decode(self, z: jax.Array, after: After = lambda _, h: h) -> jax.Array:
-        """Scores [B, N] of codes z [B, K]."""
+        """Return the scores [B, N] of codes z [B, K]."""
         return self.down(0, self._hidden(z, after))
 
     def __call__(self, x: Batch, after: After = lambda _, h: h) -> jax.Array:
-        """Scores [B, N]; `after` sees layers 0 to 2 L - 2, in order."""
+        """Return scores [B, N]; `after` is applied to layers 0 to 2 L - 2, in order."""
         return self.decode(self.encode(x, after=after), after)
 
     def query(self, x: Batch) -> jax.Array:
-        """What the last layer reads, [B, D]."""
+        """Return the input of the last layer, [B, D]."""
         return self._hidden(self.encode(x), lambda _, h: h)
 
     def codes(self) -> tuple[jax.Array, jax.Array]:
-        """The last layer's kernel [N, D], and its bias [N]."""
+        """Return the last layer's kernel [N, D] and bias [N]."""
         if self.tied:
             return self._kernel(0), self.biases[-1]
         return _transposed(self.decoder[-1].variables["params"])
@@ -154,27 +154,27 @@ class Pair(nn.Module):
         self.decoder = layers.MLP((*self.hidden[::-1], self.num_columns), activation, linear)
 
     def posterior(self, x: Batch) -> tuple[jax.Array, jax.Array]:
-        """Mean and log-variance of q(z | x), each [B, K]."""
+        """Return mean and log-variance of q(z | x), each [B, K]."""
         mean, log_variance = jnp.split(self.encoder(x), 2, axis=1)
         return mean, log_variance
 
     def encode(self, x: Batch) -> jax.Array:
-        """The code [B, K]; of a distribution, its activated mean."""
+        """Return the code [B, K]; of a distribution, its activated mean."""
         return self.activated(self.posterior(x)[0]) if self.gaussian else self.encoder(x)
 
     def decode(self, z: jax.Array) -> jax.Array:
-        """z [B, K], as drawn from q and not activated yet -> y [B, N]."""
+        """Decode z [B, K], drawn from q and not yet activated, to y [B, N]."""
         return self.decoder(self.activated(z))
 
     def __call__(self, x: Batch) -> jax.Array:
         return self.decoder(self.encode(x))
 
     def query(self, x: Batch) -> jax.Array:
-        """What the last layer reads, [B, D]."""
+        """Return the input of the last layer, [B, D]."""
         return self.decoder(self.encode(x), depth=-1)
 
     def codes(self) -> tuple[jax.Array, jax.Array]:
-        """The last layer's kernel [N, D], and its bias [N]."""
+        """Return the last layer's kernel [N, D] and bias [N]."""
         return _transposed(self.decoder.variables["params"][f"Layer_{len(self.hidden)}"])
 
 

@@ -1,4 +1,4 @@
-"""What every network here is made of: reading a batch, dropping entries, dense stacks.
+"""The layers that networks share: reading a batch, dropout of entries, dense stacks.
 
 A batch `x` is `Rows` or a dense [B, N] array; each function takes both.
 """
@@ -35,12 +35,12 @@ CELLS_BELOW = 1 / 50
 
 
 def dense(x: Batch) -> jax.Array:
-    """The batch as [B, N]."""
+    """Return the batch as [B, N]."""
     return x.dense() if isinstance(x, Rows) else x
 
 
 def rows(x: Batch) -> Rows:
-    """The batch as `Rows`; of a dense one the cells that are not zero, in the columns' order."""
+    """Return the batch as `Rows`; of a dense batch, the non-zero cells in column order."""
     if isinstance(x, Rows):
         return x
     batch, num_columns = x.shape
@@ -49,14 +49,14 @@ def rows(x: Batch) -> Rows:
         columns=column.astype(jnp.int32),
         values=x.at[row, column].get(mode="fill", fill_value=0),
         row=row.astype(jnp.int32),
-        index=jnp.full(batch, -1, jnp.int32),  # nobody who was trained on
+        index=jnp.full(batch, -1, jnp.int32),  # not rows of training
         num_columns=num_columns,
         longest=num_columns,
     )
 
 
 def scale(x: Batch, factor: jax.Array) -> Batch:
-    """Row b times `factor[b]`."""
+    """Multiply row b by `factor[b]`."""
     chex.assert_shape(factor, x.shape[:1])
     if isinstance(x, Rows):
         per_entry = factor.at[x.row].get(mode="fill", fill_value=0)
@@ -65,31 +65,30 @@ def scale(x: Batch, factor: jax.Array) -> Batch:
 
 
 def shift(x: Batch, by: float) -> Batch:
-    """Adds `by` to each listed entry; what is not listed stays zero."""
+    """Add `by` to each listed entry; all other cells stay zero."""
     if isinstance(x, Rows):
         return dataclasses.replace(x, values=jnp.where(x.row < x.shape[0], x.values + by, 0))
     return jnp.where(x != 0, x + by, 0)
 
 
 def apply(x: Batch, function: Callable[[jax.Array], jax.Array]) -> Batch:
-    """`function` of each entry, elementwise and zero at zero: what is not listed stays zero."""
+    """Apply `function`, elementwise and zero at zero, to each entry; other cells stay zero."""
     if isinstance(x, Rows):
         return dataclasses.replace(x, values=function(x.values))
     return function(x)
 
 
 def normalise(x: Batch) -> Batch:
-    """Rows of Euclidean length 1; an empty row stays zero."""
+    """Scale rows to Euclidean length 1; an empty row stays zero."""
     squares = x.sum(x.values**2) if isinstance(x, Rows) else jnp.sum(x**2, axis=1)
     positive = squares > 0
     return scale(x, jnp.where(positive, jax.lax.rsqrt(jnp.where(positive, squares, 1)), 0))
 
 
 def dropout(key: jax.Array, x: Batch | jax.Array, rate: float) -> Batch:
-    """Sets each entry to zero with probability `rate`, the others times 1 / (1 - rate).
+    """Set each entry to zero with probability `rate`, and multiply the others by 1 / (1 - rate).
 
-    Of `Rows` the listed entries are drawn, one number each: a cell that holds zero has nothing
-    to drop. Consumes `key`.
+    For `Rows` one number is drawn per listed entry; other cells are zero already. Consumes `key`.
     """
     if rate == 0:
         return x
@@ -100,7 +99,7 @@ def dropout(key: jax.Array, x: Batch | jax.Array, rate: float) -> Batch:
 
 
 def product(x: Batch, kernel: jax.Array) -> jax.Array:
-    """x [B, N] times kernel [N, H], by the cheaper of two ways: `GATHER_BELOW`, `FEW_ROWS`."""
+    """Multiply x [B, N] by kernel [N, H], the cheaper of two ways: `GATHER_BELOW`, `FEW_ROWS`."""
     chex.assert_axis_dimension(kernel, 0, x.shape[1])
     if not isinstance(x, Rows):
         return x @ kernel
@@ -112,7 +111,7 @@ def product(x: Batch, kernel: jax.Array) -> jax.Array:
 
 
 def gathered(x: Rows, kernel: jax.Array) -> jax.Array:
-    """x times kernel by summing the kernel's rows that x lists, [B, H]."""
+    """Multiply x by kernel by summing the kernel's rows that x lists, [B, H]."""
     total = jnp.zeros((x.shape[0], kernel.shape[1]), kernel.dtype)
     rows = x.values[:, None] * kernel.at[x.columns].get(mode="fill", fill_value=0)
     return total.at[x.row].add(rows, mode="drop", indices_are_sorted=True)
@@ -121,9 +120,9 @@ def gathered(x: Rows, kernel: jax.Array) -> jax.Array:
 def affine_at(
     z: jax.Array, kernel: jax.Array, bias: jax.Array, *, row: jax.Array, columns: jax.Array
 ) -> jax.Array:
-    """z [B, K] times kernel [N, K] transposed plus bias [N], read at `row` [C], `columns` [C, S].
+    """Compute z [B, K] kernel [N, K]' + bias [N] at the cells of `row` [C] and `columns` [C, S].
 
-    By the cheaper of two ways; see `CELLS_BELOW`. [C, S]; zero at padding.
+    It takes the cheaper of two ways; see `CELLS_BELOW`. The result is [C, S], zero at padding.
     """
     chex.assert_equal_shape_prefix([row, columns], 1)
     if columns.size < CELLS_BELOW * z.shape[0] * kernel.shape[0]:
@@ -135,7 +134,7 @@ def affine_at(
 def cells(
     z: jax.Array, kernel: jax.Array, bias: jax.Array, *, row: jax.Array, columns: jax.Array
 ) -> jax.Array:
-    """`affine_at` by gathering the rows of z and of the kernel that meet in each cell."""
+    """Compute `affine_at` by gathering a row of z and a row of the kernel for each cell."""
     read = functools.partial(jnp.take, axis=0, mode="fill", fill_value=0)
     return jnp.einsum("ck,csk->cs", read(z, row), read(kernel, columns)) + read(bias, columns)
 
@@ -169,7 +168,7 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Batch, depth: int | None = None) -> jax.Array:
-        """The last layer's output, or that of layer `depth` - 1."""
+        """Return the last layer's output, or that of layer `depth` - 1."""
         for level, width in enumerate(self.widths[:depth]):
             last = level == len(self.widths) - 1
             x = (self.last_activation if last else self.activation)(Layer(width)(x))

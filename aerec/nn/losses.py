@@ -1,6 +1,6 @@
-"""Per-row objectives: each returns (total [B], weight [B]); a batch's loss is their ratio of sums.
+"""Objectives per row, each (total [B], weight [B]); a batch's loss is the ratio of their sums.
 
-`x` is the batch that was observed, `y` [B, N] what the model says of every column.
+`x` is the observed batch, `y` [B, N] the model's output for every column.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Likelihood = Literal["multinomial", "gaussian", "logistic"]
 
 
 def squared_error(y: jax.Array, x: Batch) -> Loss:
-    """Squared error over the listed entries, weighted by their number (AutoRec, eq. 2).
+    """Compute the squared error over listed entries, weighted by their number (AutoRec, eq. 2).
 
     Of `Rows` only listed entries count; of a dense batch every entry does (dense re-feeding).
     """
@@ -29,7 +29,7 @@ def squared_error(y: jax.Array, x: Batch) -> Loss:
 
 
 def multinomial(logits: jax.Array, x: Batch) -> jax.Array:
-    """Negative multinomial log-likelihood [B] without its constant (Liang 2018, eq. 2).
+    """Compute the negative multinomial log-likelihood [B] without its constant (Liang 2018, eq. 2).
 
     -sum_i x_i log softmax(logits)_i; zero for an empty row.
     """
@@ -41,7 +41,7 @@ def multinomial(logits: jax.Array, x: Batch) -> jax.Array:
 
 
 def gaussian(y: jax.Array, x: Batch, *, confidence: float = 1.0) -> jax.Array:
-    """Negative Gaussian log-likelihood [B] without its constant (Liang 2018, eq. 3).
+    """Compute the negative Gaussian log-likelihood [B] without its constant (Liang 2018, eq. 3).
 
     sum_i c_i / 2 (x_i - y_i)^2 over every column, c_i = `confidence` where x lists, 1 elsewhere.
     """
@@ -53,7 +53,7 @@ def gaussian(y: jax.Array, x: Batch, *, confidence: float = 1.0) -> jax.Array:
 
 
 def logistic(logits: jax.Array, x: Batch) -> jax.Array:
-    """Negative logistic log-likelihood [B] over every column, x in [0, 1] (Liang 2018, eq. 4)."""
+    """Compute the negative logistic log-likelihood [B], x in [0, 1] (Liang 2018, eq. 4)."""
     chex.assert_shape(logits, x.shape)
     if isinstance(x, Rows):
         positive = x.sum(x.values * x.pick(logits))
@@ -63,7 +63,7 @@ def logistic(logits: jax.Array, x: Batch) -> jax.Array:
 
 
 def likelihood(name: str, *, confidence: float = 1.0) -> Callable[[jax.Array, Batch], jax.Array]:
-    """The negative log-likelihood (y, x) -> [B] of that name; `confidence` is the Gaussian's.
+    """Return the negative log-likelihood (y, x) -> [B] of a name; `confidence` is the Gaussian's.
 
     Raises:
       BadInput: an unknown name.
@@ -79,35 +79,35 @@ def likelihood(name: str, *, confidence: float = 1.0) -> Callable[[jax.Array, Ba
 
 
 def gaussian_kl(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
-    """KL(N(mean, exp(log_variance)) || N(0, 1)) summed over the code, [B] (Liang 2018, eq. 5)."""
+    """Sum KL(N(mean, exp(log_variance)) || N(0, 1)) over the code, [B] (Liang 2018, eq. 5)."""
     chex.assert_equal_shape([mean, log_variance])
     return jnp.sum(jnp.exp(log_variance) + mean**2 - 1 - log_variance, axis=-1) / 2
 
 
 def annealed(step: jax.Array, beta: float, steps: int) -> jax.Array | float:
-    """The KL's weight min(beta, step / steps); beta from the beginning on where `steps` is 0."""
+    """Compute the KL's weight min(beta, step / steps), or beta where `steps` is 0."""
     return jnp.minimum(beta, step / steps) if steps else beta
 
 
 def nonempty(x: Batch) -> jax.Array:
-    """The weight [B] of objectives that count rows: 1, and 0 for a row that lists nothing."""
+    """Return the weight [B] of objectives that count rows: 1, or 0 for an empty row."""
     if isinstance(x, Rows):
         return (x.sum(jnp.ones_like(x.values)) > 0).astype(jnp.float32)
     return jnp.any(x != 0, axis=1).astype(jnp.float32)
 
 
 def by_row(total: jax.Array, x: Batch) -> Loss:
-    """An objective [B] that counts rows: a row that lists nothing adds nothing to it."""
+    """Make an objective [B] that counts rows, to which an empty row adds nothing."""
     weight = nonempty(x)
     return total * weight, weight
 
 
 def greedy(stages: Sequence[Callable[..., Loss]], *, pretrain_steps: int) -> Callable[..., Loss]:
-    """Layers trained one after the other, then all: a loss (params, x, key, step).
+    """Make the loss (params, x, key, step) of greedy layer-wise pre-training.
 
-    All of the `stages` (params, x, key), a loss per layer and the whole net's at the end, but the
-    last share out the first `pretrain_steps` steps evenly; the last has the rest. A single layer is
-    the whole net: it needs no pre-training.
+    `stages` are losses (params, x, key): one per layer, and last that of the whole network. The
+    first `pretrain_steps` steps are divided evenly among all stages but the last, which has the
+    rest. A single layer is the whole network and needs no pre-training.
     """
     layers = len(stages) - 1
     if not pretrain_steps or layers == 1:

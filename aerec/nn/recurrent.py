@@ -1,8 +1,8 @@
 """A gated recurrent unit over padded histories: L steps of B rows, the step axis first.
 
 Cho et al.: *Learning Phrase Representations using RNN Encoder-Decoder*, EMNLP 2014, with the reset
-gate after the product as in cuDNN. Of the input's share a = W x + b of the three gates
-[r, z, n], each H wide, and the state's share g = U h:
+gate after the product as in cuDNN. With the input's part a = W x + b of the three gates
+[r, z, n], each H wide, and the state's part g = U h:
 
   r = sigmoid(a_r + g_r),  z = sigmoid(a_z + g_z),  n = tanh(a_n + r (g_n + c)),
   h' = n + z (h - n),      h = 0 before the first step.
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 def step(
     inputs: jax.Array, state: jax.Array, kernel: jax.Array, bias: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
-    """h' [B, H], and of the way there [r, z] side by side [B, 2H], n and g_n + c."""
+    """Compute h' [B, H], and the intermediate [r, z] [B, 2H], n and g_n + c."""
     width = len(kernel)
     chex.assert_shape([inputs], (len(state), 3 * width))
     product = state @ kernel
@@ -36,10 +36,10 @@ def last(
     *,
     capacity: int,
 ) -> jax.Array:
-    """The state [B, H] after the last entry of each row; zero where a row has none.
+    """Compute the state [B, H] after the last entry of each row; zero for an empty row.
 
-    Rows are taken longest first, and each time the step number has doubled only as many of them go
-    on as can be that long: `capacity // t` of B rows with `capacity` entries have more than t.
+    Rows are sorted, longest first. Each time the step number doubles, only as many rows continue as
+    can be that long: `capacity // t` of B rows with `capacity` entries have more than t.
 
     Args:
       table, sequences, kernel, bias: as of `gru`.
@@ -66,7 +66,7 @@ def last(
 
 
 def gru(table: jax.Array, sequences: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """The state after every step, [L, B, H].
+    """Compute the state after every step, [L, B, H].
 
     Its reverse derivative is written out: only delta, the derivative by the state, is carried back
     through time, and the kernel's derivative is a product over all steps instead of a sum of L
@@ -75,7 +75,7 @@ def gru(table: jax.Array, sequences: jax.Array, kernel: jax.Array, bias: jax.Arr
     with Flax's cell (`python -m experiments.benchmark --what=gru`).
 
     Args:
-      table: [M, 3H], the input's share a of everything that may be read.
+      table: [M, 3H], the input's part a of every item that may be read.
       sequences: [L, B], which row of the table each step reads.
       kernel: U, [H, 3H].
       bias: c, [H].
@@ -86,7 +86,7 @@ def gru(table: jax.Array, sequences: jax.Array, kernel: jax.Array, bias: jax.Arr
 
 
 def states(table: jax.Array, sequences: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """`gru` with its derivative left to JAX."""
+    """Compute `gru`, with its derivative left to JAX."""
     return _forward(table, sequences, kernel, bias)[0]
 
 
@@ -95,7 +95,7 @@ def _forward(table, sequences, kernel, bias):
 
     def forward(state, entries):
         after, parts = step(table[entries], state, kernel, bias)
-        # All are outputs, which keeps XLA from melting sigmoid and tanh into one loop over the
+        # All are outputs, which keeps XLA from fusing sigmoid and tanh into one loop over the
         # block: on a CPU it would not be vectorised, and take several times as long.
         return after, (after, *parts)
 

@@ -1,8 +1,8 @@
 """The softmax over all N items behind many entries at once, and its gradient, slice by slice.
 
-A [C, N] block of logits is the largest thing that a model of sequences would hold. Here a slice of
-`SLICE` entries is multiplied, normalised and turned into its gradient before the next one is begun:
-what is alive fits in a processor's cache, entries past the last one that counts cost nothing, and
+A [C, N] block of logits would be the largest array of a sequential model. Here a slice of
+`SLICE` entries is multiplied, normalised and turned into its gradient before the next begins:
+the working set fits in a processor's cache, entries past the last one that counts cost nothing, and
 nothing is computed twice. Forward and backward on two CPU cores: 42 ms for 2,000 entries of 3,500
 columns, 171 for 8,000, and 319 for 2,000 of 20,000; the plain one takes 62, 234 and 352
 (`python -m experiments.benchmark --what=softmax`).
@@ -17,7 +17,7 @@ SLICE = 512  # entries; of 256, 512, 1024 and 2048 the fastest on two CPU cores 
 def multinomial(
     hidden: jax.Array, kernel: jax.Array, bias: jax.Array, targets: jax.Array
 ) -> jax.Array:
-    """-sum_j log softmax(hidden kernel + bias)[targets_j] of each entry, [C].
+    """Compute -sum_j log softmax(hidden kernel + bias)[targets_j] of each entry, [C].
 
     The gradient is found along with the value, for a cotangent of one in every entry: exact where
     the cotangents of all entries that have a target are equal, as those of a batch's mean are. If
@@ -55,14 +55,17 @@ def _backward(saved, cotangent):
 
 
 def _last(targets: jax.Array, num_columns: int) -> jax.Array:
-    """How many entries there are up to the last one that has a target."""
+    """Count the entries up to the last one that has a target."""
     place = jnp.arange(1, len(targets) + 1)
     return jnp.max(jnp.where((targets < num_columns).any(axis=1), place, 0))
 
 
 def _slices(hidden, kernel, bias, targets, weight, count):
-    """The value [C] and the derivatives, by hidden [C, H] and, each entry times its weight, by
-    kernel and below it bias [H + 1, N], over the slices that hold the first `count` entries."""
+    """Compute the value [C] and the derivatives over the slices of the first `count` entries.
+
+    The derivatives are by hidden [C, H], and, each entry times its weight, by the kernel and below
+    it the bias [H + 1, N].
+    """
     entries, num_columns = len(hidden), len(bias)
     size = min(SLICE, entries)
     hidden, weight, targets = (

@@ -1,7 +1,7 @@
-"""Which rows make up each batch of an epoch: planned on the host, once, so that it compiles once.
+"""The rows of each batch of an epoch, in shapes planned once on the host so that it compiles once.
 
-`plan` gives the shapes, `turns` which shape each step has, `order` the rows; all but the shapes
-are drawn anew every epoch, from (seed, epoch) alone.
+`plan` gives the shapes, `turns` the shape of each step, `order` the rows. The shapes are fixed; the
+others are drawn anew every epoch, from (seed, epoch) alone.
 """
 
 import math
@@ -12,31 +12,31 @@ import numpy as np
 
 
 class Bucket(NamedTuple):
-    """Training rows of like length, and the one shape of their batches."""
+    """Training rows of similar length, and the shape of their batches."""
 
-    first: int  # by length, shortest first, the bucket is rows first:first + rows
+    first: int  # sorted by length, shortest first, the bucket is rows first:first + rows
     rows: int
     steps: int  # batches
     batch: int  # rows in one, or in each of the parts that it is divided into
-    capacity: int  # entries that so many rows have room for
+    capacity: int  # entries that a batch, or a part of it, has room for
     longest: int  # entries of the longest row
 
 
 def plan(
     lengths: np.ndarray, batch_size: int, buckets: int = 1, parts: int = 1
 ) -> tuple[Bucket, ...]:
-    """The shapes of an epoch's batches: one, or where `buckets` says so one per range of lengths.
+    """Choose the shapes of an epoch's batches: one per bucket, a range of row lengths.
 
-    The longest rows of the buckets are a geometric series from the lower quartile to the longest of
-    all, so that little of a batch that is padded to its longest row is padding. A batch of one of
-    several buckets holds as many rows as make up the entries of `batch_size` rows of mean length.
-    Batches are as even as possible, with room for all but the rarest draws (`order` redraws those).
+    The bounds of the buckets are a geometric series from the lower quartile to the longest row, so
+    that a batch padded to its longest row is little padding. With several buckets a batch has about
+    as many entries as `batch_size` rows of mean length. Batches are as even as possible, with room
+    for all but the rarest draws (`order` redraws those).
 
     Args:
-      lengths: [U] entries per row; of several tables [T, U], for which the plan then serves alike.
-      batch_size: at most so many rows in a batch where there is one bucket.
-      buckets: at most so many; one without rows is left out.
-      parts: of a batch, one for each device.
+      lengths: [U] entries per row; [T, U] of several tables that share the plan.
+      batch_size: the most rows in a batch, with one bucket.
+      buckets: the most buckets; a bucket without rows is left out.
+      parts: parts of a batch, one for each device.
     """
     lengths = np.sort(np.atleast_2d(lengths), axis=1).max(axis=0)
     if not len(lengths):
@@ -53,7 +53,7 @@ def plan(
 
 
 def _bucket(first: int, lengths: np.ndarray, batch_size: float, parts: int) -> Bucket:
-    """The batches of rows of these lengths, ascending."""
+    """Choose the shape of batches of rows of these lengths, ascending."""
     rows = len(lengths)
     steps = math.ceil(rows / min(max(batch_size, 1), rows))
     batch = math.ceil(rows / (steps * parts))
@@ -64,9 +64,9 @@ def _bucket(first: int, lengths: np.ndarray, batch_size: float, parts: int) -> B
 
 
 def turns(plan: Sequence[Bucket], epoch: int) -> np.ndarray:
-    """Which bucket each step of an epoch draws from, [steps] int32: shuffled, by `epoch` alone.
+    """Shuffle the buckets over the steps of an epoch, [steps] int32, by `epoch` alone.
 
-    All replicas take the same turns, so that a step has one shape.
+    All replicas have the same order, so that a step has one shape.
     """
     each = np.repeat(np.arange(len(plan), dtype=np.int32), [bucket.steps for bucket in plan])
     return np.random.default_rng(epoch).permutation(each)
@@ -75,10 +75,10 @@ def turns(plan: Sequence[Bucket], epoch: int) -> np.ndarray:
 def order(
     lengths: np.ndarray, plan: Sequence[Bucket], seed: int, epoch: int, parts: int = 1
 ) -> np.ndarray:
-    """The rows of one epoch, [steps, parts B] int32, B the largest batch: every row once, in the
-    bucket of its turn, each part filled up with U (padding).
+    """Draw the rows of one epoch, [steps, parts B] int32, B the largest batch.
 
-    A permutation of a bucket with a part beyond its capacity is drawn again; the draws depend on
+    Every row occurs once, in a step of its bucket. A part is filled up with U (padding). A
+    permutation of a bucket that exceeds the capacity of a part is drawn again. The draws depend on
     (seed, epoch) alone.
     """
     rows = np.random.default_rng([seed, epoch])

@@ -1,7 +1,7 @@
-"""Training: replicas of one model, epoch by epoch, with exact resume.
+"""The training loop: replicas of one model, epoch by epoch, with exact resume.
 
-Everything random is a function of (seed, epoch, step), everything remembered is `step.State`
-and `Record`: a run that is cut off and started again ends in the same bits as one that is not.
+Everything random is a function of (seed, epoch, step), and the whole state is `step.State` and
+`Record`, so that an interrupted run ends in the same bits as one that was never interrupted.
 """
 
 import math
@@ -20,19 +20,19 @@ from aerec.training.settings import Settings
 
 
 class Record(NamedTuple):
-    """What the loop remembers between epochs, plain numbers; lists have one entry a replica."""
+    """The state of the loop between epochs, in plain numbers; lists have one entry per replica."""
 
     epoch: int
     best: list[float]
     best_epoch: list[int]
-    stale: list[int]  # evaluations since the best
+    stale: list[int]  # evaluations without improvement
     seconds: float  # spent in epochs and evaluations, over all starts of the run
     epoch_seconds: list[float]  # of each epoch
     compile_seconds: float
 
 
 class Fitted(NamedTuple):
-    """The best parameters on validation and the last ones, leaves [S, ...], and the record."""
+    """The parameters best on validation, the last parameters, leaves [S, ...], and the record."""
 
     best: Params
     last: Params
@@ -43,7 +43,7 @@ class Diverged(RuntimeError):
     """A loss, a parameter or a score became NaN or infinite."""
 
 
-LOWER = ("rmse", "mae", "gini")  # figures of which less is better
+LOWER = ("rmse", "mae", "gini")  # figures that are better when lower
 ADVICE = (
     "The last checkpoint before it is kept. Lower `learning_rate`, or use `schedule=cosine` and "
     "`warmup=0.1`, in another `workdir`."
@@ -69,14 +69,14 @@ def fit(
       evaluate: (one replica's params, its number) -> validation figures; `settings.metric` picks.
         None: there is no validation part, and the last parameters are the best.
       checkpoints: a `runs.checkpoints.Checkpoints` to resume from and save to.
-      log: told the memory estimate, and from where a run goes on.
+      log: called with the memory estimate, and with the epoch from which a run resumes.
       progress: called after each epoch with the record and the mean figures.
       trace: called before it with the record and the loss of each step on the table, [S, steps].
 
     Raises:
       memory.TooLarge: the run would not fit, before anything is allocated.
-      Diverged: a NaN or infinite loss, parameter or figure, with the step; the last checkpoint
-        stays.
+      Diverged: a loss, parameter or figure is NaN or infinite; the message has the step. The last
+        checkpoint stays.
       ValueError: tables of different shapes.
     """
     if model.solve is not None:
@@ -122,14 +122,14 @@ def fit(
 
 
 def solve(model: Model, table: Table) -> Params:
-    """The closed form of a table, its products in float32 wherever it is computed."""
+    """Solve a closed-form model for a table, with products in float32 on every device."""
     assert model.solve is not None
-    with jax.default_matmul_precision("highest"):  # GPUs would round the normal equations' factors
+    with jax.default_matmul_precision("highest"):  # a GPU would round the normal equations
         return jax.block_until_ready(model.solve(table))
 
 
 def _solve(model: Model, tables: Sequence[Table]) -> Fitted:
-    """A closed form per replica, once where replicas share a table: there is nothing random."""
+    """Solve one closed form per table; replicas that share a table share the solution."""
     begun = time.perf_counter()
     found: dict[int, Params] = {}
     for table in tables:
@@ -144,7 +144,7 @@ def _solve(model: Model, tables: Sequence[Table]) -> Fitted:
 def _judge(
     record: Record, scores: Sequence[float], direction: float, settings: Settings
 ) -> tuple[Record, list[bool]]:
-    """The record after an evaluation, and which replicas are now at their best.
+    """Update the record after an evaluation, and return which replicas improved.
 
     Raises:
       BadInput: a figure is NaN, which is neither better nor worse than any other.
@@ -153,7 +153,7 @@ def _judge(
     better = [False] * len(best)
     for i, score in enumerate(scores):
         if settings.patience and stale[i] >= settings.patience:
-            continue  # this replica has stopped: its best stands
+            continue  # this replica has stopped and its best stays
         if math.isnan(score):
             raise BadInput(
                 f"The validation figure {settings.metric} is NaN after epoch {record.epoch} "
@@ -174,12 +174,15 @@ def _all_stopped(record: Record, settings: Settings) -> bool:
 def _require_finite(
     losses: jax.Array, finite: jax.Array, first: int, at: range, seeds: Sequence[int]
 ) -> np.ndarray:
-    """The losses [S, steps] on the host. Raises Diverged where one, or a parameter, is not finite.
+    """Return the losses [S, steps] on the host.
 
     Args:
-      finite: [S], are all parameters.
+      finite: [S], whether all parameters are finite.
       first: updates before the epoch.
-      at: updates within it before each loss.
+      at: updates within the epoch before each loss.
+
+    Raises:
+      Diverged: a loss or a parameter is not finite.
     """
     found, fine = np.asarray(losses), np.asarray(finite)
     for number, seed in enumerate(seeds):
@@ -193,18 +196,18 @@ def _require_finite(
 
 
 def _on_one(params: Params, devices: int) -> Params:
-    """What a divided run leaves, on one device: evaluation and the result are not divided."""
+    """Move parameters to one device, on which they are evaluated and saved."""
     return params if devices == 1 else jax.device_put(params, jax.devices()[0])
 
 
 def replica(params: Params, i: int) -> Params:
-    """One replica's parameters out of leaves [S, ...]."""
+    """Return one replica's parameters from leaves [S, ...]."""
     return jax.tree.map(lambda leaf: leaf[i], params)
 
 
 @jax.jit
 def _choose(better: jax.Array, new: Params, old: Params) -> Params:
-    """`new` where a replica is better, [S]; `old` elsewhere."""
+    """Take `new` where a replica is `better` [S], and `old` elsewhere."""
 
     def choose(a, b):
         return jnp.where(better.reshape((-1,) + (1,) * (a.ndim - 1)), a, b)

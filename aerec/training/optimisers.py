@@ -1,4 +1,4 @@
-"""The optimiser of a run: its learning-rate schedule, and an L2 penalty before it."""
+"""The optimiser of a run: an L2 penalty, then the update on a learning-rate schedule."""
 
 import jax
 import optax
@@ -9,10 +9,10 @@ from aerec.training.settings import Settings
 def optimiser(
     settings: Settings, *, steps: int, decay: float = 0.0, decay_after: int = 0
 ) -> optax.GradientTransformation:
-    """The chain: an L2 penalty `decay / 2 |kernels|^2`, then the optimiser on its schedule.
+    """Chain an L2 penalty `decay / 2 |kernels|^2` and the optimiser on its schedule.
 
     Args:
-      steps: updates in all epochs together.
+      steps: the updates of all epochs together.
     """
     rate: optax.ScalarOrSchedule = settings.learning_rate
     if settings.schedule != "constant" or settings.warmup:
@@ -41,7 +41,7 @@ def optimiser(
 
 
 def l2_penalty(decay: float, *, after: int = 0) -> optax.GradientTransformation:
-    """Adds `decay * w` to the gradient of each kernel (rank 2 and up), from step `after` on.
+    """Add `decay * w` to the gradient of each kernel (rank 2 and up), from step `after` on.
 
     Under greedy pre-training an adaptive optimiser would otherwise drive layers that wait for
     their stage, and whose gradient is the penalty alone, to zero.

@@ -9,13 +9,12 @@ from aerec.properties import order_penalty
 
 
 def with_order_penalty(model: Model, weight: float) -> Model:
-    """`model` with `weight * (1 - cos(x, p))` added to the objective of each row.
+    """Add `weight * (1 - cos(x, p))` to the objective of each row of `model`.
 
-    x is the row as a dense vector, u the row before it in the batch (before the first, the last),
-    p = J_encode(u)^T encode(x) (`properties.order_penalty`): zero where every small change of u is
-    ranked by the codes as x ranks it. The term is scaled by the row's weight, so that it stands
-    beside the row's mean.
-    One vector-Jacobian product of the encoder more for each row.
+    x is the row as a dense vector, u the previous row of the batch (the last one for the first),
+    p = J_encode(u)^T encode(x) (`properties.order_penalty`): zero where the codes rank every small
+    change of u as x does. The term is scaled by the row's weight, as the objective is a weighted
+    mean. It costs one vector-Jacobian product of the encoder per row.
     """
     batch_loss = model.loss
     if batch_loss is None:

@@ -22,10 +22,10 @@ class Program(NamedTuple):
 
     Attributes:
       start: the state before the first update, leaves [S, ...].
-      epoch: (state, number of the epoch) -> (state, loss [S, steps], finite [S]); the state that it
-        is given is used up.
+      epoch: (state, number of the epoch) -> (state, loss [S, steps], finite [S]); it donates its
+        argument `state`.
       losses_at: the number of updates before each loss within an epoch.
-      updates: in an epoch.
+      updates: the number of updates in an epoch.
     """
 
     start: State
@@ -55,7 +55,7 @@ def compiled(
     table = tables[0] if shared else jax.tree.map(lambda *leaves: jnp.stack(leaves), *tables)
     lengths = [t.lengths() for t in tables] * (len(seeds) // len(tables))
     plan = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets, devices)
-    each = 1 + model.traits.refeeds  # updates for a batch
+    each = 1 + model.traits.refeeds  # updates per batch
     updates = each * sum(bucket.steps for bucket in plan)
     steps = settings.epochs * updates
     needed = memory_needed(model, optimiser(settings, steps=steps), plan, table, len(seeds))
@@ -107,8 +107,11 @@ def memory_needed(
     table: Table,
     replicas: int,
 ) -> int:
-    """Bytes of a training run: parameters, their gradient, the best ones, the optimiser's state,
-    the table, and some eight dense [batch, N] blocks of one step."""
+    """Estimate the bytes of a training run.
+
+    They are of the parameters, their gradient, the best parameters, the optimiser's state, the
+    table, and some eight dense [batch, N] blocks of one step.
+    """
     params = jax.eval_shape(model.init, jax.random.key(0))
     state = jax.eval_shape(chain.init, params)
     per_replica = 3 * memory.size(params) + memory.size(state)
@@ -117,7 +120,7 @@ def memory_needed(
 
 
 def total_weight(model: Model, table: Table, batch_size: int) -> float:
-    """The loss weights summed over a table: its ratings, or its rows, as the loss counts them."""
+    """Sum the loss weights over a table: its ratings or its rows, as the loss counts them."""
     index, capacity = table.blocks(batch_size)
     batch_loss = model.loss
     assert batch_loss is not None
@@ -136,7 +139,7 @@ def total_weight(model: Model, table: Table, batch_size: int) -> float:
 
 
 def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:
-    """`epoch` over a leading axis of replicas; `shared`: they read the same table.
+    """Map `epoch` over a leading axis of replicas; with `shared` they read the same table.
 
     A single replica is not batched: XLA's products with a batch axis of one are slower on CPUs.
     """
@@ -151,7 +154,7 @@ def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:
 
 
 def _divided(epoch: Callable, mesh: jax.sharding.Mesh) -> Callable:
-    """`epoch` of all replicas on each device's part of `order`; all else is on every device."""
+    """Divide `order` among the devices and run `epoch` on each part; all else is replicated."""
     everywhere, divided = jax.P(), jax.P(None, None, "data")
     return jax.shard_map(
         epoch,

@@ -1,4 +1,4 @@
-"""Dense re-feeding: after a step on a batch, steps on what the model made of it.
+"""Dense re-feeding: after a step on a batch, steps on the model's own output for it.
 
 Kuchaiev, Ginsburg: *Training Deep AutoEncoders for Collaborative Filtering*, 2017: f should map its
 own output to itself, y = f(y). Each iteration (1) computes f(x) and the loss on x, (2) updates,
@@ -15,7 +15,7 @@ from aerec.nn import losses
 
 
 def with_refeeds(step: Callable, score: Callable[[Params, Batch], jax.Array], times: int):
-    """`step` followed by `times` steps on dense re-fed batches; the loss is that of the first.
+    """Follow `step` by `times` steps on dense re-fed batches; the loss is that of the first.
 
     Args:
       step: (state, x, key, counted [B]) -> (state, loss); one update, `counted` weighs the rows.
@@ -23,7 +23,7 @@ def with_refeeds(step: Callable, score: Callable[[Params, Batch], jax.Array], ti
     """
 
     def refed(state, x: Batch, key: jax.Array, counted):
-        counted = counted * losses.nonempty(x)  # f(x) of a row that lists nothing is no example
+        counted = counted * losses.nonempty(x)  # f(x) of an empty row is not an example
         output = score(state.params, x)
         state, loss = step(state, x, key, counted)
         for _ in range(times):

@@ -1,4 +1,4 @@
-"""How to train, whatever the model: the settings of a run."""
+"""Settings of training that all models share."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from aerec.errors import BadInput
 
 @settings
 class Settings:
-    """Hyper-parameters of training. Raises BadInput for a value that is none."""
+    """Hyper-parameters of training. Raises BadInput for a value that is not valid."""
 
     epochs: Count = 100  # passes over the training rows
     batch_size: Count = 500  # most rows in a batch; of several buckets, in one of mean length

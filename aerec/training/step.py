@@ -1,7 +1,7 @@
 """One update, and an epoch of them as one compiled scan.
 
-Everything random is a function of a key and of the number of updates made, so that a run that is
-cut off and started again makes the same updates.
+Everything random is a function of a key and of the number of updates made, so that an
+interrupted run makes the same updates when it resumes.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from aerec.training.refeed import with_refeeds
 
 
 class State(NamedTuple):
-    """What an update changes; leaves have a leading axis S, one entry per replica."""
+    """The state that an update changes; leaves have a leading axis S, one entry per replica."""
 
     params: Params
     opt_state: Any
@@ -27,7 +27,7 @@ class State(NamedTuple):
 def make_step(
     model: Model, optimiser: optax.GradientTransformation, axis: str | None = None
 ) -> Callable:
-    """One update: (state, x, key, counted [B] or 1) -> (state, loss); `counted` weighs the rows.
+    """Make an update (state, x, key, counted [B] or 1) -> (state, loss); `counted` weighs the rows.
 
     `key` is folded with the step, never consumed. Under `axis`, the name of a mapped axis, x is the
     device's part of the batch: losses and gradients are those of all parts together.
@@ -62,7 +62,7 @@ def make_epoch(
     plan: Sequence[batches.Bucket],
     axis: str | None = None,
 ) -> Callable:
-    """One replica's epoch, on the device's part of each batch where there is an `axis`.
+    """Make the epoch of one replica; with `axis`, on the device's part of each batch.
 
     (state, table, turns [steps], order [steps, B], key) -> (state, loss [steps], finite): a
     `lax.scan` over the batches of `order`, each in the shape of its bucket and gathered on the
