@@ -253,10 +253,10 @@ def test_saved_and_restored_scores_alike(name, tmp_path):
     config = {"model": name, "set": build(name)[1], "scale": None, "shape": [U, N], "seeds": [0]}
     (tmp_path / "config.json").write_text(json.dumps(config))
     stacked = jax.tree.map(lambda leaf: leaf[None], params)
-    artefact.save(
-        tmp_path, stacked, item_ids=np.arange(N), titles=None, user_ids=np.arange(U).astype(str)
-    )
+    names = artefact.Vocabulary(np.arange(N), None, np.arange(U).astype(str))
+    artefact.save(tmp_path, stacked, names)
     loaded, x = artefact.load(tmp_path), batch(train)
     got = compiled(loaded.model)(jax.tree.map(jnp.asarray, jax.device_get(loaded.params)), x)
     chex.assert_trees_all_equal(got, read(name)(params, x))
-    assert loaded.titles is None and loaded.item_ids.tolist() == list(range(N))
+    assert loaded.vocabulary.titles is None
+    assert loaded.vocabulary.item_ids.tolist() == list(range(N))

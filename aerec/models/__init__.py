@@ -89,7 +89,8 @@ def catalogue() -> pl.DataFrame:
     lines = []
     for name, module in MODELS.items():
         about = " ".join((module.__doc__ or "").split())
-        paper = re.search(r"([^.:]*): \*([^*]+)\*,? ([^.:*]*?(?:19|20)\d\d)", about)
+        found = re.search(r"([^.:]*): \*([^*]+)\*,? ([^.:*]*?(?:19|20)\d\d)", about)
+        paper = ", ".join(part.strip() for part in found.groups()) if found else ""
         config = module.Config()
         own = module.traits(config)
         fitted = module.make(config, Facts(1, 2, scale=(1.0, 5.0)))
@@ -100,7 +101,7 @@ def catalogue() -> pl.DataFrame:
                 "task": own.task,
                 "fitted": "by gradients" if fitted.loss else "in closed form",
                 "about": about.partition(": ")[2].partition(". ")[0],
-                "paper": "" if paper is None else ", ".join(part.strip() for part in paper.groups()),
+                "paper": paper,
                 "settings": ", ".join(f"{key}={value}" for key, value in settings.items()),
             }
         )

@@ -20,10 +20,10 @@ from aerec.core import Batch, Rows
 # alike (`python -m experiments.benchmark --what=first_layer`). Not measured on a GPU.
 GATHER_BELOW = 1 / 150
 
-# A few rows cost as much as reading the whole kernel, however little they list. For one row, N = 3.5k
-# and H = 3.5k, a product takes 3 ms, gathering 32 rows of the kernel .1 ms, 128 rows .3 ms; for
-# 8 rows it is 6 ms, against .4 ms for 256 and 2.7 ms for 1,024. So up to so many rows gathering is
-# chosen while it reads less than this share of the kernel's rows.
+# A few rows cost as much as reading the whole kernel, however little they list. For one row and a
+# kernel of 3.5k by 3.5k, a product takes 3 ms, gathering 32 rows of the kernel .1 ms, 128 rows
+# .3 ms; for 8 rows it is 6 ms, against .4 ms for 256 entries and 2.7 ms for 1,024. So up to so many
+# rows gathering is chosen while it reads less than this share of the kernel's rows.
 FEW_ROWS, FEW_BELOW = 8, 1 / 4
 
 # Where only some cells of the output [B, N] are read, and they are less than this share of it,

@@ -132,10 +132,7 @@ def run(
                 directory.EpochLog(workdir / directory.METRICS),
                 directory.EpochLog(workdir / directory.LOSSES),
             )
-            try:
-                fitted = fit(checkpoints, logs, progress, log)
-            except loop.Diverged as error:
-                raise loop.Diverged(f"{workdir}: {error}") from None
+            fitted = fit(checkpoints, logs, progress, log)
             best, results = fitted.best, _trained(spec, described, fitted.record)
             artefact.save(workdir, best, vocabulary)
         reports, scored = score(best, results)
@@ -208,7 +205,8 @@ def _fit(
             log=log,
         )
     except loop.Diverged as error:
-        raise loop.Diverged(f"{spec.model}: {error}") from None
+        where = "" if checkpoints is None else f", {checkpoints.folder.parent}"
+        raise loop.Diverged(f"{spec.model}{where}: {error}") from None
     finally:
         if checkpoints is not None:
             checkpoints.close()

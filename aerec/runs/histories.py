@@ -10,8 +10,8 @@ from aerec.errors import BadInput
 from aerec.runs.artefact import Vocabulary
 
 # One history: raw ids of items, or a mapping of them to ratings. Several: a list of such lists; a
-# frame with a column `item` and optionally `user`, `rating`, `time`; a sparse matrix whose columns
-# are the model's.
+# frame with a column `item` and optionally `user`, `rating`, `time`; a sparse matrix in the model's
+# columns and units: of a model of clicks every entry is one.
 Source = Any
 
 
@@ -160,7 +160,7 @@ class Reader:
             matrix = scipy.sparse.csr_array(source)
             row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
             items, column = self.item_ids[matrix.indices], matrix.indices.astype(np.int32)
-            rating = _finite(matrix.data, name)
+            rating = None if self.clicks else _finite(matrix.data, name)
             return list(range(matrix.shape[0])), row, items, column, rating, False
         if is_frame(source):
             frame = frame_columns(source)

@@ -101,7 +101,7 @@ class Run:
           history: raw ids of one user's items, `["260", "1196"]`; a mapping of ids to ratings; a
             list of several such lists; a pandas, polars or Arrow frame with a column `item` and
             optionally `user`, `rating`, `time`; or a SciPy matrix [H, N] in the columns of
-            `item_ids`.
+            `item_ids` and the model's units, where every entry is a click of a model of clicks.
           k: how many items for each user.
           among: raw ids of the only items to recommend; None allows all.
           exclude: raw ids of items never to recommend.

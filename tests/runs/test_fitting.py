@@ -236,8 +236,8 @@ def test_another_split_in_the_columns_of_a_model(ratings):
         test_ids=np.array([8, 7]),
     )
     config = {"item_based": False}
-    known = {"item_ids": np.array([10, 20]), "user_ids": np.array([5, 7]), "titles": None}
-    loaded = artefact.Artefact(model=None, params=None, config=config, **known)
+    names = artefact.Vocabulary(np.array([10, 20]), None, np.array([5, 7]))
+    loaded = artefact.Artefact(model=None, params=None, config=config, vocabulary=names)
     found = rescore.matched(loaded, other)
     np.testing.assert_array_equal(found.rows, [2, 1])  # 8 is nobody of the two; 7 is the second
     for table, expected in (
@@ -309,7 +309,7 @@ def test_runs_of_items_pair_with_runs_of_items(ratings, tmp_path):
     items = spec("autorec", given={"hidden": (4,)}, epochs=1, batch_size=64, metric="rmse")
     fitting.run(items, parts, tmp_path / "items")
     fitting.run(spec("bias", metric="rmse"), parts, tmp_path / "users")
-    (report,) = rescore.score(tmp_path / "items", parts)
+    (report,) = rescore.score(artefact.load_replicas(tmp_path / "items"), parts)
     assert report.figures == rescore.read(tmp_path / "items")[2][0].figures
     (pair,) = rescore.against(tmp_path / "items", tmp_path / "items", ["rmse", "rmse_by_row"])
     assert pair.tests["rmse"].difference == pair.tests["rmse_by_row"].difference == 0
@@ -338,12 +338,12 @@ def test_a_run_of_format_1(ratings, tmp_path):
 
     loaded = artefact.load(old)
     chex.assert_trees_all_equal(loaded.params, artefact.load(now).params)
-    (report,) = rescore.score(old, [part])
+    (report,) = rescore.score(artefact.load_replicas(old), [part])
     assert report.figures == rescore.read(now)[2][0].figures
     other = split(ratings, "strong:threshold=3,fold_in=0.5")
-    assert rescore.score_other(old, [part], [other])[0].figures["rows"] > 0
+    assert rescore.score_other(artefact.load_replicas(old), [part], [other])[0].figures["rows"] > 0
     with pytest.raises(BadInput, match="are not those that the run was trained on"):
-        rescore.score(old, [part._replace(train=part.valid.input)])
+        rescore.score(artefact.load_replicas(old), [part._replace(train=part.valid.input)])
     (pair,) = rescore.against(old, old, ["ndcg@20"])
     assert pair.tests["ndcg@20"].difference == 0
     with pytest.raises(BadInput, match=r"format 1, .* of format 2: .* Train the older again"):

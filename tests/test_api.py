@@ -1,0 +1,330 @@
+"""The public functions, as a notebook or a service calls them."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import chex
+import jax
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse
+
+import aerec
+from aerec.data import protocols
+from aerec.errors import BadInput
+from aerec.properties import samplers
+from aerec.runs import fitting
+from aerec.runs.spec import Spec
+from aerec.training import settings
+
+ROOT = pathlib.Path(__file__).parent.parent
+QUIET = {"show": False, "log": lambda text: None}
+SMALL = {"hidden": (8,), "latent": 4, "epochs": 2, **QUIET}
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    return aerec.load("synthetic:users=120,items=40,ratings=2400", log=lambda text: None)
+
+
+@pytest.fixture(scope="module")
+def split(ratings):
+    return aerec.split(ratings, "strong", valid_users=20, test_users=30, log=lambda text: None)
+
+
+@pytest.fixture(scope="module")
+def run(split):
+    return aerec.fit("multvae", split, seeds=2, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def ease(split):
+    return aerec.fit("ease", split, **QUIET)
+
+
+def readme_python():
+    """The Python block of README."""
+    return re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+
+
+def test_the_lines_of_readme_run(tmp_path, monkeypatch):
+    """And on a smaller data set, in which the two ids occur too."""
+    lines = readme_python()
+    small = "synthetic:users=260,items=1300,ratings=26000"
+    for written, instead in (("movielens-small", small), ("epochs=40", "epochs=1")):
+        assert written in lines
+        lines = lines.replace(written, instead)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(lines, names)
+    assert 0 < names["run"].test["ndcg@100"] < 1
+    assert (tmp_path / "mine.stablehlo").stat().st_size > 1e6
+
+
+@pytest.mark.slow
+def test_the_lines_of_readme_run_as_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(readme_python(), names)
+    assert names["run"].test["ndcg@100"] > 0.25
+
+
+def test_a_run_in_memory_is_the_run_in_a_directory(split, run, tmp_path):
+    """The same bits, kept or not; `save` writes what `workdir` keeps."""
+    kept = aerec.fit("multvae", split, seeds=2, workdir=tmp_path / "kept", **SMALL)
+    saved = run.save(tmp_path / "saved")
+    opened = aerec.open(saved)
+    for other in (kept, opened):
+        chex.assert_trees_all_equal(other.replicas, run.replicas)
+        assert dict(other.test) == dict(run.test)
+        assert other.config == kept.config
+    names = {path.name for path in (tmp_path / "kept").iterdir()}
+    assert names - {"checkpoints"} == {path.name for path in saved.iterdir()}
+    for name in ("config.json", "losses.jsonl"):
+        assert (saved / name).read_text() == (tmp_path / "kept" / name).read_text()
+    again = aerec.fit("multvae", split, seeds=2, workdir=tmp_path / "kept", **SMALL)
+    assert dict(again.test) == dict(run.test)
+    with pytest.raises(BadInput, match="holds another run"):
+        aerec.fit("multvae", split, seeds=1, workdir=tmp_path / "kept", **SMALL)
+
+
+def test_it_is_what_the_run_functions_give(split, run):
+    """`fit` adds names and defaults, nothing to the numbers."""
+    spec = Spec(
+        model="multvae", set={"hidden": (8,), "latent": 4}, dataset=split.dataset,
+        settings=settings.Settings(epochs=2, batch_size=50, schedule="cosine", evaluate_every=4),
+        seeds=(0, 1),
+    )  # fmt: skip
+    finished = fitting.run(spec, [split])
+    chex.assert_trees_all_equal(finished.params, run.replicas)
+    assert finished.config == run.config
+
+
+def test_figures_know_their_errors(run):
+    figure = run.test["ndcg@100"]
+    each = np.stack([report.per_row["ndcg@100"] for report in run.finished.reports])
+    assert figure == pytest.approx(np.nanmean(each), abs=1e-6)
+    rows = np.nanmean(each, axis=0)
+    rows = rows[~np.isnan(rows)]
+    assert figure.se == pytest.approx(rows.std(ddof=1) / np.sqrt(len(rows)), rel=1e-4)
+    assert figure.sd == pytest.approx(np.std(np.nanmean(each, axis=1), ddof=1), rel=1e-3)
+    low, high = figure.interval()
+    assert low < figure < high
+    assert repr(figure) == f"{float(figure):.4f} ± {1.96 * figure.se:.4f}"
+    assert np.isnan(run.test["coverage@10"].se)
+    with pytest.raises(BadInput, match="no figure over rows"):
+        run.test["coverage@10"].interval()
+    with pytest.raises(BadInput, match=r"No figure is called 'ndcg'. Did you mean"):
+        run.test["ndcg"]
+    frame = run.figures()
+    assert frame.filter(pl.col("figure") == "ndcg@100")["mean"][0] == float(figure)
+
+
+def test_compare_pairs_the_rows_of_two_runs(run, ease, ratings):
+    found = aerec.compare(run, ease, "ndcg@100")
+    assert found.difference == pytest.approx(run.test["ndcg@100"] - ease.test["ndcg@100"], abs=1e-6)
+    assert found.interval[0] < found.difference < found.interval[1]
+    assert aerec.compare(ease, ease, "ndcg@100") == (0, (0, 0), 1)
+    other = aerec.split(ratings, "strong", seed=1, log=lambda text: None)
+    with pytest.raises(BadInput, match="the first run and the second run are of different"):
+        aerec.compare(run, aerec.fit("ease", other, **QUIET), "ndcg@100")
+    with pytest.raises(BadInput, match="nothing to pair"):
+        aerec.compare(run, ease, "coverage@10")
+
+
+def test_ratings_to_predict_pool_their_errors(ratings):
+    parts = [
+        aerec.split(ratings, "random_ratings", seed=seed, log=lambda text: None)
+        for seed in range(2)
+    ]
+    run = aerec.fit("bias", parts, seeds=2, **QUIET)
+    each = [report.figures["rmse"] for report in run.finished.reports]
+    assert run.test["rmse"] == pytest.approx(np.mean(each)) and run.test["rmse"].se > 0
+    pairs = run.predict({int(run.item_ids[0]): 5.0}, run.item_ids[1:3].tolist())
+    assert pairs["score"].is_between(1, 5).all()
+    with pytest.raises(BadInput, match="different numbers of splits"):
+        aerec.compare(run, aerec.fit("bias", parts[:1], **QUIET), "rmse")
+
+
+def test_evaluate_on_its_own_split_and_on_another(run, split, ratings, tmp_path):
+    assert dict(aerec.evaluate(run, split)) == dict(run.test)
+    other = aerec.split(
+        ratings, "strong", valid_users=20, test_users=30, fold_in=0.5, log=lambda text: None
+    )
+    figures = aerec.evaluate(run, other)
+    assert 0 < figures["ndcg@100"] < 1 and figures["ndcg@100"] != run.test["ndcg@100"]
+    opened = aerec.open(run.save(tmp_path / "run"))
+    with pytest.raises(BadInput, match="give `own`"):
+        aerec.evaluate(opened, other)
+    assert dict(aerec.evaluate(opened, other, own=split)) == dict(figures)
+
+
+def test_trained_on_everything_for_use(ratings):
+    """Without a split: all clicks, the last parameters, no figures."""
+    run = aerec.fit("multvae", ratings, **SMALL)
+    assert not len(run.test) and run.config["protocol"]["name"] == "all_clicks"
+    assert repr(run).startswith("multvae on synthetic")
+    assert len(run.recommend([ratings.item_ids[0]], k=3)) == 3
+    rated = aerec.fit("autorec", ratings, item_based=False, hidden=(4,), epochs=1, **QUIET)
+    assert rated.config["protocol"]["name"] == "all_ratings"
+    assert rated.config["shape"] == [len(ratings.user_ids), len(ratings.item_ids)]
+
+
+def test_all_data_runs_are_saved_opened_and_resumed(ratings, tmp_path):
+    run = aerec.fit("multvae", ratings, workdir=tmp_path / "run", **SMALL)
+    again = aerec.fit("multvae", ratings, workdir=tmp_path / "run", **SMALL)
+    chex.assert_trees_all_equal(run.replicas, again.replicas)
+    memory = aerec.fit("multvae", ratings, **SMALL)
+    chex.assert_trees_all_equal(run.replicas, memory.replicas)
+    opened = aerec.open(memory.save(tmp_path / "saved"))
+    assert opened.plot().axes and not len(opened.test)
+
+
+def inverse(x, l2):
+    """EASE by the inverse, in float64 (Steck 2019, eq. 8)."""
+    precision = np.linalg.inv(x.T @ x + l2 * np.eye(x.shape[1]))
+    weights = -precision / np.diag(precision)
+    np.fill_diagonal(weights, 0)
+    return weights
+
+
+def test_ease_of_a_matrix_and_of_frames_is_the_inverse():
+    rng = np.random.default_rng(0)
+    x = (rng.random((60, 15)) < 0.3).astype(float)
+    x[:, 0], x[0] = 1, 1  # every id occurs
+    user, item = np.nonzero(x)
+    pairs = {"user": user, "item": item}
+    for source in (scipy.sparse.csr_matrix(x), pd.DataFrame(pairs), pl.DataFrame(pairs)):
+        run = aerec.fit("ease", source, l2=3.0, **QUIET)
+        np.testing.assert_allclose(run.params["weights"], inverse(x, 3.0), atol=2e-6)
+        assert run.item_ids.tolist() == list(range(15))
+
+
+def test_audit_of_a_run_and_of_a_function(run):
+    found = aerec.audit(run, budget=2000)
+    assert found.order.verdict == "REFUTED" and found.order.witness is not None
+    assert found.dimension.verdict == "CERTIFIED" and found.nonzero.rate is not None
+    assert found.encoder == "multvae" and "in R^" in found.domain
+    plain = aerec.audit(lambda x: x[:2], samplers.gaussian(3), budget=1000)
+    assert plain.order.verdict == "REFUTED"
+    with pytest.raises(BadInput, match="give a domain"):
+        aerec.audit(lambda x: x)
+
+
+def test_audit_of_an_opened_run_needs_a_domain(run, tmp_path):
+    opened = aerec.open(run.save(tmp_path / "run"))
+    with pytest.raises(BadInput, match="ratings are not at hand"):
+        aerec.audit(opened)
+    found = aerec.audit(opened, samplers.binary(run.config["shape"][1]), budget=1000)
+    assert found.order.verdict == "REFUTED"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda r, s: aerec.fit("multvea", s), "No model is called 'multvea'. Did you mean"),
+        (lambda r, s: aerec.fit("multvae", s, latnet=3), "'latnet'. Did you mean latent"),
+        (lambda r, s: aerec.fit("multvae", s, latent=4.5), "latent is a whole number, not 4.5"),
+        (lambda r, s: aerec.fit("multvae", s, epochs=0), "epochs is at least 1, not 0"),
+        (lambda r, s: aerec.fit("multvae", s, seeds=0), "seeds=0 is the number of replicas"),
+        (lambda r, s: aerec.fit("multvae", s, metric="ndgc@5"), "No ranking figure is called"),
+        (lambda r, s: aerec.split(r, "stronk"), "No protocol is called 'stronk'. Did you mean"),
+        (lambda r, s: aerec.split(r, "strong", fold=1), "no setting 'fold'. Did you mean fold_in"),
+        (lambda r, s: aerec.open("/no/where"), "has no config.json"),
+    ],
+)
+def test_what_is_refused(ratings, split, call, message):
+    with pytest.raises(BadInput, match=message):
+        call(ratings, split)
+
+
+def test_settings_of_models_and_of_training_have_different_names():
+    training = set(settings.Settings.__dataclass_fields__)
+    for name, module in aerec.models.MODELS.items():
+        assert not training & set(module.Config.__dataclass_fields__), name
+
+
+def test_the_catalogue_lists_every_model():
+    listed = aerec.models.catalogue()
+    assert listed["model"].to_list() == sorted(aerec.models.MODELS)
+    ease = listed.row(by_predicate=pl.col("model") == "ease", named=True)
+    assert ease["task"] == "ranking" and ease["fitted"] == "in closed form"
+    assert ease["paper"].startswith("Steck, Embarrassingly Shallow") and "2019" in ease["paper"]
+    assert "l2=500.0" in ease["settings"]
+    without = listed.filter(pl.col("paper") == "")["model"].to_list()
+    assert set(without) <= {"popularity", "rvae"}
+
+
+def test_every_public_name_is_documented():
+    for name in aerec.__all__:
+        member = getattr(aerec, name)
+        assert member.__doc__, name
+        for inner, method in vars(member).items() if isinstance(member, type) else ():
+            if not inner.startswith("_") and (callable(method) or isinstance(method, property)):
+                documented = getattr(method, "__doc__", None) or (method.fget or method).__doc__
+                assert documented, f"{name}.{inner}"
+
+
+SERVE = """
+import sys
+sys.modules["aerec"] = None  # it cannot be imported
+import json, jax, numpy as np
+from jax import export
+score = export.deserialize(bytearray(open("m.stablehlo", "rb").read())).call
+names = json.load(open("m.stablehlo.vocabulary.json"))
+rows = np.zeros((2, len(names["items"])), np.float32)
+for row, liked in enumerate(json.loads(sys.argv[1])):
+    rows[row, [names["items"].index(item) for item in liked]] = 1
+scores = np.where(rows > 0, -np.inf, score(rows))
+best = np.argsort(-scores, axis=1)[:, :10]
+print(json.dumps([[names["items"][i] for i in row] for row in best]))
+"""
+
+
+@pytest.mark.parametrize("fixture", ["run", "ease"])
+def test_an_exported_model_ranks_alike_without_the_package(fixture, request, tmp_path):
+    model = request.getfixturevalue(fixture)
+    model.export(tmp_path / "m.stablehlo")
+    liked = [model.item_ids[[3, 5]].tolist(), model.item_ids[[8]].tolist()]
+    ran = subprocess.run(
+        [sys.executable, "-c", SERVE, json.dumps(liked)], cwd=tmp_path, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    for own, listed in zip(liked, json.loads(ran.stdout), strict=True):
+        assert model.recommend(own, k=10)["item"].to_list() == listed
+
+
+def test_weights_as_safetensors(run, tmp_path):
+    numpy = pytest.importorskip("safetensors.numpy")
+    found = numpy.load_file(run.export(tmp_path / "m.safetensors"))
+    leaves = jax.tree_util.tree_leaves_with_path(run.params)
+    assert len(found) == len(leaves)
+    for path, leaf in leaves:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        np.testing.assert_array_equal(found[name], leaf)
+
+
+def test_what_cannot_be_exported(run, split, tmp_path, monkeypatch):
+    with pytest.raises(BadInput, match="No format is called 'pt'"):
+        run.export(tmp_path / "m.pt")
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    with pytest.raises(BadInput, match=r"needs the package flatbuffers: pip install 'aerec\[exp"):
+        run.export(tmp_path / "m.stablehlo")
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    with pytest.raises(BadInput, match=r"needs the package jax2onnx: pip install 'aerec\[onnx"):
+        run.export(tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_protocols_for_use_hold_nothing_out(ratings):
+    for name in ("all_clicks", "all_ratings"):
+        part = protocols.parse(name).split(ratings, seed=0)
+        assert part.test.input.num_rows == part.valid.target.num_rows == 0
+    clicks = protocols.parse("all_clicks:threshold=3").split(ratings, seed=0)
+    assert clicks.train.columns.size == (ratings.value >= 3).sum() and clicks.scale is None
+    assert part.train.columns.size == len(ratings.value) and part.scale == ratings.scale
