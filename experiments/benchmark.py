@@ -3,6 +3,7 @@
   python -m experiments.benchmark --model=multvae --dataset=ml-1m --data_dir=DIR --against=torch
   python -m experiments.benchmark --what=quality --config=autorec_ml1m --against=torch
   python -m experiments.benchmark --what=ease --dataset=ml-1m --data_dir=DIR
+  python -m experiments.benchmark --what=recommend --model=ease --dataset=ml-1m --data_dir=DIR
   python -m experiments.benchmark --what=first_layer
   python -m experiments.benchmark --what=last_layer     # or gru, softmax
 
@@ -34,7 +35,7 @@ from aerec.models import ease
 from aerec.runs import scoring
 from aerec.runs.spec import Spec, oriented
 from aerec.training import batches, loop, program
-from experiments import operations
+from experiments import latency, operations
 
 REPEATS = 8  # epochs timed of each, in turns
 
@@ -44,6 +45,7 @@ def main(given: Mapping[str, Any]) -> None:
         "epoch": epoch,
         "quality": quality,
         "ease": cholesky,
+        "recommend": recommend,
         "first_layer": lambda given: operations.first_layer(),
         "last_layer": lambda given: operations.last_layer(),
         "gru": lambda given: operations.gru(),
@@ -55,6 +57,7 @@ def main(given: Mapping[str, Any]) -> None:
     used = {
         "epoch": own | {"split_dir", "batch_size", "buckets", "against", "optimiser", "seed"},
         "ease": own - {"config", "model", "set"},
+        "recommend": own | {"split_dir"},
         **{name: {"what"} for name in ("first_layer", "last_layer", "gru", "softmax")},
     }
     if given["what"] in used:
@@ -175,6 +178,13 @@ def quality(given: Mapping[str, Any]) -> None:
     )  # fmt: skip
 
 
+def recommend(given: Mapping[str, Any]) -> None:
+    """Seconds from raw ids to ids, titles and scores."""
+    chosen, _, spec = planned({**given, "seeds": 1})
+    (split,) = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
+    latency.recommend(spec, split)
+
+
 def product_rate(rows: int, columns: int, features: int) -> float:
     """The machine's float32 matrix-product rate, operations a second: the best of what is here."""
     a, b = jnp.ones((rows, columns)), jnp.ones((columns, features))
@@ -222,7 +232,9 @@ def _torch_loop():
 if __name__ == "__main__":
     options.define_run_flags()
     flags.DEFINE_string(
-        "what", "epoch", "epoch, quality, ease, first_layer, last_layer, gru or softmax"
+        "what",
+        "epoch",
+        "epoch, quality, ease, recommend, first_layer, last_layer, gru or softmax",
     )
     flags.DEFINE_string("against", None, "the peer: torch")
     flags.DEFINE_integer("peer_epochs", 100, "with --what=quality: epochs of the peer", 1)

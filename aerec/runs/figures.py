@@ -77,6 +77,12 @@ class Figures(Mapping[str, Figure]):
         width = max(map(len, self), default=0)
         return "\n".join(f"{name:{width}}  {self[name]!r}" for name in self) or "no figures"
 
+    def rows(self, name: str) -> np.ndarray:
+        """A figure of each test row [R], averaged over replicas; NaN where there is no target."""
+        if name not in self._merged.per_row:
+            raise BadInput(f"{name!r} is no figure of rows. {nearest(name, self._merged.per_row)}")
+        return self._merged.per_row[name]
+
     def compare(self, other: "Figures", name: str) -> Comparison:
         """The paired randomisation test of one figure; see `aerec.compare`."""
         for figures in (self, other):
