@@ -43,10 +43,10 @@ class Split(NamedTuple):
       titles: [N] titles of the columns, or None.
       scale: the lowest and highest rating; None for implicit feedback, whose values are 1.
       protocol: name, task ("rating" or "ranking"), every parameter, and a hash of them.
-      dataset: what the ratings are called.
       notes: what was dropped and how many, a line each, for printing.
       mask_seen: whether a ranking leaves out the columns of the input.
       valid_ids, test_ids: [R] raw ids of the rows of valid and test; None: they are train's rows.
+      dataset: what the ratings are called.
     """
 
     train: Table
@@ -58,10 +58,10 @@ class Split(NamedTuple):
     scale: tuple[float, float] | None
     protocol: dict
     notes: tuple[str, ...]
-    dataset: str = ""
     mask_seen: bool = True
     valid_ids: np.ndarray | None = None
     test_ids: np.ndarray | None = None
+    dataset: str = ""
 
     def transpose(self) -> "Split":
         """The split whose rows are the items and whose columns are the users (no titles).

@@ -166,6 +166,8 @@ class Reader:
             frame = frame_columns(source)
             if "item" not in frame:
                 raise BadInput(f"{name} has no column `item`; it has {', '.join(frame)}")
+            if not len(frame["item"]):
+                raise BadInput(f"{name} has no entry")
             if "time" in frame:
                 order = np.argsort(frame["time"], kind="stable")
                 frame = {column: values[order] for column, values in frame.items()}

@@ -168,7 +168,7 @@ def test_recommend_as_a_process(runs, favourites, process):
         assert scores == sorted(scores, reverse=True)
     assert "does not know: oops, nowhere" in err
     assert "for users cy" in err
-    assert "1 items were rated below" in err
+    assert "1 ratings are below the threshold of a click" in err
 
 
 def test_evaluate_as_a_process(runs, process):
@@ -205,7 +205,7 @@ def test_recommend_to_a_file(runs, favourites, here, tmp_path, kind):
         ("users", ["item,rating", "3,nan"], [], ["line 2", "not a finite number"]),
         ("ease", ["film", "3"], [], ["line 1", "'item'", "film"]),
         ("ease", ["item", "a", "b"], [], ["none of its 2 items is known", "for example 0, 1, 2"]),
-        ("ease", ["item"], [], ["none of its 0 items"]),
+        ("ease", ["item"], [], ["has no entry"]),
         ("ease", [], [], ["the file is empty"]),
         ("ease", ["item", "3"], ["--replica=1"], ["holds 1 replicas"]),
     ],

@@ -85,11 +85,18 @@ def makes_the_block(function, shape):
 
 @pytest.mark.parametrize("size", [19, 20])
 def test_a_product_gathers_below_one_entry_in_150_cells(size):
-    empty = listing(np.zeros((3, 1000)), padding=size)
+    empty = listing(np.zeros((9, 1000)), padding=3 * size)
     kernel = jnp.zeros((1000, 2))
-    assert makes_the_block(lambda: layers.product(empty, kernel), (3, 1000)) == (size >= 20)
+    assert makes_the_block(lambda: layers.product(empty, kernel), (9, 1000)) == (size >= 20)
     # A block that is there already is multiplied as it is.
     assert layers.product(jnp.ones((1, 2)), jnp.ones((2, 1))).tolist() == [[2]]
+
+
+@pytest.mark.parametrize("size", [249, 250])
+def test_a_product_of_a_few_rows_gathers_below_a_quarter_of_the_columns(size):
+    empty = listing(np.zeros((8, 1000)), padding=size)
+    kernel = jnp.zeros((1000, 2))
+    assert makes_the_block(lambda: layers.product(empty, kernel), (8, 1000)) == (size >= 250)
 
 
 @pytest.mark.parametrize("size", [3, 4])
