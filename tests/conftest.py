@@ -90,6 +90,7 @@ def here(compiled):
         out, err, status = io.StringIO(), io.StringIO(), 0
         with (
             mock.patch.object(sys, "argv", [binary, *map(str, argv)]),
+            mock.patch.object(sys, "unraisablehook", sys.unraisablehook),  # the command sets it
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):

@@ -187,8 +187,6 @@ def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[
             plots.figures(found, subject.folder)
         except ValueError as error:
             raise BadInput(f"{subject.name}: {' '.join(str(error).split())}") from error
-        except OSError as error:
-            raise BadInput(f"{error.filename} cannot be written: {error.strerror}") from error
     seconds = time.perf_counter() - begun
     show.CONSOLE.print(f"{subject.name}: {found.triples:,} triples, {seconds:.1f} s", style="dim")
     return found

@@ -135,10 +135,7 @@ def write(text: str, output: str | None) -> None:
     if output is None:
         sys.stdout.write(text)
         return
-    try:
-        files.write_text(pathlib.Path(output), text)
-    except OSError as error:
-        raise BadInput(f"--output={output} cannot be written: {error.strerror}") from None
+    files.write_text(pathlib.Path(output), text)
 
 
 def recipe(name: str | None) -> dict[str, Any]:

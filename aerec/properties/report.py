@@ -111,7 +111,8 @@ class Audit:
     def save(self, folder: Path | str) -> Path:
         """Write `audit.json`, `audit.md` and the witnesses; each appears whole or not at all."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        with files.writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         for name, finding in self.properties.items():
             if isinstance(finding.witness, Witness):
                 finding.witness.save(folder / f"witness_{name}")
