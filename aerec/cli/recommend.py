@@ -42,7 +42,8 @@ def main(given: Mapping[str, Any]) -> None:
     for line in remarks(histories):
         print(line, file=sys.stderr)
     lines = recommend.recommend(loaded, histories, k=given["k"])
-    options.write(TEXT[given["format"]](lines), given["output"])
+    text = TEXT[given["format"]](lines)
+    options.write(text, given["output"], data=given["format"] != "table")
 
 
 def read_history(path: pathlib.Path, scale: Sequence[float] | None) -> dict[str, Any]:

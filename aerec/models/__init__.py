@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aerec import configuration
+from aerec.configuration import Natural, value_of
 from aerec.core import Facts, Model, Traits
 from aerec.errors import BadInput, nearest
 from aerec.models import (
@@ -77,5 +78,11 @@ def traits(name: str, given: Mapping[str, Any]) -> Traits:
 
 
 def build(name: str, given: Mapping[str, Any], facts: Facts) -> Model:
-    """The model of that name and those settings over data of these `facts`."""
+    """The model of that name and those settings over data of these `facts`.
+
+    Raises:
+      BadInput: as `configure`, and for numbers of rows and columns that are no whole numbers.
+    """
+    shape = {n: value_of(Natural, getattr(facts, n), n) for n in ("num_rows", "num_columns")}
+    facts = facts._replace(**shape)
     return find(name).make(configure(name, given), facts)

@@ -28,6 +28,7 @@ class Checkpoints:
         self.folder = folder
         options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
         with reading(folder, ADVICE), writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
             self.manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def restore(self, state: Any, best: Params) -> tuple[Any, Params, dict] | None:
