@@ -57,7 +57,7 @@ def settings(cls: type[T]) -> type[T]:
 
     def __post_init__(self) -> None:
         for name, kind in kinds(type(self)).items():
-            object.__setattr__(self, name, _value(kind, getattr(self, name), name))
+            object.__setattr__(self, name, value_of(kind, getattr(self, name), name))
         own(self)
 
     cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
@@ -122,8 +122,8 @@ def bare(kind: Any) -> tuple[Any, tuple[Rule, ...]]:
     return kind, ()
 
 
-def _value(kind: Any, value: Any, name: str) -> Any:
-    """`value` as its annotation has it. Raises BadInput, which begins with the name."""
+def value_of(kind: Any, value: Any, name: str) -> Any:
+    """`value` as its annotation, `kind`, has it. Raises BadInput, which begins with the name."""
     kind, rules = bare(kind)
     origin, items = typing.get_origin(kind) or kind, typing.get_args(kind)
     if origin is Literal:
@@ -138,7 +138,7 @@ def _value(kind: Any, value: Any, name: str) -> Any:
         each = items[:1] * len(read) if ... in items else items
         if len(read) != len(each):
             raise BadInput(f"{name} is {len(each)} numbers, not {value!r}.")
-        read = tuple(_value(item, part, name) for item, part in zip(each, read, strict=True))
+        read = tuple(value_of(item, part, name) for item, part in zip(each, read, strict=True))
     if origin is float and not math.isfinite(read):
         raise BadInput(f"{name} is a finite number, not {value!r}.")
     if origin is int and abs(read) >= 2**31:

@@ -116,13 +116,16 @@ class Table:
         """Builds a table on the host from entries [nnz] given in time order.
 
         Raises:
-          ValueError: an index outside the table, or a (row, column) pair given twice.
+          ValueError: an index outside the table, a (row, column) pair given twice, or a size that
+            is no whole number.
         """
         row, column = np.asarray(row), np.asarray(column)
         if not row.size:
             row = row.astype(np.int32)  # an empty list is read as floats
         chex.assert_equal_shape([row, column, np.asarray(value)])
         for name, index, size in (("row", row, num_rows), ("column", column, num_columns)):
+            if not isinstance(size, int | np.integer):
+                raise ValueError(f"num_{name}s is a whole number, not {size!r}")
             if index.size and not (index.min() >= 0 and index.max() < size):
                 raise ValueError(f"a {name} index lies outside [0, {size})")
         if len(row) >= 2**31:
@@ -136,7 +139,7 @@ class Table:
             indptr=jnp.asarray(np.concatenate([[0], np.cumsum(counts)]), jnp.int32),
             columns=jnp.asarray(column[order], jnp.int32),
             values=jnp.asarray(np.asarray(value)[order], jnp.float32),
-            num_columns=num_columns,
+            num_columns=int(num_columns),
         )
 
     def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

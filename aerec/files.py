@@ -1,10 +1,12 @@
 """Files and directories that appear whole or not at all, strict JSON, errors that name damage."""
 
 import contextlib
+import errno
 import json
 import math
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +15,36 @@ import numpy as np
 from aerec.errors import BadInput
 
 TEMPORARY = ".tmp"  # the end of a name whose file or directory is being written
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk, a quota, a limit on a file's size
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path | str) -> Iterator[None]:
+    """Raise BadInput, with what to do, where the system refuses what is written to `path`."""
+    try:
+        yield
+    except Exception as error:
+        number = error_number(error)
+        if number is None:
+            raise
+        raise BadInput(
+            f"{path} cannot be written ({os.strerror(number)}); {advice(number)}"
+        ) from error
+
+
+def error_number(error: BaseException) -> int | None:
+    """The errno of an operating system's error, of one that TensorStore reports too, or None."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"\bos[_ ]error\D{1,10}(\d+)", str(error), re.IGNORECASE)
+    return int(found[1]) if found else None
+
+
+def advice(number: int) -> str:
+    """What to do about an error that writing met."""
+    if number in FULL:
+        return "free some space there, then give the same command again"
+    return "name another place, or change the permissions of this one"
 
 
 @contextlib.contextmanager
@@ -21,20 +53,24 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
     The data are on disk before the rename: a file system may write a new name first, and a power
     cut would then leave it to an empty file. Where writing fails, `path` stays as it was.
+
+    Raises:
+      BadInput: the disk is full, or may not be written.
     """
     temporary = path.with_name(path.name + TEMPORARY)
-    try:
-        yield temporary
-        for folder, _, names in os.walk(temporary):
-            for name in (".", *names):
-                _sync(os.path.join(folder, name))
-        _sync(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        if temporary.is_file():
-            temporary.unlink()
-        raise
-    _sync(path.parent)
+    with writing(path):
+        try:
+            yield temporary
+            for folder, _, names in os.walk(temporary):
+                for name in (".", *names):
+                    _sync(os.path.join(folder, name))
+            _sync(temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            if temporary.is_file():
+                temporary.unlink()
+            raise
+        _sync(path.parent)
 
 
 def _sync(path: str | pathlib.Path) -> None:
@@ -61,7 +97,7 @@ def _finite(value: Any) -> Any:
 def write_text(path: pathlib.Path, text: str) -> None:
     """Write a text, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:
@@ -92,7 +128,7 @@ def reading(path: pathlib.Path, advice: str) -> Iterator[None]:
 def read_json(path: pathlib.Path, *entries: str, advice: str) -> dict[str, Any]:
     """Read an object that has these entries. Raises BadInput, with the `advice`, for others."""
     with reading(path, advice):
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         if missing := [entry for entry in entries if entry not in content]:
             raise ValueError(f"it has no {', '.join(missing)}")
         return {**content}

@@ -1,28 +1,70 @@
 """What memory there is, and a refusal before an allocation that cannot succeed."""
 
 import os
-import resource
+import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 
 from aerec.errors import BadInput
+from aerec.unix import resource
 
 
 class TooLarge(BadInput):
     """Something would not fit in memory; the message has the sizes and the way out."""
 
 
-def available() -> int:
-    """Bytes free on the default device: of the accelerator, or of the host's RAM."""
+def available(root: pathlib.Path = pathlib.Path("/")) -> int:
+    """Bytes free on the default device: of the accelerator, or of the host's RAM.
+
+    Args:
+      root: where `proc` and `sys` are; of the host's RAM no more counts than the control groups
+        of the process, like those of a container, leave it.
+    """
     stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
-    with open("/proc/meminfo") if os.path.exists("/proc/meminfo") else open(os.devnull) as lines:
-        for line in lines:
-            if line.startswith("MemAvailable"):
-                return int(line.split()[1]) * 1024
+    return min([_free(root), *_left(root)])
+
+
+def _free(root: pathlib.Path) -> int:
+    """Bytes of RAM that Linux could give to a process; all of the RAM where nothing says it."""
+    for line in _lines(root / "proc/meminfo"):
+        if line.startswith("MemAvailable"):
+            return int(line.split()[1]) * 1024
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _left(root: pathlib.Path) -> Iterator[int]:
+    """Bytes left to each control group of the process, versions 1 and 2, and to those around it.
+
+    Files that are only cached count as free: they go when memory is needed.
+    """
+    for line in _lines(root / "proc/self/cgroup"):
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            base, names = "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            base = "sys/fs/cgroup/memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        group = root / base / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(root / base):
+                break
+            limit, used = (_lines(folder / name) for name in names[:2])
+            if limit and used and limit[0] != "max":
+                stat = dict(line.split() for line in _lines(folder / "memory.stat"))
+                yield max(0, int(limit[0]) - int(used[0]) + int(stat.get(names[2], 0)))
+
+
+def _lines(path: pathlib.Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not on this system
+        return []
 
 
 def size(tree: Any) -> int:
@@ -32,9 +74,9 @@ def size(tree: Any) -> int:
 
 def require(needed: int, what: str, way_out: str) -> None:
     """Raises `TooLarge` if `needed` bytes for `what` exceed what is available."""
-    if needed > available():
+    if needed > (free := available()):
         raise TooLarge(
-            f"{what} needs {needed / 2**30:.1f} GiB and {available() / 2**30:.1f} GiB are free; "
+            f"{what} needs {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free; "
             f"{way_out}"
         )
 

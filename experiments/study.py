@@ -67,10 +67,8 @@ def run(study: Study, output: pathlib.Path, flags: Sequence[str] = ()) -> list[O
     names = [re.sub(r"[^\w.=,-]+", "_", row.label) for row in study.rows]
     if len(set(names)) < len(names):
         raise BadInput(f"{study.title}: two rows are called alike")
-    try:
+    with files.writing(output):
         output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"--output={output} cannot be written: {error.strerror}") from None
     outcomes = []
     columns = (TextColumn("{task.completed:.0f}/{task.total}"), BarColumn(),
                TextColumn("{task.description}"), TimeElapsedColumn())  # fmt: skip
@@ -113,11 +111,11 @@ def table(study: Study, outcomes: Sequence[Outcome]) -> Table:
 
 def _train(flags: Sequence[str], log: pathlib.Path) -> None:
     command = [sys.executable, "-m", "experiments.train", *flags]
-    with log.open("w") as file:
+    with log.open("w", encoding="utf-8") as file:
         print("$ python", *command[1:], file=file, flush=True)
         failed = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
     if failed:
-        last = log.read_text().strip().splitlines()[-1]
+        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
         raise BadInput(f"{last.removeprefix('error: ')} (all of it: {log})")
 
 

@@ -81,15 +81,18 @@ def optimised():
 
 @pytest.fixture(scope="session")
 def here(compiled):
-    """Runs a binary in this process, which saves JAX's start: here("train", "--epochs=1")."""
+    """Runs a binary in this process, which saves JAX's start: here("train", "--epochs=1"); on a
+    terminal of that `encoding`, where one is given."""
 
-    def run(binary: str, *argv) -> Ran:
+    def run(binary: str, *argv, encoding: str = "") -> Ran:
         for name in list(flags.FLAGS):
             if not flags.FLAGS.find_module_defining_flag(name).startswith("absl"):
                 delattr(flags.FLAGS, name)
-        out, err, status = io.StringIO(), io.StringIO(), 0
+        printed, err, status = io.BytesIO(), io.StringIO(), 0
+        out = io.TextIOWrapper(printed, encoding) if encoding else io.StringIO()
         with (
             mock.patch.object(sys, "argv", [binary, *map(str, argv)]),
+            mock.patch.object(sys, "unraisablehook", sys.unraisablehook),  # the command sets it
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
@@ -97,7 +100,9 @@ def here(compiled):
                 runpy.run_module(f"experiments.{binary}", run_name="__main__", alter_sys=True)
             except SystemExit as left:
                 status = left.code or 0
-        return Ran(status, out.getvalue(), err.getvalue())
+        out.flush()
+        text = printed.getvalue().decode() if encoding else out.getvalue()
+        return Ran(status, text, err.getvalue())
 
     return run
 

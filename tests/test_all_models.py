@@ -11,9 +11,11 @@ import numpy as np
 import optax
 import pytest
 
-from aerec import models
+from aerec import configuration, models
 from aerec.core import Facts, Table
+from aerec.errors import BadInput
 from aerec.models import MODELS
+from aerec.nn import activations
 from aerec.runs import artefact
 
 U, N = 12, 23  # N is like no other size in a model, so that its axes can be told
@@ -260,3 +262,55 @@ def test_saved_and_restored_scores_alike(name, tmp_path):
     chex.assert_trees_all_equal(got, read(name)(params, x))
     assert loaded.vocabulary.titles is None
     assert loaded.vocabulary.item_ids.tolist() == list(range(N))
+
+
+ACTIVATIONS = [
+    (name, setting)
+    for name in TRAINED
+    for setting, kind in configuration.kinds(MODELS[name].Config).items()
+    if kind in (activations.Name, activations.Plain)
+]
+
+
+@pytest.mark.parametrize(("name", "setting"), ACTIVATIONS)
+@pytest.mark.parametrize("hidden", [(8,), (8, 6, 8), ()])
+def test_an_activation_that_adds_a_coordinate(name, setting, hidden):
+    """It is refused where the settings are built, or every function has room for it."""
+    given = {n: v for n, v in build(name)[1].items() if n != "hidden"}
+    if "hidden" in configuration.kinds(MODELS[name].Config):
+        given["hidden"] = hidden
+    try:
+        config = models.configure(name, {**given, setting: "lift:tanh"})
+    except BadInput as error:
+        assert "coordinate" in str(error) or not hidden
+        return
+    assert setting != "output_activation"
+    model = models.build(name, configuration.plain(config), Facts(U, N))
+    x = batch(table(ratings=model.traits.task == "rating"))
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    assert jax.eval_shape(model.score, params, x).shape == x.shape
+    assert jax.eval_shape(model.encode, params, x).ndim == 2
+    total, _ = jax.eval_shape(model.loss, params, x, jax.random.key(0), jnp.int32(0))
+    assert total.shape == x.shape[:1]
+    if model.queries is not None:
+        width = jax.eval_shape(model.item_codes, params).shape[1]
+        assert jax.eval_shape(model.queries, params, x).shape == (x.shape[0], width)
+
+
+def test_sizes_of_numpys_are_sizes_and_fractions_are_not():
+    latent = models.configure("multvae", {"latent": np.int64(4), "hidden": (np.int32(8),)})
+    assert latent == models.configure("multvae", {"latent": 4, "hidden": (8,)})
+    assert type(latent.latent) is int and type(latent.hidden[0]) is int
+    model = models.build("multvae", SMALL, Facts(np.int64(U), np.int64(N)))
+    shape = jax.eval_shape(model.score, jax.eval_shape(model.init, jax.random.key(0)),
+                           jnp.zeros((2, N))).shape  # fmt: skip
+    assert shape == (2, N)
+    with pytest.raises(BadInput, match=r"num_columns is a whole number, not 23\.0"):
+        models.build("multvae", SMALL, Facts(U, float(N)))
+    with pytest.raises(BadInput, match=r"latent is a whole number, not 4\.0"):
+        models.configure("multvae", {"latent": 4.0})
+    entries = {"row": [0], "column": [1], "value": [1.0]}
+    assert type(Table.from_entries(**entries, num_rows=np.int64(2), num_columns=np.int64(3))
+                .num_columns) is int  # fmt: skip
+    with pytest.raises(ValueError, match=r"num_columns is a whole number, not 3\.0"):
+        Table.from_entries(**entries, num_rows=2, num_columns=3.0)

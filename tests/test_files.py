@@ -1,7 +1,9 @@
 """Files appear whole or not at all; JSON that every reader reads."""
 
+import errno
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -49,3 +51,42 @@ def test_a_damaged_file_is_named(tmp_path, content):
     files.write_arrays(path, {"a": np.arange(3), "b": np.array(["x", "yz"])})
     read = files.read_arrays(path, advice="")
     assert read["a"].tolist() == [0, 1, 2] and read["b"].tolist() == ["x", "yz"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "words of another language"), "No space left on device.*free some"),
+        (OSError(errno.EDQUOT, ""), "quota exceeded.*free some"),
+        (OSError(errno.EROFS, ""), "Read-only file system.*name another place"),
+        (PermissionError(errno.EACCES, ""), "Permission denied.*name another place"),
+        (ValueError("d/5: File too large [os_error_code='27']"), "File too large.*free some"),
+        (ValueError("[OS error 28: ENOSPC No space left on device]"), "No space left.*free some"),
+    ],
+)
+def test_what_the_system_refuses_is_said_in_a_line(tmp_path, monkeypatch, error, words):
+    path = tmp_path / "x.json"
+    files.write_json(path, {"a": 1})
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(BadInput, match=rf"x\.json cannot be written \(.*{words}") as caught:
+        files.write_json(path, {"a": 2})
+    assert len(str(caught.value).splitlines()) == 1
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_of_another_kind_is_not_the_systems():
+    with pytest.raises(ValueError, match="shape 28") as caught, files.writing("x"):
+        raise ValueError("shape 28")
+    assert not isinstance(caught.value, BadInput)
+
+
+def test_texts_are_written_and_read_as_utf8(tmp_path):
+    files.write_text(tmp_path / "x", "Amélie ±")
+    assert (tmp_path / "x").read_bytes() == "Amélie ±".encode()
+    files.write_json(tmp_path / "y", {"Amélie": 1})
+    assert files.read_json(tmp_path / "y", "Amélie", advice="") == {"Amélie": 1}

@@ -185,10 +185,10 @@ def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[
             plots.figures(found, subject.folder)
         except ValueError as error:
             raise BadInput(f"{subject.name}: {' '.join(str(error).split())}") from error
-        except OSError as error:
-            raise BadInput(f"{error.filename} cannot be written: {error.strerror}") from error
     seconds = time.perf_counter() - begun
     show.CONSOLE.print(f"{subject.name}: {found.triples:,} triples, {seconds:.1f} s", style="dim")
+    for note in found.notes:
+        show.CONSOLE.print(note, style="yellow", markup=False)
     return found
 
 
@@ -250,8 +250,8 @@ def _callable(given: Mapping[str, Any]) -> Subject:
     def guarded(x):
         try:
             return encode(x)
-        except (Exception, SystemExit) as error:  # under JAX's tracing too: it falls back on NumPy
-            raise BadInput(f"called on shape {x.shape} it raised {_said(error)}") from error
+        except SystemExit as error:
+            raise RuntimeError("SystemExit") from error
 
     return Subject(
         name=given["encoder"],

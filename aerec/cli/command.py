@@ -1,13 +1,17 @@
 """The console command: `aerec train|evaluate|recommend|audit`, the same as `experiments.<name>`."""
 
 import importlib
+import io
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 from absl import app, flags, logging
 
+from aerec import files
 from aerec.cli import options
 from aerec.errors import BadInput, NotNumbers, nearest
 from aerec.training import loop
@@ -49,9 +53,14 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
     Exit status: 0, 1 for a flag that does not parse or a training that diverged, 2 for input that
     its owner can put right, 130 for an interruption.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may have no ± and no accents
+
+    sys.unraisablehook = unraisable
 
     def guarded(argv: list[str]) -> None:
-        logging.set_verbosity(logging.WARNING)  # Orbax tells every step of a save
+        logging.set_verbosity(logging.FATAL)  # Orbax logs tracebacks of the errors that it raises
         if len(argv) > 1:
             raise app.UsageError(f"unexpected argument {argv[1]!r}; flags start with --")
         try:
@@ -61,11 +70,20 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
         except (loop.Diverged, NotNumbers) as error:
             leave(1, f"error: {error}")
         except OSError as error:
-            if error.filename is None:
+            if error.filename is None and error.errno not in files.FULL:
                 raise
-            leave(2, f"error: {error.filename}: {error.strerror}")
+            if error.filename is None:  # not a file by name: what is printed; nothing more is
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            name = error.filename or "standard output"
+            leave(2, f"error: {name}: {error.strerror}")
+        except Exception:
+            if (wrong := platform_error()) is None:
+                raise
+            leave(2, f"error: {wrong}")
         except KeyboardInterrupt:
-            leave(130, "interrupted; the same command goes on from the last checkpoint")
+            print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+            sys.stdout.flush()
+            os._exit(130)  # threads that write a checkpoint would print tracebacks of the end
 
     def leave(status: int, message: str) -> None:
         print(options.dashed(message), file=sys.stderr)
@@ -75,6 +93,31 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
     for flag in own_flags():  # --help lists them as the binary's own
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(guarded)
+
+
+def unraisable(found: Any) -> None:
+    """Print an error that nobody can catch, unless no object of Python raised it.
+
+    After one write has failed, TensorStore's threads print an error for each of the others.
+    """
+    if found.object is not None:
+        sys.__unraisablehook__(found)
+
+
+def platform_error() -> str | None:
+    """Why JAX has no device, in a sentence; None where it has one."""
+    asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+    try:
+        jax.devices()
+    except Exception as error:  # an AssertionError where the plugin is not installed
+        why = (str(error).splitlines() or [""])[0].partition(" (set JAX_PLATFORMS")[0]
+        jax.config.update("jax_platforms", "")
+        return (
+            f"JAX_PLATFORMS={asked}: JAX has no such device here, only "
+            f"{jax.default_backend()}{why and f' ({why})'}. Unset JAX_PLATFORMS, or install what "
+            "the device needs, like aerec[cuda] for a GPU of NVIDIA's"
+        )
+    return None
 
 
 def own_flags() -> list[flags.Flag]:

@@ -1,5 +1,6 @@
 """What the binaries share: flags, recipes, and errors a person can act on."""
 
+import io
 import math
 import pathlib
 import re
@@ -130,15 +131,18 @@ def required(given: Mapping[str, Any], name: str) -> str:
     return given[name]
 
 
-def write(text: str, output: str | None) -> None:
-    """Write to standard output, or to a file, whole or not at all."""
+def write(text: str, output: str | None, *, data: bool = True) -> None:
+    """Write to a file, whole or not at all, or to standard output.
+
+    Args:
+      data: programs read it: it is UTF-8 on standard output too, whatever the terminal has.
+    """
     if output is None:
+        if data and isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
         sys.stdout.write(text)
         return
-    try:
-        files.write_text(pathlib.Path(output), text)
-    except OSError as error:
-        raise BadInput(f"--output={output} cannot be written: {error.strerror}") from None
+    files.write_text(pathlib.Path(output), text)
 
 
 def recipe(name: str | None) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def main(given: Mapping[str, Any]) -> None:
         print(note, file=sys.stderr)
     if histories.single:
         answer = answer.insert_column(0, pl.Series("user", ["1"] * len(answer), pl.String))
-    options.write(TEXT[given["format"]](answer), given["output"])
+    text = TEXT[given["format"]](answer)
+    options.write(text, given["output"], data=given["format"] != "table")
 
 
 def read_history(path: pathlib.Path, scale: Sequence[float] | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import numpy as np
 
 def precision(hits: jax.Array, held: jax.Array) -> jax.Array:
     """Compute P@k [...]: hits / k, whatever `held` (trec_eval's `P`)."""
+    _require_rows(hits, held)
     return _defined(hits.sum(-1) / hits.shape[-1], held)
 
 
@@ -27,11 +28,13 @@ def recall(hits: jax.Array, held: jax.Array) -> jax.Array:
 
     A perfect list scores one. This is "R/min"; `recall_all` is the other recall of the literature.
     """
+    _require_rows(hits, held)
     return _defined(hits.sum(-1) / jnp.minimum(held, hits.shape[-1]), held)
 
 
 def recall_all(hits: jax.Array, held: jax.Array) -> jax.Array:
     """Compute R@k [...]: hits / held, "R/all" (trec_eval's `recall`; Sachdeva et al. 2019)."""
+    _require_rows(hits, held)
     return _defined(hits.sum(-1) / held, held)
 
 
@@ -41,7 +44,7 @@ def ndcg(hits: jax.Array, held: jax.Array) -> jax.Array:
     DCG = sum_r hits_r / log2(r + 1), r = 1..k, over its value for a list that begins with
     min(k, held) hits.
     """
-    chex.assert_equal_shape_prefix([hits, held], hits.ndim - 1)
+    _require_rows(hits, held)
     discount = 1 / np.log2(np.arange(hits.shape[-1]) + 2)
     ideal = jnp.asarray(np.concatenate([[0], np.cumsum(discount)]), jnp.float32)
     gain = jnp.dot(hits, jnp.asarray(discount, jnp.float32), precision="highest")
@@ -53,17 +56,20 @@ def average_precision(hits: jax.Array, held: jax.Array) -> jax.Array:
 
     The denominator is all held-out items; other code divides by min(k, held).
     """
+    _require_rows(hits, held)
     at_rank = jnp.cumsum(hits, -1) * jnp.broadcast_to(_reciprocal_ranks(hits), hits.shape)
     return _defined((hits * at_rank).sum(-1) / held, held)
 
 
 def reciprocal_rank(hits: jax.Array, held: jax.Array) -> jax.Array:
     """Compute RR@k [...]: 1 / rank of the first hit, else zero (trec_eval's `recip_rank`)."""
+    _require_rows(hits, held)
     return _defined((hits * jnp.broadcast_to(_reciprocal_ranks(hits), hits.shape)).max(-1), held)
 
 
 def hit(hits: jax.Array, held: jax.Array) -> jax.Array:
     """Compute the hit rate@k [...]: one where the list holds a hit (trec_eval's `success`)."""
+    _require_rows(hits, held)
     return _defined(hits.max(-1), held)
 
 
@@ -103,8 +109,12 @@ def _reciprocal_ranks(hits: jax.Array) -> jax.Array:
     return jnp.asarray(1 / (np.arange(hits.shape[-1]) + 1), jnp.float32)
 
 
+def _require_rows(hits: jax.Array, held: jax.Array) -> None:
+    """Raise AssertionError unless there is one number of held-out items to each row of hits."""
+    chex.assert_shape(held, hits.shape[:-1])
+
+
 def _defined(value: jax.Array, held: jax.Array) -> jax.Array:
-    chex.assert_equal_shape([value, held])
     return jnp.where(held > 0, value, jnp.nan)
 
 

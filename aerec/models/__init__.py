@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from aerec import configuration
+from aerec.configuration import Natural, value_of
 from aerec.core import Facts, Model, Traits
 from aerec.errors import BadInput, nearest
 from aerec.models import (
@@ -80,7 +81,13 @@ def traits(name: str, given: Mapping[str, Any]) -> Traits:
 
 
 def build(name: str, given: Mapping[str, Any], facts: Facts) -> Model:
-    """Build the model of that name and those settings for data of these `facts`."""
+    """Build the model of that name and those settings for data of these `facts`.
+
+    Raises:
+      BadInput: as `configure`, and for numbers of rows and columns that are no whole numbers.
+    """
+    shape = {n: value_of(Natural, getattr(facts, n), n) for n in ("num_rows", "num_columns")}
+    facts = facts._replace(**shape)
     return find(name).make(configure(name, given), facts)
 
 

@@ -82,7 +82,8 @@ class Network(nn.Module):
         c = self.config
         activation, linear = activations.get(c.activation), activations.get("identity")
         glorot, zeros = nn.initializers.glorot_uniform(), nn.initializers.zeros
-        gates, width = 3 * c.recurrent, (*c.hidden, c.latent)[0]
+        last = activations.describe(c.activation if c.hidden else c.latent_activation)
+        gates, width = 3 * c.recurrent, (*c.hidden, c.latent)[0] + last.extra
         self.items = self.param("items", nn.initializers.normal(1), (self.num_columns, c.embedding))
         self.input_kernel = self.param("input_kernel", glorot, (c.embedding, gates))
         self.input_bias = self.param("input_bias", zeros, (gates,))

@@ -5,6 +5,7 @@ the searches and the certificates share: how to draw from it, how to move inside
 belongs to it. `samplers` makes them.
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -75,6 +76,17 @@ class Domain(NamedTuple):
     crossing: Crossing | None = None
     box: tuple[np.ndarray, np.ndarray] | None = None
     sides: Sides | None = None
+
+
+def whole(value: Any, name: str) -> int:
+    """`value` as an int. Raises ValueError, with the name, unless it is whole and at least 1."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} is a whole number, not {value!r}") from None
+    if number < 1 or isinstance(value, bool):
+        raise ValueError(f"{name} is at least 1, not {value!r}")
+    return number
 
 
 def _dense(rows: Any, index: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Any callable as an encoder: evaluated in its own precision, and again in float64."""
 
+import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,6 +8,8 @@ import jax
 import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
+
+from aerec.properties.domain import whole
 
 _SMALL, _LARGE = 32, 512  # float64 evaluations are padded to these row counts: two compilations
 
@@ -18,6 +21,7 @@ class Encoder(NamedTuple):
     `[B, n] -> [B, m]` in the precision it is used in (float32, matrix products at the highest
     precision; float64 for a NumPy callable). `exact`: the same in float64, NumPy in, NumPy out.
     Neither looks for NaN, `check_finite` does. `eps`: the machine epsilon of native codes.
+    `untraced`: why JAX cannot trace it, empty where it can.
     """
 
     single: Callable[[jax.Array], jax.Array]
@@ -26,7 +30,15 @@ class Encoder(NamedTuple):
     n: int
     m: int
     eps: float
-    traceable: bool
+    untraced: str = ""
+
+    @property
+    def traceable(self) -> bool:
+        return not self.untraced
+
+
+class Failed(ValueError):
+    """An encoder raised an error of its own; the message has its text and what it was called on."""
 
 
 def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -> Encoder:
@@ -34,14 +46,16 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
 
     `encode` takes one vector `[n]` (rows `[B, n]` with `batched`), or a pytree shaped like
     `example`; its result, flattened, is the code. `example` is the dimension n or such a pytree.
-    A callable that JAX cannot trace is called row by row with NumPy float64 vectors.
+    A callable that JAX cannot trace is called row by row with NumPy float64 vectors; `untraced`
+    says why.
 
     Raises ValueError when two calls on the same input differ (dropout left on?), when a row's code
     depends on the rows beside it, and for what is no code: nothing, text, complex numbers, sizes
-    that vary. An error of the callable's own passes through.
+    that vary. An error of the callable's own, on numbers as well, is raised as `Failed`.
     """
-    if isinstance(example, int):
-        flat, unravel = jnp.zeros(example, jnp.float32), None
+    encode = _reporting(encode)
+    if isinstance(example, numbers.Number):
+        flat, unravel = jnp.zeros(whole(example, "the dimension"), jnp.float32), None
     else:
         flat, unravel = jax.flatten_util.ravel_pytree(
             jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), example)
@@ -62,8 +76,8 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
         with jax.default_matmul_precision("highest"):
             shape = jax.eval_shape(single, flat)
             block = jax.eval_shape(encode, jnp.zeros((2, n))) if batched and not unravel else None
-    except Exception:
-        return _on_host(encode, unravel, n, batched)
+    except Exception as error:  # NumPy's functions want numbers, and others want NumPy's arrays
+        return _on_host(encode, unravel, n, batched, why=_first_line(error))
     _require_codes(shape.dtype, shape.shape)
     if block is not None and (block.ndim < 1 or block.shape[0] != 2):
         raise ValueError(_rows_wanted(block.shape))
@@ -82,7 +96,25 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
     eps = float(jnp.finfo(jnp.promote_types(shape.dtype, jnp.bfloat16)).eps)
     if block is not None:
         _require_independent(lambda x: native(jnp.asarray(x, jnp.float32)), n, eps)
-    return Encoder(single, native, exact, n, int(np.prod(shape.shape)), eps, True)
+    return Encoder(single, native, exact, n, int(np.prod(shape.shape)), eps)
+
+
+def _reporting(encode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`encode` with its errors raised as `Failed`."""
+
+    def reporting(x):
+        try:
+            return encode(x)
+        except Exception as error:
+            shapes = ", ".join(str(np.shape(leaf)) for leaf in jax.tree.leaves(x))
+            kind, why = type(error).__name__, _first_line(error)
+            raise Failed(f"called on shape {shapes}, the encoder raised {kind}: {why}") from error
+
+    return reporting
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["no message"])[0]
 
 
 def _require_codes(dtype: Any, shape: tuple[int, ...]) -> None:
@@ -143,7 +175,9 @@ def _in_pieces(rows: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.nd
     return np.concatenate(out)
 
 
-def _on_host(encode: Callable, unravel: Callable | None, n: int, batched: bool) -> Encoder:
+def _on_host(
+    encode: Callable, unravel: Callable | None, n: int, batched: bool, *, why: str
+) -> Encoder:
     """A callable that JAX cannot trace: NumPy float64 in, one row at a time unless `batched`."""
 
     def one(row):
@@ -181,4 +215,4 @@ def _on_host(encode: Callable, unravel: Callable | None, n: int, batched: bool) 
         return rows(x).astype(np.float64)
 
     kind = first.dtype if np.issubdtype(first.dtype, np.floating) else np.dtype(np.float64)
-    return Encoder(one, rows, exact, n, first.shape[1], float(np.finfo(kind).eps), False)
+    return Encoder(one, rows, exact, n, first.shape[1], float(np.finfo(kind).eps), why)

@@ -24,7 +24,7 @@ class Journal:
         if path is None or not path.exists():
             return
         try:
-            saved = json.loads(path.read_text())
+            saved = json.loads(path.read_text(encoding="utf-8"))
             foreign, self.parts = saved["mark"] != mark, dict(saved["parts"])
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path} is not an audit's state file: name another file") from None

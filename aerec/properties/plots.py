@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from aerec import files
 from aerec.properties import order, rates
 from aerec.properties.report import Audit
 
@@ -93,6 +94,8 @@ def _spectrum(audit: Audit, path: Path) -> Path:
 
 
 def _save(fig, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(path, dpi=160)
+    with files.writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing(path) as temporary:
+        fig.savefig(temporary, format="png", dpi=160)
     return path

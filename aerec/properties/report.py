@@ -46,7 +46,8 @@ class Audit:
     """The findings by property ("dimension", "order", "nonzero") and the figures beside them.
 
     `counts [BINS, 3, 3]` as `order.tally`; `angles [N]` local angles in radians or None;
-    `per_user`: arrays by user (tau-b, overlap, rate) where the domain is data.
+    `per_user`: arrays by user (tau-b, overlap, rate) where the domain is data. `notes`: what a
+    reader is to know of how the encoder was called.
     """
 
     encoder: str
@@ -62,6 +63,7 @@ class Audit:
     angles: np.ndarray | None
     per_user: dict[str, np.ndarray]
     versions: dict[str, str]
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def dimension(self) -> Finding:
@@ -97,6 +99,7 @@ class Audit:
             f"`R^{self.n} -> R^{self.m}` on {self.domain}; {self.triples:,} triples;"
             f" seed {self.seed}.",
             "",
+            *(line for note in self.notes for line in (note, "")),
             "| property | verdict | domain | rate | interval | skill |",
             "|---|---|---|---|---|---|",
         ]
@@ -126,7 +129,8 @@ class Audit:
     def save(self, folder: Path | str) -> Path:
         """Write `audit.json`, `audit.md` and the witnesses; each appears whole or not at all."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        with files.writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         for name, finding in self.properties.items():
             if isinstance(finding.witness, Witness):
                 finding.witness.save(folder / f"witness_{name}")

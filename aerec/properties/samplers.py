@@ -1,6 +1,7 @@
 """The domains by name: where triples (x, u, v) come from. A key in, arrays out.
 
-Sizes are float32 `[count, n]`; keys are consumed.
+Sizes are float32 `[count, n]`; keys are consumed. A dimension n that is no whole number of at
+least 1 raises ValueError.
 """
 
 import math
@@ -13,17 +14,19 @@ import numpy as np
 import scipy.sparse
 from scipy import optimize
 
-from aerec.properties.domain import Crossing, Domain, Points, Sides
+from aerec.properties.domain import Crossing, Domain, Points, Sides, whole
 
 
 def gaussian(n: int, *, scale: float = 1.0) -> Domain:
     """Independent coordinates N(0, scale^2); its support is all of R^n."""
+    n = whole(n, "n")
     draw = lambda key, count: scale * jax.random.normal(key, (count, n))  # noqa: E731
     return _whole(f"Gaussian on R^{n}, scale {scale:g}", n, _independent(draw), draw)
 
 
 def sphere(n: int) -> Domain:
     """Uniform on the unit sphere."""
+    n = whole(n, "n")
     return Domain(
         f"unit sphere of R^{n}", n, _independent(_on_sphere(n)), _on_sphere(n),
         step=lambda points, g, rate: _unit(points + rate * g),
@@ -33,6 +36,7 @@ def sphere(n: int) -> Domain:
 
 def ball(n: int, *, radius: float = 1.0) -> Domain:
     """Uniform in the ball around 0."""
+    n = whole(n, "n")
 
     def draw(key, count):
         k_way, k_size = jax.random.split(key)
@@ -107,12 +111,14 @@ def separated(x: Any, box_u: tuple[Any, Any], box_v: tuple[Any, Any]) -> Domain:
 
 def binary(n: int, *, density: float = 0.5) -> Domain:
     """Vectors of zeros and ones, each coordinate one with probability `density`."""
+    n = whole(n, "n")
     draw = _binary_points(n, density)
     return _binary(f"binary vectors of {n} items, density {density:g}", n, _independent(draw), draw)
 
 
 def swaps(n: int, *, density: float = 0.5) -> Domain:
     """Binary triples in which v is u with one of its items swapped for one it lacks."""
+    n = whole(n, "n")
     draw = _binary_points(n, density)
 
     def triples(key, count):
@@ -131,6 +137,7 @@ def swaps(n: int, *, density: float = 0.5) -> Domain:
 def ratings(n: int, *, scale: tuple[float, ...] = (1, 2, 3, 4, 5), density: float = 0.05) -> Domain:
     """Sparse ratings: a coordinate is listed with probability `density`, its value uniform on
     `scale`; unlisted ones are 0."""
+    n = whole(n, "n")
     values = jnp.asarray(scale, jnp.float32)
     allowed = np.asarray([0.0, *scale])
 
@@ -213,6 +220,7 @@ def empirical(users: Any, items: Any = None) -> Domain:
 
 def stratified(n: int, *, decades: float = 5.0) -> Domain:
     """Gaussian triples whose relative true margin is spread log-uniformly over `decades`."""
+    n = whole(n, "n")
 
     def triples(key, count):
         k_base, k_size, k_sign = jax.random.split(key, 3)
@@ -228,6 +236,7 @@ def stratified(n: int, *, decades: float = 5.0) -> Domain:
 
 def ties(n: int) -> Domain:
     """Gaussian triples with `<x, u> = <x, v>` (to rounding)."""
+    n = whole(n, "n")
 
     def triples(key, count):
         x, u, w = jax.random.normal(key, (3, count, n))
@@ -239,6 +248,7 @@ def ties(n: int) -> Domain:
 
 def orthogonal(n: int) -> Domain:
     """Orthogonal pairs against zero: `<x, u> = 0 = <x, 0>`, the ties of theorem A's proof."""
+    n = whole(n, "n")
 
     def triples(key, count):
         x, w = jax.random.normal(key, (2, count, n))

@@ -26,7 +26,7 @@ from aerec.properties import (
     witness,
     zeros,
 )
-from aerec.properties.domain import Domain
+from aerec.properties.domain import Domain, whole
 from aerec.properties.encoder import Encoder, check_finite, wrap
 from aerec.properties.journal import Journal
 from aerec.properties.report import Audit, Finding
@@ -69,9 +69,10 @@ def audit(
     way, with `of` 0 where it is not known. Consumes `key`; the counts depend on it and
     the budget alone, not on `chunk` or the number of devices.
 
-    Raises ValueError for codes that are not finite, a malformed budget, a foreign state file, and
-    for cosines on a domain that is separated by dot products.
+    Raises ValueError for codes that are not finite, an error that the encoder raises, a malformed
+    budget, a foreign state file, and for cosines on a domain that is separated by dot products.
     """
+    chunk, search_points = whole(chunk, "chunk"), whole(search_points, "search_points")
     if domain.sides is not None and truth != "dot":
         raise ValueError(f"{domain.name}: it separates dot products, not cosines")
     k_count, k_probe, k_search, k_zero, k_boot = jax.random.split(key, 5)
@@ -150,6 +151,10 @@ def audit(
             "python": platform.python_version(), "jax": jax.__version__,
             "numpy": np.__version__, "scipy": scipy.__version__,
         },
+        notes=[] if encoder.traceable else [
+            "JAX cannot trace this encoder, so that it is called with NumPy arrays, which is slower"
+            f" and searches less: {encoder.untraced}"
+        ],
     )  # fmt: skip
 
 

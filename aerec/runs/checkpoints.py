@@ -8,7 +8,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from aerec.core import Params
-from aerec.files import reading
+from aerec.files import reading, writing
 
 ADVICE = "delete this folder to train from the beginning"
 
@@ -27,7 +27,8 @@ class Checkpoints:
         self.saved_at = time.monotonic()
         self.folder = folder
         options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
-        with reading(folder, ADVICE):
+        with reading(folder, ADVICE), writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
             self.manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def restore(self, state: Any, best: Params) -> tuple[Any, Params, dict] | None:
@@ -49,19 +50,25 @@ class Checkpoints:
         return saved["arrays"]["state"], saved["arrays"]["best"], saved["record"]
 
     def save(self, state: Any, best: Params, record: dict, *, force: bool) -> None:
-        """Saves in the background, unless the last save is too recent."""
+        """Save in the background, unless the last save is too recent.
+
+        Raises:
+          BadInput: the disk is full, or may not be written; this save or the one before it failed.
+        """
         if not force and time.monotonic() - self.saved_at < self.seconds:
             return
-        self.manager.save(
-            record["epoch"],
-            args=ocp.args.Composite(
-                arrays=ocp.args.StandardSave({"state": state, "best": best}),
-                record=ocp.args.JsonSave(record),
-            ),
-        )
+        with writing(self.folder):
+            self.manager.save(
+                record["epoch"],
+                args=ocp.args.Composite(
+                    arrays=ocp.args.StandardSave({"state": state, "best": best}),
+                    record=ocp.args.JsonSave(record),
+                ),
+            )
         self.saved_at = time.monotonic()
 
     def close(self) -> None:
-        """Waits for the last save to be on disk."""
-        self.manager.wait_until_finished()
-        self.manager.close()
+        """Wait for the last save to be on disk. Raises BadInput, as `save`, where it failed."""
+        with writing(self.folder):
+            self.manager.wait_until_finished()
+            self.manager.close()

@@ -16,7 +16,6 @@ moment a kill leaves a run that is finished, or that the same command resumes.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -29,6 +28,7 @@ import numpy as np
 from aerec import files
 from aerec.errors import BadInput
 from aerec.evaluation.report import Report
+from aerec.unix import fcntl
 
 CONFIG, RESULTS, LOCK = "config.json", "results.json", "run.lock"
 METRICS, LOSSES, CHECKPOINTS = "metrics.jsonl", "losses.jsonl", "checkpoints"
@@ -49,20 +49,24 @@ def claimed(workdir: pathlib.Path, config: Mapping[str, Any]) -> Iterator[None]:
       BadInput: another process is at work on the directory, it holds another run (the differing
         entries are named), is not of a run, or cannot be written.
     """
-    with _writing(workdir):
+    with files.writing(workdir):
         missing = [part for part in (workdir, *workdir.parents) if not part.exists()]
         _require_run_or_empty(workdir)
         lock = _lock(workdir)
     fresh = False
     try:
         fresh = not (workdir / CONFIG).exists()
-        with _writing(workdir):
+        with files.writing(workdir):
             if fresh:
                 files.write_json(workdir / CONFIG, config)
             else:
                 _require_same(workdir, config)
             _remove_leftovers(workdir)
         yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            _remove_leftovers(workdir)
+        raise
     finally:
         with contextlib.suppress(FileNotFoundError):
             if fresh and {part.name for part in workdir.iterdir()} <= {CONFIG, CHECKPOINTS, LOCK}:
@@ -164,7 +168,7 @@ class EpochLog:
             write_log(self.path, lines)
             self.opened = True
         if line:
-            with self.path.open("a", encoding="utf-8") as file:
+            with files.writing(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(files.to_json({"epoch": epoch, **line}) + "\n")
 
 
@@ -178,7 +182,7 @@ def read_log(path: pathlib.Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     with files.reading(path, "delete it; only pictures are drawn from it"):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
         return [
             {"epoch": line["epoch"]} | {n: np.nan if v is None else v for n, v in line.items()}
@@ -258,17 +262,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _remove_leftovers(workdir: pathlib.Path) -> None:
-    """Delete what a process that was killed was writing."""
+    """Delete what was being written by a process that failed or was killed."""
     for name in (CONFIG, METRICS, LOSSES, MODEL, VOCABULARY, TEST_ROWS, RESULTS):
         for part in workdir.glob(f"{name}{files.TEMPORARY}*"):
             shutil.rmtree(part) if part.is_dir() else part.unlink()
-
-
-@contextlib.contextmanager
-def _writing(workdir: pathlib.Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BadInput(
-            f"{workdir} cannot be written ({error.strerror}); name another workdir"
-        ) from error

@@ -239,6 +239,12 @@ def test_a_callable(here, tmp_path, module, function, argv, order, nonzero):
     assert found["order"]["verdict"].startswith(order)
     assert found["nonzero"]["verdict"].startswith(nonzero)
     assert found["order"]["verdict"].split()[0] in ran.out
+    notes = report(output)["notes"]
+    assert len(notes) == (function in ("rotation", "by_hand"))  # and it is no secret
+    for note in notes:
+        assert "JAX cannot trace this encoder" in note and "the encoder raised" in note
+        assert note in (output / "audit.md").read_text()
+        assert "JAX cannot trace this encoder" in ran.out
 
 
 def test_the_seed_and_the_state(here, tmp_path, module):

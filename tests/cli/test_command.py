@@ -1,11 +1,18 @@
 """The console command: which program runs, and how what it prints is spelled."""
 
+import errno
+import os
+import pathlib
+import subprocess
 import sys
 
 import pytest
 from absl import flags
 
+from aerec import files
 from aerec.cli import command, options
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -73,3 +80,104 @@ def test_a_recipe_is_a_file_of_known_entries(tmp_path):
             options.recipe(str(file))
     with pytest.raises(options.BadInput, match="no such file"):
         options.recipe(str(tmp_path / "other.py"))
+
+
+ONE = ("train", "--model=popularity", "--dataset=synthetic:users=90,items=40,ratings=1500")
+
+
+def ran_apart(*argv, before="", **environment):
+    """The console command in a process of its own: (exit status, output and errors as bytes)."""
+    line = f"{before}\nimport sys; from aerec.cli import command; sys.argv[0] = 'aerec'"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{line}; command.main()", *map(str, argv)],
+        capture_output=True, env={**os.environ, **environment}, cwd=ROOT,
+    )  # fmt: skip
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+def test_a_platform_that_is_not_there(tmp_path):
+    workdir = tmp_path / "w"
+    status, _, err = ran_apart(*ONE, f"--workdir={workdir}", JAX_PLATFORMS="tpu,nowhere")
+    (line,) = err.decode().splitlines()
+    assert status == 2
+    assert line.startswith("error: JAX_PLATFORMS=tpu,nowhere: JAX has no such device here, only ")
+    assert "Unset JAX_PLATFORMS, or install" in line and "aerec[cuda]" in line
+    assert not workdir.exists()
+
+
+def test_a_terminal_without_accents(tmp_path, here):
+    """What is printed is poorer, and no error; what programs read is UTF-8 all the same."""
+    file, workdir = tmp_path / "mine.csv", tmp_path / "w"
+    lines = [f"ü{u},Amélie {i},{1 + u * i % 5}" for u in range(30) for i in range(u % 7, 20)]
+    file.write_text("user,item,rating\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    ran = here(
+        "train", "--model=popularity", f"--data_file={file}", "--protocol=strong:test_users=9",
+        "--baselines=", f"--workdir={workdir}", encoding="ascii",
+    )  # fmt: skip
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.isascii() and " ? " in ran.out  # the ± of the table
+    history = tmp_path / "history.csv"
+    history.write_text("item\nAmélie 3\n", encoding="utf-8")
+    asked = ("recommend", f"--workdir={workdir}", f"--history={history}", "--k=2")
+    for text, title in (("table", "Am?lie"), ("csv", "Amélie"), ("jsonl", "Amélie")):
+        ran = here(*asked, f"--format={text}", encoding="ascii")
+        assert (ran.status, ran.err) == (0, "")
+        assert title in ran.out
+
+
+INTERRUPTED = """
+import os, signal
+import orbax.checkpoint as ocp
+waits = ocp.CheckpointManager.wait_until_finished
+def interrupted(manager):
+    os.kill(os.getpid(), signal.SIGINT)
+    waits(manager)
+ocp.CheckpointManager.wait_until_finished = interrupted
+"""
+
+
+def test_interrupted_twice_while_a_checkpoint_is_written(tmp_path, here):
+    """At the second save, and again as the training that ends waits for the first."""
+    command = (
+        "train", "--dataset=synthetic:users=90,items=40,ratings=1500", "--epochs=2",
+        "--set=hidden=8", "--set=latent=4", "--baselines=", "--checkpoint_seconds=0",
+        f"--workdir={tmp_path / 'w'}",
+    )  # fmt: skip
+    status, _, err = ran_apart(*command, before=INTERRUPTED)
+    assert err.decode() == "interrupted; the same command goes on from the last checkpoint\n"
+    assert status == 130
+    assert not (tmp_path / "w" / "results.json").exists()
+    again = here(*command)
+    assert again.status == 0, again.err
+    assert (tmp_path / "w" / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "model", "vocabulary.npz", "test_rows.npz",
+             "results.json", "activity.png"],
+)  # fmt: skip
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_refuses_a_file_of_a_run(tmp_path, here, monkeypatch, name, number):
+    """One line that names the file; nothing half-written; the same command then ends the run."""
+    workdir = tmp_path / "w"
+    command = (
+        "train", "--model=ease", "--dataset=synthetic:users=90,items=40,ratings=1500",
+        "--baselines=", f"--workdir={workdir}",
+    )  # fmt: skip
+    replace = os.replace
+
+    def refused(old, new, **places):
+        if os.path.basename(new) == name:
+            raise OSError(number, "words of another language")
+        replace(old, new, **places)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", refused)
+        ran = here(*command)
+    (line,) = ran.err.splitlines()
+    assert ran.status == 2
+    assert line.startswith(f"error: {workdir / name} cannot be written ({os.strerror(number)}); ")
+    assert not list(tmp_path.rglob(f"*{files.TEMPORARY}*"))
+    ran = here(*command)
+    assert ran.status == 0, ran.err
+    assert (workdir / name).exists()

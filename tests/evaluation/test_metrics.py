@@ -133,3 +133,13 @@ def test_coverage_and_gini_written_out():
     assert metrics.gini(np.asarray([0, 5])) == 1
     assert metrics.gini(np.asarray([5])) == 0
     assert math.isnan(metrics.gini(np.zeros(4, np.int32)))
+
+
+@pytest.mark.parametrize("name", metrics.PER_ROW)
+def test_rows_that_do_not_pair_are_no_rows(name):
+    """One list and three counts would broadcast to three values."""
+    metric = metrics.PER_ROW[name]
+    for hits, held in (((1, 4), 3), ((3, 4), 1), ((2, 3, 4), 3), ((4,), 1)):
+        with pytest.raises(AssertionError):
+            metric(jnp.ones(hits), jnp.ones(held))
+    assert metric(jnp.ones((2, 3, 4)), jnp.ones((2, 3))).shape == (2, 3)

@@ -1,5 +1,7 @@
 """Callables of every kind as encoders."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -34,3 +36,76 @@ def test_an_encoder_that_draws_random_numbers_is_refused():
     draw = np.random.default_rng(0)
     with pytest.raises(ValueError, match="not a function"):
         encoder.wrap(lambda z: np.asarray(z) + draw.normal(size=4), 4)
+
+
+WEIGHT = np.random.default_rng(0).normal(size=(3, 5))
+
+
+def in_place(x):
+    y = np.zeros(2)
+    y[0] = x[0]
+    return y
+
+
+def strict(x):
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(x).__name__})")
+    return WEIGHT @ x
+
+
+@pytest.mark.parametrize(
+    ("encode", "why"),
+    [
+        (lambda x: WEIGHT @ np.asarray(x), "TracerArrayConversionError"),
+        (lambda x: x if x[0] > 0 else -x, "TracerBoolConversionError"),
+        (lambda x: np.array([math.tanh(v) for v in x]), "ConcretizationTypeError"),
+        (lambda x: x[x > 0].sum(), "NonConcreteBooleanIndexError"),
+        (lambda x: np.ones(3)[: int(x[0] > 0) + 1].sum(), "ConcretizationTypeError"),
+        (in_place, "ValueError: setting an array element"),
+        (strict, "TypeError: expected np.ndarray"),
+    ],
+)
+def test_what_jax_cannot_trace_is_called_with_numbers_and_says_why(encode, why):
+    wrapped = encoder.wrap(encode, 5)
+    assert not wrapped.traceable
+    assert why in wrapped.untraced
+    x = np.linspace(-1, 2, 5)
+    np.testing.assert_array_equal(wrapped.exact(x[None])[0], np.ravel(encode(x)))
+
+
+def raising(x):
+    raise TypeError("my mistake\nand more of it")
+
+
+@pytest.mark.parametrize(
+    ("encode", "batched", "said"),
+    [
+        (raising, False, r"called on shape \(5,\), the encoder raised TypeError: my mistake$"),
+        (raising, True, r"called on shape \([12], 5\), the encoder raised TypeError: my mistake$"),
+        (lambda x: {}["a"], False, r"shape \(5,\), the encoder raised KeyError: 'a'$"),
+        (lambda x: jnp.ones((4, 4)) @ x, False, r"the encoder raised TypeError: dot_general"),
+        (lambda x: np.ones((4, 4)) @ np.array(x), False, r"the encoder raised ValueError: matmul"),
+    ],
+)
+def test_an_error_of_the_encoders_own_is_raised_with_the_shape(encode, batched, said):
+    with pytest.raises(encoder.Failed, match=said) as caught:
+        encoder.wrap(encode, 5, batched=batched)
+    assert caught.value.__cause__ is not None
+
+
+def test_an_error_that_only_float64_meets():
+    def encode(x):
+        if x.dtype == jnp.float64:
+            raise TypeError("half precision only")
+        return x
+
+    wrapped = encoder.wrap(encode, 5)
+    with pytest.raises(encoder.Failed, match="half precision only"):
+        wrapped.exact(np.ones((2, 5)))
+
+
+def test_the_dimension_is_a_whole_number():
+    assert encoder.wrap(lambda z: z, np.int64(5)).n == 5
+    for wrong in (5.0, np.float32(5), 0, -1, True):
+        with pytest.raises(ValueError, match="the dimension is"):
+            encoder.wrap(lambda z: z, wrong)

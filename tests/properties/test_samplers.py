@@ -70,3 +70,18 @@ def test_data_domains_refuse_what_makes_no_triple():
         samplers.box(np.ones(2), np.zeros(2))
     with pytest.raises(ValueError, match="density"):
         samplers.binary(4, density=0.0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [samplers.gaussian, samplers.sphere, samplers.ball, samplers.binary, samplers.swaps,
+     samplers.ratings, samplers.stratified, samplers.ties, samplers.orthogonal],
+)  # fmt: skip
+def test_a_dimension_is_a_whole_number(make):
+    domain = make(np.int64(5))
+    assert domain.dimension == 5 and type(domain.dimension) is int
+    assert domain.name == make(5).name
+    assert domain.points(jax.random.key(0), 2).shape == (2, 5)
+    for wrong in (5.0, np.float64(5), "5", 0, -3, True):
+        with pytest.raises(ValueError, match=r"n is (a whole number|at least 1), not"):
+            make(wrong)

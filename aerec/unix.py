@@ -1,0 +1,11 @@
+"""What aerec uses of Unix; elsewhere importing it says what to do."""
+
+try:
+    import fcntl
+    import resource
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "aerec runs on Linux and macOS; on Windows, use the Windows Subsystem for Linux"
+    ) from error
+
+__all__ = ["fcntl", "resource"]
