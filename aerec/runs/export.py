@@ -45,13 +45,11 @@ def write(artefact: Artefact, path: pathlib.Path, format: str | None = None) -> 
         "titles": None if vocabulary.titles is None else vocabulary.titles.tolist(),
     }
     beside = path.with_name(path.name + ".vocabulary.json")
-    try:
+    with files.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_json(beside, description)
-        with files.replacing(path) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}") from None
+    files.write_json(beside, description)
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(content)
     return path
 
 
