@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import warnings
 
 import chex
 import jax
@@ -47,30 +48,36 @@ def ease(split):
     return aerec.fit("ease", split, **QUIET)
 
 
-def readme_python():
-    """The Python block of README."""
-    return re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+def blocks(page):
+    """The blocks of Python on a page."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
 
 
-def test_the_lines_of_readme_run(tmp_path, monkeypatch):
-    """And on a smaller data set, in which the two ids occur too."""
-    lines = readme_python()
+def test_the_lines_of_readme_and_of_the_guide_run(tmp_path, monkeypatch):
+    """On a smaller data set, in which most of the ids occur too."""
+    (lines,) = blocks("README.md")
     small = "synthetic:users=260,items=1300,ratings=26000"
     for written, instead in (("movielens-small", small), ("epochs=40", "epochs=1")):
         assert written in lines
         lines = lines.replace(written, instead)
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(lines, names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of the ids that do not occur
+        exec(lines, names)
+        for block in blocks("docs/guide/recommend.md")[:-1]:
+            exec(block, names)
     assert 0 < names["run"].test["ndcg@100"] < 1
     assert (tmp_path / "mine.stablehlo").stat().st_size > 1e6
 
 
 @pytest.mark.slow
-def test_the_lines_of_readme_run_as_written(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["README.md", "docs/guide/quickstart.md"])
+def test_the_lines_of_a_page_run_as_written(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(readme_python(), names)
+    for block in blocks(page):
+        exec(block, names)
     assert names["run"].test["ndcg@100"] > 0.25
 
 
@@ -270,33 +277,20 @@ def test_every_public_name_is_documented():
                 assert documented, f"{name}.{inner}"
 
 
-SERVE = """
-import sys
-sys.modules["aerec"] = None  # it cannot be imported
-import json, jax, numpy as np
-from jax import export
-score = export.deserialize(bytearray(open("m.stablehlo", "rb").read())).call
-names = json.load(open("m.stablehlo.vocabulary.json"))
-rows = np.zeros((2, len(names["items"])), np.float32)
-for row, liked in enumerate(json.loads(sys.argv[1])):
-    rows[row, [names["items"].index(item) for item in liked]] = 1
-scores = np.where(rows > 0, -np.inf, score(rows))
-best = np.argsort(-scores, axis=1)[:, :10]
-print(json.dumps([[names["items"][i] for i in row] for row in best]))
-"""
-
-
-@pytest.mark.parametrize("fixture", ["run", "ease"])
-def test_an_exported_model_ranks_alike_without_the_package(fixture, request, tmp_path):
-    model = request.getfixturevalue(fixture)
-    model.export(tmp_path / "m.stablehlo")
-    liked = [model.item_ids[[3, 5]].tolist(), model.item_ids[[8]].tolist()]
-    ran = subprocess.run(
-        [sys.executable, "-c", SERVE, json.dumps(liked)], cwd=tmp_path, capture_output=True,
-        text=True, check=True,
-    )  # fmt: skip
-    for own, listed in zip(liked, json.loads(ran.stdout), strict=True):
-        assert model.recommend(own, k=10)["item"].to_list() == listed
+def test_an_exported_model_ranks_alike_without_the_package(split, request, tmp_path):
+    """The example of the guide, in a process that cannot import aerec."""
+    example = blocks("docs/guide/recommend.md")[-1]
+    assert "(260, 1196)" in example and "top_k" in example
+    assert "aerec" not in example
+    liked = split.item_ids[[3, 5]].tolist()
+    code = "import sys\nsys.modules['aerec'] = None\n" + example.replace("(260, 1196)", str(liked))
+    for fixture in ("run", "ease"):
+        run = request.getfixturevalue(fixture)
+        run.export(tmp_path / "mine.stablehlo")
+        ran = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert run.recommend(liked, k=10)["item"].to_list() == json.loads(ran.stdout)
 
 
 def test_weights_as_safetensors(run, tmp_path):
