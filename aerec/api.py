@@ -195,7 +195,7 @@ def compare(first: Run, second: Run, figure: str) -> Comparison:
     Raises:
       BadInput: the runs were scored on different rows, or have no such figure.
     """
-    names = tuple(f"the {order} run" for order in ("first", "second"))
+    names = "the first run", "the second run"
     rescore.require_pairs(first.config, second.config, names=names)
     if len(first.config["data_hash"]) != len(second.config["data_hash"]):
         raise BadInput("the runs were scored on different numbers of splits")

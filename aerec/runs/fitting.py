@@ -1,6 +1,5 @@
 """One run, from a split to results, in memory or in a directory: fit, select, score the test."""
 
-import functools
 import pathlib
 import platform
 import statistics
@@ -73,71 +72,60 @@ def run(
       loop.Diverged: the workdir keeps its last good checkpoint.
     """
     require_float32()
-    oriented_splits = oriented(models.traits(spec.model, spec.set), splits)
-    described = describe(spec, oriented_splits)
-    model = _trainable(spec, oriented_splits[0])
-    held_out = has_targets(splits[0])
-    if held_out:
-        for split in oriented_splits:
-            scoring.require_targets(split, select=model.loss is not None)
-        for name in baselines:
-            scoring.baseline_model(name, splits[0])
-    jax.eval_shape(model.init, jax.random.key(0))  # settings that no network can be built from
-
-    def score(best: Params, results: dict[str, Any]) -> tuple[list[Report], dict[str, Report]]:
-        """The reports of the replicas and the baselines, noted in the results."""
-        reports: list[Report] = []
-        scored: dict[str, Report] = {}
-        skipped: dict[str, str] = {}
-        results["eval_seconds"] = 0.0
-        if held_out:
-            with_them = f", then {', '.join(baselines)}" if baselines else ""
-            rows = oriented_splits[0].test.input.num_rows
-            log(f"Scoring {rows:,} test rows{with_them}.")
-            reports, seconds = _score(model, best, oriented_splits, len(spec.seeds))
-            results["eval_seconds"] = seconds
-            scored, skipped = _baselines(baselines, splits[0])
-        figures = [report.figures for report in reports] or [{}] * len(spec.seeds)
-        results |= {
-            "seeds": [{"seed": s, **f} for s, f in zip(spec.seeds, figures, strict=True)],
-            "test": scoring.mean_figures(reports),
-            "baselines": {name: report.figures for name, report in scored.items()},
-            "baselines_skipped": skipped,
-        }
-        results.setdefault("peak_rss_mb", memory.peak_rss_mb())  # of the process that trained
-        return reports, scored
-
-    fit = functools.partial(_fit, spec, model, oriented_splits)
+    job = _prepared(spec, splits, baselines, progress, log)
     if workdir is None:
         logs = directory.EpochLog(None), directory.EpochLog(None)
-        fitted = fit(None, logs, progress, log)
-        results = _trained(spec, described, fitted.record)
-        reports, scored = score(fitted.best, results)
-        lines = [each.lines for each in logs]
-        return Finished(described, results, reports, scored, fitted.best, *lines)
+        fitted = _fit(job, None, logs)
+        finished = _scored(job, fitted.best, _trained(spec, job.config, fitted.record))
+        return finished._replace(metrics=logs[0].lines, losses=logs[1].lines)
 
-    vocabulary = artefact.Vocabulary.of(splits[0], oriented_splits[0].train)
-    with directory.claimed(workdir, described):
+    vocabulary = artefact.Vocabulary.of(splits[0], job.as_read[0].train)
+    with directory.claimed(workdir, job.config):
         if directory.finished(workdir):
             log(f"The run in {workdir} is finished: its model is scored again.")
-            best = artefact.parameters(workdir, model, len(spec.seeds))
+            best = artefact.parameters(workdir, job.model, len(spec.seeds))
             results = directory.read_results(workdir)
             artefact.save_vocabulary(workdir, vocabulary)
         else:
             checkpoints = None
-            if model.loss is not None:
+            if job.model.loss is not None:
                 folder = workdir / directory.CHECKPOINTS
                 checkpoints = Checkpoints(folder, seconds=checkpoint_seconds)
-            logs = (
-                directory.EpochLog(workdir / directory.METRICS),
-                directory.EpochLog(workdir / directory.LOSSES),
-            )
-            fitted = fit(checkpoints, logs, progress, log)
-            best, results = fitted.best, _trained(spec, described, fitted.record)
+            names = directory.METRICS, directory.LOSSES
+            metrics, losses = (directory.EpochLog(workdir / name) for name in names)
+            fitted = _fit(job, checkpoints, (metrics, losses))
+            best, results = fitted.best, _trained(spec, job.config, fitted.record)
             artefact.save(workdir, best, vocabulary)
-        reports, scored = score(best, results)
-        directory.write_results(workdir, results, [report.per_row for report in reports])
-        return Finished(described, results, reports, scored, best, [], [])
+        finished = _scored(job, best, results)
+        rows = [report.per_row for report in finished.reports]
+        directory.write_results(workdir, finished.results, rows)
+        return finished
+
+
+class _Job(NamedTuple):
+    """A run that has been checked: `as_read` are the splits with the rows that its model reads."""
+
+    spec: Spec
+    model: Model
+    config: dict[str, Any]
+    splits: Sequence[Split]
+    as_read: list[Split]
+    baselines: Sequence[str]
+    progress: Callable[[loop.Record, dict[str, float]], None]
+    log: Callable[[str], object]
+
+
+def _prepared(spec: Spec, splits: Sequence[Split], baselines, progress, log) -> _Job:
+    """Check that spec, splits and baselines go together, before anything is written."""
+    as_read = oriented(models.traits(spec.model, spec.set), splits)
+    model = _trainable(spec, as_read[0])
+    if has_targets(splits[0]):
+        for split in as_read:
+            scoring.require_targets(split, select=model.loss is not None)
+        for name in baselines:
+            scoring.baseline_model(name, splits[0])
+    jax.eval_shape(model.init, jax.random.key(0))  # settings that no network can be built from
+    return _Job(spec, model, describe(spec, as_read), splits, as_read, baselines, progress, log)
 
 
 def solved(spec: Spec, split: Split) -> bool:
@@ -164,19 +152,16 @@ def _trainable(spec: Spec, split: Split) -> Model:
 
 
 def _fit(
-    spec: Spec,
-    model: Model,
-    splits: Sequence[Split],
+    job: _Job,
     checkpoints: Checkpoints | None,
     logs: tuple[directory.EpochLog, directory.EpochLog],
-    progress: Callable[[loop.Record, dict[str, float]], None],
-    log: Callable[[str], object],
 ) -> loop.Fitted:
     """`loop.fit` with its checkpoints, and its logs of figures and of losses."""
+    spec, model, splits = job.spec, job.model, job.as_read
     metrics_log, losses_log = logs
-    select = None
-    if has_targets(splits[0]):
-        select = [scoring.evaluator(model, split, spec.settings.metric) for split in splits]
+    selects = has_targets(splits[0])
+    metric = spec.settings.metric
+    select = [scoring.evaluator(model, split, metric) for split in splits if selects]
 
     def validate(params, replica: int) -> dict[str, float]:
         i = replica % len(splits)
@@ -187,10 +172,10 @@ def _fit(
         losses_log(record.epoch, {"losses": each})
 
     def watch(record: loop.Record, figures: dict[str, float]) -> None:
-        evaluated = len(figures) > 1 or select is None
+        evaluated = len(figures) > 1 or not selects
         line = {**figures, "seconds": round(record.seconds, 3)}
         metrics_log(record.epoch, line if evaluated else {})
-        progress(record, figures)
+        job.progress(record, figures)
 
     try:
         return loop.fit(
@@ -198,11 +183,11 @@ def _fit(
             [split.train for split in splits],
             spec.settings,
             seeds=spec.seeds,
-            evaluate=validate if select else None,
+            evaluate=validate if selects else None,
             checkpoints=checkpoints,
             progress=watch,
             trace=trace,
-            log=log,
+            log=job.log,
         )
     except loop.Diverged as error:
         where = "" if checkpoints is None else f", {checkpoints.folder.parent}"
@@ -231,17 +216,32 @@ def _trained(spec: Spec, described: Mapping[str, Any], record: loop.Record) -> d
     }
 
 
-def _score(
-    model: Model, best: Params, splits: Sequence[Split], replicas: int
-) -> tuple[list[Report], float]:
-    """The test report of each replica, and the seconds that it took."""
-    # One evaluator per split: what is popular, and known, is read off its training table.
-    score, reports = [scoring.evaluator(model, split) for split in splits], []
+def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
+    """Score the test part, where there is one: the figures join the results."""
+    reports: list[Report] = []
+    scored: dict[str, Report] = {}
+    skipped: dict[str, str] = {}
     begun = time.perf_counter()
-    for replica in range(replicas):
-        i = replica % len(splits)
-        reports.append(score[i](loop.replica(best, replica), splits[i].test))
-    return reports, time.perf_counter() - begun
+    if has_targets(job.splits[0]):
+        then = f", then {', '.join(job.baselines)}" if job.baselines else ""
+        job.log(f"Scoring {job.as_read[0].test.input.num_rows:,} test rows{then}.")
+        # One evaluator per split: what is popular, and known, is read off its training table.
+        score = [scoring.evaluator(job.model, split) for split in job.as_read]
+        for replica in range(len(job.spec.seeds)):
+            i = replica % len(score)
+            reports.append(score[i](loop.replica(best, replica), job.as_read[i].test))
+    results["eval_seconds"] = time.perf_counter() - begun
+    if reports:
+        scored, skipped = _baselines(job.baselines, job.splits[0])
+    figures = [report.figures for report in reports] or [{}] * len(job.spec.seeds)
+    results |= {
+        "seeds": [{"seed": s, **f} for s, f in zip(job.spec.seeds, figures, strict=True)],
+        "test": scoring.mean_figures(reports),
+        "baselines": {name: report.figures for name, report in scored.items()},
+        "baselines_skipped": skipped,
+    }
+    results.setdefault("peak_rss_mb", memory.peak_rss_mb())  # of the process that trained
+    return Finished(job.config, results, reports, scored, best, [], [])
 
 
 def _baselines(names: Sequence[str], split: Split) -> tuple[dict[str, Report], dict[str, str]]:

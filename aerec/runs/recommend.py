@@ -90,8 +90,8 @@ class Recommender:
             "score": scores[row, place],
         }
         if not histories.single:
-            users = pl.Series("user", histories.users, strict=False)
-            answer = {"user": users.gather(row) if len(users) else users, **answer}
+            labels = pl.Series("user", histories.users, strict=False)
+            answer = {"user": labels.gather(row) if len(labels) else labels, **answer}
         return pl.DataFrame(answer), notes
 
     def predict(self, source: Source, items: Any) -> tuple[pl.DataFrame, list[str]]:
@@ -289,16 +289,17 @@ def _rows(matrix: scipy.sparse.csr_array, part: slice, size: int, num_columns: i
     capacity = max(ENTRIES, 1 << (count - 1).bit_length()) if count else ENTRIES
     lengths = np.diff(matrix.indptr[part.start : part.stop + 1])
 
-    def padded(entries: np.ndarray, filling: int, kind: type) -> np.ndarray:
-        out = np.full(capacity, filling, kind)
+    def padded(entries: np.ndarray, filling: int, kind: type) -> Any:
+        out: np.ndarray = np.full(capacity, filling, kind)
         out[:count] = entries
         return out
 
+    index: Any = np.full(size, -1, np.int32)
     return Rows(
         columns=padded(matrix.indices[first:last], num_columns, np.int32),
         values=padded(matrix.data[first:last], 0, np.float32),
         row=padded(np.repeat(np.arange(len(lengths)), lengths), size, np.int32),
-        index=np.full(size, -1, np.int32),
+        index=index,
         num_columns=num_columns,
         longest=min(capacity, num_columns),
     )
