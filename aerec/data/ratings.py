@@ -1,2 +1,0 @@
-"""stub."""
-from aerec.data.readers import Ratings  # noqa
