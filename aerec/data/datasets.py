@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from aerec.data import columns, download, readers, synthetic
-from aerec.data.readers import Ratings
+from aerec.data.ratings import assemble
+from aerec.data.ratings import Ratings
 from aerec.data.synthetic import Truth, synthesize
 from aerec.errors import BadInput, nearest
 
@@ -120,7 +121,7 @@ def _movielens_small() -> Ratings:
     """The embedded set; its terms stand in NOTICE.md beside it (Harper & Konstan 2015)."""
     source = resources.files("aerec.data") / "embedded" / "movielens_small.npz"
     with source.open("rb") as file, np.load(file) as arrays:
-        return readers.assemble(
+        return assemble(
             user=columns.compact(arrays["user"].astype(np.int64)),
             item=(arrays["item"].astype(np.int32), arrays["movie"].astype(np.int64)),
             value=arrays["rating"].astype(np.float32) / 2,  # kept in half stars

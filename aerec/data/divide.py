@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec.core import Table
-from aerec.data.readers import Ratings
+from aerec.data.ratings import Ratings
 from aerec.data.splits import Heldout, Split, check, describe, weak
 from aerec.errors import BadInput
 

@@ -16,7 +16,7 @@ from aerec import configuration
 from aerec.configuration import settings
 from aerec.data import divide
 from aerec.data.divide import TEST, TRAIN, VALID, floor
-from aerec.data.readers import Ratings
+from aerec.data.ratings import Ratings
 from aerec.data.split_files import Files
 from aerec.data.splits import Heldout, LeakError, Split, check, describe, weak
 from aerec.errors import BadInput, nearest

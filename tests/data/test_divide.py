@@ -8,7 +8,7 @@ import pytest
 from aerec.data import divide
 from aerec.data.divide import DROPPED, TEST, TRAIN, VALID
 from aerec.data.protocols import parse
-from aerec.data.readers import Ratings
+from aerec.data.ratings import Ratings
 from aerec.errors import BadInput
 
 
