@@ -121,7 +121,7 @@ def refuse_unread(given: Mapping[str, Any]) -> None:
     if ready or not given["data_file"]:
         unread = [name for name in options.FILE_FLAGS if not (ready and name == "scale")]
         options.refuse(unread, "without --data_file")
-    elif given["format"] != "delimited":
+    elif given["format"] not in (None, "delimited"):
         delimited = ("separator", "header", "columns")
         options.refuse(delimited, f"with --format={given['format']}")
     if ready:
@@ -181,7 +181,7 @@ def example(loaded: artefact.Artefact) -> bool:
     """Ten recommendations for the person of example_history.csv, if the data have their films."""
     if loaded.titles is None or not any("Star Wars" in title for title in loaded.titles):
         return False
-    columns = readers.read_columns(EXAMPLE, ",", {"item": "id"})
+    columns = readers.read_columns(EXAMPLE, {"item": "id"})
     items = {"item": columns["item"], "rating": np.full(len(columns["item"]), 5.0)}
     try:
         histories = recommend.read_histories(loaded, items, source=EXAMPLE.name)

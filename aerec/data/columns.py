@@ -14,7 +14,7 @@ from aerec.errors import BadInput
 LONGEST_ID = 256  # bytes
 KINDS = ("id", "number", "time")
 _DATE = (
-    r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?)?"  # date, hour, minute, second
+    r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?)?"  # date, time
     r" ?(?:Z|UTC|([+-]\d\d):?(\d\d)?)?$"  # offset from UTC
 )
 
@@ -68,7 +68,7 @@ def _numbers(values: pl.Series) -> pl.Series:
 
 def _times(values: pl.Series) -> pl.Series:
     if values.dtype in (pl.Date, pl.Datetime):
-        return values.cast(pl.Datetime("us")).dt.epoch("us").floordiv(1_000_000)
+        return values.cast(pl.Datetime("us")).dt.epoch("us") // 1_000_000
     if values.dtype.is_temporal():
         raise BadInput(f"column {values.name!r} holds {values.dtype}, not points in time.")
     whole = values.cast(pl.Int64, strict=False) if not values.dtype.is_float() else None
@@ -113,8 +113,9 @@ def why(text: Any, kind: str) -> str:
     return f"{shown} is neither a finite number nor an ISO date like 2020-01-31 or 2020-01-31T12:00"
 
 
-UNITS = ((10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"), (10**11, 10**3, "milli"
-         "seconds"))  # fmt: skip
+UNITS = (  # least magnitude, how many a second, name
+    (10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"), (10**11, 10**3, "milliseconds"),
+)  # fmt: skip
 
 
 def seconds(time: np.ndarray, log: Callable[[str], object]) -> np.ndarray:

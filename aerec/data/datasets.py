@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from aerec.data import columns, download, readers, synthetic
-from aerec.data.ratings import assemble
-from aerec.data.ratings import Ratings
+from aerec.data.ratings import Ratings, assemble
+from aerec.data.summary import summary
 from aerec.data.synthetic import Truth, synthesize
 from aerec.errors import BadInput, nearest
 
@@ -99,13 +99,17 @@ def load(
             best = f"RMSE {truth.bayes_rmse:.4f}, {best}"
         log(
             f"{name}: the best that the truth allows is {best} (with `protocol="
-            "per_user_holdout:threshold=0,min_user=1`; other protocols have other limits)."
+            "per_user_holdout:threshold=all,min_user=1`; other protocols have other limits)."
         )
-        return ratings._replace(name=name)
+        ratings = ratings._replace(name=name)
+        log(summary(ratings))
+        return ratings
     if parameters:
         raise BadInput(f"Only synthetic takes parameters; write {base!r} alone.")
     if entry.format is None:
-        return _movielens_small()
+        ratings = _movielens_small()
+        log(summary(ratings))
+        return ratings
     given = data_dir or os.environ.get("AEREC_DATA")
     folder = _local(base, entry, Path(given).expanduser()) if given else _cached(base, entry, log)
     ratings = readers.read(folder, entry.format, on_bad_line=on_bad_line, log=log)

@@ -19,8 +19,9 @@ from aerec.errors import BadInput
 BLOCK = 1 << 24  # bytes read at a time: memory follows the result, not the file
 LONGEST = 1 << 28  # bytes of one block whose quotes do not close
 _MARKS = (  # byte order marks; that of UTF-32 begins with that of UTF-16
-    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 _DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
 
@@ -100,8 +101,7 @@ def _decoded(path: Path, decoder: Any, data: bytes, line: int) -> bytes:
         return decoder.decode(data, final=not data).encode()
     except UnicodeError as error:
         raise BadInput(
-            f"{path}, from line {line} on: the text is not {error.encoding} ({error.reason}). "
-            "Give another `encoding`."
+            f"{path}, from line {line} on: cannot be decoded ({error}). Give another `encoding`."
         ) from error
 
 
@@ -120,19 +120,11 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     start = magic(path)
     with contextlib.ExitStack() as stack:
         try:
-            if start[:2] == b"\x1f\x8b":
-                file: Any = gzip.open(path)
-            elif start[:3] == b"BZh":
-                file = bz2.open(path)
-            elif start == b"\xfd7zX":
-                file = lzma.open(path)
-            elif start == b"\x28\xb5\x2f\xfd":
-                file = _Zst(path)
-            elif start == b"PK\x03\x04":
+            if start == b"PK\x03\x04":
                 archive = stack.enter_context(zipfile.ZipFile(path))
-                file = archive.open(_member(path, archive.namelist()))
+                file: Any = archive.open(_member(path, archive.namelist()))
             else:
-                file = open(path, "rb")
+                file = next((o for m, o in _PACKED if start.startswith(m)), io.FileIO)(path)
         except _DAMAGE as error:
             raise BadInput(f"{path}: cannot be unpacked ({error}). Is it complete?") from error
         yield stack.enter_context(file)
@@ -159,3 +151,8 @@ class _Zst(io.BytesIO):
         except pl.exceptions.PolarsError as error:
             raise OSError(error) from error
         return b"" if batch is None else "\n".join([*batch["line"], ""]).encode()
+
+
+_PACKED: tuple[tuple[bytes, Any], ...] = (
+    (b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zX", lzma.open), (b"(\xb5/\xfd", _Zst),
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which columns of a file are users, items, ratings and times: as given, or by their usual names."""
+"""Which columns are users, items, ratings and times: as given, or by their usual names."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,11 +9,11 @@ Column = str | int  # a name in the header, or a position from 0 where there is 
 Given = Mapping[str, Column | None]  # role -> column; None: by name; "": there is none
 KINDS = {"user": "id", "item": "id", "rating": "number", "time": "time"}
 USUAL = {  # names without case, blanks, _ and -
-    "user": "user uid userid customer customerid reviewer reviewerid member memberid person personid "
-            "visitor visitorid account accountid",
+    "user": "user uid userid customer customerid reviewer reviewerid member memberid person "
+            "personid visitor visitorid account accountid",
     "item": "item iid sid itemid movie movieid film filmid product productid asin parentasin book "
-            "bookid isbn anime animeid song songid track trackid artist artistid game gameid article "
-            "articleid business businessid gmapid recipe recipeid",
+            "bookid isbn anime animeid song songid track trackid artist artistid game gameid "
+            "article articleid business businessid gmapid recipe recipeid",
     "rating": "rating ratings score stars star overall value feedback ratingscore starrating",
     "time": "time timestamp ts date datetime unixreviewtime reviewtime unixtime createdat",
 }  # fmt: skip
@@ -76,7 +76,8 @@ def is_header(rows: Sequence[Sequence[str]]) -> bool | None:
     first, *rest = rows
     if any(_number(field) for field in first):
         return False
-    usual = [role for role in ("user", "item") for name in first if plain(name) in USUAL[role].split()]
+    known = " ".join(USUAL.values()).split()
+    usual = [name for name in first if plain(name) in known]
     numeric = any(
         rest and 2 * sum(_number(field) for field in column) > len(rest)
         for column in zip(*(row for row in rest if len(row) == len(first)), strict=True)

@@ -21,6 +21,7 @@ from aerec.data.lines import Block
 from aerec.errors import BadInput
 
 Bounds = Mapping[Any, tuple[float, float] | None]
+LINE, FAULT = "\0line", "\0fault"  # columns beside those of the file
 _ROWS = 1 << 20  # of a parquet file at a time
 _SAMPLE = 50  # lines that say what the separator is, and whether there is a header
 _STRAY = re.compile(rb'[^,;\n"]"[^,;\n"]')  # a quote inside a field
@@ -177,8 +178,11 @@ def scan(
     found: dict[Any, Any] = {}
     for column in kinds:  # one at a time, or all parts and all results would lie side by side
         store = stores.pop(column)
-        empty = np.zeros(0, np.float32 if kinds[column] == "number" else np.int64)
-        found[column] = store.finish() if isinstance(store, Ids) else np.concatenate([empty, *store])
+        if isinstance(store, Ids):
+            found[column] = store.finish()
+        else:
+            empty = np.zeros(0, np.float32 if kinds[column] == "number" else np.int64)
+            found[column] = np.concatenate([empty, *store])
         del store
     return found
 
@@ -276,25 +280,25 @@ def _by_line(source: Source, block: Any, kinds: Mapping[Any, str]) -> pl.DataFra
     """The columns of a block, with `line` (its number) and `fault` (what is wrong, or null)."""
     if source.layout == "parquet":
         number, frame = block
-        fault = pl.lit(None, pl.String).alias("\0fault")
-        return frame.select(map(str, kinds)).with_row_index("\0line", number).with_columns(fault)
+        fine = pl.lit(None, pl.String).alias(FAULT)
+        return frame.select(map(str, kinds)).with_row_index(LINE, number).with_columns(fine)
     if source.layout == "netflix":
         return _netflix(block)
     if source.layout == "json":
         records = _objects(block, kinds)
     else:
         records = _records(source, block, [_place(source, column) for column in kinds])
-    found: dict[str, list] = {str(name): [] for name in (*kinds, "\0line", "\0fault")}
+    found: dict[str, list] = {str(name): [] for name in (*kinds, LINE, FAULT)}
     for line, fields, fault in records:
         for (column, kind), field in zip(kinds.items(), fields or [None] * len(kinds), strict=True):
             if field is not None and not field.isascii() and not _is_text(field):
                 fault = fault or f"{_label(source, column)} {columns.why(field, kind)}"
                 field = None
             found[str(column)].append(field)
-        found["\0line"].append(line)
-        found["\0fault"].append(fault)
-    kind = {name: pl.Int64 if name == "\0line" else pl.String for name in found}
-    return pl.DataFrame(found, schema=kind)
+        found[LINE].append(line)
+        found[FAULT].append(fault)
+    types = {name: pl.Int64 if name == LINE else pl.String for name in found}
+    return pl.DataFrame(found, schema=types)
 
 
 def _is_text(field: str) -> bool:
@@ -347,8 +351,9 @@ def _objects(block: Block, kinds: Mapping[Any, str]) -> Records:
         if found is None:
             yield number, None, "no JSON object"
             continue
-        values = [found.get(column) for column in kinds]
-        yield number, [v if v is None or isinstance(v, str) else json.dumps(v) for v in values], None
+        values = (found.get(column) for column in kinds)
+        texts = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
+        yield number, texts, None
 
 
 def _netflix(block: Block) -> pl.DataFrame:
@@ -359,7 +364,7 @@ def _netflix(block: Block) -> pl.DataFrame:
     fields, count = pl.col("text").str.count_matches(",") + 1, 3
     return (
         _texts(block.data)
-        .with_row_index("\0line", block.line)
+        .with_row_index(LINE, block.line)
         .with_columns(line.str.strip_chars(" \r"))
         .filter(line != "")
         .with_columns(
@@ -375,7 +380,7 @@ def _netflix(block: Block) -> pl.DataFrame:
             .then(pl.format("{} fields where 3 are expected (separator ',')", fields))
             .when(~pl.col("time").str.contains(r"^\d{4}-\d\d-\d\d$"))
             .then(pl.format("date '{}' is not a date YYYY-MM-DD", pl.col("time")))
-            .alias("\0fault")
+            .alias(FAULT)
         )
     )  # fmt: skip
 
@@ -396,7 +401,7 @@ def _judged(
     source: Source, frame: pl.DataFrame, kinds: Mapping[Any, str], bounds: Bounds, policy: Policy
 ) -> pl.Series:
     """Which rows of a block are good, [L] bool; raises or counts the others."""
-    whole = frame["\0fault"].is_null()
+    whole = frame[FAULT].is_null()
     bad = {c: _bad(v, bounds.get(c)) & whole for c, v in _parsed(frame, kinds).items()}
     good = whole
     for each in bad.values():
@@ -404,14 +409,14 @@ def _judged(
     if good.all():
         return good
     at = int((~good).arg_max())  # type: ignore[arg-type]
-    fault = frame["\0fault"][at]
+    fault = frame[FAULT][at]
     if fault is None:
         column = next(column for column in kinds if bad[column][at])
         fault = _wrong(source, column, kinds[column], frame[str(column)][at], bounds.get(column))
-        if frame["\0line"][at] == 1 and not source.header and kinds[column] != "id":
+        if frame[LINE][at] == 1 and not source.header and kinds[column] != "id":
             fault += " (a header? then say so: `header=true`)"
-    place = f"{source.path}, {'row' if source.layout == 'parquet' else 'line'} {frame[chr(0) + 'line'][at]}"
-    policy.note(int((~good).sum()), f"{place}: {fault}")
+    place = f"{'row' if source.layout == 'parquet' else 'line'} {frame[LINE][at]}"
+    policy.note(int((~good).sum()), f"{source.path}, {place}: {fault}")
     return good
 
 
@@ -432,9 +437,10 @@ def _wrong(source: Source, column: Any, kind: str, text: Any, bounds: Any) -> st
 def _no_header_after_all(source: Source, frame: pl.DataFrame, kinds: Mapping[Any, str]) -> None:
     """Raises `BadInput` for one word above whole numbers, which would make all of them text."""
     for column in [column for column in kinds if kinds[column] == "id"]:
-        top, rest = frame[str(column)][:1], frame[str(column)][1:]
-        if rest.len() and columns.parse(rest, "id").dtype == pl.Int64 != columns.parse(top, "id").dtype:
+        ids = frame[str(column)]
+        top, rest = (columns.parse(part, "id").dtype for part in (ids[:1], ids[1:]))
+        if len(ids) > 1 and top == pl.String and rest == pl.Int64:
             raise BadInput(
-                f"{source.path}, line 1: {_label(source, column)} {top[0]!r} is not a finite number "
-                "(a header? then say so: `header=true`)."
+                f"{source.path}, line 1: {_label(source, column)} {ids[0]!r} is not a finite "
+                "number (a header? then say so: `header=true`)."
             )

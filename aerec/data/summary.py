@@ -16,7 +16,7 @@ def summary(ratings: Ratings) -> str:
     users, items, count = len(ratings.user_ids), len(ratings.item_ids), len(ratings.user)
     what = "ratings" if ratings.scale else "clicks"
     parts = [
-        f"{ratings.name}: {users:,} users, {items:,} items, {count:,} {what} "
+        f"{users:,} users, {items:,} items, {count:,} {what} "
         f"({count / (users * items):.2%} of all pairs)"
     ]
     if ratings.scale:

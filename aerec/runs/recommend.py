@@ -88,10 +88,10 @@ def read_histories(
     row = np.array([numbered[name] for name in user[kept].tolist()], np.int32)
     without = [name for name in dict.fromkeys(user.tolist()) if name not in numbered]
 
-    threshold = config["protocol"].get("threshold")  # 0 or none: every rating is a click
+    threshold = config["protocol"].get("threshold")  # "all" or none: every rating is a click
     values = np.ones(len(kept)) if rating is None or clicks else rating[kept]
     liked = np.ones(len(kept), bool)
-    if rating is not None and threshold:
+    if rating is not None and threshold not in (None, "all"):
         liked = rating[kept] >= threshold
 
     def table(of: np.ndarray) -> Table:

@@ -1,6 +1,7 @@
 """Where every rating lands, against loops over dictionaries; planted leaks; folders of splits."""
 
 import dataclasses
+import gzip
 import hashlib
 import itertools
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,8 +25,9 @@ quick = settings(max_examples=25, deadline=None)
 seeds = st.integers(0, 10_000)
 
 
-def make(seed, users=30, items=20, timed=True, density=0.6):
-    """Random ratings in random file order: users of 0 to `items` ratings, times with many ties."""
+def make(seed, users=30, items=20, timed=True, density=0.6, ties=False):
+    """Random ratings in random file order: users of 0 to `items` ratings, times with many `ties`
+    or none."""
     rng = np.random.default_rng(seed)
     listed = rng.random((users, items)) < density * rng.random((users, 1)) + 0.3
     user, item = rng.permutation(np.argwhere(listed)).T.astype(np.int32)
@@ -32,7 +35,7 @@ def make(seed, users=30, items=20, timed=True, density=0.6):
         user=user,
         item=item,
         value=rng.integers(1, 6, len(user)).astype(np.float32),
-        time=rng.integers(10**9, 10**9 + 50, len(user)) if timed else None,
+        time=10**9 + rng.permutation(len(user)) // (12 if ties else 1) if timed else None,
         user_ids=100 + np.arange(users),
         item_ids=np.array([f"film-{i:02}" for i in range(items)]),
         titles=np.array([f"Film {i}" for i in range(items)]),
@@ -189,7 +192,7 @@ def test_strong(seed, counts, by_time):
 @quick
 @given(seeds, st.booleans())
 def test_global_time(seed, halve):
-    ratings = make(seed, users=12, items=12)
+    ratings = make(seed, users=12, items=12, ties=True)
     split = parse(f"global_time:test=.1,valid=.2,halve={halve}").split(ratings, seed=0)
     assert is_weak(split) and split.protocol["task"] == "rating"
     moment = {
@@ -470,7 +473,7 @@ def test_unknown_and_impossible_parameters(text, message):
         ("strong:valid_users=2.5", "valid_users=2.5 is neither a share"),
         ("strong:valid_users=-1", "valid_users=-1 is neither a share"),
         ("strong:valid_users=inf", "valid_users is a finite number, not 'inf'"),
-        ("strong:test_users=0", "none of 0 test users"),
+        ("strong:test_users=0", "nobody to test on"),
         ("random_ratings:test=.001", "none is left to test on"),
         ("random_ratings:valid=.001", "none is left to validate on"),
         ("global_time:cut=1990-01-01", "none is left to train on"),
@@ -586,11 +589,39 @@ def test_files_rating(tmp_path):
     assert valids == {"u": [], "v": [("y", 2)], "w": []}
     assert tests == {"u": [("z", 3)], "v": [], "w": [("x", 5)]}
     check(split.transpose())
-    assert any("test.csv, entry 1 (line 2" in n and "off the scale 1..4" in n for n in split.notes)
+    assert any("test.csv: 1 ratings, like 5, are off the scale 1..4" in n for n in split.notes)
     given = PROTOCOLS["files"](split_dir=str(tmp_path), scale=(1, 5)).split(None, seed=0)
     assert given.scale == (1, 5) and given.notes == ()
-    with pytest.raises(BadInput, match=r"train.csv, entry 3 .line 4.*1 is off the scale 2..5"):
+    with pytest.raises(BadInput, match=r"train.csv, line 4: rating 1 is off the scale 2..5"):
         PROTOCOLS["files"](split_dir=str(tmp_path), scale=(2, 5)).split(None, seed=0)
+
+
+def test_repeated_entries_of_ready_splits_are_merged_and_counted(tmp_path):
+    files = changed(RATING, train=["u,x,2"], valid=["v,y,3", "v,y,1"])
+    split = write(tmp_path, files).split(None, seed=0)
+    train, _, valids, _, _ = parts(split)
+    assert train["u"] == [("y", 3.5), ("x", 2)] and valids["v"] == [("y", 1)]
+    assert split.notes[:2] == (
+        "train.csv: 1 repeated entries; the last stays",
+        "valid.csv: 2 repeated entries; the last stays",
+    )
+
+
+def test_ready_splits_of_other_formats(tmp_path):
+    """Parquet, JSON lines and gz hold what the text files do."""
+    plain, packed = tmp_path / "plain", tmp_path / "packed"
+    plain.mkdir()
+    packed.mkdir()
+    want = write(plain, STRONG).split(None, seed=0)
+    ways = ["write_parquet", "write_ndjson", "write_csv", "write_parquet", "write_csv"]
+    for name, way in zip(STRONG, ways, strict=True):
+        ending = {"write_parquet": ".parquet", "write_ndjson": ".jsonl"}.get(way, ".csv")
+        frame = pl.read_csv(plain / name)
+        getattr(frame, way)(packed / name.replace(".csv", ending))
+    text = (packed / "test_te.csv").read_bytes()
+    (packed / "test_te.csv").unlink()
+    (packed / "test_te.csv.gz").write_bytes(gzip.compress(text))
+    assert same(want, PROTOCOLS["files"](split_dir=str(packed)).split(None, seed=0))
 
 
 def test_ids_may_be_numbers_in_one_file_and_text_in_another(tmp_path):
@@ -620,8 +651,8 @@ def test_the_hash_of_files_is_of_their_bytes(tmp_path):
         (changed(STRONG, train=["30,a", "7,a", "7,b"]), LeakError, "is in training.*7, item b"),
         (changed(RATING, test=["u,x,4"]), LeakError, "target is in training.*u, item x"),
         (changed(RATING, test=["v,y,2"]), LeakError, "target of both.*v, item y"),
-        (changed(STRONG, test_te=["40,a"]), BadInput, "test_te.csv, entry 3 .line 4.*40, item a"),
-        (changed(RATING, valid=["v,y,3"]), BadInput, "valid.csv, entry 2 .line 3.*v, item y"),
+        (RATING | {"train.csv": ["u,x,4", "v,x,4"]}, BadInput, "every rating is 4"),
+        (STRONG | {"train.jsonl": ["{}"]}, BadInput, "train.csv and train.jsonl: leave one"),
         (STRONG | {"test_te.csv": ["40,z"]}, BadInput, "test_te.csv: none of its items"),
         (STRONG | {"test_te.csv": []}, BadInput, "test_te.csv: a header and no entry"),
         (RATING | {"train.csv": []}, BadInput, "train.csv: a header and no entry"),
