@@ -3,7 +3,7 @@
 A field that is not what its column holds becomes null; nothing is guessed and nothing dropped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,7 +99,7 @@ def why(text: Any, kind: str) -> str:
     """What is wrong with a field that `parse` makes null; follows the column's name."""
     text = text.strip(" ") if isinstance(text, str) else text
     shown = repr(text if text is not None else "")[:60]
-    if isinstance(text, str) and any("\ud800" <= letter < "\ue000" for letter in text):
+    if isinstance(text, str) and not is_text(text):
         raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         return f"{raw[:60]!r} is not utf-8 text: if the file is of another, give `encoding`"
     if kind == "id":
@@ -113,8 +113,14 @@ def why(text: Any, kind: str) -> str:
     return f"{shown} is neither a finite number nor an ISO date like 2020-01-31 or 2020-01-31T12:00"
 
 
+def is_text(field: str) -> bool:
+    """Whether a field holds no byte that could not be decoded."""
+    return field.isascii() or not any("\ud800" <= letter < "\ue000" for letter in field)
+
+
 UNITS = (  # least magnitude, how many a second, name
-    (10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"), (10**11, 10**3, "milliseconds"),
+    (10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"),
+    (10**11, 10**3, "milliseconds"),
 )  # fmt: skip
 
 
@@ -131,38 +137,23 @@ def seconds(time: np.ndarray, log: Callable[[str], object]) -> np.ndarray:
     return time
 
 
-class Ids:
-    """The ids of one column, gathered in parts: whole numbers, or all text from the first text on.
+def coded(parts: Sequence[pl.Series], text: pl.DataType) -> tuple[np.ndarray, np.ndarray]:
+    """`(code [R] int32, ids [V])`: the ids that occur, sorted; `ids[code]` are the raw ids.
 
-    Text is coded as it comes, so that each id is kept once."""
-
-    def __init__(self) -> None:
-        self.parts: list[pl.Series] = []
-        self.text: pl.DataType | None = None
-
-    def add(self, values: pl.Series) -> None:
-        """Append ids, Int64 or String, none null."""
-        if values.dtype == pl.String and self.text is None:
-            self.text = pl.Categorical(pl.Categories.random())
-            self.parts = [part.cast(pl.String).cast(self.text) for part in self.parts]
-        if self.text is not None:
-            values = values.cast(pl.String).cast(self.text)
-        elif values.len() and values.abs().max() < 2**31:  # type: ignore[operator]
-            values = values.cast(pl.Int32)
-        self.parts.append(values)
-
-    def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """`(code [R] int32, ids [V])`: the ids that occur, sorted; `ids[code]` are the raw ids."""
-        parts, self.parts = self.parts, []
-        if self.text is None:
-            return compact(np.concatenate([np.zeros(0, np.int32), *map(np.asarray, parts)]))
-        names = pl.concat([part.unique() for part in parts]).unique()
-        codes = np.concatenate([part.to_physical().to_numpy() for part in parts])
-        ids = np.array(names.cast(pl.String).to_list() or [""])
-        order = np.argsort(ids)
-        rank = np.zeros(int(codes.max(initial=0)) + 1, np.int32)
-        rank[names.to_physical().to_numpy()[order]] = np.arange(len(ids), dtype=np.int32)
-        return rank[codes], ids[order]
+    Args:
+      parts: of ids, whole numbers or text; one text makes all of them text.
+      text: the categorical type that codes text.
+    """
+    if all(part.dtype == pl.Int64 for part in parts):
+        return compact(np.concatenate([np.zeros(0, np.int64), *(p.to_numpy() for p in parts)]))
+    parts = [p if p.dtype == text else p.cast(pl.String).cast(text) for p in parts]
+    names = pl.concat([part.unique() for part in parts]).unique()
+    codes = np.concatenate([part.to_physical().to_numpy() for part in parts])
+    ids = np.array(names.cast(pl.String).to_list())
+    order = np.argsort(ids)
+    rank = np.zeros(int(codes.max()) + 1, np.int32)
+    rank[names.to_physical().to_numpy()[order]] = np.arange(len(ids), dtype=np.int32)
+    return rank[codes], ids[order]
 
 
 def compact(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,6 @@ import polars as pl
 from scipy import sparse
 
 from aerec.data import columns, roles
-from aerec.data.columns import Ids
 from aerec.data.ratings import Log, Ratings, assemble
 from aerec.data.summary import summary
 from aerec.errors import BadInput
@@ -71,7 +70,8 @@ def ratings(
             if parsed[at] is not None and scale is not None:
                 wrong = f"{parsed[at]:g} is off the scale {scale[0]:g}..{scale[1]:g}"
             raise BadInput(f"row {at}: the {role} {wrong}; {bad.sum():,} such rows. Correct them.")
-        found[role] = _coded(parsed) if kind == "id" else parsed.to_numpy()
+        text = pl.Categorical(pl.Categories.random())
+        found[role] = columns.coded([parsed], text) if kind == "id" else parsed.to_numpy()
     result = assemble(
         user=found["user"], item=found["item"], value=found.get("rating"), time=found.get("time"),
         titles=None if titles is None else (_titles(titles, found["item"][1]), None),
@@ -79,12 +79,6 @@ def ratings(
     )  # fmt: skip
     log(summary(result))
     return result
-
-
-def _coded(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    ids = Ids()
-    ids.add(values)
-    return ids.finish()
 
 
 def _of_matrix(matrix: Any, log: Log) -> dict[str, pl.Series]:

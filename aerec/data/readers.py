@@ -11,17 +11,19 @@ altered without a word: see `read`.
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from aerec.data import columns, lines, roles, sources
+from aerec.data import columns, roles, texts
 from aerec.data import titles as titles_of
 from aerec.data.ratings import Log, Ratings, assemble
 from aerec.data.roles import Column
-from aerec.data.sources import Policy, Source
+from aerec.data.scan import Policy, scan
 from aerec.data.summary import summary
+from aerec.data.texts import Source
 from aerec.errors import BadInput, nearest
 
 
@@ -133,7 +135,7 @@ def read(
         source = _laid_out(files[0], spec, encoding)
         which = _roles(source, spec)
         several = [source]
-    by_column = sources.scan(
+    by_column = scan(
         several,
         {column: roles.KINDS[role] for role, column in which.items()},
         bounds={which.get("rating"): spec.scale},
@@ -176,14 +178,14 @@ def read_columns(
     if wrong := set(kinds.values()) - set(columns.KINDS):
         raise ValueError(f"a column's kind is one of {columns.KINDS}, not {wrong}")
     policy = Policy(on_bad_line)
-    source = sources.recognise(Path(path), separator=None, header=True, encoding=encoding)
+    source = texts.recognise(Path(path), separator=None, header=True, encoding=encoding)
     there = {c: kind for c, kind in kinds.items() if c not in optional or c in source.names}
     for column in there:
         if list(source.names).count(column) != 1:
             raise BadInput(
                 f"{path}, line 1: no single column {column!r}; there are {', '.join(source.names)}."
             )
-    found = sources.scan([source], there, bounds=bounds or {}, policy=policy)
+    found = scan([source], there, bounds=bounds or {}, policy=policy)
     policy.report(log)
     for column, kind in there.items():
         if kind == "id":
@@ -200,7 +202,7 @@ def _laid_out(path: Path, spec: Format, encoding: str | None) -> Source:
         spec = replace(spec, header=not numbers)
     elif spec.header is None and any(isinstance(c, int) for c in spec.columns.values()):
         spec = replace(spec, header=False)
-    source = sources.recognise(
+    source = texts.recognise(
         path, separator=spec.separator, header=spec.header, encoding=encoding
     )
     if spec.width and source.layout == "text":
@@ -247,9 +249,9 @@ def _recognised(path: Path, said: bool) -> str:
             return found[0]
         path = path / "ratings.dat"
     if path.name == "ratings.dat" and path.is_file():
-        head = next(lines.blocks(path)).data[: 1 << 20]
-        if re.match(rb"\d+::\d+::[\d.]+::\d+\n", head):
-            return "ml-10m" if b".5::" in head else "ml-1m"
+        some = list(islice(texts.lines(path), 1 << 15))
+        if re.match(r"\d+::\d+::[\d.]+::\d+\n", some[0]):
+            return "ml-10m" if any(".5::" in line for line in some) else "ml-1m"
     by_name = {"u.data": "ml-100k"}
     if path.suffix == ".inter":
         return "recbole"

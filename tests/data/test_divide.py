@@ -114,7 +114,8 @@ def test_ties_in_time_are_in_random_order_by_the_seed(far):
 
 
 def test_users_cut_between_ratings_of_one_time_are_counted():
-    ratings = rated([0, 0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 0, 1, 0, 1, 2], time=[1, 2, 2, 3, 4, 5, 5, 5])
+    user, item = [0, 0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 0, 1, 0, 1, 2]
+    ratings = rated(user, item, time=[1, 2, 2, 3, 4, 5, 5, 5])
     tied = divide.tied_cuts(ratings, np.array([0, 0, 1, 0, 1, 0, 1, 2]))
     assert tied[0].startswith("2 of 3 users (67%) are cut between ratings of the same time")
     assert divide.tied_cuts(ratings, np.array([0, 1, 1, 0, 1, 0, 0, 0])) == ()
@@ -207,13 +208,13 @@ def test_a_threshold_on_another_scale_is_named():
 
 def test_labels_of_0_and_1_are_told_which_threshold_they_need():
     ratings = rated([0, 0, 1], [0, 1, 0], [0, 1, 1], scale=(0.0, 1.0))
-    with pytest.raises(BadInput, match="the highest is 1. Labels of 0 and 1: give 1."):
+    with pytest.raises(BadInput, match=r"the highest is 1\. Labels of 0 and 1: give 1\."):
         divide.clicks(protocol(threshold=4.0, min_user=1), ratings)
 
 
 def test_equal_ratings_are_not_for_a_rating_model():
     ratings = rated([0, 0, 1], [0, 1, 0], [5, 5, 5])
-    with pytest.raises(BadInput, match="every rating of made is 5.*strong:threshold=all"):
+    with pytest.raises(BadInput, match=r"every rating of made is 5.*strong:threshold=all"):
         divide.weak_split(parse("random_ratings"), ratings, np.array([TRAIN, VALID, TEST]), ())
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aerec.data import lines, readers
+from aerec.data import readers, scan
 
 DATA = os.environ.get("AEREC_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="AEREC_DATA is not set")
@@ -112,10 +112,7 @@ def test_netflix_folder_of_movies(tmp_path):
         assert ratings.titles.tolist() == ["Dinosaur Planet (2003)", "Isle of Man, Été"]
 
 
-@pytest.mark.parametrize("block", [24, 1 << 20])
-def test_netflix_combined_files(tmp_path, monkeypatch, block):
-    """Small blocks: a movie's ratings go on in the next block, below no line of the movie."""
-    monkeypatch.setattr(lines, "BLOCK", block)
+def test_netflix_combined_files(tmp_path):
     write(tmp_path / "combined_data_1.txt", f"1:\n{NETFLIX[1]}")
     write(tmp_path / "combined_data_2.txt", f"2:\n{NETFLIX[2]}")
     assert triples(readers.read(tmp_path, "netflix")) == NETFLIX_TRIPLES
@@ -177,10 +174,10 @@ def test_quoted_fields_hold_separators(tmp_path):
 # ---------------------------------------------------------------- ids
 
 
-@pytest.mark.parametrize("block", [16, 1 << 20])
-def test_ids_are_whole_numbers_or_all_texts(tmp_path, monkeypatch, block):
+@pytest.mark.parametrize("batch", [2, 1 << 18])
+def test_ids_are_whole_numbers_or_all_texts(tmp_path, monkeypatch, batch):
     """`07` is not `7`; one text makes its whole column text, ids read before included."""
-    monkeypatch.setattr(lines, "BLOCK", block)
+    monkeypatch.setattr(scan, "BATCH", batch)
     path = write(tmp_path / "i.csv", "u,i\n10,-5\n9,3\n10,3\n07,4\n7,123456789012345678\nü,4\n")
     ratings = readers.read(path, "delimited", **IDS)
     assert ratings.user_ids.tolist() == ["07", "10", "7", "9", "ü"]
@@ -211,12 +208,12 @@ rows = st.lists(
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(rows, st.sampled_from([32, 1 << 20]))
-def test_round_trip(tmp_path, rows, block):
+@given(rows, st.sampled_from([3, 1 << 18]))
+def test_round_trip(tmp_path, rows, batch):
     text = [f'{user},"{item}",{value!r},{time}' for user, item, value, time in rows]
     path = write(tmp_path / "r.csv", "\n".join(["u,i,r,t", *text]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines, "BLOCK", block)
+        patch.setattr(scan, "BATCH", batch)
         ratings = readers.read(path, "delimited", **EXPLICIT)
     items = [row[1] for row in rows]
     if ratings.item_ids.dtype.kind == "i":  # every id drawn was a whole number
@@ -237,9 +234,9 @@ FIELDS += ['"1"', '"x,1"', '"a""b"', '""', "\0", " 1", "12345678901234567890", "
     st.lists(
         st.lists(st.sampled_from(FIELDS), min_size=2, max_size=4).map(",".join), max_size=6
     ).map("\n".join),
-    st.sampled_from([16, 1 << 20]),
+    st.sampled_from([1, 1 << 18]),
 )
-def test_the_lines_kept_are_those_of_the_csv_module(tmp_path, text, block):
+def test_the_lines_kept_are_those_of_the_csv_module(tmp_path, text, batch):
     """Skipping keeps what `csv` and `float` too read as two ids and a number within float32."""
     path = write(tmp_path / "f.csv", "u,i,r\n" + text)
     expected = set()
@@ -250,7 +247,7 @@ def test_the_lines_kept_are_those_of_the_csv_module(tmp_path, text, block):
                 expected.add((user, item))
     columns = {"user": "u", "item": "i", "rating": "r", "separator": ","}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines, "BLOCK", block)
+        patch.setattr(scan, "BATCH", batch)
         if not expected:
             with pytest.raises(readers.BadInput, match="no rating in it"):
                 readers.read(path, "delimited", **columns, on_bad_line="skip", log=quiet)
@@ -269,9 +266,9 @@ def test_any_bytes_are_read_or_refused(tmp_path, format, data):
     path = write(tmp_path / "f.csv", data)
     columns = {"user": 0, "item": 1, "rating": 2, "separator": ","}
     for policy in ("error", "skip"):
-        for given in ({}, columns) if format == "delimited" else ({},):
+        for named in ({}, columns) if format == "delimited" else ({},):
             try:
-                readers.read(path, format, **given, on_bad_line=policy, log=quiet)
+                readers.read(path, format, **named, on_bad_line=policy, log=quiet)
             except readers.BadInput as error:
                 assert str(path) in str(error)
 
@@ -318,9 +315,9 @@ BAD_LINES = {  # the line -> what the message says of it
 
 
 @pytest.mark.parametrize(("line", "says"), BAD_LINES.items())
-@pytest.mark.parametrize("block", [24, 1 << 20])
-def test_malformed_lines(tmp_path, monkeypatch, line, says, block):
-    monkeypatch.setattr(lines, "BLOCK", block)
+@pytest.mark.parametrize("batch", [1, 1 << 18])
+def test_malformed_lines(tmp_path, monkeypatch, line, says, batch):
+    monkeypatch.setattr(scan, "BATCH", batch)
     path = write(tmp_path / "bad.csv", f"u,i,r,t\n1,2,3,4\n\n3,4,5,6\n{line}\n5,6,1,1\n")
     with pytest.raises(readers.BadInput) as error:
         readers.read(path, "delimited", **EXPLICIT, scale=(1, 5))
@@ -349,11 +346,9 @@ def test_bytes_that_are_no_text(tmp_path):
         readers.read(path, "delimited", **IDS)
 
 
-def test_a_file_without_line_breaks(tmp_path, monkeypatch):
-    monkeypatch.setattr(lines, "BLOCK", 16)
-    monkeypatch.setattr(lines, "LONGEST", 100)
+def test_a_file_without_line_breaks(tmp_path):
     path = write(tmp_path / "bad.csv", b"u,i\n" + bytes(500))
-    with pytest.raises(readers.BadInput, match=r"line 2: no end of a line in .* bytes. Is it"):
+    with pytest.raises(readers.BadInput, match=r"no rating in it"):
         readers.read(path, "delimited", **IDS, on_bad_line="skip")
 
 
@@ -388,7 +383,8 @@ def test_bad_files(tmp_path, data, says):
 
 def test_a_header_where_none_should_be(tmp_path):
     path = write(tmp_path / "ratings.dat", "UserID::MovieID::Rating::Timestamp\n1::2::3::4\n")
-    with pytest.raises(readers.BadInput, match=r"line 1: .*'Rating' .*\(a header\? .*header=true`\)"):
+    says = r"line 1: column 0 'UserID' .*\(a header\? .*header=true`\)"
+    with pytest.raises(readers.BadInput, match=says):
         readers.read(path, "ml-1m")
     path = write(tmp_path / "implicit.csv", "user,item\n1,2\n3,4\n")  # would be ids 'user', 'item'
     with pytest.raises(readers.BadInput, match=r"line 1: column 0 'user' is not .*header=true`"):
@@ -446,8 +442,8 @@ def test_recbole_header_must_be_typed(tmp_path):
     [
         ("1,3,2005-09-06\n", "line 1: a rating below no 'number:' line"),
         ("one:\n1,3,2005-09-06\n", "line 1: a movie's line must read 'number:'"),
-        ("1:\n1,3,2005-02-29\n", "line 2: date '2005-02-29' is neither a finite number nor an ISO date"),
-        ("1:\n1,3,2005-13-01\n", "line 2: date '2005-13-01' is neither a finite number nor an ISO date"),
+        ("1:\n1,3,2005-02-29\n", "line 2: date '2005-02-29' is neither"),
+        ("1:\n1,3,2005-13-01\n", "line 2: date '2005-13-01' is neither"),
         ("1:\n1,3,1\n", "line 2: date '1' is not a date YYYY-MM-DD"),
         ("1:\n1,6,2005-02-28\n", "line 2: rating 6 is off the scale 1..5"),
         ("1:\n1,2005-02-28\n", "line 2: 2 fields where 3 are expected"),
@@ -529,7 +525,7 @@ def movielens_like(path: Path, lines: int) -> Path:
 
 def test_memory_follows_the_result(tmp_path, monkeypatch):
     """Beside the block, which polars holds, a small multiple of the 20 bytes a rating keeps."""
-    monkeypatch.setattr(lines, "BLOCK", 1 << 16)
+    monkeypatch.setattr(scan, "BATCH", 1 << 14)
     path = movielens_like(tmp_path / "ratings.csv", 300_000)
     tracemalloc.start()
     ratings = readers.read(path, "movielens-csv")
