@@ -163,18 +163,18 @@ def _series(column: Any) -> pl.Series:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or value is np.nan or (
-        isinstance(value, float) and value != value
-    )  # fmt: skip
+    """Whether a value is None, NaN, or what pandas has for them."""
+    name = type(value).__name__
+    return value is None or name in ("NAType", "NaTType") or (name == "float" and value != value)
 
 
 def _titles(titles: Any, item_ids: np.ndarray) -> np.ndarray:
     """[N] the title of each item, '' where there is none."""
     if not isinstance(titles, Mapping):
         frame = _frame(titles)
+        frame = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
         if frame is None or len(frame.columns) < 2:
             raise BadInput("titles are a mapping, or a frame of two columns: item and title.")
-        frame = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
         ids, names = (_series(frame[name]) for name in list(frame.columns)[:2])
         titles = dict(zip(columns.parse(ids, "id").to_list(), names.to_list(), strict=True))
     spelled = {str(key): title for key, title in titles.items()}

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerec.core import Table
-from aerec.data import readers
+from aerec.data import divide, readers
 from aerec.data.protocols import PROTOCOLS, Heldout, LeakError, Split, check, parse
 from aerec.data.readers import BadInput, Ratings
 
@@ -218,6 +218,21 @@ def test_global_time(seed, halve):
     assert sum(int(note.split()[0]) for note in split.notes) == dropped
 
 
+def test_global_time_of_a_file_with_milliseconds(tmp_path):
+    """Dates cut what was written in milliseconds as they cut the same in seconds."""
+    rng, splits = np.random.default_rng(0), []
+    time = 10**9 + rng.integers(0, 3 * 10**7, 300)
+    for unit in (1, 1000):
+        path = tmp_path / f"{unit}.csv"
+        lines = [f"{n % 20},{n // 20},{n % 5 + 1},{t * unit}" for n, t in enumerate(time)]
+        path.write_text("\n".join(["user,item,rating,time", *lines]) + "\n")
+        ratings = readers.read(path, log=lambda text: None)
+        text = "global_time:start=2001-10-01,cut=2002-04-01,end=2002-08-01"
+        splits.append(parse(text).split(ratings))
+    assert same(*splits) and splits[0].notes == splits[1].notes
+    assert 0 < len(splits[0].train.columns) < 200
+
+
 def test_global_time_between_dates():
     day = 86400
     ratings = make(0, users=8, items=8)._replace(
@@ -271,6 +286,41 @@ def test_leave_last(seed):
             history[-2:-1],
             history[-1:],
         )
+
+
+@pytest.mark.parametrize(
+    "text", ["leave_last:threshold=1", "per_user_time:train=.5", "strong_by_time:threshold=1"]
+)
+def test_cuts_between_ratings_of_one_time_are_noted(text):
+    """And the file's order, by which each user's items are sorted, is no one's order any more."""
+    ratings = make(2, users=60)
+    ordered = divide.select(ratings, np.lexsort((ratings.item, ratings.user)))
+    same_time = ordered._replace(time=np.full(len(ordered.user), 10**9))
+    split = parse(text).split(same_time, seed=0)
+    assert any("are cut between ratings of the same time" in note for note in split.notes)
+    assert not any("same time" in note for note in parse(text).split(ordered, seed=0).notes)
+    row, column, _ = split.train.entries()
+    rises = (np.diff(column) > 0)[row[1:] == row[:-1]]
+    assert 0.4 < rises.mean() < 0.6
+
+
+def test_the_order_of_a_file_stays_where_there_are_no_times():
+    ratings = make(2, users=60, timed=False)
+    split = parse("strong:threshold=all,min_user=1").split(ratings, seed=0)
+    train = items(parts(split)[0])
+    assert train == {u: clicks(ratings, -1, 1)[u] for u in train}
+
+
+def test_every_line_may_be_a_click():
+    """At 0 those from 0 on are, and by `all` every one."""
+    ratings = make(2, users=60)._replace(scale=(-1.0, 4.0))
+    ratings = ratings._replace(value=ratings.value - 2)
+    for threshold, lowest in (("all", -np.inf), ("0", 0)):
+        split = parse(f"per_user_holdout:threshold={threshold},min_user=1,valid=0").split(ratings)
+        sizes = (len(split.train.columns), len(split.test.target.columns))
+        assert sum(sizes) == (ratings.value >= lowest).sum()
+        assert split.protocol["threshold"] == (0 if threshold == "0" else threshold)
+        json.dumps(split.protocol)
 
 
 def test_leaky_protocols_say_so():
@@ -448,6 +498,8 @@ def test_parse():
         ("stong", "No protocol is called 'stong'. Did you mean strong"),
         ("", "No protocol is called"),
         ("strong:valid_user=5", "no setting 'valid_user'. Did you mean valid_users"),
+        ("strong:threshold=any", "threshold is a number, not 'any'; or all"),
+        ("strong:threshold=nan", "threshold is a finite number, not 'nan'; or all"),
         ("strong:min_user=2.5", "min_user is a whole number, not '2.5'"),
         ("strong:fold_in=most", "fold_in is a number, not 'most'"),
         ("strong:fold_in", "'fold_in' is no setting; write NAME=VALUE"),

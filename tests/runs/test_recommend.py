@@ -37,6 +37,13 @@ def test_ratings_below_the_threshold_are_no_input_of_a_model_that_never_saw_any(
     np.testing.assert_allclose(given.table.values, [5.0, 4.0])  # 4 reaches a threshold of 4
 
 
+@pytest.mark.parametrize(("threshold", "below"), [("all", 0), (0, 1), (4.0, 2), (None, 0)])
+def test_what_counts_as_a_click_in_a_history(threshold, below):
+    """Of all, -1 is one; of those from 0 on it is none."""
+    loaded = artefact(threshold=threshold)
+    assert histories(loaded, item=[10, 30, 40], rating=[-1.0, 3.5, 4.0]).below == below
+
+
 def histories(loaded, **columns):
     return recommend.read_histories(loaded, {n: np.array(v) for n, v in columns.items()})
 
