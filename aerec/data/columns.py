@@ -125,7 +125,7 @@ UNITS = (  # least magnitude, how many a second, name
 
 
 def seconds(time: np.ndarray, log: Callable[[str], object]) -> np.ndarray:
-    """Times [R] int64 in seconds: the unit is told by the median's magnitude, and logged.
+    """Times [R] int64 in seconds; their unit is inferred from the median's magnitude, and logged.
 
     Seconds reach 10^11 in the year 5138, milliseconds in 1973."""
     known = time[time != 0]

@@ -8,9 +8,9 @@ Formats differ only in a few facts, which stand in `FORMATS`. No line is dropped
 altered without a word: see `read`.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -113,21 +113,22 @@ def read(
     """
     path = Path(path)
     given = {"user": user, "item": item, "rating": rating, "time": time}
-    said = any(column is not None for column in given.values())
-    found = format or _recognised(path, said or separator is not None or header is not None)
+    named = {role: column for role, column in given.items() if column is not None}
+    fixed = bool(named) or separator is not None or header is not None
+    found = format or ("delimited" if fixed else _recognised(path))
     if found not in FORMATS:
         raise BadInput(f"No format {found!r}. {nearest(found, FORMATS)}")
     spec = replace(
         FORMATS[found],
-        columns={**FORMATS[found].columns, **{r: c for r, c in given.items() if c is not None}},
-        optional=frozenset() if said else FORMATS[found].optional,
+        columns={**FORMATS[found].columns, **named},
+        optional=FORMATS[found].optional - set(named),
         separator=FORMATS[found].separator if separator is None else separator,
         header=FORMATS[found].header if header is None else header,
         scale=FORMATS[found].scale if scale is None else scale,
     )
     policy, files = Policy(on_bad_line), _find(path, spec)
     if found == "netflix":
-        if said or separator is not None or header is not None:
+        if fixed:
             raise BadInput("The netflix format is fixed: leave out columns, separator and header.")
         several = [Source(file, "netflix", roles.ROLES, encoding=encoding) for file in files]
         which: dict[str, Any] = {role: role for role in roles.ROLES}
@@ -197,14 +198,10 @@ def read_columns(
 
 def _laid_out(path: Path, spec: Format, encoding: str | None) -> Source:
     """The file as its format has it; what the format leaves open is recognised."""
-    if spec.header is None and any(isinstance(c, str) and c for c in spec.columns.values()):
-        numbers = all(str(column).isdecimal() for column in spec.columns.values() if column != "")
-        spec = replace(spec, header=not numbers)
-    elif spec.header is None and any(isinstance(c, int) for c in spec.columns.values()):
-        spec = replace(spec, header=False)
-    source = texts.recognise(
-        path, separator=spec.separator, header=spec.header, encoding=encoding
-    )
+    given, header = [str(column) for column in spec.columns.values() if column != ""], spec.header
+    if header is None and given:
+        header = not all(column.isdecimal() for column in given)
+    source = texts.recognise(path, separator=spec.separator, header=header, encoding=encoding)
     if spec.width and source.layout == "text":
         source = replace(source, names=tuple(map(str, range(spec.width))))
     return source
@@ -232,32 +229,28 @@ def _roles(source: Source, spec: Format) -> dict[str, Any]:
     return roles.find(where, source.names, given, header=source.header)
 
 
-def _recognised(path: Path, said: bool) -> str:
-    """The format of a path by its name, or by what lies in the folder; "delimited" if by none.
+def _recognised(path: Path) -> str:
+    """The format of a file by its name and first line, or of a folder; else "delimited"."""
+    found = {}
+    for name in [name for name in FORMATS if name not in ("delimited", "deeprec")]:
+        for pattern in FORMATS[name].files:
+            files = sorted(path.glob(pattern)) if path.is_dir() else [path]
+            if files and fnmatch(str(files[0]), f"*/{pattern}") and _begins(files[0], FORMATS[name]):
+                found[name] = files[0]
+    if {"ml-1m", "ml-10m"} <= set(found):  # the same but for half stars
+        halves = any(".5::" in line for line in islice(texts.lines(found["ml-1m"]), 1 << 15))
+        found.pop("ml-1m" if halves else "ml-10m")
+    if len(found) > 1:
+        raise BadInput(f"{path}: files of {' and '.join(found)}. Give the path of one.")
+    return next(iter(found), "delimited")
 
-    Where columns, separator or header are given, they say what the name would."""
-    if said:
-        return "delimited"
-    if path.is_dir():
-        named = [name for name in FORMATS if name not in ("delimited", "deeprec")]
-        found = [n for n in named if any(next(path.glob(g), None) for g in FORMATS[n].files)]
-        if not found:
-            return "delimited"
-        if set(found) != {"ml-1m", "ml-10m"}:
-            if len(found) > 1:
-                raise BadInput(f"{path}: files of {' and '.join(found)}. Give the path of one.")
-            return found[0]
-        path = path / "ratings.dat"
-    if path.name == "ratings.dat" and path.is_file():
-        some = list(islice(texts.lines(path), 1 << 15))
-        if re.match(r"\d+::\d+::[\d.]+::\d+\n", some[0]):
-            return "ml-10m" if any(".5::" in line for line in some) else "ml-1m"
-    by_name = {"u.data": "ml-100k"}
-    if path.suffix == ".inter":
-        return "recbole"
-    if re.fullmatch(r"(mv|combined_data)_\d+\.txt", path.name):
-        return "netflix"
-    return by_name.get(path.name, "delimited")
+
+def _begins(file: Path, spec: Format) -> bool:
+    """Whether the first line of a file is one of this format."""
+    fields = next(texts.lines(file)).strip().split(spec.separator)
+    if spec.header and not spec.typed:
+        return set(spec.columns.values()) <= set(fields)
+    return spec.width in (None, len(fields))
 
 
 def _find(path: Path, spec: Format) -> list[Path]:

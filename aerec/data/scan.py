@@ -18,7 +18,7 @@ from aerec.errors import BadInput
 
 Bounds = Mapping[Any, tuple[float, float] | None]
 Kinds = Mapping[Any, str]  # column -> "id", "number" or "time"
-LINE, FAULT = "\0line", "\0fault"  # columns beside those of the file
+LINE, FAULT = "\0line", "\0fault"  # no names of columns of the file
 BATCH = 1 << 18  # rows: memory follows the result, not the file
 
 
@@ -65,7 +65,10 @@ def scan(
             frames = _at_once(source, kinds)
             new = _gathered(frames, kinds, texts_of, lambda frame: _require_clear(frame, bounds))
         except (pl.exceptions.PolarsError, Unclear):
-            new = _gathered(_judged(source, kinds, bounds, policy), kinds, texts_of)
+            try:
+                new = _gathered(_judged(source, kinds, bounds, policy), kinds, texts_of)
+            except pl.exceptions.PolarsError as error:
+                raise BadInput(f"{source.path}: the file is damaged ({error}).") from error
         for column, series in new.items():
             parts[column] += series
     found: dict[Any, Any] = {}
@@ -180,7 +183,7 @@ def _require_no_header(source: Source, frame: pl.DataFrame, kinds: Kinds) -> Non
 def _judged(
     source: Source, kinds: Kinds, bounds: Bounds, policy: Policy
 ) -> Iterator[pl.DataFrame]:
-    """The good rows of a file read line by line; the policy hears of the others."""
+    """The good rows of a file read line by line; the others go to the policy."""
     for frame in _by_line(source, kinds):
         fine = frame[FAULT].is_null()
         bad = {c: _bad(v, bounds.get(c)) & fine for c, v in _parsed(frame, kinds).items()}
@@ -247,13 +250,11 @@ def _netflix(source: Source) -> pl.DataFrame:
     """`movie:` lines, each above its `user,rating,YYYY-MM-DD` lines."""
     try:
         text = pl.read_csv(
-            source.path, has_header=False, separator="\x1f", quote_char=None, infer_schema=False,
-            schema={"text": pl.String},
+            source.path if texts.plain(source) else _normal(source), has_header=False,
+            separator="\x1f", quote_char=None, infer_schema=False, schema={"text": pl.String},
         )  # fmt: skip
-    except (pl.exceptions.PolarsError, OSError):
-        whole = "".join(texts.lines(source.path, source.encoding))  # says what cannot be read
-        clean = whole.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        text = pl.DataFrame({"text": clean.split("\n")}, schema={"text": pl.String})
+    except pl.exceptions.PolarsError as error:
+        raise BadInput(f"{source.path}: cannot be read as text ({error}).") from error
     line, field = pl.col("text"), pl.col("text").str.splitn(",", 3).struct
     head, count = line.str.ends_with(":"), pl.col("text").str.count_matches(",") + 1
     movie = line.str.extract(r"^(0|[1-9]\d{0,8}):$")

@@ -110,7 +110,7 @@ def lines(path: Path, encoding: str | None = None) -> Iterator[str]:
     """
     if _head(path) == _ZST:  # polars unpacks it
         try:
-            for batch in pl.scan_lines(path).collect_batches(maintain_order=True):
+            for batch in pl.scan_lines(path, name="line").collect_batches(maintain_order=True):
                 yield from (line + "\n" for line in batch["line"])
         except _DAMAGE as error:
             raise BadInput(f"{path}: cannot be unpacked ({error}).") from error
@@ -147,21 +147,20 @@ def _opened(path: Path) -> Any:
 
 
 def plain(source: Source) -> bool:
-    """Whether polars reads the bytes as they are: UTF-8, one byte between fields, known packing."""
+    """Whether polars reads a file as it is: UTF-8, lines that end in `\\n`, one byte between fields,
+    packed by nothing but gz and zst."""
     start = _head(source.path)
-    fits = len(source.separator.encode()) == 1 and source.encoding in (None, "utf-8")
-    if not fits or start[:2] in (b"BZ", b"PK", b"\xff\xfe", b"\xfe\xff", b"\xfd7"):
+    if len(source.separator.encode()) > 1 or source.encoding not in (None, "utf-8"):
         return False
-    if start[:2] == b"\x1f\x8b" or start == _ZST:
-        return start == _ZST or _breaks(gzip.open(source.path))
-    return _breaks(open(source.path, "rb"))
-
-
-def _breaks(file: Any) -> bool:
-    """Whether lines end in `\\n`, alone or after `\\r`, and no mark of UTF-16 begins the file."""
-    with file:
-        start = file.read(1 << 16)
-    return start[:2] not in (b"\xff\xfe", b"\xfe\xff") and (b"\n" in start or b"\r" not in start)
+    if start == _ZST or start.startswith((b"BZh", b"\xfd7zX", b"PK\x03\x04")):
+        return start == _ZST
+    try:
+        with _opened(source.path) as file:
+            start = file.read(1 << 16)
+    except _DAMAGE:
+        return False  # `lines` says what is wrong
+    utf16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return not utf16 and (b"\n" in start or b"\r" not in start)
 
 
 def records(source: Source) -> Iterator[Record]:
@@ -178,14 +177,15 @@ def records(source: Source) -> Iterator[Record]:
                 yield number, values and list(map(_spelled, values)), None if values else "no JSON"
         return
     text, mark = lines(source.path, source.encoding), source.separator
-    reader = csv.reader(text, delimiter=mark, skipinitialspace=True, strict=True) if (
-        source.quoting
-    ) else None  # fmt: skip
+    if source.quoting:
+        reader: Any = csv.reader(text, delimiter=mark, skipinitialspace=True, strict=True)
+    else:
+        reader = (_split(line, mark) for line in text)
     number, ahead, width = 0, source.header, len(source.names)
     while True:
         first, fault, row = number + 1, None, None
         try:
-            row = next(reader) if reader else _split(next(text), mark)
+            row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
@@ -195,7 +195,7 @@ def records(source: Source) -> Iterator[Record]:
                     "after it can be read. Close or remove it."
                 ) from error
             fault = f"a double quote stands inside a field, or is not doubled ({error})"
-        number = reader.line_num if reader else first
+        number = reader.line_num if source.quoting else first
         if row == [] or ahead:
             ahead = ahead and row == []
             continue

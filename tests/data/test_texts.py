@@ -248,8 +248,11 @@ def test_known_files_and_folders_by_name(tmp_path):
     (tmp_path / "ratings.dat").write_text("1::10::5::978300760\n2::20::3.5::978300760\n")
     assert readers.read(tmp_path).scale == (0.5, 5)
     (tmp_path / "u.data").write_text("1\t2\t3\t4\n")
-    with pytest.raises(BadInput, match="files of ml-100k and ml-1m and ml-10m. Give the path"):
+    with pytest.raises(BadInput, match=r"files of ml-100k and ml-10m\. Give the path"):
         readers.read(tmp_path)
+    own = tmp_path / "ratings.csv"
+    own.write_text("user,item,rating\n1,2,10\n")  # of another layout than MovieLens'
+    assert readers.read(own).scale == (10, 10)
     inter = tmp_path / "a.inter"
     inter.write_text("user_id:token\titem_id:token\n1\t5\n")
     assert readers.read(inter).scale is None
