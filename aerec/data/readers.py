@@ -10,7 +10,6 @@ altered without a word: see `read`.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatch
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -235,7 +234,7 @@ def _recognised(path: Path) -> str:
     for name in [name for name in FORMATS if name not in ("delimited", "deeprec")]:
         for pattern in FORMATS[name].files:
             files = sorted(path.glob(pattern)) if path.is_dir() else [path]
-            if files and fnmatch(str(files[0]), f"*/{pattern}") and _begins(files[0], FORMATS[name]):
+            if files and files[0].match(pattern) and _begins(files[0], FORMATS[name]):
                 found[name] = files[0]
     if {"ml-1m", "ml-10m"} <= set(found):  # the same but for half stars
         halves = any(".5::" in line for line in islice(texts.lines(found["ml-1m"]), 1 << 15))

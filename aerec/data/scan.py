@@ -64,10 +64,10 @@ def scan(
         try:
             frames = _at_once(source, kinds)
             new = _gathered(frames, kinds, texts_of, lambda frame: _require_clear(frame, bounds))
-        except (pl.exceptions.PolarsError, Unclear):
+        except (pl.exceptions.PolarsError, OSError, Unclear):
             try:
                 new = _gathered(_judged(source, kinds, bounds, policy), kinds, texts_of)
-            except pl.exceptions.PolarsError as error:
+            except (pl.exceptions.PolarsError, OSError) as error:
                 raise BadInput(f"{source.path}: the file is damaged ({error}).") from error
         for column, series in new.items():
             parts[column] += series
@@ -253,7 +253,7 @@ def _netflix(source: Source) -> pl.DataFrame:
             source.path if texts.plain(source) else _normal(source), has_header=False,
             separator="\x1f", quote_char=None, infer_schema=False, schema={"text": pl.String},
         )  # fmt: skip
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise BadInput(f"{source.path}: cannot be read as text ({error}).") from error
     line, field = pl.col("text"), pl.col("text").str.splitn(",", 3).struct
     head, count = line.str.ends_with(":"), pl.col("text").str.count_matches(",") + 1

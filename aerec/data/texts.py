@@ -147,8 +147,10 @@ def _opened(path: Path) -> Any:
 
 
 def plain(source: Source) -> bool:
-    """Whether polars reads a file as it is: UTF-8, lines that end in `\\n`, one byte between fields,
-    packed by nothing but gz and zst."""
+    """Whether polars reads a file as it is.
+
+    It does if that is UTF-8, with lines that end in `\\n` and one byte between fields, packed by
+    nothing but gz and zst."""
     start = _head(source.path)
     if len(source.separator.encode()) > 1 or source.encoding not in (None, "utf-8"):
         return False
