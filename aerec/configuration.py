@@ -14,9 +14,10 @@ import inspect
 import math
 import operator
 import re
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from aerec.errors import BadInput, nearest
 
@@ -130,6 +131,13 @@ def value_of(kind: Any, value: Any, name: str) -> Any:
         if value not in items:
             raise BadInput(f"{name}={value!r} is unknown. {nearest(str(value), items)}")
         return value
+    if origin in (Union, types.UnionType):  # a type, or a word: float | Literal["all"]
+        (other,) = [each for each in items if typing.get_origin(each) is not Literal]
+        words = [w for each in items if each is not other for w in typing.get_args(each)]
+        try:
+            return value if value in words else value_of(other, value, name)  # "all" or 4.0
+        except BadInput as error:
+            raise BadInput(f"{str(error)[:-1]}; or {' or '.join(words)}.") from None
     try:
         read = _read(origin, items, value)
     except (KeyError, TypeError, ValueError, OverflowError):

@@ -1,5 +1,6 @@
 """How long a recommendation takes, from raw ids to ids, titles and scores."""
 
+import itertools
 import time
 
 import numpy as np
@@ -43,8 +44,7 @@ def _histories(split: Split) -> list[list[str]]:
     """The test users' histories as raw ids."""
     first, columns = np.asarray(split.test.input.indptr), np.asarray(split.test.input.columns)
     ids = split.item_ids.astype(str)
-    pairs = zip(first[:-1], first[1:], strict=True)
-    return [ids[columns[a:b]].tolist() for a, b in pairs if b > a]
+    return [ids[columns[a:b]].tolist() for a, b in itertools.pairwise(first) if b > a]
 
 
 def _cycled(histories: list[list[str]]) -> list[list[str]]:

@@ -23,6 +23,7 @@ class Settings:
     name: str = "tanh"  # of the activation
     kind: Literal["square", "logistic"] = "square"  # of the loss
     bounds: tuple[float, float] = (1.0, 5.0)  # lowest and highest
+    least: float | Literal["all"] = 4.0  # a number, or a word
 
 
 def fill(**given):
@@ -45,9 +46,19 @@ def test_values_pass_as_they_are():
     assert fill(**configuration.plain(settings)) == settings
 
 
+def test_a_number_or_a_word():
+    for given, want in (("all", "all"), ("0", 0.0), (3, 3.0), ("-1.5", -1.5)):
+        least = fill(least=given).least
+        assert least == want and type(least) is type(want)
+    assert configuration.plain(fill(least="all"))["least"] == "all"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
+        ("least", "any", "model 'x': least is a number, not 'any'; or all"),
+        ("least", True, "least is a number, not True; or all"),
+        ("least", "inf", "least is a finite number, not 'inf'; or all"),
         ("rates", "1", r"model 'x' has no setting 'rates'. Did you mean rate or steps\? There"),
         ("rate", "fast", "model 'x': rate is a number, not 'fast'"),
         ("steps", "1.5", "steps is a whole number, not '1.5'"),

@@ -15,17 +15,18 @@ from absl import flags
 import aerec
 from aerec import configuration, files
 from aerec.configuration import Count, Natural, Weight
-from aerec.data import datasets, fields, protocols, readers
+from aerec.data import datasets, protocols, readers
+from aerec.data.roles import ROLES
 from aerec.errors import BadInput, nearest
 from aerec.training.settings import Settings
 
 # What `load_splits` reads besides the dataset's name; a run remembers them to be read again.
 DATA_FLAGS = (
-    "data_dir", "data_file", "format", "separator", "header", "columns", "scale", "on_bad_line",
-    "split_dir",
+    "data_dir", "data_file", "format", "separator", "header", "columns", "scale", "encoding",
+    "on_bad_line", "split_dir",
 )  # fmt: skip
-FILE_FLAGS = ("format", "separator", "header", "columns", "scale")  # of a file of one's own
-COLUMNS = ["user=user", "item=item", "rating=rating"]  # of a delimited file, unless said
+FILE_FLAGS = ("format", "separator", "header", "columns", "scale", "encoding")  # of one's own file
+EARLIER = ["user=user", "item=item", "rating=rating"]  # in config.json, where none were given
 
 
 @configuration.settings
@@ -80,15 +81,18 @@ def define_data_flags() -> None:
     flags.DEFINE_string("data_dir", None, "where the dataset's files are (default $AEREC_DATA)")
     flags.DEFINE_enum("on_bad_line", "error", ["error", "skip"], "what a malformed line does")
     flags.DEFINE_string("data_file", None, "a file of ratings of your own, instead of --dataset")
-    flags.DEFINE_string("format", "delimited", f"of --data_file: {', '.join(readers.FORMATS)}")
-    flags.DEFINE_string("separator", ",", "with --format=delimited: between fields")
-    flags.DEFINE_bool("header", True, "with --format=delimited: the first line names the columns")
+    flags.DEFINE_string(
+        "format", None, f"of --data_file: {', '.join(readers.FORMATS)} (default: recognised)"
+    )
+    flags.DEFINE_string("separator", None, "between fields (default: recognised)")
+    flags.DEFINE_bool("header", None, "the first line names the columns (default: recognised)")
     flags.DEFINE_list(
         "columns",
-        COLUMNS,
-        "with --format=delimited: ROLE=COLUMN for user, item, rating, time; a column is its name,"
-        " or its number from 0 where there is no header",
+        None,
+        "ROLE=COLUMN for user, item, rating, time; a column is its name, or its number from 0 where"
+        " there is no header (default: by their usual names)",
     )
+    flags.DEFINE_string("encoding", None, "of a text, like latin-1 (default utf-8)")
     flags.DEFINE_list("scale", None, "of ratings of your own: lowest and highest, like 1,5")
 
 
@@ -192,28 +196,31 @@ def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], An
         return datasets.load(
             dataset, data_dir=given["data_dir"], on_bad_line=given["on_bad_line"], log=log
         )
-    delimited = given["format"] == "delimited"
-    roles = configuration.assignments(given["columns"], of="--columns")
-    if len(roles) < len([part for part in given["columns"] if part]):
-        raise BadInput(f"--columns={','.join(given['columns'])}: a role is given twice")
-    if given["columns"] == COLUMNS and delimited and given["header"]:
-        path = pathlib.Path(given["data_file"])
-        if path.is_file() and "rating" not in fields.header_of(path, _separator(given)):
-            roles.pop("rating")  # each line is a click
+    separator = given["separator"]
     return readers.read(
         given["data_file"],
         given["format"],
-        columns=roles if delimited else None,
-        separator=_separator(given) if delimited else None,
-        header=given["header"] if delimited else None,
+        **_columns(given["columns"] or []),
+        separator=separator and separator.replace("\\t", "\t"),
+        header=given["header"],
         scale=_scale(given),
+        encoding=given.get("encoding"),  # there was none in earlier runs
         on_bad_line=given["on_bad_line"],
         log=log,
     )
 
 
-def _separator(given: Mapping[str, Any]) -> str:
-    return given["separator"].replace("\\t", "\t")
+def _columns(given: Sequence[str]) -> dict[str, Any]:
+    """role -> column, as given; then ratings and times are read only where they are given too."""
+    if not any(given) or list(given) == EARLIER:
+        return {}
+    found = configuration.assignments(given, of="--columns")
+    if len(found) < len([part for part in given if part]):
+        raise BadInput(f"--columns={','.join(given)}: a role is given twice")
+    for role in found:
+        if role not in ROLES:
+            raise BadInput(f"--columns={','.join(given)}: no role {role!r}. {nearest(role, ROLES)}")
+    return {"rating": "", "time": ""} | found
 
 
 def _scale(given: Mapping[str, Any]) -> tuple[float, float] | None:

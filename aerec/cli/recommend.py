@@ -3,8 +3,9 @@
   python -m experiments.recommend --workdir=RUN --history=my.csv --k=10
   python -m experiments.recommend --workdir=RUN --history=my.csv --format=jsonl --output=top.jsonl
 
-The history is a CSV with a header: a column `item` of raw ids, and optionally `user` and `rating`;
-other columns are ignored. Nothing but the run's folder is needed, not the data it was trained on.
+The history is a text with a header, JSON lines or parquet, packed or not: a column `item` of raw
+ids, and optionally `user` and `rating`; other columns are ignored. Nothing but the run's folder is
+needed, not the data it was trained on.
 """
 
 import pathlib
@@ -16,14 +17,14 @@ import polars as pl
 from absl import flags
 
 from aerec.cli import options, show
-from aerec.data import fields, readers
+from aerec.data import readers
 from aerec.runs import artefact
 from aerec.runs.recommend import Recommender
 
 
 def define_flags() -> None:
     options.define_workdir_flag("the folder of a finished run")
-    flags.DEFINE_string("history", None, "a CSV with a column item, and optionally user, rating")
+    flags.DEFINE_string("history", None, "a file with a column item, and optionally user, rating")
     flags.DEFINE_integer("k", 10, "how many items for each person", lower_bound=1)
     flags.DEFINE_enum("format", "table", ["table", "csv", "jsonl"], "of the answer")
     flags.DEFINE_string("output", None, "a file for the answer (default: standard output)")
@@ -47,15 +48,14 @@ def main(given: Mapping[str, Any]) -> None:
 
 
 def read_history(path: pathlib.Path, scale: Sequence[float] | None) -> dict[str, Any]:
-    """The columns `item`, `user`, `rating` of a CSV, as far as it has them.
+    """The columns `item`, `user`, `rating` of a file, as far as it has them.
 
     Raises:
       BadInput: no column `item`, or a line that is malformed or rated off the `scale`.
     """
     kinds = {"item": "id", "user": "id", "rating": "number"}
-    there = {name: kind for name, kind in kinds.items() if name in fields.header_of(path, ",")}
-    bounds = {"rating": (scale[0], scale[1])} if scale and "rating" in there else None
-    return readers.read_columns(path, ",", {"item": "id", **there}, bounds=bounds)
+    bounds = {"rating": (scale[0], scale[1])} if scale else None
+    return readers.read_columns(path, kinds, optional=("user", "rating"), bounds=bounds)
 
 
 def as_table(answer: pl.DataFrame) -> str:

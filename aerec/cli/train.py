@@ -115,7 +115,7 @@ def refuse_unread(given: Mapping[str, Any]) -> None:
     if ready or not given["data_file"]:
         unread = [name for name in options.FILE_FLAGS if not (ready and name == "scale")]
         options.refuse(unread, "without --data_file")
-    elif given["format"] != "delimited":
+    elif given["format"] not in (None, "delimited"):
         delimited = ("separator", "header", "columns")
         options.refuse(delimited, f"with --format={given['format']}")
     if ready:
@@ -177,7 +177,7 @@ def example(loaded: artefact.Artefact) -> bool:
     titles = loaded.vocabulary.titles
     if titles is None or not any("Star Wars" in title for title in titles):
         return False
-    items = readers.read_columns(EXAMPLE, ",", {"item": "id"})["item"]
+    items = readers.read_columns(EXAMPLE, {"item": "id"})["item"]
     try:
         recommender = Recommender(loaded)
         liked = dict.fromkeys(items.tolist(), 5.0)

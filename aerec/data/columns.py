@@ -1,149 +1,159 @@
-"""Whole columns of a delimited text file: ids as they are spelled, numbers, times.
+"""Columns of polars as ids, numbers and times, and what is wrong with a field that is none.
 
-read_columns("train.csv", ",", {"user": "id", "item": "id", "rating": "number"})
+A field that is not what its column holds becomes null; nothing is guessed and nothing dropped.
 """
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
-from aerec.data import fields
-from aerec.data.fields import Block, Lines, Policy
 from aerec.errors import BadInput
 
-Column = str | int  # a name in the header, or a position from 0 where there is none
-Log = Callable[[str], object]
+LONGEST_ID = 256  # bytes
+KINDS = ("id", "number", "time")
+_DATE = (
+    r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?)?"  # date, time
+    r" ?(?:Z|UTC|([+-]\d\d):?(\d\d)?)?$"  # offset from UTC
+)
 
 
-def read_columns(
-    path: str | Path,
-    separator: str,
-    names: Mapping[str, str] | Mapping[int, str],
-    *,
-    header: bool = True,
-    bounds: Mapping[Any, tuple[float, float]] | None = None,
-    on_bad_line: str = "error",
-    log: Log = print,
-) -> dict[Any, np.ndarray]:
-    """Columns of a delimited text file, all of one length R, in file order; others are not kept.
+def parse(values: pl.Series, kind: str) -> pl.Series:
+    """The fields of a column as its kind has them, null where they are no such thing.
 
-    `names` maps a column to its kind: `"id"` (int64, or str where an id is not a whole number),
-    `"number"` (float32, finite, within `bounds`), `"time"` (int64). Errors as in `read`:
-
-        read_columns("train.csv", ",", {"user": "id", "item": "id", "rating": "number"})"""
-    policy = Policy(on_bad_line)
-    found = scan(Path(path), separator, names, header=header, bounds=bounds or {}, policy=policy)
-    policy.report(log)
-    return {
-        column: value[1][value[0]] if isinstance(value, tuple) else value
-        for column, value in found.items()
-    }
+    Returns:
+      ids: Int64 where all are whole numbers as one writes them, else String as they are spelled;
+      numbers: Float32, finite; times: Int64, of a unit that `seconds` finds out.
+    """
+    if values.dtype in (pl.Categorical, pl.Enum):
+        values = values.cast(pl.String)
+    if values.dtype == pl.String:
+        values = values.str.strip_chars(" ")
+    elif values.dtype.is_nested() or values.dtype in (pl.Object, pl.Binary):
+        raise BadInput(f"column {values.name!r} is of {values.dtype}: neither text nor numbers.")
+    return {"id": _ids, "number": _numbers, "time": _times}[kind](values)
 
 
-def scan(path, separator, kinds, *, header, bounds, policy, width=None) -> dict:
-    """column -> `(code [R] int32, ids [V])` of ids, float32 or int64 [R] of numbers and times."""
-    if not separator or "\n" in separator:
-        raise BadInput(f"{separator!r} cannot separate fields. Give for example ',' or '\\t'.")
-    if wrong := set(kinds.values()) - {"id", "number", "time"}:
-        raise ValueError(f"a column's kind is id, number or time, not {wrong}")
-    head = fields.header_of(path, separator)
-    names: list = head if header else list(range(width or len(head)))
-    for column in kinds:
-        if names.count(column) != 1 or (not header and len(head) <= column):
-            has = (
-                f"the header has {', '.join(names)}" if header else f"line 1 has {len(head)} fields"
-            )
-            raise BadInput(
-                f"{path}, line 1: no single column {column!r}; {has} (separator {separator!r}). "
-                "Correct the column mapping, the separator, or whether there is a header."
-            )
-    stores: dict = {column: Ids() if kind == "id" else [] for column, kind in kinds.items()}
-    ahead = header
-    for lines in fields.lines(path):
-        if ahead and len(lines.start):
-            lines, ahead = Lines(lines.text, *(part[1:] for part in lines[1:])), False
-        block, values = Block(lines), {}
-        starts, ends = fields.cut(block, separator, len(names))
-        for column, kind in kinds.items():
-            field = starts[:, names.index(column)], ends[:, names.index(column)]
-            label = repr(column) if header else f"column {column}"
-            if kind == "id":
-                stores[column].parse(block, label, *field, header)
-            elif kind == "time":
-                values[column] = fields.times(block, label, *field)
-            else:
-                values[column] = fields.numbers(block, label, *field)
-                fields.check_scale(block, values[column], bounds.get(column))
-        block.settle(path, policy)
-        for column, store in stores.items():
-            if isinstance(store, Ids):
-                store.keep(block.good)
-            else:
-                store.append(values[column][block.good])
-    found: dict = {}
-    for column in kinds:  # one at a time, or all parts and all results would lie side by side
-        store = stores.pop(column)
-        found[column] = store.finish() if isinstance(store, Ids) else np.concatenate(store)
-        del store
-    return found
+def _only(values: pl.Series, fine: pl.Series) -> pl.Series:
+    """The values where `fine`, null elsewhere."""
+    return pl.select(pl.when(fine).then(values)).to_series()
 
 
-class Ids:
-    """Raw ids of one column: whole numbers, or all of them text from the first that is not one."""
+def _ids(values: pl.Series) -> pl.Series:
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
+        whole = values.cast(pl.Int64, strict=False)
+        texts = whole.cast(pl.String).zip_with(whole == values, values.cast(pl.String))
+        values = whole if (whole == values).all() else texts
+    if values.dtype.is_integer():
+        return values.cast(pl.Int64)
+    text = values.cast(pl.String)
+    whole = text.cast(pl.Int64, strict=False)
+    if not whole.null_count():  # 007, +7 and -0 differ from 7 and 0: ids are what is spelled
+        padded = text.str.starts_with("0") & (text.str.len_bytes() > 1)
+        if not (padded | text.str.starts_with("+") | text.str.starts_with("-0")).any():
+            return whole
+    size = text.str.len_bytes()
+    fine = (size > 0) & (size <= LONGEST_ID) & ~text.str.contains("\0", literal=True)
+    return _only(text, fine)
 
-    def __init__(self, encoding: str = "utf-8"):
-        self.encoding = encoding
-        self.parts: list[np.ndarray] = []  # int32/int64 ids, or int32 codes once `codes` is there
-        self.codes: dict[bytes, int] | None = None
 
-    def parse(self, block: Block, name: str, start: np.ndarray, end: np.ndarray, header=True):
-        """Reads the ids of a block; `keep` adds them once every column has had its say."""
-        value, whole = fields.integers(block.lines.text, start, end)
-        if not header and len(whole) > 1 and block.lines.number[0] == 1 and whole[1:].all():
-            block.require(  # one word above whole numbers would turn the whole column into text
-                whole | (np.arange(len(whole)) > 0),
-                lambda i: fields.not_a_number(block, name, start, end, i),
-            )
-        text = value
-        if not whole[block.good].all():
-            text = fields.texts(block, name, start, end, self.encoding)
-        self.pending = value, whole, text
+def _numbers(values: pl.Series) -> pl.Series:
+    if values.dtype.is_temporal():
+        raise BadInput(f"column {values.name!r} holds {values.dtype}, not numbers.")
+    rounded = values.cast(pl.Float64, strict=False).cast(pl.Float32)
+    return _only(rounded, rounded.is_finite())
 
-    def keep(self, good: np.ndarray) -> None:
-        """Adds the ids of the block read last, of its `good` lines only."""
-        value, whole, text = self.pending
-        self.add((value if whole[good].all() else text)[good])
 
-    def add(self, values: np.ndarray) -> None:
-        """`values` [L]: int64, or bytes."""
-        if values.dtype.kind == "i" and self.codes is None:
-            small = np.abs(values).max(initial=0) < 2**31
-            self.parts.append(values.astype(np.int32) if small else values)
-            return
-        if self.codes is None:
-            self.codes = {}
-            self.parts = [self._intern(part) for part in self.parts]
-        self.parts.append(self._intern(values))
+def _times(values: pl.Series) -> pl.Series:
+    if values.dtype in (pl.Date, pl.Datetime):
+        return values.cast(pl.Datetime("us")).dt.epoch("us") // 1_000_000
+    if values.dtype.is_temporal():
+        raise BadInput(f"column {values.name!r} holds {values.dtype}, not points in time.")
+    whole = values.cast(pl.Int64, strict=False) if not values.dtype.is_float() else None
+    if whole is None or whole.null_count() > values.null_count():
+        number = values.cast(pl.Float64, strict=False)
+        floored = _only(number, number.is_finite()).floor().cast(pl.Int64, strict=False)
+        whole = floored if whole is None else whole.fill_null(floored)
+    if values.dtype == pl.String and 2 * whole.null_count() > len(whole):
+        return _dates(values)
+    return whole
 
-    def _intern(self, values: np.ndarray) -> np.ndarray:
-        assert self.codes is not None
-        unique, inverse = np.unique(values.astype("S"), return_inverse=True)
-        codes = [self.codes.setdefault(text, len(self.codes)) for text in unique.tolist()]
-        return np.asarray(codes, np.int32)[inverse]
 
-    def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """`(code [R] int32, ids [V])`: the ids that occur, sorted; `ids[code]` are the raw ids."""
-        values = np.concatenate([np.zeros(0, np.int32), *self.parts])
-        self.parts = []
-        if self.codes is None:
-            return compact(values)
-        ids = np.array([text.decode(self.encoding) for text in self.codes] or [""])
-        order = np.argsort(ids)
-        rank = np.empty(len(ids), np.int32)
-        rank[order] = np.arange(len(ids), dtype=np.int32)
-        return rank[values], ids[order]
+def _dates(values: pl.Series) -> pl.Series:
+    """Seconds since 1970 of ISO dates, of UTC unless they say otherwise."""
+    part = values.str.extract_groups(_DATE).struct.unnest()
+    day, *clock = part.get_columns()
+    hour, minute, second, hours, minutes = (text.cast(pl.Int64, strict=False) for text in clock)
+    fine = (hour.fill_null(0) < 24) & (minute.fill_null(0) < 60) & (second.fill_null(0) < 60)
+    east = hours.fill_null(0) * 60
+    west = clock[3].str.starts_with("-").fill_null(False)
+    offset = east + minutes.fill_null(0) * (1 - 2 * west.cast(pl.Int64))
+    date = day.str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32).cast(pl.Int64)
+    time = (hour.fill_null(0) * 60 + minute.fill_null(0) - offset) * 60 + second.fill_null(0)
+    return _only(date * 86400 + time, fine)
+
+
+def why(text: Any, kind: str) -> str:
+    """What is wrong with a field that `parse` makes null; follows the column's name."""
+    text = text.strip(" ") if isinstance(text, str) else text
+    shown = repr(text if text is not None else "")[:60]
+    if isinstance(text, str) and not is_text(text):
+        raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return f"{raw[:60]!r} is not utf-8 text: if the file is of another, give `encoding`"
+    if kind == "id":
+        if text is None or not len(str(text)) or text != text:
+            return "is empty"
+        if "\0" in str(text):
+            return f"{shown} holds a zero byte: if the file is not utf-8, give `encoding`"
+        return f"is longer than {LONGEST_ID} bytes"
+    if kind == "number":
+        return f"{shown} is not a finite number"
+    return f"{shown} is neither a finite number nor an ISO date like 2020-01-31 or 2020-01-31T12:00"
+
+
+def is_text(field: str) -> bool:
+    """Whether a field holds no byte that could not be decoded."""
+    return field.isascii() or not any("\ud800" <= letter < "\ue000" for letter in field)
+
+
+UNITS = (  # least magnitude, how many a second, name
+    (10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"),
+    (10**11, 10**3, "milliseconds"),
+)  # fmt: skip
+
+
+def seconds(time: np.ndarray, log: Callable[[str], object]) -> np.ndarray:
+    """Times [R] int64 in seconds; their unit is inferred from the median's magnitude, and logged.
+
+    Seconds reach 10^11 in the year 5138, milliseconds in 1973."""
+    known = time[time != 0]
+    middle = abs(int(np.partition(known, len(known) // 2)[len(known) // 2])) if len(known) else 0
+    for least, per_second, name in UNITS:
+        if middle >= least:
+            log(f"Times are read as {name} since 1970, and kept in seconds.")
+            return time // per_second
+    return time
+
+
+def coded(parts: Sequence[pl.Series], text: pl.DataType) -> tuple[np.ndarray, np.ndarray]:
+    """`(code [R] int32, ids [V])`: the ids that occur, sorted; `ids[code]` are the raw ids.
+
+    Args:
+      parts: of ids, whole numbers or text; one text makes all of them text.
+      text: the categorical type that codes text.
+    """
+    if all(part.dtype == pl.Int64 for part in parts):
+        return compact(np.concatenate([np.zeros(0, np.int64), *(p.to_numpy() for p in parts)]))
+    parts = [p if p.dtype == text else p.cast(pl.String).cast(text) for p in parts]
+    names = pl.concat([part.unique() for part in parts]).unique()
+    codes = np.concatenate([part.to_physical().to_numpy() for part in parts])
+    ids = np.array(names.cast(pl.String).to_list())
+    order = np.argsort(ids)
+    rank = np.zeros(int(codes.max()) + 1, np.int32)
+    rank[names.to_physical().to_numpy()[order]] = np.arange(len(ids), dtype=np.int32)
+    return rank[codes], ids[order]
 
 
 def compact(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

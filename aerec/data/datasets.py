@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from aerec.data import columns, download, readers, synthetic
-from aerec.data.readers import Ratings
+from aerec.data.ratings import Ratings, assemble
+from aerec.data.summary import summary
 from aerec.data.synthetic import Truth, synthesize
 from aerec.errors import BadInput, nearest
 
@@ -98,13 +99,17 @@ def load(
             best = f"RMSE {truth.bayes_rmse:.4f}, {best}"
         log(
             f"{name}: the best that the truth allows is {best} (with `protocol="
-            "per_user_holdout:threshold=0,min_user=1`; other protocols have other limits)."
+            "per_user_holdout:threshold=all,min_user=1`; other protocols have other limits)."
         )
-        return ratings._replace(name=name)
+        ratings = ratings._replace(name=name)
+        log(summary(ratings))
+        return ratings
     if parameters:
         raise BadInput(f"Only synthetic takes parameters; write {base!r} alone.")
     if entry.format is None:
-        return _movielens_small()
+        ratings = _movielens_small()
+        log(summary(ratings))
+        return ratings
     given = data_dir or os.environ.get("AEREC_DATA")
     folder = _local(base, entry, Path(given).expanduser()) if given else _cached(base, entry, log)
     ratings = readers.read(folder, entry.format, on_bad_line=on_bad_line, log=log)
@@ -120,7 +125,7 @@ def _movielens_small() -> Ratings:
     """The embedded set; its terms stand in NOTICE.md beside it (Harper & Konstan 2015)."""
     source = resources.files("aerec.data") / "embedded" / "movielens_small.npz"
     with source.open("rb") as file, np.load(file) as arrays:
-        return readers.assemble(
+        return assemble(
             user=columns.compact(arrays["user"].astype(np.int64)),
             item=(arrays["item"].astype(np.int32), arrays["movie"].astype(np.int64)),
             value=arrays["rating"].astype(np.float32) / 2,  # kept in half stars

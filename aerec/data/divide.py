@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec.core import Table
-from aerec.data.readers import Ratings
+from aerec.data.ratings import Ratings
 from aerec.data.splits import Heldout, Split, check, describe, weak
 from aerec.errors import BadInput
 
@@ -38,11 +38,15 @@ def floor(share: float, count: Any) -> Any:
     return np.floor(share * count + 1e-9).astype(np.int64)
 
 
-def generator(protocol: Any, seed: int = 0) -> np.random.Generator:
-    """The protocol's random numbers; raises `BadInput` where the seed would be negative."""
+def generator(protocol: Any, seed: int = 0, *, stream: int = 0) -> np.random.Generator:
+    """The protocol's random numbers; raises `BadInput` where the seed would be negative.
+
+    Args:
+      stream: other numbers of the same seed.
+    """
     seed += protocol.split_seed
     require(protocol, seed >= 0, f"split_seed={protocol.split_seed} is negative.")
-    return np.random.default_rng(seed)
+    return np.random.default_rng([seed, stream] if stream else seed)
 
 
 def of(what: np.ndarray) -> str:
@@ -85,40 +89,67 @@ def select(ratings: Ratings, which: np.ndarray) -> Ratings:
     return ratings._replace(user=user, item=item, value=value, time=time)
 
 
-def by_user_and_time(protocol: Any, ratings: Ratings) -> Ratings:
-    """The ratings user by user, each user's in time order; ties (all, without times) stay."""
+def by_user_and_time(protocol: Any, ratings: Ratings, seed: int = 0) -> Ratings:
+    """The ratings user by user, each user's in time order; without times, in that of the file.
+
+    Ratings of one user and time are in random order, by `split_seed`: in the order of the file a
+    model could learn how the file was sorted."""
     require(protocol, len(ratings.user), f"no rating of {ratings.name} is left to divide.")
-    key = ratings.user.astype(np.int64)
-    if ratings.time is not None:
-        first, last = int(ratings.time.min()), int(ratings.time.max())
-        span = last - first + 1
-        if span * len(ratings.user_ids) >= 2**63:
-            return select(ratings, np.lexsort((ratings.time, ratings.user)))
-        key = key * span + (ratings.time - first)  # one sort instead of two
-    return select(ratings, np.argsort(key, kind="stable"))
+    if ratings.time is None:
+        return select(ratings, np.argsort(ratings.user, kind="stable"))
+    order = generator(protocol, seed, stream=1).permutation(len(ratings.user))
+    user, time = ratings.user[order].astype(np.int64), ratings.time[order]
+    first, span = int(time.min()), int(time.max()) - int(time.min()) + 1
+    if span * len(ratings.user_ids) >= 2**63:
+        return select(ratings, order[np.lexsort((time, user))])
+    key = user * span + (time - first)  # one sort instead of two
+    return select(ratings, order[np.argsort(key, kind="stable")])
+
+
+def tied_cuts(ratings: Ratings, part: np.ndarray) -> Notes:
+    """Notes how many users are cut between two ratings of the same time.
+
+    Args:
+      ratings: R, user by user in time order.
+      part: [R], what differs between neighbours that a cut separates.
+    """
+    user, time = ratings.user, ratings.time
+    assert time is not None
+    cut = (user[1:] == user[:-1]) & (part[1:] != part[:-1])
+    users, tied = (present(user[1:][at]) for at in (cut, cut & (time[1:] == time[:-1])))
+    if not len(tied):
+        return ()
+    return (
+        f"{len(tied):,} of {len(users):,} users ({len(tied) / len(users):.0%}) are cut between "
+        "ratings of the same time, whose order is random (`split_seed`)",
+    )
 
 
 def effective(protocol: Any, ratings: Ratings) -> Any:
     """The protocol as it is on these ratings: where they are clicks already, all count."""
-    return protocol if ratings.scale else dataclasses.replace(protocol, threshold=0.0)
+    if ratings.scale or protocol.threshold == 0:
+        return protocol
+    return dataclasses.replace(protocol, threshold="all")
 
 
 def clicks(
     protocol: Any, ratings: Ratings, *, min_item: int = 0, keep_values: bool = False
 ) -> tuple[Ratings, Notes]:
-    """The ratings that reach `protocol.threshold` (0: all), of users and items
+    """The ratings that reach `protocol.threshold` ("all": every one), of users and items
     with enough of them, user by user in time order; `min_user` and `min_item` are applied until
     both hold."""
     threshold, min_user = protocol.threshold, protocol.min_user
     every = by_user_and_time(protocol, ratings)
-    enough = every.value >= (threshold or -np.inf)
+    lowest = -np.inf if threshold == "all" else threshold
+    enough = every.value >= lowest
+    labels = np.isin(every.value, (0, 1)).all()
+    way_out = "Labels of 0 and 1: give 1." if labels else "Lower it; `all` takes every rating."
     require(
         protocol,
         enough.any(),
-        f"no rating reaches threshold={threshold:g}, the highest is {every.value.max():g}. "
-        "Lower it; 0 takes every rating.",
+        f"no rating reaches threshold={lowest:g}, the highest is {every.value.max():g}. {way_out}",
     )
-    notes = [f"{of(~enough)} ratings are below {threshold:g}"] if not enough.all() else []
+    notes = _click_notes(threshold, enough, ratings.scale)
     kept = select(every, enough)
     while True:  # ends: every round but the last drops something
         of_user, of_item = np.bincount(kept.user), np.bincount(kept.item)
@@ -143,6 +174,19 @@ def clicks(
     if not keep_values:
         kept = kept._replace(value=np.ones_like(kept.value), scale=None)
     return kept, tuple(notes)
+
+
+def _click_notes(threshold: Any, enough: np.ndarray, scale: tuple | None) -> list[str]:
+    """What the threshold makes clicks of, in words where that may not be what is meant."""
+    if threshold == "all":
+        return ["every rating is a click, whatever its value (`threshold=all`)"] if scale else []
+    notes = [f"{of(~enough)} ratings are below {threshold:g}"] if not enough.all() else []
+    if scale and (scale not in ((1, 5), (0.5, 5)) or enough.mean() > 0.95):
+        notes.append(
+            f"{enough.mean():.1%} of the ratings, which go from {scale[0]:g} to {scale[1]:g}, are "
+            f"clicks by `threshold={threshold:g}`; another may suit this scale"
+        )
+    return notes
 
 
 def places(user: np.ndarray, order: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -200,7 +244,7 @@ def table(ratings: Ratings, which: np.ndarray, users: np.ndarray, items: np.ndar
 
 def weak_split(protocol: Any, ratings: Ratings, part: np.ndarray, notes: Notes) -> Split:
     """All rows are training rows; rows and columns are those of the ratings not dropped."""
-    require_scale(protocol, ratings)
+    require_rated(protocol, ratings)
     for number, use in ((TRAIN, "train on"), (VALID, "validate on"), (TEST, "test on")):
         needed = number != VALID or getattr(protocol, "valid", True)
         require(
@@ -217,7 +261,7 @@ def weak_split(protocol: Any, ratings: Ratings, part: np.ndarray, notes: Notes) 
 
 def whole_split(protocol: Any, ratings: Ratings, notes: Notes) -> Split:
     """All ratings are trained on; validation and test have no rows."""
-    require_scale(protocol, ratings)
+    require_rated(protocol, ratings)
     users, items = present(ratings.user), present(ratings.item)
     everything, nothing = np.ones(len(ratings.user), bool), np.zeros(len(ratings.user), bool)
     empty = table(ratings, nothing, users[:0], items)
@@ -226,25 +270,42 @@ def whole_split(protocol: Any, ratings: Ratings, notes: Notes) -> Split:
     return _split(protocol, ratings, users, items, train, none, none, notes)
 
 
-def require_scale(protocol: Any, ratings: Ratings) -> None:
-    """Raise BadInput where ratings are to be predicted and there are only clicks."""
+def require_rated(protocol: Any, ratings: Ratings) -> None:
+    """Raise BadInput where ratings are to be predicted and there are none, or all are equal."""
     require(
         protocol,
         protocol.task != "rating" or ratings.scale,
         f"{ratings.name} has no ratings to predict, only clicks. Use a ranking protocol.",
     )
+    require(
+        protocol,
+        protocol.task != "rating" or ratings.value.min() < ratings.value.max(),
+        f"every rating of {ratings.name} is {ratings.value[0]:g}: a rating model has nothing to "
+        "learn. Take them as clicks: a ranking model (multvae, ease) with strong:threshold=all.",
+    )
 
 
-def strong_split(protocol: Any, ratings: Ratings, predicted: Callable) -> Split:
+def strong_split(
+    protocol: Any, ratings: Ratings, predicted: Callable, *, by_time: bool = False
+) -> Split:
     """Users are held out whole; see `Strong`.
 
-    `predicted(user [R], rng) -> [R] bool` says which of a user's clicks would be the target.
+    Args:
+      predicted: (user [R], rng) -> [R] bool, which of a user's clicks would be the target.
+      by_time: whether those are the latest, so that a tie in time at the cut is noted.
     """
     protocol, rng = effective(protocol, ratings), generator(protocol)
     ratings, notes = clicks(protocol, ratings)
     users = present(ratings.user)
     valids = _users(protocol, "valid_users", len(users))
     tests = _users(protocol, "test_users", len(users))
+    require(
+        protocol,
+        tests,
+        f"test_users={protocol.test_users:g} of {len(users):,} users with min_user="
+        f"{protocol.min_user} clicks is nobody to test on. Give a number of users, like "
+        "test_users=1, or more ratings.",
+    )
     require(
         protocol,
         valids + tests < len(users),
@@ -263,6 +324,9 @@ def strong_split(protocol: Any, ratings: Ratings, predicted: Callable) -> Split:
         notes += (f"{lost:,} clicks of held-out users are on items unseen in training",)
     ratings, part = select(ratings, known), part[known]
     is_target = predicted(ratings.user, rng)
+    if by_time:
+        held_out = part != TRAIN
+        notes += tied_cuts(select(ratings, held_out), is_target[held_out])
     trained, items = present(ratings.user[part == TRAIN]), present(ratings.item)
     held: list[Heldout] = []
     ids: list[np.ndarray] = []

@@ -2,12 +2,11 @@
 
 A protocol is a frozen dataclass: its parameters are its fields, `task` says what is scored, and
 `split` depends on the ratings, the fields and, where `per_seed` says so, the seed. Shares are cut
-with `floor`. The rows of all tables are in time order where the ratings have times, in the order of
-the file where they do not; ties in time, and times of 0 (unknown, hence oldest), are in the order
-of the file.
+with `floor`. The rows of all tables are in time order where the ratings have times (0: unknown,
+hence oldest; ties are in random order, by `split_seed`), in the order of the file where not.
 """
 
-from typing import Any
+from typing import Any, Literal
 from typing import Protocol as Interface
 
 import numpy as np
@@ -16,12 +15,15 @@ from aerec import configuration
 from aerec.configuration import settings
 from aerec.data import divide
 from aerec.data.divide import TEST, TRAIN, VALID, floor
-from aerec.data.readers import Ratings
+from aerec.data.ratings import Ratings
 from aerec.data.split_files import Files
 from aerec.data.splits import Heldout, LeakError, Split, check, describe, weak
 from aerec.errors import BadInput, nearest
 
 __all__ = ["PROTOCOLS", "Files", "Heldout", "LeakError", "Protocol", "Split", "check", "parse"]
+
+
+Threshold = float | Literal["all"]
 
 
 class Protocol(Interface):
@@ -55,7 +57,7 @@ class RandomRatings:
         divide.require_shares(self, "test", "valid")
 
     def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
-        ratings = divide.by_user_and_time(self, ratings)
+        ratings = divide.by_user_and_time(self, ratings, seed)
         size = len(ratings.user)
         order = divide.generator(self, seed).permutation(size)
         tests = int(floor(self.test, size))
@@ -73,7 +75,7 @@ class PerUserHoldout:
     test the input, and what is masked, are the training clicks: validation clicks are among the
     items that are ranked."""
 
-    threshold: float = 4.0  # a click is a rating of at least this; 0 takes every rating
+    threshold: Threshold = 4.0  # a click is a rating of at least this; "all": every rating
     min_user: int = 5  # fewest clicks of a user
     min_item: int = 0  # fewest clicks of an item; both are iterated until both hold (k-core)
     test: float = 0.2
@@ -107,7 +109,7 @@ class Strong:
     predicted from the others; a user with n < 5 has no target.
     """
 
-    threshold: float = 4.0
+    threshold: Threshold = 4.0
     min_user: int = 5
     valid_users: float = 0.1  # a share of the users, or from 1 on their number
     test_users: float = 0.1
@@ -131,7 +133,7 @@ class StrongByTime:
     """`strong` with the first floor(fold_in n) clicks folded in and the later ones predicted (SVAE,
     Sachdeva et al. 2019, and their code: threshold=3.5, valid_users=750, test_users=750)."""
 
-    threshold: float = 4.0
+    threshold: Threshold = 4.0
     min_user: int = 5
     valid_users: float = 0.1
     test_users: float = 0.1
@@ -148,7 +150,7 @@ class StrongByTime:
             return (count >= 5) & (rank >= floor(self.fold_in, count))
 
         divide.times(self, ratings)
-        return divide.strong_split(self, ratings, target)
+        return divide.strong_split(self, ratings, target, by_time=True)
 
 
 @settings
@@ -220,9 +222,10 @@ class PerUserTime:
         divide.times(self, ratings)
         ratings = divide.by_user_and_time(self, ratings)
         rank, count = divide.places(ratings.user)
-        part, notes = divide.drop_unseen(
-            ratings, np.where(rank < floor(self.train, count), TRAIN, TEST)
-        )
+        part = np.where(rank < floor(self.train, count), TRAIN, TEST)
+        tied = divide.tied_cuts(ratings, part)
+        part, unseen = divide.drop_unseen(ratings, part)
+        notes = tied + unseen
         return divide.weak_split(self, ratings, divide.halved(part, divide.generator(self)), notes)
 
 
@@ -231,9 +234,9 @@ class LeaveLast:
     """Each user's last click is the test, the one before it the validation (which at test time is
     neither folded in nor masked)."""
 
-    threshold: float = 4.0
+    threshold: Threshold = 4.0
     min_user: int = 5
-    split_seed: int = 0  # nothing here is random
+    split_seed: int = 0  # of the order of clicks of one time
     name, task, per_seed = "leave_last", "ranking", False
 
     def __post_init__(self):
@@ -245,6 +248,7 @@ class LeaveLast:
         ratings, notes = divide.clicks(protocol, ratings)
         rank, count = divide.places(ratings.user)
         part = np.select([rank == count - 1, rank == count - 2], [TEST, VALID], TRAIN)
+        notes += divide.tied_cuts(ratings, part)
         return divide.weak_split(protocol, ratings, part, notes)
 
 
@@ -252,9 +256,9 @@ class LeaveLast:
 class AllClicks:
     """Train on all clicks, for use: nothing is held out, so nothing is selected or scored."""
 
-    threshold: float = 4.0
+    threshold: Threshold = 4.0
     min_user: int = 1
-    split_seed: int = 0  # nothing here is random
+    split_seed: int = 0  # of the order of ties in time
     name, task, per_seed = "all_clicks", "ranking", False
 
     def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
@@ -266,7 +270,7 @@ class AllClicks:
 class AllRatings:
     """Train on all ratings, for use: nothing is held out, so nothing is selected or scored."""
 
-    split_seed: int = 0  # nothing here is random
+    split_seed: int = 0  # of the order of ties in time
     name, task, per_seed = "all_ratings", "rating", False
 
     def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
@@ -302,7 +306,7 @@ class LeakyHoldout:
 
     def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
         honest = PerUserHoldout(
-            threshold=0, min_user=1, test=self.test, valid=0, split_seed=self.split_seed
+            threshold="all", min_user=1, test=self.test, valid=0, split_seed=self.split_seed
         ).split(ratings)
         note = "WARNING, LEAK: selected on the test ratings, and items seen in training not masked"
         return honest._replace(

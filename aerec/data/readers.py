@@ -1,55 +1,40 @@
-"""Text formats of ratings -> `Ratings`: indices, values, times, and the vocabularies of raw ids.
+"""Files of ratings -> `Ratings`: delimited text, JSON lines or parquet, packed or not.
 
+    read("ratings.parquet")                                      # columns by their usual names
+    read("log.csv", user="uid", item="sid", time="ts", rating="")  # implicit
     read("ml-1m/ratings.dat", "ml-1m")
-    read("log.csv", "delimited", columns={"user": "uid", "item": "sid", "time": "ts"})   # implicit
 
-Formats differ only in a few facts, which stand in `FORMATS`; the Netflix Prize alone needs a loop
-of its own. No line is dropped and no value is altered without a word: see `read`.
+Formats differ only in a few facts, which stand in `FORMATS`. No line is dropped and no value is
+altered without a word: see `read`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
-from aerec.data import columns as columns_of
-from aerec.data import fields
+from aerec.data import columns, roles, texts
 from aerec.data import titles as titles_of
-from aerec.data.columns import Column, Ids, Log, read_columns
-from aerec.data.fields import Block, Lines, Policy
+from aerec.data.ratings import Log, Ratings, assemble
+from aerec.data.roles import Column
+from aerec.data.scan import Policy, scan
+from aerec.data.summary import summary
+from aerec.data.texts import Source
 from aerec.errors import BadInput, nearest
-
-__all__ = ["FORMATS", "BadInput", "Format", "Ratings", "assemble", "read", "read_columns"]
-
-
-class Ratings(NamedTuple):
-    """One dataset in memory, on the host: R ratings in file order, U users, N items.
-
-    The vocabularies are sorted by raw id and hold exactly the ids that occur in the ratings."""
-
-    user: np.ndarray  # [R] int32, index into user_ids
-    item: np.ndarray  # [R] int32, index into item_ids
-    value: np.ndarray  # [R] float32; 1 for implicit data
-    time: np.ndarray | None  # [R] int64, seconds or an order per user; None if there is none
-    user_ids: np.ndarray  # [U] int64, or fixed-width str if an id is not a whole number
-    item_ids: np.ndarray  # [N] likewise
-    titles: np.ndarray | None  # [N] str, '' unknown
-    genres: np.ndarray | None  # [N] str, '|' between genres, '' unknown
-    scale: tuple[float, float] | None  # lowest and highest rating; None for implicit data
-    name: str
 
 
 @dataclass(frozen=True)
 class Format:
-    """The facts of one text format."""
+    """The facts of one format."""
 
     about: str
     files: tuple[str, ...]  # looked for when the path is a folder
-    columns: Mapping[str, Column]  # user, item, rating, time -> column
-    separator: str = "\t"
-    header: bool = False
+    columns: Mapping[str, Column]  # user, item, rating, time -> column; others: by usual names
+    separator: str | None = "\t"  # None: by the first lines
+    header: bool | None = False  # None: by the first lines
     width: int | None = None  # per line; None: as many as on the first
     optional: frozenset[str] = frozenset()  # roles that a file may lack
     scale: tuple[float, float] | None = None  # None: the lowest and highest rating of the file
@@ -79,189 +64,192 @@ FORMATS: dict[str, Format] = {
         {"user": "user_id", "item": "item_id", "rating": "rating", "time": "timestamp"},
         header=True, optional=frozenset({"rating", "time"}), titles=("{stem}.item",), typed=True),
     "deeprec": Format("NVIDIA DeepRecommender, user, item, rating between tabs", ("*.txt",),
-                      {"user": 0, "item": 1, "rating": 2}, width=3),
-    "delimited": Format("any delimited text, columns as given", ("*.csv", "*.tsv", "*.txt"), {},
-                        ",", True),
+                      {"user": 0, "item": 1, "rating": 2, "time": ""}, width=3),
+    "delimited": Format("any text, JSON lines or parquet, columns as given or by usual names",
+                        ("*.csv", "*.tsv", "*.txt", "*.parquet", "*.jsonl"), {}, None, None),
 }  # fmt: skip
 
 
 def read(
     path: str | Path,
-    format: str,
+    format: str | None = None,
     *,
-    columns: Mapping[str, Column] | None = None,
+    user: Column | None = None,
+    item: Column | None = None,
+    rating: Column | None = None,
+    time: Column | None = None,
     separator: str | None = None,
     header: bool | None = None,
     scale: tuple[float, float] | None = None,
+    encoding: str | None = None,
     on_bad_line: str = "error",
     log: Log = print,
 ) -> Ratings:
-    """Reads a file, or the folder that holds it, in one of `FORMATS`.
+    """Read a file of ratings, or the folder that holds it.
 
-    `columns` maps the roles `user`, `item`, `rating`, `time` to header names, or to positions from
-    0 where `header` is false; without a rating the data are implicit. `columns`, `separator` and
-    `header` say what `delimited` must know (default: a comma, a header) and override the other
-    formats; `scale` bounds the ratings. Ids stay as they are spelled: a column of whole numbers is
-    int64, any other is text, in which `07` is not `7`.
+    Files may be packed (gz, bz2, xz, zst, or a zip of one file). Ids stay as they are spelled,
+    without blanks around them: a column of whole numbers is int64, any other is text, in which `07`
+    is not `7`. Times are seconds since 1970 (milli-, micro- and nanoseconds are recognised) or ISO
+    dates, of UTC unless they say otherwise. Where a (user, item) pair occurs more than once the
+    last by time stays and the count is logged. Blank lines are ignored. What was read is logged.
 
-    Where a (user, item) pair occurs more than once the last by time stays (in file order where
-    times tie or are missing) and the count is logged. A malformed line (field count, not a number,
-    NaN, infinite, off the scale, empty id) raises `BadInput` with file and line; with
-    `on_bad_line="skip"` such lines are left out and counted in the log. Blank lines are ignored."""
-    spec = FORMATS.get(format)
-    if spec is None:
-        raise BadInput(f"No format {format!r}. {nearest(format, FORMATS)}")
+    Args:
+      format: one of `FORMATS`; None: recognised by name and content.
+      user, item, rating, time: names of the columns, or positions from 0 where there is no header;
+        None: by their usual names; "": there is none. Without a rating each line is a click.
+      separator: between fields; None: by the first lines.
+      header: whether the first line names the columns; None: by the first lines.
+      scale: lowest and highest rating; others are malformed. None: those of the format or the file.
+      encoding: of a text; None: by its byte order mark, UTF-8 where it has none.
+      on_bad_line: "error", or "skip": malformed lines are left out, and counted in the log.
+
+    Returns:
+      The ratings, in file order.
+
+    Raises:
+      BadInput: a malformed line (field count, not a number, NaN, infinite, off the scale, an empty
+        id), with file and line; or what a file is cannot be told, with what to give.
+    """
+    path = Path(path)
+    given = {"user": user, "item": item, "rating": rating, "time": time}
+    named = {role: column for role, column in given.items() if column is not None}
+    fixed = bool(named) or separator is not None or header is not None
+    found = format or ("delimited" if fixed else _recognised(path))
+    if found not in FORMATS:
+        raise BadInput(f"No format {found!r}. {nearest(found, FORMATS)}")
     spec = replace(
-        spec,
-        columns=spec.columns if columns is None else columns,
-        optional=spec.optional if columns is None else frozenset(),
-        separator=spec.separator if separator is None else separator,
-        header=spec.header if header is None else header,
-        scale=spec.scale if scale is None else scale,
+        FORMATS[found],
+        columns={**FORMATS[found].columns, **named},
+        optional=FORMATS[found].optional - set(named),
+        separator=FORMATS[found].separator if separator is None else separator,
+        header=FORMATS[found].header if header is None else header,
+        scale=FORMATS[found].scale if scale is None else scale,
     )
-    policy, files = Policy(on_bad_line), _find(Path(path), spec)
-    if format == "netflix":
-        if columns is not None or separator is not None or header is not None:
+    policy, files = Policy(on_bad_line), _find(path, spec)
+    if found == "netflix":
+        if fixed:
             raise BadInput("The netflix format is fixed: leave out columns, separator and header.")
-        found = _netflix(files, spec.scale, policy)
+        several = [Source(file, "netflix", roles.ROLES, encoding=encoding) for file in files]
+        which: dict[str, Any] = {role: role for role in roles.ROLES}
     else:
-        roles = _roles(files[0], spec)
-        kinds: dict[Column, str] = {
-            column: {"rating": "number", "time": "time"}.get(role, "id")
-            for role, column in roles.items()
-        }
-        bounds = {roles["rating"]: spec.scale} if spec.scale and "rating" in roles else {}
-        by_column = columns_of.scan(
-            files[0], spec.separator, kinds, header=spec.header, width=spec.width, bounds=bounds,
-            policy=policy,
-        )  # fmt: skip
-        found = {role: by_column[column] for role, column in roles.items()}
+        source = _laid_out(files[0], spec, encoding)
+        which = _roles(source, spec)
+        several = [source]
+    by_column = scan(
+        several,
+        {column: roles.KINDS[role] for role, column in which.items()},
+        bounds={which.get("rating"): spec.scale},
+        policy=policy,
+    )
+    part = {role: by_column[column] for role, column in which.items()}
     policy.report(log)
     titles = titles_of.find(files[0], spec.titles)
-    return assemble(
-        user=found["user"], item=found["item"], value=found.get("rating"), time=found.get("time"),
-        titles=titles_of.read(titles, found["item"][1]) if titles else None,
-        scale=spec.scale, name=format, source=str(path), log=log,
+    ratings = assemble(
+        user=part["user"], item=part["item"], value=part.get("rating"), time=part.get("time"),
+        titles=titles_of.read(titles, part["item"][1]) if titles else None,
+        scale=spec.scale, name=format or path.name, source=str(path), log=log,
     )  # fmt: skip
+    log(summary(ratings))
+    return ratings
 
 
-def assemble(
+def read_columns(
+    path: str | Path,
+    kinds: Mapping[str, str],
     *,
-    user: tuple[np.ndarray, np.ndarray],
-    item: tuple[np.ndarray, np.ndarray],
-    value: np.ndarray | None,
-    time: np.ndarray | None,
-    titles: tuple[np.ndarray, np.ndarray] | None,
-    scale: tuple[float, float] | None,
-    name: str,
-    source: str,
+    optional: Collection[str] = (),
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    encoding: str | None = None,
+    on_bad_line: str = "error",
     log: Log = print,
-) -> Ratings:
-    """`Ratings` from `(code [R], ids)` of users and items; repeated pairs dropped as `read` says.
+) -> dict[str, np.ndarray]:
+    """Read columns of a file with a header, JSON lines or parquet, of one length R, in file order.
 
-    `value` None: implicit data, all 1. `titles`: (titles [N], genres [N]). Each id must occur."""
-    (users, user_ids), (items, item_ids) = user, item
-    if not len(users):
-        raise BadInput(f"{source}: no rating in it. Is it the right file, complete and unpacked?")
-    kept = _last_of_pairs(users, items, len(item_ids), time)
-    if kept is not None:
-        count = int((~kept).sum())
-        log(f"{source}: {count:,} repeated (user, item) ratings; the last by time stays.")
-        users, items = users[kept], items[kept]
-        value, time = (None if part is None else part[kept] for part in (value, time))
-    if value is None:
-        value, scale = np.ones(len(users), np.float32), None
-    elif scale is None:
-        scale = (float(value.min()), float(value.max()))
-    else:
-        scale = (float(scale[0]), float(scale[1]))
-    title, genres = titles or (None, None)
-    return Ratings(users, items, value, time, user_ids, item_ids, title, genres, scale, name)
+        read_columns("train.csv", {"user": "id", "item": "id", "rating": "number"})
 
+    Args:
+      kinds: a column's name -> "id" (int64, or str where an id is not a whole number), "number"
+        (float32, finite, within `bounds`) or "time" (int64, seconds).
+      optional: those that the file may lack.
 
-def _last_of_pairs(users, items, num_items: int, time) -> np.ndarray | None:
-    """[R] bool, false where a later rating of the same pair replaces one; None: no pair repeats."""
-    pair = users.astype(np.int64) * num_items + items
-    ordered = np.sort(pair)
-    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    del ordered
-    if not len(repeated):
-        return None
-    place = np.searchsorted(repeated, pair)
-    rows = np.flatnonzero(repeated[np.minimum(place, len(repeated) - 1)] == pair)
-    moment = rows if time is None else time[rows]
-    order = np.lexsort((rows, moment, pair[rows]))
-    last = np.append(np.diff(pair[rows][order]) != 0, True)
-    kept = np.ones(len(pair), bool)
-    kept[rows[order[~last]]] = False
-    return kept
+    Raises:
+      BadInput: as `read`.
+    """
+    if wrong := set(kinds.values()) - set(columns.KINDS):
+        raise ValueError(f"a column's kind is one of {columns.KINDS}, not {wrong}")
+    policy = Policy(on_bad_line)
+    source = texts.recognise(Path(path), separator=None, header=True, encoding=encoding)
+    there = {c: kind for c, kind in kinds.items() if c not in optional or c in source.names}
+    for column in there:
+        if list(source.names).count(column) != 1:
+            raise BadInput(
+                f"{path}, line 1: no single column {column!r}; there are {', '.join(source.names)}."
+            )
+    found = scan([source], there, bounds=bounds or {}, policy=policy)
+    policy.report(log)
+    for column, kind in there.items():
+        if kind == "id":
+            found[column] = found[column][1][found[column][0]]
+        elif kind == "time":
+            found[column] = columns.seconds(found[column], log)
+    return found
 
 
-def _netflix(files: list[Path], scale, policy: Policy) -> dict:
-    """`movie:` lines, each above its `user,rating,YYYY-MM-DD` lines; one file or thousands."""
-    users, items, values, times = Ids(), Ids(), [], []
-    for path in files:
-        movie = -1  # none yet: a file never goes on with the movie of another
-        for text, start, end, number in fields.lines(path):
-            is_head = text[end - 1] == ord(":")
-            heads = Block(Lines(text, start[is_head], end[is_head], number[is_head]))
-            ids, whole = fields.integers(text, heads.lines.start, heads.lines.end - 1)
-            heads.require(whole & (ids >= 0), lambda i: "a movie's line must read 'number:'")
-            heads.settle(path, policy)
-            above = np.cumsum(is_head)[~is_head]  # how many heads stand above a rating
-            item = np.append(movie, np.where(heads.good, ids, -1))[above]
-            movie = ids[-1] if len(ids) and heads.good[-1] else -1 if len(ids) else movie
-
-            block = Block(Lines(text, start[~is_head], end[~is_head], number[~is_head]))
-            block.require(item >= 0, lambda i: "a rating below no 'number:' line of a movie")
-            starts, ends = fields.cut(block, ",", 3)
-            users.parse(block, "user", starts[:, 0], ends[:, 0])
-            value = fields.numbers(block, "rating", starts[:, 1], ends[:, 1])
-            fields.check_scale(block, value, scale)
-            time = fields.dates(block, "date", starts[:, 2], ends[:, 2])
-            block.settle(path, policy)
-            users.keep(block.good)
-            items.add(item[block.good])
-            values.append(value[block.good])
-            times.append(time[block.good])
-    return {
-        "user": users.finish(), "item": items.finish(),
-        "rating": np.concatenate(values), "time": np.concatenate(times),
-    }  # fmt: skip
+def _laid_out(path: Path, spec: Format, encoding: str | None) -> Source:
+    """The file as its format has it; what the format leaves open is recognised."""
+    given, header = [str(column) for column in spec.columns.values() if column != ""], spec.header
+    if header is None and given:
+        header = not all(column.isdecimal() for column in given)
+    source = texts.recognise(path, separator=spec.separator, header=header, encoding=encoding)
+    if spec.width and source.layout == "text":
+        source = replace(source, names=tuple(map(str, range(spec.width))))
+    return source
 
 
-def _roles(path: Path, spec: Format) -> dict[str, Column]:
+def _roles(source: Source, spec: Format) -> dict[str, Any]:
     """role -> column as the file spells it; optional roles only where the file has them."""
-    unknown = set(spec.columns) - {"user", "item", "rating", "time"}
-    if unknown or not {"user", "item"} <= set(spec.columns):
-        raise BadInput(
-            "columns must map user and item, may map rating and time, and nothing else; got "
-            f"{', '.join(map(str, spec.columns)) or 'nothing'}."
-        )
-    roles: dict[str, Column] = dict(spec.columns)
-    if not spec.header:
-        for role, column in roles.items():
-            if not str(column).isdecimal():
-                raise BadInput(
-                    f"Without a header a column is a number from 0; {role} is {column!r}."
-                )
-            roles[role] = int(column)
-    elif spec.typed:
-        roles = {}
-        typed = dict(name.partition(":")[::2] for name in fields.header_of(path, spec.separator))
+    given: dict[str, Any] = dict(spec.columns)
+    where = f"{source.path}, line 1" if source.layout == "text" else str(source.path)
+    if spec.typed:
+        typed = dict(name.partition(":")[::2] for name in source.names)
         for role, name in spec.columns.items():
             kind, right = typed.get(str(name), ""), "token" if role in ("user", "item") else "float"
             if str(name) not in typed and role in spec.optional:
-                continue
-            if kind != right:
+                given[role] = ""
+            elif kind != right:
                 raise BadInput(
-                    f"{path}, line 1: the header of a RecBole file must hold {name}:{right} for "
-                    f"the {role}; it reads {', '.join(':'.join(pair) for pair in typed.items())}."
+                    f"{where}: the header of a RecBole file must hold {name}:{right} for the "
+                    f"{role}; it reads {', '.join(source.names)}."
                 )
-            roles[role] = f"{name}:{kind}"
-    if len(set(roles.values())) < len(roles):
-        raise BadInput(f"One column cannot play two roles: {roles}.")
-    return roles
+            else:
+                given[role] = f"{name}:{kind}"
+    if not source.header and not given and roles.movielens(source.rows):
+        given = _BY_POSITION
+    return roles.find(where, source.names, given, header=source.header)
+
+
+def _recognised(path: Path) -> str:
+    """The format of a file by its name and first line, or of a folder; else "delimited"."""
+    found = {}
+    for name in [name for name in FORMATS if name not in ("delimited", "deeprec")]:
+        for pattern in FORMATS[name].files:
+            files = sorted(path.glob(pattern)) if path.is_dir() else [path]
+            if files and files[0].match(pattern) and _begins(files[0], FORMATS[name]):
+                found[name] = files[0]
+    if {"ml-1m", "ml-10m"} <= set(found):  # the same but for half stars
+        halves = any(".5::" in line for line in islice(texts.lines(found["ml-1m"]), 1 << 15))
+        found.pop("ml-1m" if halves else "ml-10m")
+    if len(found) > 1:
+        raise BadInput(f"{path}: files of {' and '.join(found)}. Give the path of one.")
+    return next(iter(found), "delimited")
+
+
+def _begins(file: Path, spec: Format) -> bool:
+    """Whether the first line of a file is one of this format."""
+    fields = next(texts.lines(file)).strip().split(spec.separator)
+    if spec.header and not spec.typed:
+        return set(spec.columns.values()) <= set(fields)
+    return spec.width in (None, len(fields))
 
 
 def _find(path: Path, spec: Format) -> list[Path]:

@@ -9,18 +9,22 @@ import numpy as np
 
 from aerec.configuration import settings
 from aerec.core import Table
+from aerec.data import readers
 from aerec.data.columns import compact
-from aerec.data.readers import read_columns
+from aerec.data.ratings import last_of_pairs
 from aerec.data.splits import Heldout, LeakError, Split, check, describe, weak
 from aerec.errors import BadInput
 
-RANKING = ("train.csv", "validation_tr.csv", "validation_te.csv", "test_tr.csv", "test_te.csv")
-RATING = ("train.csv", "valid.csv", "test.csv")
+RANKING = ("train", "validation_tr", "validation_te", "test_tr", "test_te")
+RATING = ("train", "valid", "test")
+ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".json", ".parquet")  # and packed: .csv.gz
 
 
 @settings
 class Files:
-    """Ready splits in `split_dir`, comma-separated with a header; ids are whole numbers or text.
+    """Ready splits in `split_dir`, with a header; ids are whole numbers or text.
+
+    A file may also be `train.parquet`, `train.jsonl` or packed; of repeated entries the last stays.
 
     Ranking: `train.csv, validation_tr.csv, validation_te.csv, test_tr.csv, test_te.csv` with the
     columns `uid,sid`, as the code of Liang et al. 2018 writes them: `_tr` is folded in, `_te`
@@ -41,44 +45,56 @@ class Files:
 
     @property
     def task(self) -> str:
-        return "rating" if self._files() == RATING else "ranking"
+        return "rating" if len(self._files()) == len(RATING) else "ranking"
 
     def split(self, ratings: Any = None, *, seed: int = 0) -> Split:
         """The split; `ratings` are not looked at.
 
         Raises:
-          BadInput: a file, a column, or an entry is missing, doubled or malformed.
+          BadInput: a file, a column, or an entry is missing or malformed.
           LeakError: a pair or a user stands on both sides.
         """
-        names = self._files()
-        paths = [Path(self.split_dir) / name for name in names]
+        paths = self._files()
         protocol = describe(self, _digest(paths))
-        if names == RANKING:
+        if len(paths) == len(RANKING):
             split = _ranking(paths, protocol)
         else:
             split = _rating(paths, protocol, self.scale)
         check(split)
         return split._replace(dataset=Path(self.split_dir).resolve().name)
 
-    def _files(self) -> tuple[str, ...]:
-        """The layout of the folder."""
+    def _files(self) -> list[Path]:
+        """The files of the folder, in the order of their layout."""
         folder = Path(self.split_dir)
         if not self.split_dir or not folder.is_dir():
             raise BadInput(f"Protocol 'files': split_dir={self.split_dir!r} is not a folder.")
-        found = [[(folder / name).exists() for name in names] for names in (RANKING, RATING)]
-        if any(found[0][1:]) and any(found[1][1:]):
+        found = {stem: _named(folder, stem) for stem in dict.fromkeys((*RANKING, *RATING))}
+        there = [[stem for stem in layout[1:] if found[stem]] for layout in (RANKING, RATING)]
+        wanted = [", ".join(f"{stem}.csv" for stem in layout) for layout in (RANKING, RATING)]
+        if there[0] and there[1]:
             raise BadInput(
-                f"{folder}: files of both layouts, {', '.join(RANKING)} and {', '.join(RATING)}. "
-                "Leave one of them."
+                f"{folder}: files of both layouts, {wanted[0]} and {wanted[1]}. Leave one of them."
             )
-        layout, there = (RATING, found[1]) if any(found[1][1:]) else (RANKING, found[0])
-        if not all(there):
-            missing = [name for name, exists in zip(layout, there, strict=True) if not exists]
+        paths = [found[stem] for stem in (RATING if there[1] else RANKING)]
+        missing = [s for s in (RATING if there[1] else RANKING) if not found[s]]
+        if missing:
             raise BadInput(
-                f"{folder}: no {', '.join(missing)}. A folder of splits holds {', '.join(RANKING)} "
-                f"(columns uid,sid) or {', '.join(RATING)} (columns user,item,rating)."
+                f"{folder}: no {', '.join(f'{stem}.csv' for stem in missing)}. A folder of splits "
+                f"holds {wanted[0]} (columns uid,sid) or {wanted[1]} (columns user,item,rating)."
             )
-        return layout
+        return [path for path in paths if path]
+
+
+def _named(folder: Path, stem: str) -> Path | None:
+    """The file of that name, whatever its format."""
+    names = (f"{stem}{ending}" for ending in ENDINGS)
+    found = sorted(
+        path for name in names for path in (*folder.glob(name), *folder.glob(f"{name}.*"))
+    )
+    if len(found) > 1:
+        several = " and ".join(path.name for path in found)
+        raise BadInput(f"{folder}: {several}: leave one of them.")
+    return found[0] if found else None
 
 
 def _digest(paths: list[Path]) -> str:
@@ -90,7 +106,7 @@ def _digest(paths: list[Path]) -> str:
 
 
 def _ranking(paths: list[Path], protocol: dict) -> Split:
-    user_ids, users, item_ids, items, _ = _read(paths, {"uid": "id", "sid": "id"})
+    user_ids, users, item_ids, items, _, notes = _read(paths, {"uid": "id", "sid": "id"})
     trained, columns = np.unique(users[0]), np.unique(items[0])
     row_of, column_of = _places(trained, user_ids), _places(columns, item_ids)
     sizes = {"num_columns": len(columns)}
@@ -101,7 +117,6 @@ def _ranking(paths: list[Path], protocol: dict) -> Split:
         row, column = row[known], column[known]
         return Table.from_entries(row, column, np.ones(len(row)), num_rows=len(rows), **sizes)
 
-    notes: list[str] = []
     held: list[Heldout] = []
     ids: list[np.ndarray] = []
     for tr, te in ((1, 2), (3, 4)):
@@ -146,24 +161,23 @@ def _ranking(paths: list[Path], protocol: dict) -> Split:
 
 def _rating(paths: list[Path], protocol: dict, given: tuple[float, ...]) -> Split:
     kinds = {"user": "id", "item": "id", "rating": "number"}
-    user_ids, users, item_ids, items, values = _read(paths, kinds)
+    user_ids, users, item_ids, items, values, notes = _read(paths, kinds, given)
     train, valid, test = (
         Table.from_entries(*entries, num_rows=len(user_ids), num_columns=len(item_ids))
         for entries in zip(users, items, values, strict=True)
     )
     low, high = given or (float(values[0].min()), float(values[0].max()))
-    notes = [] if given else [f"the scale {low:g}..{high:g} is that of {paths[0].name}"]
+    if low == high:
+        raise BadInput(f"{paths[0]}: every rating is {low:g}: a rating model has nothing to learn.")
+    if not given:
+        notes.append(f"the scale {low:g}..{high:g} is that of {paths[0].name}")
     for path, rating in zip(paths, values, strict=True):
-        off = np.flatnonzero((rating < low) | (rating > high))
-        if not off.size:
-            continue
-        found = (
-            f"{path}, entry {off[0] + 1} (line {off[0] + 2} with the header): rating "
-            f"{rating[off[0]]:g} is off the scale {low:g}..{high:g}; {off.size:,} such entries"
-        )
-        if given:
-            raise BadInput(f"{found}. Correct them, or give another `scale`.")
-        notes.append(f"{found}; with a `scale` such are refused")
+        off = rating[(rating < low) | (rating > high)]
+        if off.size:
+            notes.append(
+                f"{path.name}: {off.size:,} ratings, like {off[0]:g}, are off the scale "
+                f"{low:g}..{high:g}; with a `scale` such are refused"
+            )
     return Split(
         train=train,
         valid=weak(train, valid),
@@ -177,26 +191,24 @@ def _rating(paths: list[Path], protocol: dict, given: tuple[float, ...]) -> Spli
     )
 
 
-def _read(paths: list[Path], kinds: dict):
-    """(user ids, users per file, item ids, items per file, values per file) of all the files."""
+def _read(paths: list[Path], kinds: dict, scale: tuple[float, ...] = ()):
+    """(user ids, users per file, item ids, items per file, values per file, notes) of the files."""
     user, item, *value = kinds
-    found = [read_columns(path, ",", kinds) for path in paths]
+    bounds = {"rating": (scale[0], scale[1])} if scale else None
+    found = [readers.read_columns(path, kinds, bounds=bounds) for path in paths]
     user_ids, users = _codes([columns[user] for columns in found])
     item_ids, items = _codes([columns[item] for columns in found])
-    for path, row, column in zip(paths, users, items, strict=True):
-        if not len(row):
+    values = [columns[value[0]] for columns in found if value]
+    notes = []
+    for number, path in enumerate(paths):
+        if not len(users[number]):
             raise BadInput(f"{path}: a header and no entry. Was it written completely?")
-        pair = row.astype(np.int64) * len(item_ids) + column
-        order = np.argsort(pair, kind="stable")
-        again = order[1:][pair[order[1:]] == pair[order[:-1]]]
-        if len(again):
-            line = int(again.min())
-            raise BadInput(
-                f"{path}, entry {line + 1} (line {line + 2} with the header): user "
-                f"{user_ids[row[line]]}, item {item_ids[column[line]]} stood above already; "
-                f"{len(again):,} such entries. Remove them."
-            )
-    return user_ids, users, item_ids, items, [columns[value[0]] for columns in found if value]
+        kept = last_of_pairs(users[number], items[number], len(item_ids), None)
+        if kept is not None:
+            notes.append(f"{path.name}: {(~kept).sum():,} repeated entries; the last stays")
+            for part in (users, items, *([values] if values else [])):
+                part[number] = part[number][kept]
+    return user_ids, users, item_ids, items, values, notes
 
 
 def _codes(columns: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:

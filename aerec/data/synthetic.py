@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aerec.data.readers import Ratings
+from aerec.data.ratings import Ratings
 from aerec.errors import BadInput
 
 _BOUND = 2.0  # of the affinity: bounds the odds of a draw, about one in five is taken

@@ -1,10 +1,12 @@
 """`experiments.evaluate` and `experiments.recommend` on finished runs, by hand where it matters."""
 
 import csv
+import gzip
 import io
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 
 DATA = "--dataset=synthetic:users=150,items=60,ratings=4000"
@@ -219,6 +221,19 @@ def test_histories_that_are_refused(runs, here, tmp_path, name, lines, argv, wor
     assert ran.status == 2, said
     assert all(word in said for word in words), said
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_histories_of_any_format(runs, favourites, here, tmp_path):
+    argv = [f"--workdir={runs['ease']}", "--k=4", "--format=csv"]
+    want = here("recommend", *argv, f"--history={favourites}").out
+    assert want.count("\n") == 9
+    frame = pl.read_csv(favourites, infer_schema=False)
+    frame.with_columns(pl.col("rating").cast(pl.Float64)).write_parquet(tmp_path / "my.parquet")
+    frame.write_ndjson(tmp_path / "my.jsonl")
+    (tmp_path / "my.csv.gz").write_bytes(gzip.compress(favourites.read_bytes()))
+    frame.write_csv(tmp_path / "my.tsv", separator="\t")
+    for file in sorted(tmp_path.iterdir()):
+        assert here("recommend", *argv, f"--history={file}").out == want, file
 
 
 def test_a_history_that_is_missing(runs, here, tmp_path):

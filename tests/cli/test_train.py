@@ -1,5 +1,6 @@
 """`python -m experiments.train`: what it leaves, again, cut off, on other splits."""
 
+import gzip
 import json
 import signal
 
@@ -219,6 +220,23 @@ def test_own_file(here, tmp_path):
     assert lost.status == 2
     assert "my.tsv: cannot be read" in lost.err
     assert here("evaluate", f"--workdir={workdir}", f"--data_file={moved}").status == 0
+
+
+def test_a_file_is_recognised(here, tmp_path):
+    """No flag says what a packed file in another encoding and of other names looks like."""
+    rng = np.random.default_rng(0)
+    drawn = [(u, i) for u in range(60) for i in range(30) if rng.random() < 0.5]
+    lines = [f"usér{u}\tfilm {i}\t{rng.integers(1, 6)}" for u, i in drawn]
+    file = tmp_path / "my.tsv.gz"
+    text = "\n".join(["User_ID\tMovie_ID\tStars", *lines]) + "\n"
+    file.write_bytes(gzip.compress(text.encode("latin-1")))
+    argv = [f"--data_file={file}", "--model=popularity", "--baselines="]
+    ran = here("train", *argv, f"--workdir={tmp_path / 'w'}")
+    assert ran.status == 2 and "line 2" in ran.err and "give --encoding" in ran.err
+    ran = here("train", *argv, "--encoding=latin-1", f"--workdir={tmp_path / 'w'}")
+    assert ran.status == 0, ran.err
+    assert f"60 users, 30 items, {len(drawn)} ratings" in " ".join(ran.out.split())
+    assert here("evaluate", f"--workdir={tmp_path / 'w'}").status == 0
 
 
 def test_seeds_are_replicas(finished, here, tmp_path):

@@ -55,7 +55,8 @@ def test_data_dir_is_the_folder_or_its_parent(tmp_path, inside):
     said = []
     ratings = datasets.load("ml-10m", data_dir=tmp_path, log=said.append)
     assert ratings.user_ids.tolist() == [1, 2] and ratings.name == "ml-10m"
-    assert said == [
+    assert said[0].startswith("2 users, 2 items, 2 ratings")
+    assert said[1:] == [
         f"{tmp_path / inside}: 2 ratings where ml-10m as published has 10,000,054. "
         "Is it another dataset, or a part?"
     ]
@@ -203,4 +204,4 @@ def test_the_registry_is_whole():
 def test_real_movielens_1m_loads_without_a_remark():
     said = []
     ratings = datasets.load("ml-1m", data_dir=REAL, log=said.append)
-    assert len(ratings.value) == 1_000_209 and said == []
+    assert len(ratings.value) == 1_000_209 and len(said) == 1

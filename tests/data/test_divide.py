@@ -8,7 +8,7 @@ import pytest
 from aerec.data import divide
 from aerec.data.divide import DROPPED, TEST, TRAIN, VALID
 from aerec.data.protocols import parse
-from aerec.data.readers import Ratings
+from aerec.data.ratings import Ratings
 from aerec.errors import BadInput
 
 
@@ -30,7 +30,9 @@ def rated(user, item, value=None, time=None, scale=(1.0, 5.0)):
 
 
 def protocol(**fields):
-    return types.SimpleNamespace(**{"name": "planned", "task": "ranking", **fields})
+    return types.SimpleNamespace(
+        **{"name": "planned", "task": "ranking", "split_seed": 0, **fields}
+    )
 
 
 def test_a_share_is_cut_as_it_is_written():
@@ -89,7 +91,34 @@ def test_ratings_user_by_user_in_time_order(user, time):
     ratings = rated(user, range(len(user)), time=time)
     found = divide.by_user_and_time(protocol(), ratings)
     entries = list(zip(user, time, range(len(user)), strict=True))
-    assert list(zip(found.user, found.time, found.item, strict=True)) == sorted(entries)
+    assert sorted(zip(found.user, found.time, found.item, strict=True)) == sorted(entries)
+    order = list(zip(found.user, found.time, strict=True))
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize("far", [0, FAR])
+def test_ties_in_time_are_in_random_order_by_the_seed(far):
+    """Of 40 ratings at one time, and two whose time is known, whatever the order of the file."""
+    item = np.arange(42)
+    time = np.full(42, far)
+    time[[20, 30]] = far - 1, far + 1
+    ratings = rated(np.zeros(42, int), item, time=time)
+    orders = [
+        divide.by_user_and_time(protocol(split_seed=seed), ratings).item.tolist()
+        for seed in (0, 0, 1)
+    ]
+    assert orders[0] == orders[1] != orders[2]
+    for order in orders:
+        assert (order[0], order[-1]) == (20, 30) and sorted(order) == item.tolist()
+        assert 0.3 < (np.diff(order) > 0).mean() < 0.7  # that of the file is gone
+
+
+def test_users_cut_between_ratings_of_one_time_are_counted():
+    user, item = [0, 0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 0, 1, 0, 1, 2]
+    ratings = rated(user, item, time=[1, 2, 2, 3, 4, 5, 5, 5])
+    tied = divide.tied_cuts(ratings, np.array([0, 0, 1, 0, 1, 0, 1, 2]))
+    assert tied[0].startswith("2 of 3 users (67%) are cut between ratings of the same time")
+    assert divide.tied_cuts(ratings, np.array([0, 1, 1, 0, 1, 0, 0, 0])) == ()
 
 
 def test_without_times_the_order_is_that_of_the_file():
@@ -107,6 +136,13 @@ def test_without_times_the_order_is_that_of_the_file():
 FEW = rated([0, 0, 0, 1, 1, 1, 2, 3, 3], [0, 1, 2, 0, 1, 3, 1, 0, 2], [5, 4, 3, 4, 4, 2, 3, 4, 5])
 
 
+EVERY = "every rating is a click, whatever its value (`threshold=all`)"
+WHOLE = (
+    "100.0% of the ratings, which go from 1 to 5, are clicks by `threshold=2`; another may suit "
+    "this scale"
+)
+
+
 @pytest.mark.parametrize(
     ("threshold", "min_user", "min_item", "left", "notes"),
     [
@@ -122,10 +158,10 @@ FEW = rated([0, 0, 0, 1, 1, 1, 2, 3, 3], [0, 1, 2, 0, 1, 3, 1, 0, 2], [5, 4, 3, 
              "2 items have fewer than 2 clicks left"),
         ),
         (
-            0.0, 1, 3, [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (3, 0)],
-            ("2 items have fewer than 3 clicks left",),
+            "all", 1, 3, [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (3, 0)],
+            (EVERY, "2 items have fewer than 3 clicks left",),
         ),
-        (2.0, 1, 1, list(zip(FEW.user, FEW.item, strict=True)), ()),
+        (2.0, 1, 1, list(zip(FEW.user, FEW.item, strict=True)), (WHOLE,)),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("keep_values", [False, True])
@@ -156,10 +192,38 @@ def test_no_click_that_is_left(threshold, min_item, message):
         divide.clicks(protocol(threshold=threshold, min_user=1), FEW, min_item=min_item)
 
 
+def test_a_threshold_on_another_scale_is_named():
+    """-1 is no click at 0, and is one where every line is."""
+    ratings = rated([0, 0, 0, 1], [0, 1, 2, 0], [-1, 0, 6, 10], scale=(-1.0, 10.0))
+    kept, notes = divide.clicks(protocol(threshold=0.0, min_user=1), ratings)
+    assert len(kept.user) == 3
+    assert notes[:2] == (
+        "1 of 4 ratings are below 0",
+        "75.0% of the ratings, which go from -1 to 10, are clicks by `threshold=0`; another may "
+        "suit this scale",
+    )
+    kept, notes = divide.clicks(protocol(threshold="all", min_user=1), ratings)
+    assert len(kept.user) == 4 and notes == (EVERY,)
+
+
+def test_labels_of_0_and_1_are_told_which_threshold_they_need():
+    ratings = rated([0, 0, 1], [0, 1, 0], [0, 1, 1], scale=(0.0, 1.0))
+    with pytest.raises(BadInput, match=r"the highest is 1\. Labels of 0 and 1: give 1\."):
+        divide.clicks(protocol(threshold=4.0, min_user=1), ratings)
+
+
+def test_equal_ratings_are_not_for_a_rating_model():
+    ratings = rated([0, 0, 1], [0, 1, 0], [5, 5, 5])
+    with pytest.raises(BadInput, match=r"every rating of made is 5.*strong:threshold=all"):
+        divide.weak_split(parse("random_ratings"), ratings, np.array([TRAIN, VALID, TEST]), ())
+
+
 def test_of_clicks_all_count():
     strong = parse("strong:threshold=3")
     assert divide.effective(strong, rated([0], [0])).threshold == 3
-    assert divide.effective(strong, rated([0], [0], scale=None)).threshold == 0
+    assert divide.effective(strong, rated([0], [0], scale=None)).threshold == "all"
+    zero = parse("strong:threshold=0")  # takes every click as it is
+    assert divide.effective(zero, rated([0], [0], scale=None)) == zero
 
 
 def test_places_among_a_users_ratings():
@@ -206,7 +270,7 @@ def test_the_smaller_half_is_for_validation():
     ],
 )
 def test_no_part_is_empty_but_a_validation_that_is_not_asked_for(text, part, lacking):
-    ratings = rated([0, 0, 1], [0, 1, 0])
+    ratings = rated([0, 0, 1], [0, 1, 0], [1, 2, 3])
     if lacking:
         with pytest.raises(BadInput, match=f"of 3 ratings none is left to {lacking}"):
             divide.weak_split(parse(text), ratings, np.array(part), ())
@@ -218,14 +282,16 @@ def test_no_part_is_empty_but_a_validation_that_is_not_asked_for(text, part, lac
 
 
 def test_rows_and_columns_are_of_ratings_that_were_not_dropped():
-    ratings = rated([0, 1, 2, 2], [3, 1, 0, 3])
+    ratings = rated([0, 1, 2, 2], [3, 1, 0, 3], [1, 2, 3, 4])
     part = np.array([TRAIN, DROPPED, VALID, TEST])
     split = divide.weak_split(parse("random_ratings"), ratings, part, ())
     assert split.user_ids.tolist() == [10, 12] and split.item_ids.tolist() == [20, 23]
 
 
 # Nine users: each clicked the items 0 to 4, and one that nobody else did.
-NINE = rated(np.repeat(range(9), 6), [i for u in range(9) for i in (*range(5), 5 + u)])
+NINE = rated(
+    np.repeat(range(9), 6), [i for u in range(9) for i in (*range(5), 5 + u)], scale=None
+)
 
 
 def every_fifth(user, rng):
@@ -242,7 +308,7 @@ def nothing(user, rng):
 
 def strong(valid_users, test_users, predicted=every_fifth):
     return divide.strong_split(
-        parse(f"strong:threshold=0,valid_users={valid_users},test_users={test_users}"),
+        parse(f"strong:valid_users={valid_users},test_users={test_users}"),
         NINE,
         predicted,
     )
@@ -273,7 +339,7 @@ def test_users_are_held_out_by_share_or_number(asked, counts):
         ((4, 5), "4 validation and 5 test users leave none of 9 to train on"),
         ((-1, 5), "valid_users=-1 is neither a share"),
         ((1, 1.5), "test_users=1.5 is neither a share"),
-        ((0, 0), "none of 0 test users has the 5 clicks"),
+        ((0, 0), "test_users=0 of 9 users with min_user=5 clicks is nobody to test on"),
     ],
 )
 def test_users_that_cannot_be_held_out(asked, message):

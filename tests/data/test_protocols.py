@@ -1,6 +1,7 @@
 """Where every rating lands, against loops over dictionaries; planted leaks; folders of splits."""
 
 import dataclasses
+import gzip
 import hashlib
 import itertools
 import json
@@ -10,12 +11,13 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerec.core import Table
-from aerec.data import readers
+from aerec.data import divide, readers
 from aerec.data.protocols import PROTOCOLS, Heldout, LeakError, Split, check, parse
 from aerec.data.readers import BadInput, Ratings
 
@@ -23,8 +25,9 @@ quick = settings(max_examples=25, deadline=None)
 seeds = st.integers(0, 10_000)
 
 
-def make(seed, users=30, items=20, timed=True, density=0.6):
-    """Random ratings in random file order: users of 0 to `items` ratings, times with many ties."""
+def make(seed, users=30, items=20, timed=True, density=0.6, ties=False):
+    """Random ratings in random file order: users of 0 to `items` ratings, times with many `ties`
+    or none."""
     rng = np.random.default_rng(seed)
     listed = rng.random((users, items)) < density * rng.random((users, 1)) + 0.3
     user, item = rng.permutation(np.argwhere(listed)).T.astype(np.int32)
@@ -32,7 +35,7 @@ def make(seed, users=30, items=20, timed=True, density=0.6):
         user=user,
         item=item,
         value=rng.integers(1, 6, len(user)).astype(np.float32),
-        time=rng.integers(10**9, 10**9 + 50, len(user)) if timed else None,
+        time=10**9 + rng.permutation(len(user)) // (12 if ties else 1) if timed else None,
         user_ids=100 + np.arange(users),
         item_ids=np.array([f"film-{i:02}" for i in range(items)]),
         titles=np.array([f"Film {i}" for i in range(items)]),
@@ -189,7 +192,7 @@ def test_strong(seed, counts, by_time):
 @quick
 @given(seeds, st.booleans())
 def test_global_time(seed, halve):
-    ratings = make(seed, users=12, items=12)
+    ratings = make(seed, users=12, items=12, ties=True)
     split = parse(f"global_time:test=.1,valid=.2,halve={halve}").split(ratings, seed=0)
     assert is_weak(split) and split.protocol["task"] == "rating"
     moment = {
@@ -213,6 +216,21 @@ def test_global_time(seed, halve):
         assert valids == {pair for pair in held if moment[pair] < second}
     dropped = len(moment) - len(train) - len(held)
     assert sum(int(note.split()[0]) for note in split.notes) == dropped
+
+
+def test_global_time_of_a_file_with_milliseconds(tmp_path):
+    """Dates cut what was written in milliseconds as they cut the same in seconds."""
+    rng, splits = np.random.default_rng(0), []
+    time = 10**9 + rng.integers(0, 3 * 10**7, 300)
+    for unit in (1, 1000):
+        path = tmp_path / f"{unit}.csv"
+        lines = [f"{n % 20},{n // 20},{n % 5 + 1},{t * unit}" for n, t in enumerate(time)]
+        path.write_text("\n".join(["user,item,rating,time", *lines]) + "\n")
+        ratings = readers.read(path, log=lambda text: None)
+        text = "global_time:start=2001-10-01,cut=2002-04-01,end=2002-08-01"
+        splits.append(parse(text).split(ratings))
+    assert same(*splits) and splits[0].notes == splits[1].notes
+    assert 0 < len(splits[0].train.columns) < 200
 
 
 def test_global_time_between_dates():
@@ -270,6 +288,41 @@ def test_leave_last(seed):
         )
 
 
+@pytest.mark.parametrize(
+    "text", ["leave_last:threshold=1", "per_user_time:train=.5", "strong_by_time:threshold=1"]
+)
+def test_cuts_between_ratings_of_one_time_are_noted(text):
+    """And the file's order, by which each user's items are sorted, is no one's order any more."""
+    ratings = make(2, users=60)
+    ordered = divide.select(ratings, np.lexsort((ratings.item, ratings.user)))
+    same_time = ordered._replace(time=np.full(len(ordered.user), 10**9))
+    split = parse(text).split(same_time, seed=0)
+    assert any("are cut between ratings of the same time" in note for note in split.notes)
+    assert not any("same time" in note for note in parse(text).split(ordered, seed=0).notes)
+    row, column, _ = split.train.entries()
+    rises = (np.diff(column) > 0)[row[1:] == row[:-1]]
+    assert 0.4 < rises.mean() < 0.6
+
+
+def test_the_order_of_a_file_stays_where_there_are_no_times():
+    ratings = make(2, users=60, timed=False)
+    split = parse("strong:threshold=all,min_user=1").split(ratings, seed=0)
+    train = items(parts(split)[0])
+    assert train == {u: clicks(ratings, -1, 1)[u] for u in train}
+
+
+def test_every_line_may_be_a_click():
+    """At 0 those from 0 on are, and by `all` every one."""
+    ratings = make(2, users=60)._replace(scale=(-1.0, 4.0))
+    ratings = ratings._replace(value=ratings.value - 2)
+    for threshold, lowest in (("all", -np.inf), ("0", 0)):
+        split = parse(f"per_user_holdout:threshold={threshold},min_user=1,valid=0").split(ratings)
+        sizes = (len(split.train.columns), len(split.test.target.columns))
+        assert sum(sizes) == (ratings.value >= lowest).sum()
+        assert split.protocol["threshold"] == (0 if threshold == "0" else threshold)
+        json.dumps(split.protocol)
+
+
 def test_leaky_protocols_say_so():
     ratings = make(1)
     split = parse("leaky_test_input").split(ratings, seed=0)
@@ -300,7 +353,8 @@ def test_a_split_depends_on_its_parameters_only(name):
     assert same(split, parse(name).split(ratings, seed=0))
     assert same(split, protocol.split(ratings, seed=1)) == (not protocol.per_seed)
     other = dataclasses.replace(protocol, split_seed=1).split(ratings, seed=0)
-    assert same(split, other) == (name in ("leave_last", "global_time", "all_clicks", "all_ratings"))
+    drawn = name not in ("leave_last", "global_time", "all_clicks", "all_ratings")
+    assert same(split, other) == (not drawn)
     if protocol.per_seed:
         assert same(other, protocol.split(ratings, seed=1))
     assert split.protocol["task"] == protocol.task
@@ -445,6 +499,8 @@ def test_parse():
         ("stong", "No protocol is called 'stong'. Did you mean strong"),
         ("", "No protocol is called"),
         ("strong:valid_user=5", "no setting 'valid_user'. Did you mean valid_users"),
+        ("strong:threshold=any", "threshold is a number, not 'any'; or all"),
+        ("strong:threshold=nan", "threshold is a finite number, not 'nan'; or all"),
         ("strong:min_user=2.5", "min_user is a whole number, not '2.5'"),
         ("strong:fold_in=most", "fold_in is a number, not 'most'"),
         ("strong:fold_in", "'fold_in' is no setting; write NAME=VALUE"),
@@ -470,7 +526,7 @@ def test_unknown_and_impossible_parameters(text, message):
         ("strong:valid_users=2.5", "valid_users=2.5 is neither a share"),
         ("strong:valid_users=-1", "valid_users=-1 is neither a share"),
         ("strong:valid_users=inf", "valid_users is a finite number, not 'inf'"),
-        ("strong:test_users=0", "none of 0 test users"),
+        ("strong:test_users=0", "nobody to test on"),
         ("random_ratings:test=.001", "none is left to test on"),
         ("random_ratings:valid=.001", "none is left to validate on"),
         ("global_time:cut=1990-01-01", "none is left to train on"),
@@ -586,11 +642,39 @@ def test_files_rating(tmp_path):
     assert valids == {"u": [], "v": [("y", 2)], "w": []}
     assert tests == {"u": [("z", 3)], "v": [], "w": [("x", 5)]}
     check(split.transpose())
-    assert any("test.csv, entry 1 (line 2" in n and "off the scale 1..4" in n for n in split.notes)
+    assert any("test.csv: 1 ratings, like 5, are off the scale 1..4" in n for n in split.notes)
     given = PROTOCOLS["files"](split_dir=str(tmp_path), scale=(1, 5)).split(None, seed=0)
     assert given.scale == (1, 5) and given.notes == ()
-    with pytest.raises(BadInput, match=r"train.csv, entry 3 .line 4.*1 is off the scale 2..5"):
+    with pytest.raises(BadInput, match=r"train.csv, line 4: rating 1 is off the scale 2..5"):
         PROTOCOLS["files"](split_dir=str(tmp_path), scale=(2, 5)).split(None, seed=0)
+
+
+def test_repeated_entries_of_ready_splits_are_merged_and_counted(tmp_path):
+    files = changed(RATING, train=["u,x,2"], valid=["v,y,3", "v,y,1"])
+    split = write(tmp_path, files).split(None, seed=0)
+    train, _, valids, _, _ = parts(split)
+    assert train["u"] == [("y", 3.5), ("x", 2)] and valids["v"] == [("y", 1)]
+    assert split.notes[:2] == (
+        "train.csv: 1 repeated entries; the last stays",
+        "valid.csv: 2 repeated entries; the last stays",
+    )
+
+
+def test_ready_splits_of_other_formats(tmp_path):
+    """Parquet, JSON lines and gz hold what the text files do."""
+    plain, packed = tmp_path / "plain", tmp_path / "packed"
+    plain.mkdir()
+    packed.mkdir()
+    want = write(plain, STRONG).split(None, seed=0)
+    ways = ["write_parquet", "write_ndjson", "write_csv", "write_parquet", "write_csv"]
+    for name, way in zip(STRONG, ways, strict=True):
+        ending = {"write_parquet": ".parquet", "write_ndjson": ".jsonl"}.get(way, ".csv")
+        frame = pl.read_csv(plain / name)
+        getattr(frame, way)(packed / name.replace(".csv", ending))
+    text = (packed / "test_te.csv").read_bytes()
+    (packed / "test_te.csv").unlink()
+    (packed / "test_te.csv.gz").write_bytes(gzip.compress(text))
+    assert same(want, PROTOCOLS["files"](split_dir=str(packed)).split(None, seed=0))
 
 
 def test_ids_may_be_numbers_in_one_file_and_text_in_another(tmp_path):
@@ -620,8 +704,8 @@ def test_the_hash_of_files_is_of_their_bytes(tmp_path):
         (changed(STRONG, train=["30,a", "7,a", "7,b"]), LeakError, "is in training.*7, item b"),
         (changed(RATING, test=["u,x,4"]), LeakError, "target is in training.*u, item x"),
         (changed(RATING, test=["v,y,2"]), LeakError, "target of both.*v, item y"),
-        (changed(STRONG, test_te=["40,a"]), BadInput, "test_te.csv, entry 3 .line 4.*40, item a"),
-        (changed(RATING, valid=["v,y,3"]), BadInput, "valid.csv, entry 2 .line 3.*v, item y"),
+        (RATING | {"train.csv": ["u,x,4", "v,x,4"]}, BadInput, "every rating is 4"),
+        (STRONG | {"train.jsonl": ["{}"]}, BadInput, "train.csv and train.jsonl: leave one"),
         (STRONG | {"test_te.csv": ["40,z"]}, BadInput, "test_te.csv: none of its items"),
         (STRONG | {"test_te.csv": []}, BadInput, "test_te.csv: a header and no entry"),
         (RATING | {"train.csv": []}, BadInput, "train.csv: a header and no entry"),

@@ -220,7 +220,7 @@ def test_validation_is_asked_for_where_something_is_selected(ratings, tmp_path):
 def test_what_counts_as_a_click_is_remembered(ratings, name):
     """Of clicks everything does, whatever threshold was said; a history is read accordingly."""
     rated, clicked = split(ratings, name), split(ratings._replace(scale=None), name)
-    assert rated.protocol["threshold"] == 4 and clicked.protocol["threshold"] == 0
+    assert rated.protocol["threshold"] == 4 and clicked.protocol["threshold"] == "all"
 
 
 def test_another_split_in_the_columns_of_a_model(ratings):

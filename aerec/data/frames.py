@@ -1,0 +1,181 @@
+"""Tables in memory -> `Ratings`: data frames, Arrow, sparse and dense matrices, arrays.
+
+    ratings(frame, user="customer", item="product")
+    ratings((users, items, stars))
+    ratings(scipy.sparse.csr_matrix(...))
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from aerec.data import columns, roles
+from aerec.data.ratings import Log, Ratings, assemble
+from aerec.data.summary import summary
+from aerec.errors import BadInput
+
+
+def ratings(
+    source: Any,
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    rating: str | None = None,
+    time: str | None = None,
+    scale: tuple[float, float] | None = None,
+    titles: Any = None,
+    log: Log = print,
+) -> Ratings:
+    """Bring ratings that are in memory into the form that everything else takes.
+
+    Repeated pairs, ids and times are treated as in `readers.read`.
+
+    Args:
+      source: a pandas or polars frame (also lazy) or an Arrow table, whose columns are found by
+        name; a tuple of arrays (user, item[, rating[, time]]), each [R]; a SciPy sparse matrix
+        [U, N], whose duplicates are summed, as SciPy has it, and whose stored zeros are left out; a
+        dense array [U, N], in which 0 and NaN are missing. Of a matrix the ids are the numbers of
+        the rows and columns that hold something, and all values 1 are clicks. `Ratings` pass.
+      user, item, rating, time: names of columns; None: by their usual names; "": there is none.
+        Without a rating each row is a click.
+      scale: lowest and highest rating; None: those of the data.
+      titles: item -> title, as a mapping or a frame of two columns, or None.
+
+    Raises:
+      BadInput: an id or a rating is missing or malformed (with its row, from 0), or `source` is
+        none of these.
+    """
+    if isinstance(source, Ratings):
+        return source
+    named = {"user": user, "item": item, "rating": rating, "time": time}
+    if sparse.issparse(source) or (isinstance(source, np.ndarray) and source.ndim == 2):
+        part = _of_matrix(source, log)
+    elif isinstance(source, tuple | list):
+        part = _of_arrays(source)
+    else:
+        part = _of_frame(source, named)
+    found: dict[str, Any] = {}
+    for role, values in part.items():
+        kind = roles.KINDS[role]
+        parsed = columns.parse(values, kind)
+        bad = parsed.is_null()
+        if role == "rating" and scale is not None:
+            bad |= ~parsed.is_between(*scale).fill_null(True)
+        if bad.any():
+            at = int(bad.arg_max())  # type: ignore[arg-type]
+            wrong = columns.why(values[at], kind)
+            if parsed[at] is not None and scale is not None:
+                wrong = f"{parsed[at]:g} is off the scale {scale[0]:g}..{scale[1]:g}"
+            raise BadInput(f"row {at}: the {role} {wrong}; {bad.sum():,} such rows. Correct them.")
+        text = pl.Categorical(pl.Categories.random())
+        found[role] = columns.coded([parsed], text) if kind == "id" else parsed.to_numpy()
+    result = assemble(
+        user=found["user"], item=found["item"], value=found.get("rating"), time=found.get("time"),
+        titles=None if titles is None else (_titles(titles, found["item"][1]), None),
+        scale=scale, name="ratings", source="the ratings", log=log,
+    )  # fmt: skip
+    log(summary(result))
+    return result
+
+
+def _of_matrix(matrix: Any, log: Log) -> dict[str, pl.Series]:
+    """The entries of a sparse or dense matrix, row by row."""
+    if isinstance(matrix, np.ndarray):
+        if matrix.dtype.kind not in "biuf":
+            raise BadInput(f"a matrix of {matrix.dtype} holds no ratings: give numbers.")
+        matrix = sparse.csr_array(np.nan_to_num(matrix, nan=0.0, posinf=np.inf, neginf=-np.inf))
+    entries = sparse.coo_array(sparse.csr_array(matrix))  # sums duplicates
+    entries.sum_duplicates()
+    zero = entries.data == 0
+    if zero.any():
+        log(f"{zero.sum():,} stored zeros are left out: a missing rating is no rating of 0.")
+    row, column, value = entries.row[~zero], entries.col[~zero], entries.data[~zero]
+    order = np.lexsort((column, row))
+    part = {"user": pl.Series(row[order]), "item": pl.Series(column[order])}
+    if (value != 1).any():
+        part["rating"] = pl.Series(value[order].astype(np.float64))
+    for what, size, own in (("rows", 0, row), ("columns", 1, column)):
+        empty = entries.shape[size] - len(np.unique(own))
+        if empty:
+            log(f"{empty:,} of {entries.shape[size]:,} {what} hold nothing and are left out.")
+    return part
+
+
+def _of_arrays(arrays: Any) -> dict[str, pl.Series]:
+    if not 2 <= len(arrays) <= 4:
+        raise BadInput(f"{len(arrays)} arrays: give (user, item), and rating and time if any.")
+    part = {
+        role: _series(array)
+        for role, array in zip(roles.ROLES, arrays, strict=False)
+        if array is not None
+    }
+    sizes = {role: len(values) for role, values in part.items()}
+    if len(set(sizes.values())) > 1:
+        raise BadInput(f"the arrays are not of one length: {sizes}.")
+    return part
+
+
+def _of_frame(source: Any, named: Mapping[str, str | None]) -> dict[str, pl.Series]:
+    """role -> column of a frame of any library."""
+    frame = _frame(source)
+    if frame is None:
+        raise BadInput(
+            f"{type(source).__name__} is no table of ratings. Give a pandas or polars frame, an "
+            "Arrow table, a SciPy sparse matrix, or a tuple of arrays (user, item, rating, time)."
+        )
+    if isinstance(frame, pl.LazyFrame):
+        which = roles.find("the frame", frame.collect_schema().names(), named)
+        frame = frame.select(set(which.values())).collect()
+    else:
+        which = roles.find("the frame", [str(name) for name in frame.columns], named)
+    spelled = {str(name): name for name in frame.columns}
+    return {role: _series(frame[spelled[str(name)]]) for role, name in which.items()}
+
+
+def _frame(source: Any) -> Any:
+    """A polars or pandas frame of what holds one; None of what does not."""
+    if isinstance(source, pl.DataFrame | pl.LazyFrame) or hasattr(source, "iloc"):
+        return source
+    if hasattr(source, "__arrow_c_stream__"):
+        return pl.DataFrame(source)
+    return source.to_pandas() if hasattr(source, "to_pandas") else None
+
+
+def _series(column: Any) -> pl.Series:
+    """A column of any library as one of polars, without pyarrow."""
+    if isinstance(column, pl.Series):
+        return column
+    if getattr(getattr(column, "dtype", None), "tz", None) is not None:
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    values = np.asarray(column)
+    if values.ndim != 1:
+        raise BadInput(f"an array of shape {values.shape} is no column: give one of [R].")
+    if values.dtype.kind in "biufM":
+        return pl.Series(values)
+    known = [None if _missing(value) else value for value in values.tolist()]
+    kinds = {type(value) for value in known if value is not None}
+    if kinds <= {int} or kinds <= {int, float} or all(hasattr(k, "timestamp") for k in kinds):
+        return pl.Series(known, strict=False)
+    return pl.Series([None if value is None else str(value) for value in known], dtype=pl.String)
+
+
+def _missing(value: Any) -> bool:
+    """Whether a value is None, NaN, or what pandas has for them."""
+    name = type(value).__name__
+    return value is None or name in ("NAType", "NaTType") or (name == "float" and value != value)
+
+
+def _titles(titles: Any, item_ids: np.ndarray) -> np.ndarray:
+    """[N] the title of each item, '' where there is none."""
+    if not isinstance(titles, Mapping):
+        frame = _frame(titles)
+        frame = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
+        if frame is None or len(frame.columns) < 2:
+            raise BadInput("titles are a mapping, or a frame of two columns: item and title.")
+        ids, names = (_series(frame[name]) for name in list(frame.columns)[:2])
+        titles = dict(zip(columns.parse(ids, "id").to_list(), names.to_list(), strict=True))
+    spelled = {str(key): title for key, title in titles.items()}
+    return np.array([str(spelled.get(str(item)) or "") for item in item_ids.tolist()])

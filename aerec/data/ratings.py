@@ -1,0 +1,90 @@
+"""`Ratings`: one dataset in memory, as arrays, whatever it was read from."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from aerec.data import columns
+from aerec.errors import BadInput
+
+Log = Callable[[str], object]
+
+
+class Ratings(NamedTuple):
+    """One dataset in memory, on the host: R ratings in file order, U users, N items.
+
+    The vocabularies are sorted by raw id and hold exactly the ids that occur in the ratings."""
+
+    user: np.ndarray  # [R] int32, index into user_ids
+    item: np.ndarray  # [R] int32, index into item_ids
+    value: np.ndarray  # [R] float32; 1 for implicit data
+    time: np.ndarray | None  # [R] int64, seconds or an order per user; None if there is none
+    user_ids: np.ndarray  # [U] int64, or fixed-width str if an id is not a whole number
+    item_ids: np.ndarray  # [N] likewise
+    titles: np.ndarray | None  # [N] str, '' unknown
+    genres: np.ndarray | None  # [N] str, '|' between genres, '' unknown
+    scale: tuple[float, float] | None  # lowest and highest rating; None for implicit data
+    name: str
+
+
+def assemble(
+    *,
+    user: tuple[np.ndarray, np.ndarray],
+    item: tuple[np.ndarray, np.ndarray],
+    value: np.ndarray | None,
+    time: np.ndarray | None,
+    titles: tuple[np.ndarray, np.ndarray | None] | None,
+    scale: tuple[float, float] | None,
+    name: str,
+    source: str,
+    log: Log = print,
+) -> Ratings:
+    """`Ratings` of `(code [R], ids)` of users and items; each id must occur.
+
+    Of repeated pairs the last by time stays, by the order of the ratings where times tie or are
+    missing. Times of a finer unit become seconds.
+
+    Args:
+      value: [R]; None: implicit data, all 1.
+      titles: (titles [N], genres [N]), or None.
+      source: what to call the data in messages.
+    """
+    (users, user_ids), (items, item_ids) = user, item
+    if not len(users):
+        raise BadInput(f"{source}: no rating in it. Is it the right file, complete and unpacked?")
+    kept = last_of_pairs(users, items, len(item_ids), time)
+    if kept is not None:
+        count = int((~kept).sum())
+        log(f"{source}: {count:,} repeated (user, item) ratings; the last by time stays.")
+        users, items = users[kept], items[kept]
+        value, time = (None if part is None else part[kept] for part in (value, time))
+    if value is None:
+        value, scale = np.ones(len(users), np.float32), None
+    elif scale is None:
+        scale = (float(value.min()), float(value.max()))
+    else:
+        scale = (float(scale[0]), float(scale[1]))
+    title, genres = titles or (None, None)
+    time = None if time is None else columns.seconds(time, log)
+    return Ratings(users, items, value, time, user_ids, item_ids, title, genres, scale, name)
+
+
+def last_of_pairs(
+    users: np.ndarray, items: np.ndarray, num_items: int, time: np.ndarray | None
+) -> np.ndarray | None:
+    """[R] bool, false where a later rating of the same pair replaces one; None: no pair repeats."""
+    pair = users.astype(np.int64) * num_items + items
+    ordered = np.sort(pair)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    if not len(repeated):
+        return None
+    place = np.searchsorted(repeated, pair)
+    rows = np.flatnonzero(repeated[np.minimum(place, len(repeated) - 1)] == pair)
+    moment = rows if time is None else time[rows]
+    order = np.lexsort((rows, moment, pair[rows]))
+    last = np.append(np.diff(pair[rows][order]) != 0, True)
+    kept = np.ones(len(pair), bool)
+    kept[rows[order[~last]]] = False
+    return kept

@@ -1,0 +1,280 @@
+"""Columns of a file as arrays, a batch of rows at a time.
+
+Polars reads a file whose fields are all there and good. Any other is read again line by line,
+which finds the number of a malformed line and what is wrong with it.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from aerec.data import columns, texts
+from aerec.data.texts import Source
+from aerec.errors import BadInput
+
+Bounds = Mapping[Any, tuple[float, float] | None]
+Kinds = Mapping[Any, str]  # column -> "id", "number" or "time"
+LINE, FAULT = "\0line", "\0fault"  # no names of columns of the file
+BATCH = 1 << 18  # rows: memory follows the result, not the file
+
+
+class Unclear(Exception):
+    """A line may be malformed."""
+
+
+class Policy:
+    """What becomes of malformed lines: `error` raises at the first, `skip` counts them."""
+
+    def __init__(self, on_bad_line: str):
+        if on_bad_line not in ("error", "skip"):
+            raise BadInput(f"on_bad_line is 'error' or 'skip', not {on_bad_line!r}.")
+        self.skip, self.skipped, self.first = on_bad_line == "skip", 0, ""
+
+    def note(self, count: int, first: str) -> None:
+        """Raises `BadInput` for the first of `count` malformed lines, or counts them."""
+        if not self.skip:
+            raise BadInput(f"{first}. Correct or remove the line, or give `on_bad_line=skip`.")
+        self.skipped, self.first = self.skipped + count, self.first or first
+
+    def report(self, log: Callable[[str], object]) -> None:
+        if self.skipped:
+            log(f"Skipped {self.skipped:,} malformed lines; the first: {self.first}")
+
+
+def scan(
+    sources: Sequence[Source], kinds: Kinds, *, bounds: Bounds, policy: Policy
+) -> dict[Any, Any]:
+    """The columns of a file, or of several as one, all of one length R, in file order.
+
+    Args:
+      kinds: of columns by name, or by position without a header.
+      bounds: column -> lowest and highest number.
+
+    Returns:
+      column -> `(code [R] int32, ids [V])` of ids, float32 [R] of numbers, int64 [R] of times,
+      whose unit `columns.seconds` finds out.
+    """
+    texts_of = {c: pl.Categorical(pl.Categories.random()) for c in kinds if kinds[c] == "id"}
+    parts: dict[Any, list[pl.Series]] = {column: [] for column in kinds}
+    for source in sources:
+        try:
+            frames = _at_once(source, kinds)
+            new = _gathered(frames, kinds, texts_of, lambda frame: _require_clear(frame, bounds))
+        except (pl.exceptions.PolarsError, OSError, Unclear):
+            try:
+                new = _gathered(_judged(source, kinds, bounds, policy), kinds, texts_of)
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise BadInput(f"{source.path}: the file is damaged ({error}).") from error
+        for column, series in new.items():
+            parts[column] += series
+    found: dict[Any, Any] = {}
+    for column, kind in kinds.items():  # one at a time, lest all parts and results lie side by side
+        own = parts.pop(column)
+        if kind == "id":
+            found[column] = columns.coded(own, texts_of[column])
+        else:
+            empty = np.zeros(0, np.float32 if kind == "number" else np.int64)
+            found[column] = np.concatenate([empty, *(part.to_numpy() for part in own)])
+        del own
+    return found
+
+
+def _gathered(
+    frames: Iterable[pl.DataFrame],
+    kinds: Kinds,
+    texts_of: Mapping[Any, pl.DataType],
+    check: Callable[[dict[Any, pl.Series]], None] = lambda parsed: None,
+) -> dict[Any, list[pl.Series]]:
+    """The parsed columns of frames; ids that are text are coded as they come, each kept once."""
+    parts: dict[Any, list[pl.Series]] = {column: [] for column in kinds}
+    for frame in frames:
+        parsed = _parsed(frame, kinds)
+        check(parsed)
+        for column, values in parsed.items():
+            if values.dtype == pl.String:
+                values = values.cast(texts_of[column])
+            parts[column].append(values)
+    return parts
+
+
+def _parsed(frame: pl.DataFrame, kinds: Kinds) -> dict[Any, pl.Series]:
+    return {column: columns.parse(frame[str(column)], kind) for column, kind in kinds.items()}
+
+
+def _bad(values: pl.Series, bounds: tuple[float, float] | None) -> pl.Series:
+    bad = values.is_null()
+    if bounds is not None:
+        bad |= ~values.is_between(*bounds).fill_null(True)
+    return bad
+
+
+def _require_clear(parsed: dict[Any, pl.Series], bounds: Bounds) -> None:
+    if any(_bad(values, bounds.get(column)).any() for column, values in parsed.items()):
+        raise Unclear
+
+
+def _place(source: Source, column: Any) -> int:
+    return list(source.names).index(column) if source.header else int(column)
+
+
+def _at_once(source: Source, kinds: Kinds) -> Iterator[pl.DataFrame]:
+    """The columns of a file as polars reads it. Raises `Unclear` where a line may be malformed."""
+    names = list(map(str, kinds))
+    if source.layout == "netflix":
+        raise Unclear
+    if source.layout == "parquet":
+        yield from _batches(pl.scan_parquet(source.path).select(names))
+        return
+    read: Any = source.path if texts.plain(source) else _normal(source)
+    if source.layout == "json":
+        yield from _batches(pl.scan_ndjson(read, schema=dict.fromkeys(names, pl.String)))
+        return
+    width = len(source.names)
+    table = pl.scan_csv(
+        read, has_header=False, skip_rows=int(source.header), infer_schema=False,
+        separator=source.separator if len(source.separator.encode()) == 1 else "\x1f",
+        quote_char='"' if source.quoting else None,
+        schema={str(place): pl.String for place in range(width)},
+    )  # fmt: skip
+    places = [pl.col(str(_place(source, column))).alias(str(column)) for column in kinds]
+    last = pl.col(str(width - 1)).alias(FAULT)
+    for number, frame in enumerate(_batches(table.select(*places, last))):
+        if frame[FAULT].null_count():  # a line with too few fields ends in nulls
+            raise Unclear
+        if not number and not source.header:
+            _require_no_header(source, frame, kinds)
+        yield frame
+
+
+def _batches(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    return table.collect_batches(chunk_size=BATCH, maintain_order=True)
+
+
+def _normal(source: Source) -> io.BytesIO:
+    """The text of a file as polars takes it: UTF-8, line breaks `\\n`, one byte between fields."""
+    text, mark = texts.lines(source.path, source.encoding), source.separator
+    data = io.BytesIO()
+    while chunk := "".join(islice(text, 1 << 14)):
+        if len(mark.encode()) > 1:
+            if "\x1f" in chunk:
+                raise Unclear
+            chunk = chunk.replace(mark, "\x1f")
+        data.write(chunk.encode("utf-8", "surrogateescape"))
+    data.seek(0)
+    return data
+
+
+def _require_no_header(source: Source, frame: pl.DataFrame, kinds: Kinds) -> None:
+    """Raises `BadInput` for one word above whole numbers, which would make all of them text."""
+    for column in [column for column in kinds if kinds[column] == "id"]:
+        ids = frame[str(column)]
+        top, rest = (columns.parse(part, "id").dtype for part in (ids[:1], ids[1:]))
+        if len(ids) > 1 and top == pl.String and rest == pl.Int64:
+            raise BadInput(
+                f"{source.path}, line 1: column {column} {ids[0]!r} is not a finite number "
+                "(a header? then say so: `header=true`)."
+            )
+
+
+def _judged(
+    source: Source, kinds: Kinds, bounds: Bounds, policy: Policy
+) -> Iterator[pl.DataFrame]:
+    """The good rows of a file read line by line; the others go to the policy."""
+    for frame in _by_line(source, kinds):
+        fine = frame[FAULT].is_null()
+        bad = {c: _bad(v, bounds.get(c)) & fine for c, v in _parsed(frame, kinds).items()}
+        good = fine
+        for each in bad.values():
+            good &= ~each
+        if not good.all():
+            at = int((~good).arg_max())  # type: ignore[arg-type]
+            fault, number = frame[FAULT][at], frame[LINE][at]
+            if fault is None:
+                column = next(column for column in kinds if bad[column][at])
+                fault = _wrong(source, column, kinds[column], frame[str(column)][at], bounds)
+                if number == 1 and not source.header and kinds[column] != "id":
+                    fault += " (a header? then say so: `header=true`)"
+            place = f"{'row' if source.layout == 'parquet' else 'line'} {number}"
+            policy.note(int((~good).sum()), f"{source.path}, {place}: {fault}")
+        yield frame.filter(good)
+
+
+def _wrong(source: Source, column: Any, kind: str, text: Any, bounds: Bounds) -> str:
+    """What is wrong with a field."""
+    value = columns.parse(pl.Series([text]), kind)[0]
+    if value is not None:
+        low, high = bounds[column] or (0, 0)
+        return f"rating {value:g} is off the scale {low:g}..{high:g}"
+    return f"{_label(source, column)} {columns.why(text, kind)}"
+
+
+def _label(source: Source, column: Any) -> str:
+    if source.layout == "netflix":
+        return "date" if column == "time" else str(column)
+    return repr(column) if source.header else f"column {column}"
+
+
+def _by_line(source: Source, kinds: Kinds) -> Iterator[pl.DataFrame]:
+    """The columns of a file, with `LINE` (its number) and `FAULT` (what is wrong, or null)."""
+    if source.layout == "parquet":
+        number = 1
+        for frame in _batches(pl.scan_parquet(source.path).select(map(str, kinds))):
+            none = pl.lit(None, pl.String).alias(FAULT)
+            yield frame.with_row_index(LINE, number).with_columns(none)
+            number += frame.height
+        return
+    if source.layout == "netflix":
+        yield _netflix(source)
+        return
+    records, places = texts.records(source), [_place(source, column) for column in kinds]
+    while some := list(islice(records, BATCH)):
+        found: dict[str, list] = {name: [] for name in (*map(str, kinds), LINE, FAULT)}
+        for line, fields, fault in some:
+            for (column, kind), place in zip(kinds.items(), places, strict=True):
+                field = fields[place] if fields else None
+                if field is not None and not columns.is_text(field):
+                    fault = fault or f"{_label(source, column)} {columns.why(field, kind)}"
+                    field = None
+                found[str(column)].append(field)
+            found[LINE].append(line)
+            found[FAULT].append(fault)
+        kind_of = {name: pl.Int64 if name == LINE else pl.String for name in found}
+        yield pl.DataFrame(found, schema=kind_of)
+
+
+def _netflix(source: Source) -> pl.DataFrame:
+    """`movie:` lines, each above its `user,rating,YYYY-MM-DD` lines."""
+    try:
+        text = pl.read_csv(
+            source.path if texts.plain(source) else _normal(source), has_header=False,
+            separator="\x1f", quote_char=None, infer_schema=False, schema={"text": pl.String},
+        )  # fmt: skip
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadInput(f"{source.path}: cannot be read as text ({error}).") from error
+    line, field = pl.col("text"), pl.col("text").str.splitn(",", 3).struct
+    head, count = line.str.ends_with(":"), pl.col("text").str.count_matches(",") + 1
+    movie = line.str.extract(r"^(0|[1-9]\d{0,8}):$")
+    return (
+        text.with_row_index(LINE, 1)
+        .with_columns(line.str.strip_chars(" \r"))
+        .filter(line != "")
+        .with_columns(
+            item=pl.when(head).then(movie.fill_null("")).forward_fill(),
+            user=field[0], rating=field[1], time=field[2],
+        )
+        .filter(~head | (pl.col("item") == ""))
+        .with_columns(
+            pl.when(head).then(pl.lit("a movie's line must read 'number:'"))
+            .when(pl.col("item").fill_null("") == "")
+            .then(pl.lit("a rating below no 'number:' line of a movie"))
+            .when(count != 3)
+            .then(pl.format("{} fields where 3 are expected (separator ',')", count))
+            .when(~pl.col("time").str.contains(r"^\d{4}-\d\d-\d\d$"))
+            .then(pl.format("date '{}' is not a date YYYY-MM-DD", pl.col("time")))
+            .alias(FAULT)
+        )
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""What was read, in a line or two: counts, scale, span of time, and what looks odd."""
+
+import numpy as np
+import polars as pl
+
+from aerec.data.ratings import Ratings
+
+YEAR = 365 * 86400  # seconds
+
+
+def summary(ratings: Ratings) -> str:
+    """Describe ratings: users, items, density, scale, times; then, on a second line, what is odd.
+
+    Odd are a rating that stands apart from all others, and ids that differ in spelling alone.
+    """
+    users, items, count = len(ratings.user_ids), len(ratings.item_ids), len(ratings.user)
+    what = "ratings" if ratings.scale else "clicks"
+    parts = [
+        f"{users:,} users, {items:,} items, {count:,} {what} "
+        f"({count / (users * items):.2%} of all pairs)"
+    ]
+    if ratings.scale:
+        parts.append(f"from {ratings.value.min():g} to {ratings.value.max():g}")
+    if ratings.time is None:
+        parts.append("no times")
+    elif ratings.time.max() < YEAR:
+        parts.append("times are positions, not a clock")
+    else:
+        first, last = (_date(ratings.time.min()), _date(ratings.time.max()))
+        parts.append(f"{first} to {last}")
+    ids = {"user": ratings.user_ids, "item": ratings.item_ids}
+    odd = [_apart(ratings), *(_spelled_twice(what, own) for what, own in ids.items())]
+    return "\n".join([", ".join(parts) + ".", " ".join(filter(None, odd))]).rstrip("\n")
+
+
+def _date(seconds: int) -> str:
+    try:
+        return str(np.datetime64(int(seconds), "s").astype("M8[D]"))
+    except (OverflowError, ValueError):
+        return f"{seconds} seconds"
+
+
+def _apart(ratings: Ratings) -> str:
+    """Says of the lowest or highest rating that it stands apart from the others."""
+    if not ratings.scale:
+        return ""
+    found = pl.Series("value", ratings.value).value_counts().sort("value")
+    value, count = found["value"].to_numpy(), found["count"].to_numpy()
+    if len(value) < 4:
+        return ""
+    low, high = value[1] - value[0], value[-1] - value[-2]
+    alone_below_zero = value[0] < 0 < value[2] and value[1] >= 0
+    if low > value[-1] - value[1] or alone_below_zero:
+        at = 0
+    elif high > value[-2] - value[0]:
+        at = -1
+    else:
+        return ""
+    return (
+        f"{value[at]:g} stands apart: {count[at]:,} ratings; if it means 'not rated', leave those "
+        "lines out."
+    )
+
+
+def _spelled_twice(what: str, ids: np.ndarray) -> str:
+    """Says that ids differ in case, blanks, or the way a number is written, alone."""
+    if ids.dtype.kind == "i":
+        return ""
+    text = pl.Series(ids)
+    number = text.set(text.str.len_chars() > 15, "").cast(pl.Float64, strict=False)
+    plain = text.str.to_lowercase().str.replace_all(r"\s", "")
+    key = number.cast(pl.String).fill_null(plain)
+    double = key.is_duplicated()
+    if not double.any():
+        return ""
+    pair = text.filter(key == key.filter(double)[0])[:2]
+    return (
+        f"{double.sum():,} {what} ids may be the same spelled in two ways, like {pair[0]!r} and "
+        f"{pair[1]!r}."
+    )

@@ -1,0 +1,255 @@
+"""Text files: unpacked, decoded, cut into records, and what their first lines show of them."""
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import json
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from aerec.data import roles
+from aerec.errors import BadInput
+
+_ZST = b"(\xb5/\xfd"
+_PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zX", lzma.open))
+_MARKS = (  # byte order marks; that of UTF-32 begins with that of UTF-16
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError,
+           pl.exceptions.PolarsError)  # fmt: skip
+_SAMPLE = 50  # lines that show the separator, and whether there is a header
+_OBJECTS = 10_000  # lines of JSON that show the keys
+
+Record = tuple[int, list | None, str | None]  # (line, fields, what is wrong)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file and how it is laid out."""
+
+    path: Path
+    layout: str  # "text", "json", "parquet" or "netflix"
+    names: Sequence[str] = ()  # of the columns; what stands on line 1 where there is no header
+    header: bool = True
+    separator: str = ","
+    encoding: str | None = None
+    rows: Sequence[Sequence[str]] = ()  # the first of a text
+
+    @property
+    def quoting(self) -> bool:
+        """Whether double quotes hold separators and line breaks."""
+        return self.layout == "text" and self.separator in (",", ";")
+
+
+def recognise(
+    path: Path, *, separator: str | None, header: bool | None, encoding: str | None
+) -> Source:
+    """How a file is laid out, by its first bytes and lines; what is given is taken as it is.
+
+    Raises:
+      BadInput: the file cannot be read, or what it is cannot be told: what to give.
+    """
+    if separator is not None and (not separator or "\n" in separator):
+        raise BadInput(f"{separator!r} cannot separate fields. Give for example ',' or '\\t'.")
+    if _head(path) == b"PAR1":
+        try:
+            return Source(path, "parquet", pl.scan_parquet(path).collect_schema().names())
+        except pl.exceptions.PolarsError as error:
+            raise BadInput(f"{path}: the parquet file is damaged ({error}).") from error
+    some = [line for line in islice(lines(path, encoding), _SAMPLE) if line.strip()]
+    if not some:
+        raise BadInput(f"{path}: the file holds only blank lines.")
+    if separator is None and some[0].lstrip().startswith("{"):
+        objects = map(parsed, islice(lines(path, encoding), _OBJECTS))
+        keys = list(dict.fromkeys(key for each in objects for key in each or ()))
+        return Source(path, "json", keys, encoding=encoding)
+    if separator is None and re.match(r"\s*\[\s*(\{|$)", some[0]):
+        raise BadInput(f"{path}: one JSON array. Write JSON lines: an object on each line.")
+    separator = separator or _separator(path, some)
+    rows = [[field.strip(" ") for field in row] for row in _cut(some, separator)]
+    header = roles.is_header(rows) if header is None else header
+    if header is None:
+        raise BadInput(
+            f"{path}: does line 1, {some[0][:60]!r}, name the columns? Give `header=true` or "
+            "`header=false`."
+        )
+    return Source(path, "text", rows[0], header, separator, encoding, rows)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+
+
+def lines(path: Path, encoding: str | None = None) -> Iterator[str]:
+    """The lines of a text file, each with its `\\n`, whatever packs it and breaks its lines.
+
+    Bytes that are not UTF-8 become surrogates, so that their line can be named.
+
+    Args:
+      encoding: None: by the byte order mark, UTF-8 where there is none.
+
+    Raises:
+      BadInput: the file cannot be opened, unpacked or decoded, or is empty.
+    """
+    if _head(path) == _ZST:  # polars unpacks it
+        try:
+            for batch in pl.scan_lines(path, name="line").collect_batches(maintain_order=True):
+                yield from (line + "\n" for line in batch["line"])
+        except _DAMAGE as error:
+            raise BadInput(f"{path}: cannot be unpacked ({error}).") from error
+        return
+    try:
+        with _opened(path) as file:
+            start = file.read(4)
+        if not start:
+            raise BadInput(f"{path}: the file is empty. Was it downloaded or written completely?")
+        chosen = encoding or next((n for mark, n in _MARKS if start.startswith(mark)), "utf-8")
+        errors = "surrogateescape" if chosen.startswith("utf-8") else "strict"
+        with io.TextIOWrapper(_opened(path), chosen, errors) as text:
+            yield from text
+    except LookupError:
+        raise BadInput(f"No encoding is called {encoding!r}; utf-8 and latin-1 are.") from None
+    except UnicodeError as error:
+        raise BadInput(f"{path}: cannot be decoded ({error}). Give another `encoding`.") from error
+    except _DAMAGE as error:
+        raise BadInput(f"{path}: cannot be unpacked ({error}). Is it complete?") from error
+
+
+def _opened(path: Path) -> Any:
+    """The unpacked bytes of a file: as it is, gz, bz2, xz, or the one member of a zip."""
+    start = _head(path)
+    if start != b"PK\x03\x04":
+        opener = next((o for mark, o in _PACKED if start.startswith(mark)), open)
+        return opener(path, "rb")
+    with zipfile.ZipFile(path) as archive:
+        names = [n for n in archive.namelist() if not re.search(r"/$|^__MACOSX/", n)]
+        if len(names) != 1:
+            some = ", ".join(names[:5]) + ", …" * (len(names) > 5)
+            raise BadInput(f"{path}: {len(names)} files in it ({some}). Unpack it and give one.")
+        return archive.open(names[0])
+
+
+def plain(source: Source) -> bool:
+    """Whether polars reads a file as it is.
+
+    It does if that is UTF-8, with lines that end in `\\n` and one byte between fields, packed by
+    nothing but gz and zst."""
+    start = _head(source.path)
+    if len(source.separator.encode()) > 1 or source.encoding not in (None, "utf-8"):
+        return False
+    if start == _ZST or start.startswith((b"BZh", b"\xfd7zX", b"PK\x03\x04")):
+        return start == _ZST
+    try:
+        with _opened(source.path) as file:
+            start = file.read(1 << 16)
+    except _DAMAGE:
+        return False  # `lines` says what is wrong
+    utf16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return not utf16 and (b"\n" in start or b"\r" not in start)
+
+
+def records(source: Source) -> Iterator[Record]:
+    """The lines of a text that are not blank, or the objects of JSON lines, fields as text.
+
+    Raises:
+      BadInput: a quote that does not close.
+    """
+    if source.layout == "json":
+        for number, line in enumerate(lines(source.path, source.encoding), 1):
+            if line.strip():
+                found = parsed(line)
+                values = None if found is None else [found.get(name) for name in source.names]
+                yield number, values and list(map(_spelled, values)), None if values else "no JSON"
+        return
+    text, mark = lines(source.path, source.encoding), source.separator
+    if source.quoting:
+        reader: Any = csv.reader(text, delimiter=mark, skipinitialspace=True, strict=True)
+    else:
+        reader = (_split(line, mark) for line in text)
+    number, ahead, width = 0, source.header, len(source.names)
+    while True:
+        first, fault, row = number + 1, None, None
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "end of data" in str(error):
+                raise BadInput(
+                    f"{source.path}, line {first}: a double quote is not closed, so that nothing "
+                    "after it can be read. Close or remove it."
+                ) from error
+            fault = f"a double quote stands inside a field, or is not doubled ({error})"
+        number = reader.line_num if source.quoting else first
+        if row == [] or ahead:
+            ahead = ahead and row == []
+            continue
+        if row and len(row) != width:
+            fault = f"{len(row)} fields where {width} are expected (separator {mark!r})"
+        yield first, None if fault else row, fault
+
+
+def _split(line: str, mark: str) -> list[str]:
+    line = line.rstrip("\n")
+    return line.split(mark) if line else []
+
+
+def parsed(line: str) -> dict | None:
+    """The object on a line of JSON lines; None where there is none."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _spelled(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _cut(some: Sequence[str], separator: str) -> list[list[str]]:
+    """Lines of text as fields."""
+    if separator in (",", ";"):
+        try:
+            return [row for row in csv.reader(some, delimiter=separator) if row]
+        except csv.Error:
+            pass
+    return [_split(line, separator) for line in some]
+
+
+def _separator(path: Path, some: Sequence[str]) -> str:
+    """What cuts most lines into as many fields as the first, two or more."""
+    share: dict[str, float] = {}
+    for mark in ("::", "\t", ",", ";", "|", " "):
+        counts = [len(row) for row in _cut(some, mark)]
+        fits = sum(count == counts[0] for count in counts) / len(counts)
+        if counts[0] > 1 and fits >= 0.5:
+            share[mark] = fits
+    if len(share) > 1:
+        share.pop(" ", None)
+    best = [mark for mark in share if share[mark] == max(share.values())]
+    if "::" in best or len(best) == 1:
+        return best[0]
+    if not best and not re.search(r"[,;|\t]", some[0]):
+        return ","  # one column
+    raise BadInput(
+        f"{path}, line 1: {some[0].rstrip()[:60]!r} does not show what separates its fields"
+        f"{': ' + ' or '.join(map(repr, best)) if best else ''}. Give `separator`."
+    )
