@@ -34,7 +34,7 @@ _WORDS = {
 
 
 def within(words: str, holds: Callable[[Any], bool]) -> Rule:
-    """The rule that a value `holds`, in words for its message; a NaN is inside no range."""
+    """Make the rule that a value `holds`, with the words of its message; NaN passes no rule."""
     return lambda value: "" if holds(value) else f"is {words}, not {value!r}"
 
 
@@ -66,19 +66,19 @@ def settings(cls: type[T]) -> type[T]:
 
 
 def kinds(cls: type) -> dict[str, Any]:
-    """The annotation of each field, rules included."""
+    """Return the annotation of each field, rules included."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
 def comments(cls: type) -> dict[str, str]:
-    """The comment behind each field: what the setting is, for help texts."""
+    """Return the comment behind each field, which is its help text."""
     found = re.findall(r"^    (\w+): .*?  # (.*)$", inspect.getsource(cls), re.MULTILINE)
     return {name: comment for name, comment in found if name in kinds(cls)}
 
 
 def fill(kind: type[T], given: Mapping[str, Any], *, of: str) -> T:
-    """An instance of the settings class `kind` with the `given` fields.
+    """Build the settings class `kind` from the `given` fields.
 
     Args:
       given: field name -> value, or the text of one ("600,200" for a tuple).
@@ -97,7 +97,7 @@ def fill(kind: type[T], given: Mapping[str, Any], *, of: str) -> T:
 
 
 def assignments(items: Iterable[str], *, of: str) -> dict[str, str]:
-    """["hidden=600"] as {"hidden": "600"}; empty items are passed over.
+    """Parse ["hidden=600"] to {"hidden": "600"}; empty items are ignored.
 
     Raises:
       BadInput: an item without `=`.
@@ -110,13 +110,13 @@ def assignments(items: Iterable[str], *, of: str) -> dict[str, str]:
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """A dataclass as JSON would have it: tuples as lists."""
+    """Convert a dataclass to a dict for JSON, tuples to lists."""
     fields = dataclasses.asdict(settings)
     return {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items()}
 
 
 def bare(kind: Any) -> tuple[Any, tuple[Rule, ...]]:
-    """The type of an annotation, and its rules."""
+    """Split an annotation into its type and its rules."""
     if typing.get_origin(kind) is Annotated:
         kind, *rules = typing.get_args(kind)
         return kind, tuple(rules)
@@ -124,7 +124,7 @@ def bare(kind: Any) -> tuple[Any, tuple[Rule, ...]]:
 
 
 def value_of(kind: Any, value: Any, name: str) -> Any:
-    """`value` as its annotation, `kind`, has it. Raises BadInput, which begins with the name."""
+    """Convert `value` to its annotation, `kind`. Raises BadInput, which begins with the name."""
     kind, rules = bare(kind)
     origin, items = typing.get_origin(kind) or kind, typing.get_args(kind)
     if origin is Literal:
@@ -158,7 +158,7 @@ def value_of(kind: Any, value: Any, name: str) -> Any:
 
 
 def _read(kind: Any, items: tuple, value: Any) -> Any:
-    """`value` as a `kind`, text read. Raises TypeError, KeyError or ValueError where it is none."""
+    """Convert `value`, or its text, to a `kind`. Raises TypeError, KeyError or ValueError."""
     text, truth = isinstance(value, str), isinstance(value, bool)
     if kind is tuple and text:
         number = bare(items[0])[0]

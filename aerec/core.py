@@ -1,4 +1,4 @@
-"""The narrow waist: the rating matrix, a ragged batch of its rows, a recommender as functions.
+"""Core types: the rating matrix, a ragged batch of its rows, a recommender as pure functions.
 
 Shapes throughout the project: U rows of a table (users, or items where a model is item-based),
 N columns, B rows in a batch, C entries in a batch, K latent dimensions.
@@ -48,19 +48,19 @@ class Rows:
         return self.index.shape[0], self.num_columns
 
     def dense(self) -> jax.Array:
-        """The batch as [B, N] float32, zero where nothing is listed."""
+        """Scatter the batch to [B, N] float32, zero where nothing is listed."""
         return self._scatter(self.values)
 
     def listed(self) -> jax.Array:
-        """The mask [B, N] float32: one where an entry is listed (whatever its value)."""
+        """Return the mask [B, N] float32: one where an entry is listed, whatever its value."""
         return self._scatter(jnp.ones_like(self.values))
 
     def counts(self) -> jax.Array:
-        """How many entries each row lists, [B] int32."""
+        """Count the entries of each row, [B] int32."""
         return self.sum(jnp.ones_like(self.row))
 
     def places(self, length: int) -> jax.Array:
-        """Where each entry stands among its row's last `length`, [C]; `length` for older ones."""
+        """Return each entry's position among its row's last `length`, [C]; `length` if older."""
         counts = self.counts()
         kept_from = jnp.cumsum(counts) - counts + jnp.maximum(counts - length, 0)
         entry = jnp.arange(self.row.shape[0], dtype=jnp.int32)
@@ -68,7 +68,7 @@ class Rows:
         return jnp.where((place < 0) | (self.row >= self.shape[0]), length, place)
 
     def sequences(self, length: int) -> jax.Array:
-        """Each row's last `length` columns in order, [B, length] int32, padded at the end with N.
+        """Return each row's last `length` columns in order, [B, length] int32, padded with N.
 
         Used by sequential models: entry t of a row is the t-th of its kept history.
         """
@@ -76,12 +76,12 @@ class Rows:
         return empty.at[self.row, self.places(length)].set(self.columns, mode="drop")
 
     def pick(self, y: jax.Array) -> jax.Array:
-        """y [B, N] read at the listed entries, [C]; zero at padding."""
+        """Read y [B, N] at the listed entries, [C]; zero at padding."""
         chex.assert_shape(y, self.shape)
         return y.at[self.row, self.columns].get(mode="fill", fill_value=0)
 
     def sum(self, entries: jax.Array) -> jax.Array:
-        """Per-row sums [B] of a value per entry [C]; padding is dropped."""
+        """Sum a value per entry [C] within each row, [B]; padding is dropped."""
         chex.assert_equal_shape([entries, self.row])
         total = jnp.zeros(self.shape[0], entries.dtype)
         return total.at[self.row].add(entries, mode="drop", indices_are_sorted=True)
@@ -93,7 +93,7 @@ class Rows:
 
 @struct.dataclass
 class Table:
-    """The whole rating matrix in compressed rows, a pytree that lives on the device.
+    """The rating matrix in compressed rows (CSR), a pytree on the device.
 
     Attributes:
       indptr: [U + 1] int32; row r is entries `indptr[r]:indptr[r + 1]`.
@@ -113,7 +113,7 @@ class Table:
 
     @classmethod
     def from_entries(cls, row, column, value, *, num_rows: int, num_columns: int) -> "Table":
-        """Builds a table on the host from entries [nnz] given in time order.
+        """Build a table on the host from entries [nnz] given in time order.
 
         Raises:
           ValueError: an index outside the table, a (row, column) pair given twice, or a size that
@@ -143,23 +143,23 @@ class Table:
         )
 
     def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(row, column, value) of every entry, each [nnz], on the host, row by row."""
+        """Return (row, column, value) of every entry, each [nnz], on the host, row by row."""
         row = np.repeat(np.arange(self.num_rows, dtype=np.int32), self.lengths())
         return row, np.asarray(self.columns), np.asarray(self.values)
 
     def lengths(self) -> np.ndarray:
-        """Entries per row, [U] int32, on the host."""
+        """Count the entries of each row, [U] int32, on the host."""
         return np.diff(np.asarray(self.indptr))
 
     def transpose(self) -> "Table":
-        """The table whose rows are this one's columns; within a row, ordered by old row."""
+        """Transpose the table; within a new row, entries are ordered by their old row."""
         row, column, value = self.entries()
         return Table.from_entries(
             column, row, value, num_rows=self.num_columns, num_columns=self.num_rows
         )
 
     def blocks(self, batch_size: int) -> tuple[jax.Array, int]:
-        """Every row once, in order: (index [steps, batch_size], capacity), planned on the host.
+        """Plan blocks of all rows in order, on the host: (index [steps, batch_size], capacity).
 
         The last block is filled up with U, a row of padding.
         """
@@ -170,7 +170,7 @@ class Table:
         return jnp.asarray(index.reshape(steps, batch_size)), max(1, int(lengths.sum(1).max()))
 
     def gather(self, index: jax.Array, capacity: int, longest: int | None = None) -> Rows:
-        """The rows `index` [B] as a batch of `capacity` entries, on the device.
+        """Gather the rows `index` [B] as a batch of `capacity` entries, on the device.
 
         No row lists more than `longest` entries, where the caller knows; the bound that always
         holds is the smaller of the capacity and N.
@@ -209,7 +209,7 @@ class Table:
 
 
 class Facts(NamedTuple):
-    """What a model may know of its data before it is made.
+    """What a model may know about its data before it is built.
 
     Attributes:
       num_rows: U, the rows that are trained on.
@@ -228,13 +228,13 @@ class Facts(NamedTuple):
 
     @classmethod
     def of(cls, table: Table, scale: tuple[float, float] | None = None) -> "Facts":
-        """The facts of a training table."""
+        """Read the facts off a training table."""
         counts = np.bincount(np.asarray(table.columns), minlength=table.num_columns)
         return cls(table.num_rows, table.num_columns, counts, scale)
 
 
 class Traits(NamedTuple):
-    """What trainer, evaluator and audit need to know of a model besides its functions.
+    """What trainer, evaluator and audit need to know about a model besides its functions.
 
     Attributes:
       task: "ranking" (scores are preferences) or "rating" (scores are ratings).

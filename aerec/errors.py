@@ -1,11 +1,11 @@
-"""What goes wrong that a person has to be told, and how names are told that do not exist."""
+"""Exceptions meant for the user, and a "did you mean" helper."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class BadInput(ValueError):
-    """Input that its owner can put right; the message says what is wrong, where, what to do."""
+    """Input that the user can correct; the message says what is wrong, where, and what to do."""
 
 
 class NotNumbers(ValueError):
@@ -13,7 +13,7 @@ class NotNumbers(ValueError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A sentence that points from a name that does not exist to those that do."""
+    """Suggest the nearest valid names for an unknown one, in a sentence."""
     valid = sorted(valid)
     close = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
     meant = f"Did you mean {' or '.join(close)}? " if close else ""

@@ -1,4 +1,4 @@
-"""Files and directories that appear whole or not at all, strict JSON, errors that name damage."""
+"""Atomic writes of files and directories, strict JSON, and errors for damaged files."""
 
 import contextlib
 import errno
@@ -33,7 +33,7 @@ def writing(path: pathlib.Path | str) -> Iterator[None]:
 
 
 def error_number(error: BaseException) -> int | None:
-    """The errno of an operating system's error, of one that TensorStore reports too, or None."""
+    """Find the errno behind an error, also behind one of TensorStore; None without one."""
     if isinstance(error, OSError):
         return error.errno
     found = re.search(r"\bos[_ ]error\D{1,10}(\d+)", str(error), re.IGNORECASE)
@@ -41,7 +41,7 @@ def error_number(error: BaseException) -> int | None:
 
 
 def advice(number: int) -> str:
-    """What to do about an error that writing met."""
+    """Say what to do about an error in writing."""
     if number in FULL:
         return "free some space there, then give the same command again"
     return "name another place, or change the permissions of this one"
@@ -95,25 +95,25 @@ def _finite(value: Any) -> Any:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Write a text, whole or not at all."""
+    """Write a text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:
-    """Write `content` as strict JSON, whole or not at all."""
+    """Write `content` as strict JSON, atomically."""
     write_text(path, to_json(content, indent=2) + "\n")
 
 
 def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write arrays by name as .npz, whole or not at all."""
+    """Write named arrays as .npz, atomically."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
 def reading(path: pathlib.Path, advice: str) -> Iterator[None]:
-    """Raise BadInput, the file is damaged, whatever goes wrong while it is read."""
+    """Turn any error in reading into BadInput: the file is damaged."""
     try:
         yield
     except BadInput:
@@ -126,7 +126,7 @@ def reading(path: pathlib.Path, advice: str) -> Iterator[None]:
 
 
 def read_json(path: pathlib.Path, *entries: str, advice: str) -> dict[str, Any]:
-    """Read an object that has these entries. Raises BadInput, with the `advice`, for others."""
+    """Read a JSON object. Raises BadInput, with the `advice`, if it lacks one of `entries`."""
     with reading(path, advice):
         content = json.loads(path.read_text(encoding="utf-8"))
         if missing := [entry for entry in entries if entry not in content]:
@@ -135,6 +135,6 @@ def read_json(path: pathlib.Path, *entries: str, advice: str) -> dict[str, Any]:
 
 
 def read_arrays(path: pathlib.Path, *, advice: str) -> dict[str, np.ndarray]:
-    """Read arrays by name from .npz. Raises BadInput, with the `advice`, for a damaged file."""
+    """Read named arrays from .npz. Raises BadInput, with the `advice`, for a damaged file."""
     with reading(path, advice), np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

@@ -1,4 +1,4 @@
-"""What memory there is, and a refusal before an allocation that cannot succeed."""
+"""Free memory, and a refusal before an allocation that cannot succeed."""
 
 import os
 import pathlib
@@ -12,11 +12,11 @@ from aerec.unix import resource
 
 
 class TooLarge(BadInput):
-    """Something would not fit in memory; the message has the sizes and the way out."""
+    """An allocation would not fit in memory; the message has the sizes and the way out."""
 
 
 def available(root: pathlib.Path = pathlib.Path("/")) -> int:
-    """Bytes free on the default device: of the accelerator, or of the host's RAM.
+    """Return the free bytes of the default device: of the accelerator, or of the host's RAM.
 
     Args:
       root: where `proc` and `sys` are; of the host's RAM no more counts than the control groups
@@ -68,12 +68,12 @@ def _lines(path: pathlib.Path) -> list[str]:
 
 
 def size(tree: Any) -> int:
-    """Bytes of all arrays, or of the shapes that stand for them, in a pytree."""
+    """Count the bytes of all arrays, or shapes of arrays, in a pytree."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def require(needed: int, what: str, way_out: str) -> None:
-    """Raises `TooLarge` if `needed` bytes for `what` exceed what is available."""
+    """Raise `TooLarge` if `needed` bytes for `what` exceed what is available."""
     if needed > (free := available()):
         raise TooLarge(
             f"{what} needs {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free; "
@@ -82,5 +82,5 @@ def require(needed: int, what: str, way_out: str) -> None:
 
 
 def peak_rss_mb() -> float:
-    """The process's largest resident size so far, MiB (Linux counts it in KiB)."""
+    """Return the peak resident size of the process, MiB (Linux counts it in KiB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

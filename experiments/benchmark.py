@@ -1,4 +1,4 @@
-"""Speed beside a peer, in one process: time per epoch, share of the matrix-product rate, quality.
+"""Speed against a peer, in one process: time per epoch, share of the matrix-product rate, quality.
 
   python -m experiments.benchmark --model=multvae --dataset=ml-1m --data_dir=DIR --against=torch
   python -m experiments.benchmark --what=quality --config=autorec_ml1m --against=torch
@@ -67,7 +67,7 @@ def main(given: Mapping[str, Any]) -> None:
 
 
 def prepare(given: Mapping[str, Any]):
-    """(spec, split, model) of what the flags name."""
+    """Return (spec, split, model) of what the flags name."""
     chosen, _, spec = planned({**given, "seeds": 1})
     splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
     (split,) = oriented(models.traits(spec.model, spec.set), splits)
@@ -76,7 +76,7 @@ def prepare(given: Mapping[str, Any]):
 
 
 def peer(given: Mapping[str, Any], spec: Spec, traits: Traits, split) -> tuple[Any, Any]:
-    """The torch module for the model and its generator of epochs."""
+    """Build the torch module for the model and its generator of epochs."""
     if given["against"] != "torch":
         raise BadInput("--against=torch is the only peer")
     torch_loop = _torch_loop()
@@ -94,7 +94,7 @@ def peer(given: Mapping[str, Any], spec: Spec, traits: Traits, split) -> tuple[A
 
 
 def epoch(given: Mapping[str, Any]) -> None:
-    """Seconds an epoch of ours and of the peer and the product rate, in turns, the best of each."""
+    """Time our epochs, the peer's and the product rate, alternating; report the best of each."""
     spec, split, model = prepare(given)
     table, settings, refeeds = split.train, spec.settings, model.traits.refeeds
     run = program.compiled(model, [table], settings, seeds=(0,))
@@ -135,7 +135,7 @@ def epoch(given: Mapping[str, Any]) -> None:
 
 
 def quality(given: Mapping[str, Any]) -> None:
-    """Wall time to the peer's best validation figure."""
+    """Measure the wall time to the peer's best validation figure."""
     spec, split, model = prepare(given)
     net, peer_epochs = peer(given, spec, model.traits, split)
     score = _torch_loop().scorer(net, split)
@@ -179,14 +179,14 @@ def quality(given: Mapping[str, Any]) -> None:
 
 
 def recommend(given: Mapping[str, Any]) -> None:
-    """Seconds from raw ids to ids, titles and scores."""
+    """Time recommendations, from raw ids to ids, titles and scores."""
     chosen, _, spec = planned({**given, "seeds": 1})
     (split,) = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
     latency.recommend(spec, split)
 
 
 def product_rate(rows: int, columns: int, features: int) -> float:
-    """The machine's float32 matrix-product rate, operations a second: the best of what is here."""
+    """Measure the best float32 matrix-product rate of the machine, operations a second."""
     a, b = jnp.ones((rows, columns)), jnp.ones((columns, features))
     multiply = jax.jit(jnp.matmul)
     jax.block_until_ready(multiply(a, b))
@@ -195,7 +195,7 @@ def product_rate(rows: int, columns: int, features: int) -> float:
 
 
 def cholesky(given: Mapping[str, Any]) -> None:
-    """EASE's inverse beside SciPy's Cholesky on the same Gram matrix."""
+    """Time EASE's inverse against SciPy's Cholesky on the same Gram matrix."""
     chosen = choose({**given, "model": "ease", "config": None, "set": [], "seeds": 1})
     (split,) = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
     gram = jax.block_until_ready(ease.gram(split.train))

@@ -1,4 +1,4 @@
-"""Single operations beside their alternatives: what the choices in `aerec.nn` rest on.
+"""Single operations against their alternatives: the measurements behind `aerec.nn`.
 
 Each prints a table; forward and backward together, the fastest of three.
 """
@@ -20,7 +20,7 @@ from aerec.nn import layers, recurrent, softmax
 
 
 def gru() -> None:
-    """The GRU with its derivative written out, the same left to JAX, and Flax's cell."""
+    """Time the GRU with its hand-written derivative, with JAX's, and Flax's cell."""
     grid = Grid(box=rich.box.SIMPLE_HEAD, title="A GRU of 200 over histories, milliseconds")
     for column in ("steps", "rows", "written out", "left to JAX", "Flax"):
         grid.add_column(column, justify="right")
@@ -52,7 +52,7 @@ def gru() -> None:
 
 
 def wide_softmax() -> None:
-    """The sliced softmax with its gradient, and the plain one over the whole block."""
+    """Time the sliced softmax and the plain one over the whole block, with gradients."""
     grid = Grid(box=rich.box.SIMPLE_HEAD, title="A softmax behind entries, milliseconds")
     for column in ("columns", "entries", "sliced", "plain"):
         grid.add_column(column, justify="right")
@@ -78,7 +78,7 @@ def wide_softmax() -> None:
 
 
 def first_layer() -> None:
-    """Scatter-and-multiply against gather, forward and backward, by number of columns."""
+    """Time scatter-and-multiply against gather, forward and backward, by number of columns."""
     grid = Grid(box=rich.box.SIMPLE_HEAD, title="First layer of 600, 500 rows, milliseconds")
     for column in ("columns", "listed", "scattered", "gathered"):
         grid.add_column(column, justify="right")
@@ -100,7 +100,7 @@ def first_layer() -> None:
 
 
 def last_layer() -> None:
-    """The whole block against its cells one by one: six cells of a row's column for each entry."""
+    """Time the whole block against its cells one by one: six cells for each entry."""
     grid = Grid(box=rich.box.SIMPLE_HEAD, title="Sampled cells of the output, milliseconds")
     for column in ("columns", "rows", "K", "read", "block", "cells"):
         grid.add_column(column, justify="right")
@@ -134,7 +134,7 @@ def _scattered(kernel: jax.Array, x) -> jax.Array:
 
 
 def gradient_seconds(function: Callable, params: Any, x: Any, *, square: bool = True) -> float:
-    """Seconds of the gradient of `function(params, x)`, of its squares' sum with `square`."""
+    """Time the gradient of `function(params, x)`, of its squares' sum with `square`; seconds."""
 
     def total(params, x):
         value = function(params, x)
@@ -146,7 +146,7 @@ def gradient_seconds(function: Callable, params: Any, x: Any, *, square: bool = 
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """How long a call takes."""
+    """Time a call, in seconds."""
     begun = time.perf_counter()
     function()
     return time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""A table or a picture of the sources, again: all its runs, one command.
+"""Reproduce a table or a picture of the sources: all its runs, one command.
 
   python -m experiments.reproduce                                   # what there is
   python -m experiments.reproduce --study=article_ml1m --data_dir=DIR
@@ -42,7 +42,7 @@ def main(given: Mapping[str, Any]) -> None:
 
 
 def catalogue(names: list[str]) -> Table:
-    """The studies by name, the first line of each docstring beside it."""
+    """List the studies by name, each with the first line of its docstring."""
     table = Table(box=rich.box.SIMPLE_HEAD)
     table.add_column("study")
     table.add_column("")

@@ -1,4 +1,4 @@
-"""A study: several runs of `experiments.train`, gathered in one table and one picture.
+"""A study: several runs of `experiments.train`, one table and one picture.
 
 Each run is a process of its own: its seconds and memory are what its command takes when typed
 alone. A study that was cut off goes on where it was: a finished run is not trained again, only
@@ -24,7 +24,7 @@ from aerec.runs import directory
 
 
 class Row(NamedTuple):
-    """One run: what the table calls it, the flags of `experiments.train`, the source's figures."""
+    """One run: its label, the flags of `experiments.train`, the published figures."""
 
     label: str
     flags: tuple[str, ...]
@@ -48,7 +48,7 @@ class Study:
 
 
 class Outcome(NamedTuple):
-    """A finished row: its folder and its results.json."""
+    """A finished run: its row, its run directory, its results.json."""
 
     row: Row
     workdir: pathlib.Path
@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
 
 
 def run(study: Study, output: pathlib.Path, flags: Sequence[str] = ()) -> list[Outcome]:
-    """Runs every row in `<output>/<label>`, one after another.
+    """Run every row in `<output>/<label>`, one after another.
 
     Args:
       flags: given to every run, after its own.
@@ -84,7 +84,7 @@ def run(study: Study, output: pathlib.Path, flags: Sequence[str] = ()) -> list[O
 
 
 def show_run(study: Study, output: pathlib.Path, flags: Sequence[str]) -> None:
-    """Runs the study; writes and prints its table, its picture, and the next command."""
+    """Run the study; write its table and picture; print the table and the next command."""
     outcomes = run(study, output, flags)
     if not study.figures:
         task = outcomes[0].results["protocol"]["task"]
@@ -100,7 +100,7 @@ def show_run(study: Study, output: pathlib.Path, flags: Sequence[str]) -> None:
 
 
 def table(study: Study, outcomes: Sequence[Outcome]) -> Table:
-    """Label, figures (± sd over seeds, or half a 95% interval), what was published, seconds, MB."""
+    """Tabulate label, figures (± sd over seeds, or half a 95% interval), published, seconds, MB."""
     shown = Table(title=study.title, box=rich.box.SIMPLE_HEAD, title_justify="left")
     for column in _header(study):
         shown.add_column(column, justify="right" if column else "left")
@@ -144,7 +144,7 @@ def _cells(study: Study, outcome: Outcome) -> list[str]:
 
 
 def write(study: Study, outcomes: Sequence[Outcome], output: pathlib.Path) -> None:
-    """Writes table.md, table.json and curves.png."""
+    """Write table.md, table.json and curves.png."""
     lines = [_header(study), ["---"] * len(_header(study))]
     lines += [_cells(study, outcome) for outcome in outcomes]
     picture = output / "curves.png"

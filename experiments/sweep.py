@@ -54,19 +54,19 @@ def main(given: Mapping[str, Any]) -> None:
 
 
 def flag(name: str, value: str) -> str:
-    """The setting as a flag of `experiments.train`."""
+    """Spell the setting as a flag of `experiments.train`."""
     return f"--{name}={value}" if name in flags.FLAGS else f"--set={name}={value}"
 
 
 def said_elsewhere(given: Mapping[str, Any], name: str) -> bool:
-    """Whether a setting was said by a flag of its own or by --set."""
+    """Return whether a setting was given by a flag of its own or by --set."""
     if name in flags.FLAGS:
         return bool(flags.FLAGS[name].present)
     return name in configuration.assignments(given["set"], of="--set")
 
 
 def check(given: Mapping[str, Any], settings: Mapping[str, str]) -> None:
-    """Raises BadInput for values that no run can have, before the first run is begun."""
+    """Raise BadInput for invalid values before the first run starts."""
     said = {**given, "set": list(given["set"])}
     for name, value in settings.items():
         if name not in flags.FLAGS:

@@ -1,4 +1,4 @@
-"""The plain PyTorch script that people train these models with: dense batches, one Python loop.
+"""A plain PyTorch loop, the peer of the benchmark: dense batches, one Python loop.
 
 A peer for `experiments.benchmark`, written as the field's public scripts are: the sparse matrix
 turned dense batch by batch on the host, library layers, Adam at a constant rate.
@@ -72,7 +72,7 @@ class AutoRec(nn.Module):
 def epochs(
     net, matrix: scipy.sparse.csr_matrix, batch_size: int, learning_rate: float, seed: int
 ) -> Iterator[float]:
-    """Trains for ever; yields the seconds of each epoch."""
+    """Train without end; yield the seconds of each epoch."""
     torch.manual_seed(seed)
     optimiser = torch.optim.Adam(net.parameters(), lr=learning_rate)
     rng, rows, step = np.random.default_rng(seed), matrix.shape[0], 0
@@ -91,20 +91,20 @@ def epochs(
 
 @torch.no_grad()
 def scores(net, matrix: scipy.sparse.csr_matrix, batch_size: int) -> Iterator[np.ndarray]:
-    """Blocks of scores [B, N] for the rows of `matrix`, in order."""
+    """Yield blocks of scores [B, N] for the rows of `matrix`, in order."""
     net.eval()
     for start in range(0, matrix.shape[0], batch_size):
         yield net.score(torch.FloatTensor(matrix[start : start + batch_size].toarray())).numpy()
 
 
 def matrix(table: Table) -> scipy.sparse.csr_matrix:
-    """A table as SciPy has it."""
+    """Convert a table to a SciPy matrix."""
     row, column, value = table.entries()
     return scipy.sparse.csr_matrix((value, (row, column)), (table.num_rows, table.num_columns))
 
 
 def scorer(net, split) -> Callable[[], float]:
-    """() -> N@100 or clipped RMSE on the validation rows, by dense blocks and NumPy."""
+    """Return a function that computes N@100 or clipped RMSE on the validation rows, in NumPy."""
     source, target = matrix(split.valid.input), matrix(split.valid.target)
     if split.protocol["task"] == "ranking":
         return lambda: _ndcg(scores(net, source, 500), source, target)
@@ -122,7 +122,7 @@ def scorer(net, split) -> Callable[[], float]:
 
 
 def _ndcg(blocks, source, target, k: int = 100) -> float:
-    """Truncated NDCG as Liang et al. compute it."""
+    """Compute truncated NDCG (Liang et al. 2018)."""
     discount, total, rows, start = 1 / np.log2(np.arange(2, k + 2)), 0.0, 0, 0
     for y in blocks:
         seen, held = source[start : start + len(y)], target[start : start + len(y)]

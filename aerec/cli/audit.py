@@ -1,4 +1,4 @@
-"""Audits encoders: dimension, order of similarity, non-zero vectors; verdicts with witnesses.
+"""Audit encoders: dimension, order of similarity, non-zero vectors; verdicts with witnesses.
 
   python -m experiments.audit --workdir=RUN
   python -m experiments.audit --workdir=RUN --workdir=OTHER --domain=gaussian --budget=1e7
@@ -107,7 +107,7 @@ def main(given: Mapping[str, Any]) -> None:
 
 
 def check(given: Mapping[str, Any]) -> int | str:
-    """Refuses flags that do not go together; the budget as a number of triples, or "30s"."""
+    """Refuse flags that do not go together; return the budget, a number of triples or "30s"."""
     ways = [name for name in WAYS if given[name]]
     if len(ways) != 1:
         raise BadInput("name what to audit by one of --workdir, --model and --encoder")
@@ -135,7 +135,7 @@ def check(given: Mapping[str, Any]) -> int | str:
 
 
 def subjects(given: Mapping[str, Any]) -> list[Subject]:
-    """What the flags name: finished runs, a model at its initialisation, or a callable."""
+    """Collect what the flags name: finished runs, a model at initialisation, or a callable."""
     if given["model"]:
         return [_initial(given)]
     if given["encoder"]:
@@ -154,7 +154,7 @@ def subjects(given: Mapping[str, Any]) -> list[Subject]:
 
 
 def domain_of(subject: Subject, given: Mapping[str, Any]) -> Domain:
-    """The domain that --domain names, or the encoder's own."""
+    """Build the domain that --domain names, or the encoder's own."""
     if subject.data is not None and given["domain"] in (None, "data"):
         return subject.data()
     if subject.data is not None and given["domain"] == "hull":
@@ -166,7 +166,7 @@ def domain_of(subject: Subject, given: Mapping[str, Any]) -> Domain:
 
 
 def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[str, Any]) -> Audit:
-    """Audits one encoder and writes its report."""
+    """Audit one encoder and write its report."""
     begun = time.perf_counter()
     points = search.POINTS if isinstance(budget, str) else min(search.POINTS, budget)
     with Progress(console=show.CONSOLE, transient=True) as bar:

@@ -39,7 +39,7 @@ def main(name: str | None = None) -> None:
 
 
 def usage() -> str:
-    """The commands, the first line of each docstring beside it."""
+    """List the commands, each with the first line of its docstring."""
     lines = []
     for name in COMMANDS:
         told = importlib.import_module(f"aerec.cli.{name}").__doc__ or ""
@@ -48,7 +48,7 @@ def usage() -> str:
 
 
 def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
-    """Runs a binary: flags parsed strictly, expected errors as one line.
+    """Run a binary: parse flags strictly, print expected errors as one line.
 
     Exit status: 0, 1 for a flag that does not parse or a training that diverged, 2 for input that
     its owner can put right, 130 for an interruption.
@@ -105,7 +105,7 @@ def unraisable(found: Any) -> None:
 
 
 def platform_error() -> str | None:
-    """Why JAX has no device, in a sentence; None where it has one."""
+    """Say in a sentence why JAX has no device; None if it has one."""
     asked = jax.config.jax_platforms  # type: ignore[attr-defined]
     try:
         jax.devices()
@@ -121,7 +121,7 @@ def platform_error() -> str | None:
 
 
 def own_flags() -> list[flags.Flag]:
-    """The flags that this project defines, not those of absl."""
+    """List the flags that this project defines, not those of absl."""
     by_module = flags.FLAGS.flags_by_module_dict()
     return [
         flag
@@ -132,7 +132,7 @@ def own_flags() -> list[flags.Flag]:
 
 
 def expanded(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags with `~` at the beginning of a path read as the home folder."""
+    """Expand `~` in flags that are paths."""
 
     def path(value: Any) -> Any:
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Scores a finished run again, or tests it against another.
+"""Score a finished run again, or test it against another.
 
   python -m experiments.evaluate --workdir=RUN --intervals
   python -m experiments.evaluate --workdir=RUN --protocol=strong:fold_in=0.5
@@ -58,7 +58,7 @@ def score(
     names: Sequence[str],
     given: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Scores, prints the table, returns what --output keeps."""
+    """Score, print the table, return the content of --output."""
     moved = ("data_dir", "data_file", "split_dir")
     source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
     own = options.load_splits(
@@ -101,7 +101,7 @@ def table(
     reports: Sequence[Report],
     intervals: Sequence[Mapping[str, Sequence[float]]],
 ) -> Table:
-    """A row per replica, and of several their mean and standard deviation."""
+    """Tabulate the replicas, and of several their mean and standard deviation."""
     kind = "95% bootstrap interval" if intervals[0] else "± 1.96 standard errors"
     split = f"{config['dataset']}, {protocol['name']} {protocol['hash']}"
     title = f"{config['model']} on {split}, {kind}"
@@ -119,7 +119,7 @@ def table(
 
 
 def compare(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> dict[str, Any]:
-    """Prints the paired tests between two runs; returns what --output keeps."""
+    """Print the paired tests between two runs; return the content of --output."""
     pairs = rescore.against(a, b, names)
     shown = Table(title=f"{a} less {b}", box=rich.box.SIMPLE_HEAD, title_justify="left")
     for name in ("seeds", "figure", a.name, b.name, "difference [95% interval]"):

@@ -1,4 +1,4 @@
-"""What the binaries share: flags, recipes, and errors a person can act on."""
+"""Flags and recipes that the commands share."""
 
 import io
 import math
@@ -31,7 +31,7 @@ EARLIER = ["user=user", "item=item", "rating=rating"]  # in config.json, where n
 
 @configuration.settings
 class Plan:
-    """What is trained on what; with the settings of training and the model's, all of a recipe."""
+    """Model, data and seeds of a run; with the settings of training and model, a whole recipe."""
 
     model: str = "multvae"  # name of a model (default multvae)
     dataset: str = "movielens-small"  # name of a dataset (default movielens-small)
@@ -45,7 +45,7 @@ RECIPE = (*configuration.kinds(Settings), *configuration.kinds(Plan), "set", "ba
 
 
 def define_run_flags() -> None:
-    """The flags that say what to train on what data, and how; None means: not given."""
+    """Define the flags of a training run; None means not given."""
     flags.DEFINE_string(
         "config",
         None,
@@ -64,7 +64,7 @@ def define_run_flags() -> None:
 
 
 def define(name: str, kind: Any, help: str) -> None:
-    """Define the flag of a setting, None where it is not given; its rule is checked later."""
+    """Define the flag of a setting; None means not given. Its rule is checked later."""
     kind, _ = configuration.bare(kind)
     if typing.get_origin(kind) is Literal:
         flags.DEFINE_enum(name, None, typing.get_args(kind), help)
@@ -77,7 +77,7 @@ def define(name: str, kind: Any, help: str) -> None:
 
 
 def define_data_flags() -> None:
-    """Which ratings to read."""
+    """Define the flags that say which ratings to read."""
     flags.DEFINE_string("data_dir", None, "where the dataset's files are (default $AEREC_DATA)")
     flags.DEFINE_enum("on_bad_line", "error", ["error", "skip"], "what a malformed line does")
     flags.DEFINE_string("data_file", None, "a file of ratings of your own, instead of --dataset")
@@ -97,12 +97,12 @@ def define_data_flags() -> None:
 
 
 def define_workdir_flag(help: str) -> None:
-    """The run's folder."""
+    """Define the flag of the run directory."""
     flags.DEFINE_string("workdir", None, help)
 
 
 def said(*but: str) -> list[str]:
-    """The flags of the command line, as they would be typed again, without those named."""
+    """Return the flags of the command line as they would be typed again, without those named."""
     given = [flags.FLAGS[name] for name in flags.FLAGS if flags.FLAGS[name].present]
     return [line for flag in given if flag.name not in but for line in flag.serialize().split("\n")]
 
@@ -114,13 +114,13 @@ def refuse(names: Iterable[str], why: str) -> None:
 
 
 def typed(text: str) -> str:
-    """A text with the commands in it as they are typed: as this one was, from a checkout or not."""
+    """Spell the commands in a text as this one was typed: as `aerec`, or from a checkout."""
     installed = pathlib.Path(sys.argv[0]).name.startswith("aerec ")
     return text.replace("python -m experiments.", "aerec ") if installed else text
 
 
 def dashed(message: str) -> str:
-    """A message of the library, its settings between backticks as flags where there are such."""
+    """Turn settings in backticks into flags, in a message of the library."""
 
     def flag(found: re.Match) -> str:
         return f"--{found[1]}" if found[2] in flags.FLAGS else found[0]
@@ -129,17 +129,17 @@ def dashed(message: str) -> str:
 
 
 def required(given: Mapping[str, Any], name: str) -> str:
-    """The value of a flag that has no default. Raises BadInput where it was not given."""
+    """Return the value of a flag without a default. Raises BadInput if it was not given."""
     if not given[name]:
         raise BadInput(f"--{name} is missing; --help tells what it is")
     return given[name]
 
 
 def write(text: str, output: str | None, *, data: bool = True) -> None:
-    """Write to a file, whole or not at all, or to standard output.
+    """Write to a file, atomically, or to standard output.
 
     Args:
-      data: programs read it: it is UTF-8 on standard output too, whatever the terminal has.
+      data: whether programs read it: then it is UTF-8 on standard output too.
     """
     if output is None:
         if data and isinstance(sys.stdout, io.TextIOWrapper):
@@ -150,7 +150,7 @@ def write(text: str, output: str | None, *, data: bool = True) -> None:
 
 
 def recipe(name: str | None) -> dict[str, Any]:
-    """The `RECIPE` of a file: run flags by name, and `set`.
+    """Read the `RECIPE` of a file: run flags by name, and `set`.
 
     Args:
       name: the path of a Python file, or in a checkout the name of one in experiments/configs.
@@ -182,7 +182,7 @@ def recipe(name: str | None) -> dict[str, Any]:
 
 
 def recipes() -> list[pathlib.Path]:
-    """The recipes of the checkout that this package is imported from; none where it is a wheel."""
+    """List the recipes of the checkout that this package is imported from; none in a wheel."""
     root = pathlib.Path(aerec.__file__).parents[1]
     if not (root / "pyproject.toml").exists():
         return []
@@ -190,7 +190,7 @@ def recipes() -> list[pathlib.Path]:
 
 
 def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], Any] | None = None):
-    """The ratings that the data flags name."""
+    """Read the ratings that the data flags name."""
     log = log or (lambda text: print(dashed(text)))
     if not given["data_file"]:
         return datasets.load(
@@ -224,7 +224,7 @@ def _columns(given: Sequence[str]) -> dict[str, Any]:
 
 
 def _scale(given: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Lowest and highest rating, where they were said."""
+    """Return the lowest and highest rating, if given."""
     try:
         low, high = map(float, given["scale"] or (0, 1))
     except ValueError:
@@ -235,14 +235,14 @@ def _scale(given: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def protocol(given: Mapping[str, Any], text: str) -> protocols.Protocol:
-    """The protocol of that text; `files` is told its folder and scale by flags of their own."""
+    """Parse a protocol; `files` takes its folder and scale from flags of their own."""
     if text != "files":
         return protocols.parse(text)
     return protocols.Files(split_dir=given["split_dir"], scale=_scale(given) or ())
 
 
 def load_splits(given: Mapping[str, Any], dataset: str, text: str, seeds: Sequence[int]):
-    """One split for all seeds, or one per seed where the protocol repeats the split."""
+    """Make one split for all seeds, or one per seed if the protocol repeats the split."""
     parsed = protocol(given, text)
     ratings = None if text == "files" else load_ratings(given, dataset)
     draws = seeds if parsed.per_seed else seeds[:1]

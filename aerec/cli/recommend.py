@@ -1,4 +1,4 @@
-"""Recommends items to people the model has never seen, by what they listed.
+"""Recommend items to users that the model has never seen, by their history.
 
   python -m experiments.recommend --workdir=RUN --history=my.csv --k=10
   python -m experiments.recommend --workdir=RUN --history=my.csv --format=jsonl --output=top.jsonl
@@ -48,7 +48,7 @@ def main(given: Mapping[str, Any]) -> None:
 
 
 def read_history(path: pathlib.Path, scale: Sequence[float] | None) -> dict[str, Any]:
-    """The columns `item`, `user`, `rating` of a file, as far as it has them.
+    """Read the columns `item`, `user`, `rating` of a file, as far as it has them.
 
     Raises:
       BadInput: no column `item`, or a line that is malformed or rated off the `scale`.
@@ -59,7 +59,7 @@ def read_history(path: pathlib.Path, scale: Sequence[float] | None) -> dict[str,
 
 
 def as_table(answer: pl.DataFrame) -> str:
-    """A table per user."""
+    """Format a table per user."""
     people = answer.partition_by("user", maintain_order=True)
     tables = [show.recommendations_table(f"For user {own['user'][0]}", own) for own in people]
     return show.text(*tables)

@@ -30,7 +30,7 @@ LEGEND = (
 
 
 def text(*tables: Table) -> str:
-    """Tables as the console would show them."""
+    """Render tables as the console would show them."""
     with CONSOLE.capture() as captured:
         for table in tables:
             CONSOLE.print(table)
@@ -44,7 +44,7 @@ def results_table(
     reports: Sequence[Report],
     baselines: Mapping[str, Report],
 ) -> Table:
-    """The model beside its baselines: test figures with 95% intervals, paired differences.
+    """Tabulate the model and its baselines: test figures with 95% intervals, paired differences.
 
     There is no paired difference between a model whose rows are items and one whose rows are users.
     """
@@ -77,13 +77,13 @@ def results_table(
 
 
 def difference(found: statistics.Comparison) -> str:
-    """A paired difference with its 95% interval and p, as rich markup."""
+    """Format a paired difference with its 95% interval and p, as rich markup."""
     low, high = found.interval
     return f"{found.difference:+.4f} \\[{low:+.4f}, {high:+.4f}] p={found.p:.2g}"
 
 
 def recommendations_table(title: str, answer: pl.DataFrame) -> Table:
-    """The recommendations for one user, best first."""
+    """Tabulate the recommendations for one user, best first."""
     table = Table(title=escape(title), box=rich.box.SIMPLE_HEAD, title_justify="left")
     table.add_column("", justify="right")
     table.add_column("item")
@@ -96,7 +96,7 @@ def recommendations_table(title: str, answer: pl.DataFrame) -> Table:
 
 
 def audits(found: Mapping[str, Audit]) -> Table:
-    """Verdicts, rates and intervals, a line per encoder and property."""
+    """Tabulate verdicts, rates and intervals, a line per encoder and property."""
     shown = Table(title="Audit", caption=LEGEND, box=rich.box.SIMPLE_HEAD)
     shown.title_justify = shown.caption_justify = "left"
     for name in ("encoder", "property", "verdict", "domain"):

@@ -1,6 +1,6 @@
-"""Trains one model on one split, keeps the best on validation, scores the test once.
+"""Train one model on one split, select on validation, score the test part once.
 
-With nothing said: Mult-VAE on the embedded MovieLens ratings, beside popularity and EASE.
+By default: Mult-VAE on the embedded MovieLens ratings, compared with popularity and EASE.
 
   python -m experiments.train
   python -m experiments.train --model=autorec --dataset=ml-1m --data_dir=DIR --seeds=5
@@ -65,7 +65,7 @@ def main(given: Mapping[str, Any]) -> None:
 
 
 def planned(given: Mapping[str, Any]) -> tuple[dict[str, Any], str, Spec]:
-    """What the flags choose, the task and the run's Spec: all that is told without the data."""
+    """Return the choices of the flags, the task and the run's Spec; no data are read."""
     chosen = choose(given)
     task = options.protocol(given, chosen["protocol"]).task
     spec = specify(chosen, task, source={name: given[name] for name in options.DATA_FLAGS})
@@ -74,7 +74,7 @@ def planned(given: Mapping[str, Any]) -> tuple[dict[str, Any], str, Spec]:
 
 
 def choose(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What to run: flags that were given over the recipe's over the model's own defaults."""
+    """Choose what to run: given flags, then the recipe, then the model's own defaults."""
     said = {name: value for name, value in given.items() if value is not None}
     what = ("config", "model", "dataset", "data_file", "protocol", "split_dir")
     nothing_said = all(given[name] is None for name in what)
@@ -110,7 +110,7 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_unread(given: Mapping[str, Any]) -> None:
-    """Raise BadInput for flags about a file of ratings that is not read, or needs none of them."""
+    """Raise BadInput for flags about a file of ratings that have no effect."""
     ready = bool(given["split_dir"])
     if ready or not given["data_file"]:
         unread = [name for name in options.FILE_FLAGS if not (ready and name == "scale")]
@@ -123,7 +123,7 @@ def refuse_unread(given: Mapping[str, Any]) -> None:
 
 
 def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) -> Spec:
-    """The run's Spec; the metric, unless said, is the task's."""
+    """Build the run's Spec; the metric, if not given, is the task's."""
     names = [field.name for field in dataclasses.fields(Settings)]
     settings = {name: chosen[name] for name in names if name in chosen}
     settings.setdefault("metric", scoring.DEFAULTS[task].metric)
@@ -141,7 +141,7 @@ def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) 
 def report(
     workdir: pathlib.Path, task: str, spec: Spec, splits: list, finished: fitting.Finished
 ) -> None:
-    """The table, the recommendations for a user who is not in the data, plots, what is next."""
+    """Print the table, recommendations for a user who is not in the data, and the next command."""
     results, reports, baselines = finished.results, finished.reports, finished.baselines
     if reports:
         show.CONSOLE.print(show.results_table(task, spec.model, results, reports, baselines))
@@ -173,7 +173,7 @@ def report(
 
 
 def example(loaded: artefact.Artefact) -> bool:
-    """Ten recommendations for the user of example_history.csv, if the data have these films."""
+    """Print ten recommendations for the user of example_history.csv, if the data have the films."""
     titles = loaded.vocabulary.titles
     if titles is None or not any("Star Wars" in title for title in titles):
         return False

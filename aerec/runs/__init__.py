@@ -1,1 +1,1 @@
-"""A run: its directory, fit-select-score-write, recommendations, scoring again."""
+"""Runs: fitting and scoring, run directories, recommendations, export."""

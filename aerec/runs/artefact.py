@@ -1,4 +1,4 @@
-"""A trained model in a run directory: all it takes to use it, without the dataset."""
+"""A trained model with its vocabulary: all that is needed to use it, without the dataset."""
 
 import os
 import pathlib
@@ -19,7 +19,7 @@ from aerec.runs.spec import model_settings, require_float32
 
 
 class Vocabulary(NamedTuple):
-    """What the rows and columns of a model are called.
+    """Raw ids and titles of the rows and columns of a model.
 
     Attributes:
       item_ids: [N] raw ids of the items, int64 or str.
@@ -35,7 +35,7 @@ class Vocabulary(NamedTuple):
 
     @classmethod
     def of(cls, split: Split, trained: Table) -> "Vocabulary":
-        """The vocabulary of a split and the table, in the model's orientation, trained on."""
+        """Take the vocabulary of a split; `trained` is its training table as the model reads it."""
         counts = np.bincount(np.asarray(trained.columns), minlength=trained.num_columns)
         return cls(split.item_ids, split.titles, split.user_ids, counts)
 
@@ -50,7 +50,7 @@ class Artefact(NamedTuple):
 
 
 def save(workdir: pathlib.Path, params: Params, vocabulary: Vocabulary) -> None:
-    """Write the parameters [S, ...] of a run that is not finished, and its vocabulary."""
+    """Write the parameters [S, ...] and the vocabulary of an unfinished run."""
     save_vocabulary(workdir, vocabulary)
     path = workdir / directory.MODEL
     if path.exists():  # the run was killed before it was scored; no rename replaces a directory
@@ -62,7 +62,7 @@ def save(workdir: pathlib.Path, params: Params, vocabulary: Vocabulary) -> None:
 
 
 def save_vocabulary(workdir: pathlib.Path, vocabulary: Vocabulary) -> None:
-    """Write what the rows and columns are called."""
+    """Write the vocabulary."""
     arrays = {name: part for name, part in vocabulary._asdict().items() if part is not None}
     files.write_arrays(workdir / directory.VOCABULARY, arrays)
 
@@ -78,7 +78,7 @@ def load(workdir: str | pathlib.Path, *, replica: int = 0) -> Artefact:
 
 
 def one(params: Params, config: Mapping[str, Any], replica: int, where: str) -> Params:
-    """One replica's parameters of leaves [S, ...]. Raises BadInput where there is none."""
+    """Select one replica of parameters, leaves [S, ...]. Raises BadInput if there is none."""
     count = len(config["seeds"])
     if not 0 <= replica < count:
         raise BadInput(f"{where} holds {count} replicas (0 to {count - 1})")
@@ -111,7 +111,7 @@ def load_replicas(workdir: str | pathlib.Path) -> Artefact:
 
 
 def build(config: Mapping[str, Any]) -> Model:
-    """The model of a config.json, to be used and not trained."""
+    """Build the model of a config.json for use, not for training."""
     scale = config.get("scale")
     rows, columns = config["shape"]
     facts = Facts(rows, columns, scale=tuple(scale) if scale else None)
@@ -119,7 +119,7 @@ def build(config: Mapping[str, Any]) -> Model:
 
 
 def parameters(workdir: pathlib.Path, model: Model, replicas: int) -> Params:
-    """Read the parameters of a run, leaves [S, ...]. Raises BadInput for a damaged one."""
+    """Read the parameters of a run, leaves [S, ...]. Raises BadInput if they are damaged."""
     keys = jax.random.split(jax.random.key(0), replicas)
     like, path = jax.eval_shape(jax.vmap(model.init), keys), workdir / directory.MODEL
     with files.reading(path, directory.AGAIN), ocp.StandardCheckpointer() as loader:

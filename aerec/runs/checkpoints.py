@@ -1,4 +1,4 @@
-"""Checkpoints of a run in progress, each whole or not there, by Orbax."""
+"""Atomic checkpoints of a run in progress, by Orbax."""
 
 import pathlib
 import time
@@ -14,7 +14,7 @@ ADVICE = "delete this folder to train from the beginning"
 
 
 class Checkpoints:
-    """The latest state of a run, the best parameters and the record, as one atomic checkpoint.
+    """Save the state of a run, its best parameters and its record as one atomic checkpoint.
 
     Args:
       folder: created where it is missing.
@@ -32,7 +32,7 @@ class Checkpoints:
             self.manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def restore(self, state: Any, best: Params) -> tuple[Any, Params, dict] | None:
-        """The latest (state, best, record), shaped like the arguments; None where there is none.
+        """Restore the latest (state, best, record), shaped like the arguments; None without one.
 
         Raises:
           BadInput: it is damaged.

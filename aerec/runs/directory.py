@@ -1,4 +1,4 @@
-"""A run directory: the names in it, one process at a time, files that are whole or not there.
+"""The run directory: its file names, its lock, atomic writes.
 
 config.json     what the run is, written before all else; a directory belongs to one run
 metrics.jsonl   a line per evaluation
@@ -41,7 +41,7 @@ AGAIN = "delete it, and train again with the command that made the run"
 
 @contextlib.contextmanager
 def claimed(workdir: pathlib.Path, config: Mapping[str, Any]) -> Iterator[None]:
-    """Create the run directory, or check that it belongs to this run; no other process has it.
+    """Create the run directory, or check that it belongs to this run; lock it.
 
     A new run that is refused, or fails before it has made anything, leaves all as it was.
 
@@ -80,19 +80,19 @@ def claimed(workdir: pathlib.Path, config: Mapping[str, Any]) -> Iterator[None]:
 
 
 def finished(workdir: pathlib.Path) -> bool:
-    """Whether a run is finished, which does not take its checkpoints."""
+    """Return whether a run is finished; checkpoints are not needed for that."""
     return (workdir / RESULTS).exists() and (workdir / MODEL).exists()
 
 
 def require(workdir: pathlib.Path, *parts: str) -> None:
-    """Raise BadInput where a part of a finished run is missing."""
+    """Raise BadInput if a part of a finished run is missing."""
     for part in parts:
         if not (workdir / part).exists():
             raise BadInput(f"{workdir} has no {part}: no finished run is there. Train it first.")
 
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
-    """Read config.json. Raises BadInput where it is damaged or of a format of the future."""
+    """Read config.json. Raises BadInput if it is damaged or of a later format."""
     entries = ("model", "set", "shape", "seeds")
     advice = f"delete {workdir}, or name another"
     config = files.read_json(workdir / CONFIG, *entries, advice=advice)
@@ -106,7 +106,7 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def read_results(workdir: pathlib.Path) -> dict[str, Any]:
-    """Read results.json, null as NaN where a figure stands."""
+    """Read results.json; null figures become NaN."""
     results = files.read_json(workdir / RESULTS, "test", "seeds", advice=AGAIN)
     baselines = results.get("baselines", {})
     with files.reading(workdir / RESULTS, AGAIN):
@@ -116,7 +116,7 @@ def read_results(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def read_rows(workdir: pathlib.Path) -> list[dict[str, np.ndarray]]:
-    """Read the figures per test row of each replica, name -> [R]."""
+    """Read the figures of each replica by test row, name -> [R]."""
     replicas: dict[int, dict[str, np.ndarray]] = {}
     with files.reading(workdir / TEST_ROWS, AGAIN):
         for key, values in files.read_arrays(workdir / TEST_ROWS, advice=AGAIN).items():
@@ -139,14 +139,14 @@ def write_results(
     results: Mapping[str, Any],
     rows: Sequence[Mapping[str, np.ndarray]],
 ) -> None:
-    """Write the figures per test row of each replica, then the results: the run is finished."""
+    """Write the figures by test row, then results.json, which marks the run as finished."""
     arrays = {f"{i}:{name}": values for i, own in enumerate(rows) for name, values in own.items()}
     files.write_arrays(workdir / TEST_ROWS, arrays)
     files.write_json(workdir / RESULTS, results)
 
 
 class EpochLog:
-    """Lines of JSON by epoch; on resuming, those at and past the first new epoch are cut.
+    """Append lines of JSON by epoch; on resuming, drop lines from the first new epoch on.
 
     Args:
       path: the file; None keeps the lines in memory, as `lines`.
@@ -173,12 +173,12 @@ class EpochLog:
 
 
 def write_log(path: pathlib.Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Write the lines of a log, whole or not at all."""
+    """Write all lines of a log, atomically."""
     files.write_text(path, "".join(f"{files.to_json(line)}\n" for line in lines))
 
 
 def read_log(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Read the whole lines of a log, null as NaN: a kill may have cut the last."""
+    """Read the complete lines of a log (a kill may cut the last one); null becomes NaN."""
     if not path.exists():
         return []
     with files.reading(path, "delete it; only pictures are drawn from it"):
@@ -251,7 +251,7 @@ def _require_same(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"settings": {"epochs": 3}} as {"settings.epochs": 3}."""
+    """Flatten {"settings": {"epochs": 3}} to {"settings.epochs": 3}."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, dict):
@@ -262,7 +262,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _remove_leftovers(workdir: pathlib.Path) -> None:
-    """Delete what was being written by a process that failed or was killed."""
+    """Delete the temporary files of a process that failed or was killed."""
     for name in (CONFIG, METRICS, LOSSES, MODEL, VOCABULARY, TEST_ROWS, RESULTS):
         for part in workdir.glob(f"{name}{files.TEMPORARY}*"):
             shutil.rmtree(part) if part.is_dir() else part.unlink()

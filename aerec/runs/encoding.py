@@ -1,4 +1,4 @@
-"""The encoder of a run, and its data as a domain, for the audit."""
+"""Adapters for the audit: the encoder of a run, and its data as a domain."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +14,12 @@ from aerec.runs.spec import oriented
 
 
 def encoder(artefact: Artefact) -> Callable[[Any], Any]:
-    """The encoder of a trained model: rows [B, N] to codes [B, K]."""
+    """Return the encoder of a trained model: rows [B, N] to codes [B, K]."""
     return lambda x: artefact.model.encode(artefact.params, x)
 
 
 def domain(artefact: Artefact, split: Split) -> Domain:
-    """The rows that the model was fitted to or folds in, each crossed with all columns.
+    """Build the domain of the rows that were trained on or folded in, crossed with all columns.
 
     Args:
       split: the run's own.
@@ -41,7 +41,7 @@ def domain(artefact: Artefact, split: Split) -> Domain:
 
 
 def last_activation(settings: Any) -> activations.Activation | None:
-    """The activation of the code, where the model's settings name one."""
+    """Return the activation of the code; None if the model's settings name none."""
     if "latent_activation" not in settings:
         return None
     return activations.describe(settings["latent_activation"] or settings["activation"])

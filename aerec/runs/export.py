@@ -1,4 +1,4 @@
-"""A model for processes that do not have this package: StableHLO, safetensors, ONNX."""
+"""Export of a model to StableHLO, safetensors and ONNX, for use without this package."""
 
 import importlib
 import pathlib
@@ -54,7 +54,7 @@ def write(artefact: Artefact, path: pathlib.Path, format: str | None = None) -> 
 
 
 def scorer(artefact: Artefact) -> Callable[[jax.Array], jax.Array]:
-    """The scores [b, N] of dense rows [b, N], the parameters inside.
+    """Return the function from dense rows [b, N] to scores [b, N], with the parameters inside.
 
     Raises:
       BadInput: the model reads sequences or columns, which a dense row is not.

@@ -1,4 +1,4 @@
-"""Figures of a run as numbers that know their uncertainty, and comparisons between runs."""
+"""Figures of a run with their uncertainty, and comparisons between runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,7 +11,7 @@ from aerec.runs import scoring
 
 
 class Figure(float):
-    """A figure: the mean over the replicas of a run.
+    """A test figure: a float, the mean over the replicas of a run.
 
     Attributes:
       se: standard error over rows; NaN for a figure of all rows at once.
@@ -22,7 +22,7 @@ class Figure(float):
     sd: float
 
     def __new__(cls, name: str, value: float, se: float, sd: float, report: Report) -> "Figure":
-        """A float with its errors; `report` is what intervals are drawn from."""
+        """Make the float with its errors; intervals are drawn from `report`."""
         figure = super().__new__(cls, value)
         figure.se, figure.sd, figure._of = se, sd, (name, report)
         return figure
@@ -30,7 +30,7 @@ class Figure(float):
     _of: tuple[str, Report]
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """The bootstrap interval over rows, each row's figure averaged over the replicas.
+        """Bootstrap an interval over rows, each row's figure averaged over the replicas.
 
         Raises:
           BadInput: a figure of all rows at once (coverage) has no rows to draw.
@@ -46,7 +46,7 @@ class Figure(float):
 
 
 class Figures(Mapping[str, Figure]):
-    """The figures of a run by name, like `ndcg@100`.
+    """The test figures of a run by name, like `ndcg@100`.
 
     Args:
       reports: one report per replica.
@@ -78,13 +78,13 @@ class Figures(Mapping[str, Figure]):
         return "\n".join(f"{name:{width}}  {self[name]!r}" for name in self) or "no figures"
 
     def rows(self, name: str) -> np.ndarray:
-        """A figure of each test row [R], averaged over replicas; NaN where there is no target."""
+        """Return a figure by test row [R], averaged over replicas; NaN where there is no target."""
         if name not in self._merged.per_row:
             raise BadInput(f"{name!r} is no figure of rows. {nearest(name, self._merged.per_row)}")
         return self._merged.per_row[name]
 
     def compare(self, other: "Figures", name: str) -> Comparison:
-        """The paired randomisation test of one figure; see `aerec.compare`."""
+        """Test the difference of one figure by paired randomisation; see `aerec.compare`."""
         for figures in (self, other):
             figures[name]
         try:
@@ -94,7 +94,7 @@ class Figures(Mapping[str, Figure]):
 
 
 def merged(reports: Sequence[Report]) -> Report:
-    """One report of several replicas, each row's figures averaged over them.
+    """Merge the reports of several replicas: average each row's figures.
 
     Raises:
       BadInput: the replicas were scored on different rows.

@@ -1,4 +1,4 @@
-"""One run, from a split to results, in memory or in a directory: fit, select, score the test."""
+"""A run from splits to results, in memory or in a directory: fit, select, score the test part."""
 
 import pathlib
 import platform
@@ -103,7 +103,7 @@ def run(
 
 
 class _Job(NamedTuple):
-    """A run that has been checked: `as_read` are the splits with the rows that its model reads."""
+    """A checked run; `as_read` are the splits in the orientation that the model reads."""
 
     spec: Spec
     model: Model
@@ -129,17 +129,17 @@ def _prepared(spec: Spec, splits: Sequence[Split], baselines, progress, log) -> 
 
 
 def solved(spec: Spec, split: Split) -> bool:
-    """Whether the model is solved in closed form, without epochs."""
+    """Return whether the model is solved in closed form, without epochs."""
     return models.build(spec.model, spec.set, Facts.of(split.train)).solve is not None
 
 
 def has_targets(split: Split) -> bool:
-    """Whether the split holds anything out: those for use have no test rows at all."""
+    """Return whether the split holds anything out; splits for use have no test rows."""
     return split.test.input.num_rows > 0
 
 
 def _trainable(spec: Spec, split: Split) -> Model:
-    """Make the model as it is trained. Raises BadInput where task or penalty do not go with it."""
+    """Build the model for training. Raises BadInput if task or order penalty do not suit it."""
     model = models.build(spec.model, spec.set, Facts.of(split.train, split.scale))
     scoring.require_task(spec.model, model.traits, split)
     if not spec.order_penalty:
@@ -156,7 +156,7 @@ def _fit(
     checkpoints: Checkpoints | None,
     logs: tuple[directory.EpochLog, directory.EpochLog],
 ) -> loop.Fitted:
-    """`loop.fit` with its checkpoints, and its logs of figures and of losses."""
+    """Run `loop.fit` with its checkpoints and its two logs, of figures and of losses."""
     spec, model, splits = job.spec, job.model, job.as_read
     metrics_log, losses_log = logs
     selects = has_targets(splits[0])
@@ -198,7 +198,7 @@ def _fit(
 
 
 def _trained(spec: Spec, described: Mapping[str, Any], record: loop.Record) -> dict[str, Any]:
-    """What results.json says of the training; seconds of an epoch are the median but the first."""
+    """Describe the training for results.json; `epoch_seconds` is the median without the first."""
     packages = {name: metadata.version(name) for name in PACKAGES}
     return {
         "protocol": described["protocol"],
@@ -217,7 +217,7 @@ def _trained(spec: Spec, described: Mapping[str, Any], record: loop.Record) -> d
 
 
 def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
-    """Score the test part, where there is one: the figures join the results."""
+    """Score the test part, if there is one, and add the figures to the results."""
     reports: list[Report] = []
     scored: dict[str, Report] = {}
     skipped: dict[str, str] = {}
@@ -245,7 +245,7 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
 
 
 def _baselines(names: Sequence[str], split: Split) -> tuple[dict[str, Report], dict[str, str]]:
-    """The reports of the baselines, and why others have none: the model is not lost over them."""
+    """Score the baselines; one that fails for memory is skipped, with its reason."""
     reports, skipped = {}, {}
     for name in names:
         try:

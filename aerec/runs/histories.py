@@ -1,4 +1,4 @@
-"""Histories of users, by raw ids, as the rows that a model reads."""
+"""Histories of users, from raw ids to the rows that a model reads."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ Source = Any
 
 
 class Histories(NamedTuple):
-    """The histories of H users in compressed rows, on the host, and what was left out.
+    """Histories of H users in compressed rows, on the host, and what was left out.
 
     Attributes:
       users: [H] labels of the users, in the order of the source.
@@ -39,7 +39,7 @@ class Histories(NamedTuple):
     dropped: int
 
     def notes(self, threshold: Any = None) -> list[str]:
-        """What was left out and whom there is no answer for, a sentence each."""
+        """Say what was left out and which users get no answer, a sentence each."""
         notes = []
         if self.unknown:
             notes.append(
@@ -86,7 +86,7 @@ class Reader:
         self.column_of = {raw: column for column, raw in enumerate(self.item_ids.tolist())}
 
     def columns(self, items: Any) -> np.ndarray:
-        """The column of each raw id, [R] int32; -1 where the model does not know it."""
+        """Look up the column of each raw id, [R] int32; -1 if the model does not know it."""
         known = self.column_of
         return np.array([known.get(_spelled(item), -1) for item in items], np.int32)
 
@@ -150,7 +150,7 @@ class Reader:
         )
 
     def _entries(self, source: Source, name: str):
-        """(labels [H], row [R], items [R], column [R], rating [R] or None, whether it is one)."""
+        """Return (labels [H], row [R], items [R], column [R], rating [R] or None, single)."""
         if scipy.sparse.issparse(source):
             if source.shape[1] != len(self.item_ids):
                 raise BadInput(
@@ -192,19 +192,19 @@ class Reader:
 
 
 def is_frame(source: Any) -> bool:
-    """Whether it has named columns: a pandas, polars or Arrow table."""
+    """Return whether `source` has named columns: a pandas, polars or Arrow table."""
     named = hasattr(source, "columns") or hasattr(source, "column_names")
     return named and hasattr(source, "__getitem__") and not isinstance(source, Mapping)
 
 
 def frame_columns(frame: Any) -> dict[str, np.ndarray]:
-    """The columns of a frame by name, each [R]."""
+    """Return the columns of a frame by name, each [R]."""
     names = getattr(frame, "column_names", None) or list(frame.columns)
     return {str(name): np.asarray(frame[name]) for name in names}
 
 
 def _spelled(item: Any) -> str:
-    """A raw id as text; a whole number that a frame keeps as a float is spelled without a point."""
+    """Spell a raw id; a whole number that a frame holds as a float has no decimal point."""
     if isinstance(item, float | np.floating) and float(item).is_integer():
         return str(int(item))
     return str(item)

@@ -1,4 +1,4 @@
-"""Recommendations, predictions and similar items of a trained model; compiled once per shape."""
+"""Recommendations, predictions, similar items and explanations of a trained model."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ ENTRIES = 32  # the fewest entries that a batch is padded to; more go up by powe
 
 
 class Recommender:
-    """Answer for users whom the model has never seen: their history is folded in.
+    """Answer for users whom the model has never seen, by folding in their history.
 
     Batches are padded to a few shapes, so that programs are compiled once per shape and not once
     per call.
@@ -213,7 +213,7 @@ class Recommender:
         return pl.DataFrame({"rank": rank, **self._named(order), "similarity": similarity[order]})
 
     def _linear(self, rows: scipy.sparse.csr_array) -> np.ndarray:
-        """x W of rows [H, N], the constant b left out, on the host."""
+        """Compute x W of rows [H, N], without the constant b, on the host."""
         nothing = self._none_of(rows)
         found = np.empty(rows.shape, np.float32)
         for part, x, empty in _batches(rows, nothing, self.num_columns):
@@ -222,7 +222,7 @@ class Recommender:
         return found
 
     def _none_of(self, rows: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
-        """As many rows that list nothing."""
+        """Return as many rows without entries."""
         return scipy.sparse.csr_array(rows.shape)
 
     def _column(self, item: Any) -> int:
@@ -233,7 +233,7 @@ class Recommender:
         return column
 
     def _allowed(self, among, exclude) -> tuple[np.ndarray, list[str]]:
-        """The columns that may be recommended, [N] bool, and which ids were not understood."""
+        """Return the columns that may be recommended, [N] bool, and notes on unknown ids."""
         notes, allowed = [], np.ones(self.num_columns, bool)
         for name, given in (("among", among), ("exclude", exclude)):
             if given is None:
@@ -250,7 +250,7 @@ class Recommender:
         return allowed, notes
 
     def _named(self, columns: np.ndarray) -> dict[str, pl.Series]:
-        """Raw ids and titles of columns [R]; titles are null where there are none."""
+        """Name columns [R] by raw id and title; titles are null where there are none."""
         ids, titles = self.vocabulary.item_ids, self.vocabulary.titles
         named = [None] * len(columns) if titles is None else titles[columns].tolist()
         return {
@@ -260,7 +260,7 @@ class Recommender:
 
 
 def _best(model: Model, params: Params, x: Rows, seen: Rows, allowed: jax.Array, *, k: int):
-    """The k best columns of each row: (scores [B, k], columns [B, k], whether one is NaN [B])."""
+    """Return (scores [B, k], columns [B, k], bad [B]): the k best columns; whether one is NaN."""
     y = model.score(params, x)
     bad = jnp.isnan(y).any(1)
     y = jnp.where(allowed[None], y, -jnp.inf)
@@ -272,7 +272,7 @@ def _best(model: Model, params: Params, x: Rows, seen: Rows, allowed: jax.Array,
 def _batches(
     read: scipy.sparse.csr_array, seen: scipy.sparse.csr_array, num_columns: int
 ) -> Iterator[tuple[slice, Rows, Rows]]:
-    """Rows in batches of few shapes: (which rows, what is read of them, what is masked)."""
+    """Yield batches of few shapes: (which rows, what is read, what is masked)."""
     start, count = 0, read.shape[0]
     while start < count:
         left = count - start
@@ -283,7 +283,7 @@ def _batches(
 
 
 def _rows(matrix: scipy.sparse.csr_array, part: slice, size: int, num_columns: int) -> Rows:
-    """A slice of a matrix as a padded batch; nobody in it was trained on."""
+    """Pad a slice of a matrix to a batch; no row of it was trained on."""
     first, last = matrix.indptr[part.start], matrix.indptr[part.stop]
     count = int(last - first)
     capacity = max(ENTRIES, 1 << (count - 1).bit_length()) if count else ENTRIES

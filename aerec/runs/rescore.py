@@ -1,4 +1,4 @@
-"""A finished run scored again: under its own protocol, under another, or against another run."""
+"""Score a finished run again: under its own protocol, another one, or against another run."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def read(workdir: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any], list[Re
 
 
 def protocol_text(config: Mapping[str, Any]) -> str:
-    """The protocol of a run's config.json as `protocols.parse` reads it."""
+    """Spell the protocol of a config.json as `protocols.parse` reads it."""
     given = dict(config["protocol"])
     name = given.pop("name")
     if name == "files":  # whose folder may have moved; `split_dir` is given beside
@@ -41,7 +41,7 @@ def protocol_text(config: Mapping[str, Any]) -> str:
 
 
 def score(loaded: Artefact, own: Sequence[Split]) -> list[Report]:
-    """The test report of each replica of a run.
+    """Score each replica of a run on its own test part.
 
     Args:
       loaded: the run, its parameters with leaves [S, ...].
@@ -60,7 +60,7 @@ def score(loaded: Artefact, own: Sequence[Split]) -> list[Report]:
 
 
 def score_other(loaded: Artefact, own: Sequence[Split], other: Sequence[Split]) -> list[Report]:
-    """The test report of each replica of a run on the test part of another protocol's split.
+    """Score each replica of a run on the test part of another protocol's split.
 
     Users and items are matched by raw id; items that the model does not know are left out.
     Popularity, and what counts as an item without a training rating, stay those of the training.
@@ -96,7 +96,7 @@ def score_other(loaded: Artefact, own: Sequence[Split], other: Sequence[Split]) 
 
 
 def matched(loaded: Artefact, split: Split) -> Heldout:
-    """The test part of a split in the columns of an artefact, by raw ids.
+    """Map the test part of a split to the columns of a model, by raw ids.
 
     Where the model is item-based the rows are its training users, all and in order.
     """
@@ -122,7 +122,7 @@ def matched(loaded: Artefact, split: Split) -> Heldout:
 
 
 class Paired(NamedTuple):
-    """One replica of run a against one of run b."""
+    """A comparison of one replica of run a with one of run b."""
 
     seeds: tuple[int, int]
     figures: dict[str, tuple[float, float]]  # name -> (of a, of b)
@@ -130,7 +130,7 @@ class Paired(NamedTuple):
 
 
 def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Paired]:
-    """Paired randomisation tests between the replicas of two finished runs, first with first.
+    """Test the replicas of two finished runs by paired randomisation, first with first.
 
     Raises:
       BadInput: a run is not finished, the two are of different protocols or data, their rows are
@@ -190,7 +190,7 @@ def _differ(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
 
 
 def _own(config: Mapping[str, Any], own: Sequence[Split]) -> list[Split]:
-    """The run's splits with the rows that its model reads, if they are the run's."""
+    """Check that the splits are the run's; return them as its model reads them."""
     faced = oriented(models.traits(config["model"], model_settings(config)), own)
     if own[0].protocol["hash"] != config["protocol"]["hash"]:
         raise BadInput("The files of the split are not those that the run was trained on.")
@@ -203,7 +203,7 @@ def _own(config: Mapping[str, Any], own: Sequence[Split]) -> list[Split]:
 
 
 def _require_untrained(own: Split, heldout: Heldout, other: Split, loaded: Artefact) -> None:
-    """Raises BadInput where a target of `heldout` (in own's numbering) is a training entry."""
+    """Raise BadInput if a target of `heldout` (in own's numbering) is a training entry."""
     row, column, _ = heldout.target.entries()
     user = np.asarray(heldout.rows)[row].astype(np.int64)
     trained_row, trained_column, _ = own.train.entries()
@@ -221,7 +221,7 @@ def _require_untrained(own: Split, heldout: Heldout, other: Split, loaded: Artef
 
 
 def _places(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """[len(ids)]: each id's place among the `known`, -1 where it is not there."""
+    """Look up the position of each id among the `known`, -1 if it is not there."""
     order = np.argsort(known)
     at = np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)
     return np.where(known[order[at]] == ids, order[at], -1)

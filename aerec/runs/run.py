@@ -1,4 +1,4 @@
-"""A fitted model: its figures, what it recommends, how it is kept and handed on."""
+"""`Run`: a fitted model that evaluates, recommends, explains, saves and exports."""
 
 import dataclasses
 import functools
@@ -26,7 +26,7 @@ from aerec.runs.recommend import Recommender
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Run:
-    """A fitted model, in memory; made by `aerec.fit` and `aerec.open`.
+    """A fitted model in memory, from `aerec.fit` or `aerec.open`.
 
     Attributes:
       model: the pure functions.
@@ -44,7 +44,7 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What the run is: model, settings, protocol, seeds, hash of the data."""
+        """The identity of the run: model, settings, protocol, seeds, hash of the data."""
         return self.finished.config
 
     @property
@@ -68,7 +68,7 @@ class Run:
         return Figures(self.finished.reports)
 
     def figures(self) -> pl.DataFrame:
-        """The test figures as a frame of name, mean, standard error, deviation over replicas."""
+        """Tabulate the test figures: name, mean, standard error, deviation over replicas."""
         each = [(name, float(self.test[name]), self.test[name].se, self.test[name].sd)
                 for name in self.test]  # fmt: skip
         schema = {"figure": pl.String, "mean": pl.Float64, "se": pl.Float64, "sd": pl.Float64}
@@ -164,7 +164,7 @@ class Run:
         return self.recommender(replica).explain(history, item)
 
     def recommender(self, replica: int = 0) -> Recommender:
-        """What answers for one replica; it keeps its compiled programs."""
+        """Return the recommender of one replica, which keeps its compiled programs."""
         kept = self._recommenders
         if replica not in kept:
             kept[replica] = Recommender(self.artefact(replica))
@@ -175,7 +175,7 @@ class Run:
         return {}
 
     def artefact(self, replica: int = 0) -> Artefact:
-        """One replica: functions, parameters, config.json, vocabulary."""
+        """Return one replica: functions, parameters, config.json, vocabulary."""
         params = artefact.one(self.replicas, self.config, replica, "this run")
         return Artefact(self.model, params, self.config, self.vocabulary)
 

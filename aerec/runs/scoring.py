@@ -1,4 +1,4 @@
-"""What a run is scored by: the evaluator of its task, the figures it has, the baselines."""
+"""Scoring of runs: the evaluator of a task, the names of figures, defaults, baselines."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ DEFAULTS = {
 
 
 def evaluator(model: Model, split: Split, metric: str | None = None) -> Evaluator:
-    """Return the evaluator of the split's task: of all its figures, or of the selecting one."""
+    """Return the evaluator of the split's task, for all figures or for one."""
     task = split.protocol["task"]
     if metric is not None:
         require_metric(metric, task)
@@ -49,7 +49,7 @@ def evaluator(model: Model, split: Split, metric: str | None = None) -> Evaluato
 
 
 def require_metric(metric: str, task: str) -> None:
-    """Raise BadInput where the task has no figure of that name."""
+    """Raise BadInput if the task has no figure of that name."""
     if task == "rating":
         if metric not in RATING:
             raise BadInput(f"No rating figure is called {metric!r}. {nearest(metric, RATING)}")
@@ -62,7 +62,7 @@ def require_metric(metric: str, task: str) -> None:
 
 
 def require_task(name: str, traits: Traits, split: Split) -> None:
-    """Raise BadInput where a model of preferences would be scored as one of ratings."""
+    """Raise BadInput if a model of preferences would be scored as one of ratings."""
     task = split.protocol["task"]
     if task == "rating" and traits.task != "rating":
         raise BadInput(
@@ -73,7 +73,7 @@ def require_task(name: str, traits: Traits, split: Split) -> None:
 
 
 def require_targets(split: Split, *, select: bool) -> None:
-    """Raise BadInput where a split has nothing to predict in test, or nothing to select by."""
+    """Raise BadInput if a split has nothing to predict in test, or nothing to select on."""
     parts = [("validation", split.valid)] if select else []
     for part, held in (*parts, ("test", split.test)):
         if not held.target.columns.size:
@@ -84,13 +84,13 @@ def require_targets(split: Split, *, select: bool) -> None:
 
 
 def baseline(name: str, split: Split) -> Report:
-    """A closed-form model at its default settings, scored on the split's test rows."""
+    """Score a closed-form model with default settings on the split's test rows."""
     model, faced = baseline_model(name, split)
     return evaluator(model, faced)(loop.solve(model, faced.train), faced.test)
 
 
 def baseline_model(name: str, split: Split) -> tuple[Model, Split]:
-    """The closed-form model of that name, and the split with the rows that it reads.
+    """Build the closed-form model of that name, and the split as the model reads it.
 
     Raises:
       BadInput: no model is called that, or it has to be trained.
@@ -103,7 +103,7 @@ def baseline_model(name: str, split: Split) -> tuple[Model, Split]:
 
 
 def mean_figures(reports: Sequence[Report]) -> dict[str, float]:
-    """Each figure's mean over replicas and, of several, its standard deviation `<name>_sd`."""
+    """Average each figure over replicas; of several add the standard deviation `<name>_sd`."""
     if not reports:
         return {}
     each = {name: [r.figures[name] for r in reports] for name in reports[0].figures}

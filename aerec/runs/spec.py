@@ -1,4 +1,4 @@
-"""What a run is: a model and its settings on the data of a split; the content of config.json."""
+"""The identity of a run: model, settings and data; the content of config.json."""
 
 import dataclasses
 import hashlib
@@ -20,10 +20,10 @@ from aerec.training.settings import Settings
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What a run is. `set` holds the model's settings that were given; the rest are defaults.
+    """The identity of a run. `set` holds the given settings of the model; others are defaults.
 
-    `source` is how the dataset was read, for reading it again; it is no part of what a run is,
-    whose data are known by a hash.
+    `source`: how to read the dataset again; not part of the run's identity, which has a hash of the
+    data.
     """
 
     model: str
@@ -36,12 +36,12 @@ class Spec:
 
 
 def oriented(traits: Traits, splits: Sequence[Split]) -> list[Split]:
-    """Return the splits with the rows that a model of these traits reads."""
+    """Return the splits in the orientation that a model of these traits reads."""
     return [split.transpose() if traits.reads == "columns" else split for split in splits]
 
 
 def describe(spec: Spec, splits: Sequence[Split]) -> dict[str, Any]:
-    """Return config.json: all that the results depend on, and what `artefact.load` needs."""
+    """Return config.json: all that the results depend on, and all that loading needs."""
     table, config = splits[0].train, models.configure(spec.model, spec.set)
     return {
         "format": directory.FORMAT,
