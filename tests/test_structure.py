@@ -128,7 +128,7 @@ def test_texts_have_an_encoding():
     for path in FILES:
         for node in ast.walk(parsed(path)):
             call = ast.unparse(node) if isinstance(node, ast.Call) else ""
-            texts = re.match(r"(?!files\.|os\.|archive\.)(.*\.(read|write)_text|(.*\.)?open)\(", call)
+            texts = re.match(r"(?!(files|os|archive)\.)(.*\.(read|write)_text|(.*\.)?open)\(", call)
             if texts and not re.search(r"'[rwa]b'", call):
                 assert "encoding=" in call, f"{path}, line {node.lineno}: {call}"
 
