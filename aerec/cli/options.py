@@ -125,6 +125,7 @@ def dashed(message: str) -> str:
     def flag(found: re.Match) -> str:
         return f"--{found[1]}" if found[2] in flags.FLAGS else found[0]
 
+    message = re.sub(rf"`((?:{'|'.join(ROLES)})=[^`]*)`", r"--columns=\1", message)
     return re.sub(r"`((\w+)(?:=[^`\s]*)?)`", flag, message)
 
 

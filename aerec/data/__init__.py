@@ -1,1 +1,1 @@
-"""Ratings from text files and named datasets, and the protocols that split them."""
+"""Ratings from files, tables and named datasets, and the protocols that split them."""

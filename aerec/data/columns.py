@@ -101,12 +101,12 @@ def why(text: Any, kind: str) -> str:
     shown = repr(text if text is not None else "")[:60]
     if isinstance(text, str) and not is_text(text):
         raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return f"{raw[:60]!r} is not utf-8 text: if the file is of another, give `encoding`"
+        return f"'{raw[:60]}' is not utf-8 text: if the file is in another, give `encoding`"
     if kind == "id":
         if text is None or not len(str(text)) or text != text:
             return "is empty"
         if "\0" in str(text):
-            return f"{shown} holds a zero byte: if the file is not utf-8, give `encoding`"
+            return f"{shown} holds a zero byte: if the file is not in utf-8, give `encoding`"
         return f"is longer than {LONGEST_ID} bytes"
     if kind == "number":
         return f"{shown} is not a finite number"

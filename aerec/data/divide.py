@@ -143,7 +143,9 @@ def clicks(
     lowest = -np.inf if threshold == "all" else threshold
     enough = every.value >= lowest
     labels = np.isin(every.value, (0, 1)).all()
-    way_out = "Labels of 0 and 1: give 1." if labels else "Lower it; `all` takes every rating."
+    way_out = "Lower it; threshold=all takes every rating."
+    if labels:
+        way_out = "Labels of 0 and 1: give threshold=1."
     require(
         protocol,
         enough.any(),

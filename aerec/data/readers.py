@@ -108,7 +108,7 @@ def read(
 
     Raises:
       BadInput: a malformed line (field count, not a number, NaN, infinite, off the scale, an empty
-        id), with file and line; or what a file is cannot be told, with what to give.
+        id), with file and line; or a layout that is not clear, with what to give.
     """
     path = Path(path)
     given = {"user": user, "item": item, "rating": rating, "time": time}

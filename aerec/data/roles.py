@@ -59,7 +59,7 @@ def find(where: str, names: Sequence[str], given: Given, *, header: bool = True)
         raise BadInput(
             f"{where}: a file without a header; {has}: {', '.join(names)}. Give the positions "
             "from 0 of user and item, and of rating and time where there are such, like "
-            "`user=0`, `item=1`, `rating=2`."
+            "`user=0,item=1,rating=2`."
         )
     if len(set(roles.values())) < len(roles):
         raise BadInput(f"{where}: one column cannot play two roles: {roles}.")
@@ -72,7 +72,7 @@ def plain(name: str) -> str:
 
 
 def is_header(rows: Sequence[Sequence[str]]) -> bool | None:
-    """Whether the first of some rows names the columns; None: it cannot be told."""
+    """Whether the first of some rows names the columns; None: not clear."""
     first, *rest = rows
     if any(_number(field) for field in first):
         return False

@@ -232,18 +232,17 @@ def _by_line(source: Source, kinds: Kinds) -> Iterator[pl.DataFrame]:
         return
     records, places = texts.records(source), [_place(source, column) for column in kinds]
     while some := list(islice(records, BATCH)):
-        found: dict[str, list] = {name: [] for name in (*map(str, kinds), LINE, FAULT)}
-        for line, fields, fault in some:
-            for (column, kind), place in zip(kinds.items(), places, strict=True):
-                field = fields[place] if fields else None
-                if field is not None and not columns.is_text(field):
-                    fault = fault or f"{_label(source, column)} {columns.why(field, kind)}"
-                    field = None
-                found[str(column)].append(field)
-            found[LINE].append(line)
-            found[FAULT].append(fault)
-        kind_of = {name: pl.Int64 if name == LINE else pl.String for name in found}
-        yield pl.DataFrame(found, schema=kind_of)
+        numbers, rows, faults = map(list, zip(*some, strict=True))
+        found: dict[str, pl.Series] = {LINE: pl.Series(numbers)}
+        for (column, kind), place in zip(kinds.items(), places, strict=True):
+            fields = [row[place] if row else None for row in rows]
+            if not columns.is_text("".join(filter(None, fields))):
+                for at, field in enumerate(fields):
+                    if field and not columns.is_text(field):
+                        wrong = f"{_label(source, column)} {columns.why(field, kind)}"
+                        faults[at], fields[at] = faults[at] or wrong, None
+            found[str(column)] = pl.Series(fields, dtype=pl.String)
+        yield pl.DataFrame(found | {FAULT: pl.Series(faults, dtype=pl.String)})
 
 
 def _netflix(source: Source) -> pl.DataFrame:

@@ -60,7 +60,7 @@ def recognise(
     """How a file is laid out, by its first bytes and lines; what is given is taken as it is.
 
     Raises:
-      BadInput: the file cannot be read, or what it is cannot be told: what to give.
+      BadInput: the file cannot be read, or its layout is not clear; names what to give.
     """
     if separator is not None and (not separator or "\n" in separator):
         raise BadInput(f"{separator!r} cannot separate fields. Give for example ',' or '\\t'.")

@@ -121,7 +121,7 @@ def test_flags(here, tmp_path, argv, words):
         ([], [], ["the file is empty"]),
         (["user,item,rating"], [], ["no rating in it"]),
         (["user,what,rating", *RATINGS], [], ["line 1", "'item'", "user, what, rating"]),
-        (RATINGS, [], ["line 1", "Give the positions from 0 of user and item"]),
+        (RATINGS, [], ["line 1", "Give the positions from 0", "--columns=user=0,item=1,rating=2."]),
         (
             ["user,item,rating", *RATINGS],
             ["--noheader", "--columns=user=0,item=1,rating=2"],

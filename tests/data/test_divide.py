@@ -208,7 +208,7 @@ def test_a_threshold_on_another_scale_is_named():
 
 def test_labels_of_0_and_1_are_told_which_threshold_they_need():
     ratings = rated([0, 0, 1], [0, 1, 0], [0, 1, 1], scale=(0.0, 1.0))
-    with pytest.raises(BadInput, match=r"the highest is 1\. Labels of 0 and 1: give 1\."):
+    with pytest.raises(BadInput, match=r"the highest is 1\. Labels of 0 and 1: give threshold=1"):
         divide.clicks(protocol(threshold=4.0, min_user=1), ratings)
 
 

@@ -342,7 +342,7 @@ def test_the_first_bad_line_is_named(tmp_path):
 
 def test_bytes_that_are_no_text(tmp_path):
     path = write(tmp_path / "bad.csv", b"u,i\na,1\n\xff\xfe,2\n")
-    with pytest.raises(readers.BadInput, match=r"line 3: 'u' '\\\\xff\\\\xfe' is not utf-8 text"):
+    with pytest.raises(readers.BadInput, match=r"line 3: 'u' '\\xff\\xfe' is not utf-8 text"):
         readers.read(path, "delimited", **IDS)
 
 

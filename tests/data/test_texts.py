@@ -192,7 +192,7 @@ def test_header_or_not(tmp_path):
     path.write_text("1\t2\t3\t880000000\n2\t3\t4\t890000000\n")  # the layout of MovieLens
     assert readers.read(path).value.tolist() == [3, 4]
     path.write_text("1,2,3\n2,3,4\n")
-    with pytest.raises(BadInput, match=r"a file without a header.*1, 2, 3.*`user=0`"):
+    with pytest.raises(BadInput, match=r"a file without a header.*1, 2, 3.*`user=0,item=1"):
         readers.read(path)
     assert readers.read(path, user=1, item=0).user_ids.tolist() == [2, 3]
     path.write_text("ann,x\nbob,y\n")
