@@ -3,8 +3,8 @@
   python -m experiments.recommend --workdir=RUN --history=my.csv --k=10
   python -m experiments.recommend --workdir=RUN --history=my.csv --format=jsonl --output=top.jsonl
 
-The history is a text with a header, JSON lines or parquet, packed or not: a column `item` of raw
-ids, and optionally `user` and `rating`; other columns are ignored. Nothing but the run's folder is
+The history is text with a header, JSON lines or parquet, compressed or not: a column `item` of raw
+ids, and optionally `user`, `rating` and `time`; other columns are ignored. Nothing but the run's folder is
 needed, not the data it was trained on.
 """
 
@@ -25,7 +25,8 @@ from aerec.runs.recommend import Recommender
 def define_flags() -> None:
     options.define_workdir_flag("the folder of a finished run")
     flags.DEFINE_string("history", None, "a file with a column item, and optionally user, rating")
-    flags.DEFINE_integer("k", 10, "how many items for each person", lower_bound=1)
+    flags.DEFINE_string("encoding", None, "of --history (default by its byte-order mark, or UTF-8)")
+    flags.DEFINE_integer("k", 10, "how many items for each user", lower_bound=1)
     flags.DEFINE_enum("format", "table", ["table", "csv", "jsonl"], "of the answer")
     flags.DEFINE_string("output", None, "a file for the answer (default: standard output)")
     flags.DEFINE_integer("replica", 0, "which, of a run with several seeds", lower_bound=0)
@@ -36,8 +37,8 @@ def main(given: Mapping[str, Any]) -> None:
     history = pathlib.Path(options.required(given, "history"))
     loaded = artefact.load(workdir, replica=given["replica"])
     recommender = Recommender(loaded)
-    frame = pl.DataFrame(read_history(history, loaded.config["scale"]))
-    histories = recommender.reader(frame, name=str(history))
+    columns = read_history(history, loaded.config["scale"], given["encoding"])
+    histories = recommender.reader(pl.DataFrame(columns), name=str(history))
     answer, notes = recommender.recommend(histories, k=given["k"])
     for note in notes:
         print(note, file=sys.stderr)
@@ -47,15 +48,20 @@ def main(given: Mapping[str, Any]) -> None:
     options.write(text, given["output"], data=given["format"] != "table")
 
 
-def read_history(path: pathlib.Path, scale: Sequence[float] | None) -> dict[str, Any]:
-    """Read the columns `item`, `user`, `rating` of a file, as far as it has them.
+def read_history(
+    path: pathlib.Path, scale: Sequence[float] | None, encoding: str | None
+) -> dict[str, Any]:
+    """Read the columns `item`, `user`, `rating`, `time` of a file, as far as it has them.
 
     Raises:
       BadInput: no column `item`, or a line that is malformed or rated off the `scale`.
     """
-    kinds = {"item": "id", "user": "id", "rating": "number"}
+    kinds = {"item": "id", "user": "id", "rating": "number", "time": "time"}
     bounds = {"rating": (scale[0], scale[1])} if scale else None
-    return readers.read_columns(path, kinds, optional=("user", "rating"), bounds=bounds)
+    return readers.read_columns(
+        path, kinds, optional=("user", "rating", "time"), bounds=bounds, encoding=encoding,
+        log=lambda text: print(text, file=sys.stderr),
+    )  # fmt: skip
 
 
 def as_table(answer: pl.DataFrame) -> str:

@@ -142,12 +142,27 @@ def _at_once(source: Source, kinds: Kinds) -> Iterator[pl.DataFrame]:
     )  # fmt: skip
     places = [pl.col(str(_place(source, column))).alias(str(column)) for column in kinds]
     last = pl.col(str(width - 1)).alias(FAULT)
+    checked = False
     for number, frame in enumerate(_batches(table.select(*places, last))):
-        if frame[FAULT].null_count():  # a line with too few fields ends in nulls
-            raise Unclear
+        if frame[FAULT].null_count() and not checked:  # a line with too few fields ends in nulls
+            _require_width(source, read)
+            checked = True
         if not number and not source.header:
             _require_no_header(source, frame, kinds)
         yield frame
+
+
+def _require_width(source: Source, read: Any) -> None:
+    """Raise `Unclear` unless each line has all its fields, the last of which may be empty."""
+    mark = source.separator if len(source.separator.encode()) == 1 else "\x1f"
+    line = pl.col("line")
+    short = line.str.count_matches(mark, literal=True) != len(source.names) - 1
+    quoted = line.str.contains('"', literal=True) if source.quoting else pl.lit(False)
+    if isinstance(read, io.BytesIO):
+        read.seek(0)
+    for frame in _batches(pl.scan_lines(read, name="line").select((short | quoted).any())):
+        if frame.to_series().any():
+            raise Unclear
 
 
 def _batches(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:

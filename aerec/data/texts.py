@@ -31,7 +31,7 @@ _MARKS = (  # byte order marks; that of UTF-32 begins with that of UTF-16
 _DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError,
            pl.exceptions.PolarsError)  # fmt: skip
 _SAMPLE = 50  # lines that show the separator, and whether there is a header
-_OBJECTS = 10_000  # lines of JSON that show the keys
+_OBJECTS = 200_000  # lines of JSON that show the keys
 
 Record = tuple[int, list | None, str | None]  # (line, fields, what is wrong)
 
