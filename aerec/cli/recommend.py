@@ -4,8 +4,8 @@
   python -m experiments.recommend --workdir=RUN --history=my.csv --format=jsonl --output=top.jsonl
 
 The history is text with a header, JSON lines or parquet, compressed or not: a column `item` of raw
-ids, and optionally `user`, `rating` and `time`; other columns are ignored. Nothing but the run's folder is
-needed, not the data it was trained on.
+ids, and optionally `user`, `rating` and `time`; other columns are ignored. Only the run directory
+is needed, not the data it was trained on.
 """
 
 import pathlib
