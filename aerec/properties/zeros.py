@@ -260,7 +260,10 @@ def _gauss_newton(encoder, domain, starts, rounds, root):
         return list(x[converged])
 
 
-def _step(value: jax.Array, jacobian: jax.Array) -> jax.Array:
+@jax.jit
+@jax.vmap
+def _steps(value: jax.Array, jacobian: jax.Array) -> jax.Array:
+    """Steps `[S, n]` from codes `[S, m]` and Jacobians `[S, m, n]`, whichever encoder's."""
     scale = order.safe(jnp.max(jnp.abs(value)))  # so that nothing below underflows
     value, jacobian = value / scale, jacobian / scale
     outer = jacobian @ jacobian.T
@@ -272,13 +275,18 @@ def _step(value: jax.Array, jacobian: jax.Array) -> jax.Array:
 def _traced(encoder):
     """Codes and steps, and sizes of codes, of points `[S, n]`, where JAX can trace."""
     f = encoder.single
-    advance = jax.jit(jax.vmap(lambda x: (f(x), _step(f(x), jax.jacrev(f)(x)))))
+    slopes = jax.jit(jax.vmap(lambda x: (f(x), jax.jacrev(f)(x))))
+
+    def advance(points):
+        value, jacobian = slopes(points)
+        return value, _steps(value, jacobian)
+
     return advance, jax.jit(jax.vmap(lambda x: jnp.linalg.norm(f(x))))
 
 
 def _by_differences(encoder):
     """The same for a callable that has no derivatives."""
-    steps, corner = jax.jit(jax.vmap(_step)), np.eye(encoder.n)
+    corner = np.eye(encoder.n)
 
     def advance(points):
         points = np.asarray(points)
@@ -288,7 +296,7 @@ def _by_differences(encoder):
             (encoder.exact(x + h * corner) - code).T / h
             for x, code, h in zip(points, value, width, strict=True)
         ]
-        return value, steps(value, np.nan_to_num(np.stack(slopes)))
+        return value, _steps(value, np.nan_to_num(np.stack(slopes)))
 
     return advance, lambda points: np.linalg.norm(encoder.exact(points), axis=1)
 
