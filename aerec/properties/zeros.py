@@ -198,15 +198,15 @@ def _classify(
     if norm > 0:
         kind = "underflow" if norm < _UNDERFLOW else "root"
         return Zero(x, norm, kind, source) if norm < root else None
-    near, far = 0.0, 1.0  # bisect the segment for the edge of the region of zeros
+    near, far = 0.0, 1.0  # narrow the segment down to an edge of the region of zeros, to 2^-80
     smallest = np.inf
-    for _ in range(80):
-        middle = (near + far) / 2
-        size = float(abs(encoder.exact((x + middle * (away - x))[None])).max())
-        if size == 0:
-            near = middle
-        else:
-            far, smallest = middle, size / usual
+    for _ in range(16):
+        ways = near + (far - near) * np.arange(1, 32) / 32
+        sizes = abs(encoder.exact(x + ways[:, None] * (away - x))).max(axis=1)
+        first = int(np.argmax(np.append(sizes != 0, True)))
+        near = ways[first - 1] if first > 0 else near
+        if first < len(ways):
+            far, smallest = ways[first], sizes[first] / usual
     kind = "underflow" if smallest < _UNDERFLOW else "exact"
     return Zero(x, 0.0, kind, source)
 
