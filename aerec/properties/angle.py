@@ -37,11 +37,14 @@ def local_angle(
     The angle over pi is the probability that a small isotropic step is ranked the wrong way
     round; where p is flat the angle is pi/2 by convention and means nothing.
     """
-    p = pullback(encode, x, u, kind=kind)
+    return _between(x, pullback(encode, x, u, kind=kind))
+
+
+def _between(x: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.Array]:
     a, b = order.unit(x), order.unit(p)
-    flat = jnp.all(p == 0) | jnp.all(x == 0)
-    angle = 2 * jnp.arctan2(jnp.linalg.norm(a - b), jnp.linalg.norm(a + b))
-    return jnp.where(flat, jnp.pi / 2, angle), flat
+    flat = jnp.all(p == 0, axis=-1) | jnp.all(x == 0, axis=-1)
+    norms = (jnp.linalg.norm(part, axis=-1) for part in (a - b, a + b))
+    return jnp.where(flat, jnp.pi / 2, 2 * jnp.arctan2(*norms)), flat
 
 
 def distribution(
@@ -56,9 +59,9 @@ def distribution(
     pi of those not flat, `flat` = their share; `block` pairs are held at once."""
     chex.assert_equal_shape([x, u])
     with jax.default_matmul_precision("highest"):
-        angles, flat = jax.lax.map(
-            lambda pair: local_angle(encode, *pair, kind=kind), (x, u), batch_size=block
-        )
+        pulled = jax.lax.map(lambda pair: pullback(encode, *pair, kind=kind), (x, u),
+                             batch_size=block)  # fmt: skip
+    angles, flat = jax.jit(_between)(x, pulled)  # one program, whichever the encoder
     angles, flat = np.array(angles, np.float64), np.asarray(flat)
     angles[flat] = np.nan
     rate = float(np.mean(angles[~flat]) / np.pi) if not flat.all() else float("nan")

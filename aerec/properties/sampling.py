@@ -1,5 +1,6 @@
 """Counting sampled triples: in blocks, over devices, within a budget, resumable."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -66,56 +67,32 @@ def count(
     return totals
 
 
-def _free_blocks(encoder, domain, key, size, *, true_ties, latent_ties, truth, latent):
+def _free_blocks(encoder, domain, key, size, **how):
     """Blocks of `size` independent triples. A block is computed alone, in one shape, whatever the
-    chunk and whichever device it falls to: that is what makes counts reproducible."""
-
-    def margins(x, u, v, codes):
-        count = len(x)
-        return (
-            order.relative_margin(x, u, v, kind=truth),
-            order.relative_margin(
-                codes[:count], codes[count : 2 * count], codes[2 * count :], kind=latent
-            ),
-        )
-
-    def one(key, number):
-        x, u, v = domain.triples(jax.random.fold_in(key, number), size)
-        codes = encoder.native(jnp.concatenate([x, u, v]))
-        counts = order.tally(*margins(x, u, v, codes), true_ties=true_ties, latent_ties=latent_ties)
-        bad = jnp.sum(~jnp.isfinite(codes).all(axis=1), dtype=jnp.int32)
-        dead = (codes[:size] == 0).all(axis=1) & (x != 0).any(axis=1)
-        return counts, bad, jnp.sum(dead, dtype=jnp.int32)
-
+    chunk and whichever device it falls to: that is what makes counts reproducible. Drawing, coding
+    and judging are programs of their own: for another encoder only one of them is compiled anew."""
     if encoder.traceable:
-        auto = jax.sharding.AxisType.Auto
-        mesh = jax.make_mesh((jax.device_count(),), ("blocks",), axis_types=(auto,))
-        spread = jax.P("blocks")
-        many = jax.jit(
-            jax.shard_map(
-                lambda key, numbers: jax.lax.map(lambda i: one(key, i), numbers),
-                mesh=mesh, in_specs=(jax.P(), spread), out_specs=spread, check_vma=False,
-            )
-        )  # fmt: skip
+        draw, judge = _drawing(domain.triples, size), _judging(**how)
+        encode, many = _spread(encoder.native), jax.device_count()
 
         def run(numbers):
-            short = -len(numbers) % jax.device_count()
-            padded = np.concatenate([numbers, np.repeat(numbers[-1:], short)]).astype(np.int32)
-            with jax.default_matmul_precision("highest"):
-                return [np.asarray(part)[: len(numbers)] for part in many(key, padded)]
+            results = []
+            for group in np.split(numbers, range(many, len(numbers), many)):
+                padded = np.concatenate([group, np.repeat(group[-1:], many - len(group))])
+                keys = jax.vmap(jax.random.fold_in, (None, 0))(key, padded)
+                with jax.default_matmul_precision("highest"):
+                    triples = draw(keys)
+                    judged = judge(triples, encode(jnp.concatenate(triples, axis=1)))
+                results.append([np.asarray(part)[: len(group)] for part in judged])
+            return [np.concatenate(column) for column in zip(*results, strict=True)]
     else:
 
         def run(numbers):
             results = []
             for number in numbers:
-                x, u, v = domain.triples(jax.random.fold_in(key, int(number)), size)
-                x, u, v = (np.asarray(a, np.float64) for a in (x, u, v))
-                codes = encoder.native(np.concatenate([x, u, v]))
-                bad = int((~np.isfinite(codes)).any(axis=1).sum())
-                pair = margins(x, u, v, np.nan_to_num(codes))
-                counts = order.tally(*pair, true_ties=true_ties, latent_ties=latent_ties)
-                dead = (codes[:size] == 0).all(axis=1) & (x != 0).any(axis=1)
-                results.append((counts, bad, int(dead.sum())))
+                triples = domain.triples(jax.random.fold_in(key, int(number)), size)
+                triples = [np.asarray(part, np.float64) for part in triples]
+                results.append(_judge(triples, encoder.native(np.concatenate(triples)), **how))
             return [np.asarray(column) for column in zip(*results, strict=True)]
 
     def step(totals, numbers):
@@ -131,6 +108,49 @@ def _free_blocks(encoder, domain, key, size, *, true_ties, latent_ties, truth, l
         )
 
     return step
+
+
+@functools.lru_cache(maxsize=4)
+def _drawing(triples: Callable, size: int) -> Callable:
+    """Keys [D] -> D blocks of triples, three arrays [D, size, n]; one to each of D devices."""
+    return _spread(lambda key: triples(key, size))
+
+
+@functools.lru_cache(maxsize=4)
+def _judging(**how) -> Callable:
+    """D blocks of triples and their codes -> what `_judge` returns of each, [D, ...]."""
+    return _spread(functools.partial(_judge, **how))
+
+
+def _spread(function: Callable) -> Callable:
+    """`function` of a block as a function of D blocks, one to each of D devices."""
+    auto = jax.sharding.AxisType.Auto
+    mesh = jax.make_mesh((jax.device_count(),), ("blocks",), axis_types=(auto,))
+
+    def alone(*blocks):
+        found = function(*jax.tree.map(lambda part: part[0], blocks))
+        return jax.tree.map(lambda part: part[None], found)
+
+    spread = jax.P("blocks")
+    return jax.jit(
+        jax.shard_map(alone, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False)
+    )
+
+
+def _judge(triples, codes, *, true_ties, latent_ties, truth, latent):
+    """Of a block, x, u, v `[S, n]` and codes `[3 S, m]`, NumPy's or JAX's: counts as
+    `order.tally`, how many codes are not finite, and how many of x are zero though x is not."""
+    xp = codes.__array_namespace__()
+    x, u, v = triples
+    fine = xp.isfinite(codes)
+    z_x, z_u, z_v = xp.split(xp.where(fine, codes, xp.zeros_like(codes)), 3)
+    counts = order.tally(
+        order.relative_margin(x, u, v, kind=truth),
+        order.relative_margin(z_x, z_u, z_v, kind=latent),
+        true_ties=true_ties, latent_ties=latent_ties,
+    )  # fmt: skip
+    dead = (codes[: len(x)] == 0).all(axis=1) & (x != 0).any(axis=1)
+    return counts, (~fine.all(axis=1)).sum(), dead.sum()
 
 
 def _data_blocks(scores, domain, key, *, true_ties, latent_ties, truth, latent):

@@ -198,15 +198,15 @@ def _classify(
     if norm > 0:
         kind = "underflow" if norm < _UNDERFLOW else "root"
         return Zero(x, norm, kind, source) if norm < root else None
-    near, far = 0.0, 1.0  # bisect the segment for the edge of the region of zeros
+    near, far = 0.0, 1.0  # narrow the segment down to an edge of the region of zeros, to 2^-80
     smallest = np.inf
-    for _ in range(80):
-        middle = (near + far) / 2
-        size = float(abs(encoder.exact((x + middle * (away - x))[None])).max())
-        if size == 0:
-            near = middle
-        else:
-            far, smallest = middle, size / usual
+    for _ in range(16):
+        ways = near + (far - near) * np.arange(1, 32) / 32
+        sizes = abs(encoder.exact(x + ways[:, None] * (away - x))).max(axis=1)
+        first = int(np.argmax(np.append(sizes != 0, True)))
+        near = ways[first - 1] if first > 0 else near
+        if first < len(ways):
+            far, smallest = ways[first], sizes[first] / usual
     kind = "underflow" if smallest < _UNDERFLOW else "exact"
     return Zero(x, 0.0, kind, source)
 
@@ -260,7 +260,10 @@ def _gauss_newton(encoder, domain, starts, rounds, root):
         return list(x[converged])
 
 
-def _step(value: jax.Array, jacobian: jax.Array) -> jax.Array:
+@jax.jit
+@jax.vmap
+def _steps(value: jax.Array, jacobian: jax.Array) -> jax.Array:
+    """Steps `[S, n]` from codes `[S, m]` and Jacobians `[S, m, n]`, whichever encoder's."""
     scale = order.safe(jnp.max(jnp.abs(value)))  # so that nothing below underflows
     value, jacobian = value / scale, jacobian / scale
     outer = jacobian @ jacobian.T
@@ -272,13 +275,18 @@ def _step(value: jax.Array, jacobian: jax.Array) -> jax.Array:
 def _traced(encoder):
     """Codes and steps, and sizes of codes, of points `[S, n]`, where JAX can trace."""
     f = encoder.single
-    advance = jax.jit(jax.vmap(lambda x: (f(x), _step(f(x), jax.jacrev(f)(x)))))
+    slopes = jax.jit(jax.vmap(lambda x: (f(x), jax.jacrev(f)(x))))
+
+    def advance(points):
+        value, jacobian = slopes(points)
+        return value, _steps(value, jacobian)
+
     return advance, jax.jit(jax.vmap(lambda x: jnp.linalg.norm(f(x))))
 
 
 def _by_differences(encoder):
     """The same for a callable that has no derivatives."""
-    steps, corner = jax.jit(jax.vmap(_step)), np.eye(encoder.n)
+    corner = np.eye(encoder.n)
 
     def advance(points):
         points = np.asarray(points)
@@ -288,7 +296,7 @@ def _by_differences(encoder):
             (encoder.exact(x + h * corner) - code).T / h
             for x, code, h in zip(points, value, width, strict=True)
         ]
-        return value, steps(value, np.nan_to_num(np.stack(slopes)))
+        return value, _steps(value, np.nan_to_num(np.stack(slopes)))
 
     return advance, lambda points: np.linalg.norm(encoder.exact(points), axis=1)
 
