@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
+from aerec import files
 from aerec.errors import BadInput
 
 _CHUNK = 1 << 20
@@ -49,6 +50,9 @@ def fetch(
                 os.replace(part, target)
                 return target
             except (OSError, http.client.HTTPException) as error:
+                if getattr(error, "errno", None) in files.FULL:  # no other mirror would help
+                    with files.writing(part):
+                        raise
                 failure = str(error) or type(error).__name__
         failures.append(f"{url}: {failure}")
     raise BadInput(

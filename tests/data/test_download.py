@@ -1,5 +1,6 @@
 """The downloader against a server of our own: cuts, ranges, checksums, mirrors, bad archives."""
 
+import errno
 import hashlib
 import stat
 import threading
@@ -192,3 +193,18 @@ def test_damaged_archives(tmp_path):
     with pytest.raises(BadInput, match="could not be unpacked"):
         download.unzip(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_no_fault_of_the_mirror(tmp_path, monkeypatch):
+    """It is told at once, and what was downloaded stays to go on from."""
+    asked = []
+
+    def transfer(url, part):
+        asked.append(url)
+        part.write_bytes(b"some")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download, "_transfer", transfer)
+    with pytest.raises(BadInput, match=r"x\.zip\.part cannot be written .*free some space"):
+        download.fetch(["http://a/x.zip", "http://b/x.zip"], tmp_path / "x.zip", checksum=None)
+    assert len(asked) == 1 and (tmp_path / "x.zip.part").read_bytes() == b"some"
