@@ -5,8 +5,11 @@ from aerec import xla  # first, and for what it does: see its docstring
 __version__ = "0.1.0"
 
 from aerec import models, properties
-from aerec.api import audit, compare, evaluate, fit, load, open, ratings, read, split
+from aerec.api import audit, compare, evaluate, fit, open, split
+from aerec.data.datasets import load
+from aerec.data.frames import ratings
 from aerec.data.ratings import Ratings
+from aerec.data.readers import read
 from aerec.data.splits import Split
 from aerec.errors import BadInput
 from aerec.runs.figures import Figure, Figures

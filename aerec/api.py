@@ -16,7 +16,7 @@ from typing import Any
 import jax
 
 from aerec import configuration, models, properties
-from aerec.data import datasets, frames, protocols, readers
+from aerec.data import frames, protocols
 from aerec.data.ratings import Ratings
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
@@ -30,49 +30,6 @@ from aerec.runs.spec import Spec, oriented
 from aerec.training.settings import Settings
 
 Log = Callable[[str], object]
-
-
-def load(name: str, *, data_dir: str | pathlib.Path | None = None, log: Log = print) -> Ratings:
-    """Load the ratings of a named dataset: "movielens-small" is in the package.
-
-    Args:
-      name: of `aerec.data.datasets.DATASETS`; `synthetic` takes parameters after a colon.
-      data_dir: the folder with the dataset's files; default: the environment variable AEREC_DATA,
-        else the files are downloaded once.
-      log: called with a summary of what was read.
-
-    Raises:
-      BadInput: an unknown name, files that are missing or malformed, or a download that failed.
-    """
-    return datasets.load(name, data_dir=data_dir, log=log)
-
-
-def read(path: str | pathlib.Path, **options: Any) -> Ratings:
-    """Read the ratings in a file or a folder; see `aerec.data.readers.read` for the options.
-
-    Args:
-      path: csv, tsv, any separator, parquet, JSON lines, compressed or not.
-      user, item, rating, time: columns by name; by default the usual names are looked for.
-
-    Raises:
-      BadInput: a file that is missing or malformed, with its line.
-    """
-    return readers.read(path, **options)
-
-
-def ratings(source: Any, **options: Any) -> Ratings:
-    """Take ratings from memory; see `aerec.data.frames.ratings` for the options.
-
-    Args:
-      source: a pandas, polars or Arrow frame; a SciPy sparse matrix [U, N], whose row and column
-        numbers are the ids; arrays (user, item[, rating[, time]]) of one length; or a dense matrix
-        [U, N], in which 0 is no rating.
-      user, item, rating, time: columns of a frame by name.
-
-    Raises:
-      BadInput: a missing column, or a value that is missing, with its row.
-    """
-    return frames.ratings(source, **options)
 
 
 def split(
