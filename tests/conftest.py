@@ -23,8 +23,9 @@ os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 jax.config.update("jax_disable_most_optimizations", True)
 
 
-LONGEST = ("properties/test_audit", "test_all_models", "cli/test_audit", "cli/test_train",
-           "training/test_loop", "test_notebooks", "test_numbers", "cli/test_evaluate",
+LONGEST = ("properties/test_audit", "test_all_models", "runs/test_fitting", "test_api",
+           "cli/test_audit", "cli/test_train", "training/test_loop", "test_numbers",
+           "test_notebooks", "cli/test_evaluate", "experiments/test_study", "test_xla",
            "models/test_linear", "models/test_sequential")  # fmt: skip
 
 

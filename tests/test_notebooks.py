@@ -22,11 +22,18 @@ def test_it_is_kept_without_outputs(path):
         assert cell.get("execution_count") is None, cell.source
 
 
-def executed(name, monkeypatch, **environment):
-    """The text and the pictures of a notebook that ran from top to bottom."""
+def executed(name, monkeypatch, instead=(), **environment):
+    """The text and the pictures of a notebook that ran from top to bottom.
+
+    Args:
+      instead: (text of its code, what runs in its place).
+    """
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     notebook = nbformat.read(ROOT / "colab" / name, as_version=4)
+    for cell in notebook.cells:
+        for written, other in instead if cell.cell_type == "code" else ():
+            cell.source = cell.source.replace(written, other)
     # Nothing is asked of the machine's own Jupyter settings; the kernel starts in the repository.
     nbclient.NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
@@ -39,13 +46,13 @@ def executed(name, monkeypatch, **environment):
 
 
 def test_quickstart(monkeypatch):
-    text, pictures = executed("quickstart.ipynb", monkeypatch, AEREC_NOTEBOOK_EPOCHS="1")
+    smaller = [("movielens-small", "synthetic:users=260,items=1300,ratings=26000")]
+    text, pictures = executed("quickstart.ipynb", monkeypatch, smaller, AEREC_NOTEBOOK_EPOCHS="1")
     assert len(pictures) == 2
     assert re.search(r"^multvae +0\.\d{4} ± 0\.\d{4}$", text, re.MULTILINE)
     assert "Comparison(difference=" in text
     for table in ("rank ┆ item ┆ title", "title .* ┆ contribution", "┆ similarity"):
         assert re.search(table, text), table
-    assert "Star Wars" in text
 
 
 def test_audit(monkeypatch):

@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import matplotlib.figure
 import numpy as np
 import polars as pl
 
-from aerec import plots
 from aerec.core import Model, Params
 from aerec.data.splits import Split
 from aerec.errors import BadInput
@@ -74,12 +72,14 @@ class Run:
         schema = {"figure": pl.String, "mean": pl.Float64, "se": pl.Float64, "sd": pl.Float64}
         return pl.DataFrame(each, schema=schema, orient="row").fill_nan(None)
 
-    def plot(self) -> matplotlib.figure.Figure:
-        """Draw the training loss and the validation figure by epoch.
+    def plot(self) -> Any:
+        """Draw the training loss and the validation figure by epoch, as a Matplotlib figure.
 
         Raises:
           BadInput: a model in closed form has no epochs, or an opened run has no log.
         """
+        from aerec import plots  # here, as Matplotlib takes half a second to import
+
         lines = self.finished.metrics
         if not lines or "loss" not in lines[-1]:
             raise BadInput(f"{self.config['model']} has no log of epochs to draw")
