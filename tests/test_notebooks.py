@@ -51,7 +51,7 @@ def test_quickstart(monkeypatch):
     assert len(pictures) == 2
     assert re.search(r"^multvae +0\.\d{4} ± 0\.\d{4}$", text, re.MULTILINE)
     assert "Comparison(difference=" in text
-    for table in ("rank ┆ item ┆ title", "title .* ┆ contribution", "┆ similarity"):
+    for table in ("rank ┆ item ┆ title", "title ┆ contribution", "┆ similarity"):
         assert re.search(table, text), table
 
 
