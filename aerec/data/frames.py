@@ -1,4 +1,4 @@
-"""Tables in memory -> `Ratings`: data frames, Arrow, sparse and dense matrices, arrays.
+"""Ratings from memory: data frames, Arrow tables, sparse and dense matrices, arrays.
 
     ratings(frame, user="customer", item="product")
     ratings((users, items, stars))
@@ -29,24 +29,32 @@ def ratings(
     titles: Any = None,
     log: Log = print,
 ) -> Ratings:
-    """Bring ratings that are in memory into the form that everything else takes.
+    """Convert ratings in memory to `Ratings`.
 
     Repeated pairs, ids and times are treated as in `readers.read`.
 
     Args:
-      source: a pandas or polars frame (also lazy) or an Arrow table, whose columns are found by
-        name; a tuple of arrays (user, item[, rating[, time]]), each [R]; a SciPy sparse matrix
-        [U, N], whose duplicates are summed, as SciPy has it, and whose stored zeros are left out; a
-        dense array [U, N], in which 0 and NaN are missing. Of a matrix the ids are the numbers of
-        the rows and columns that hold something, and all values 1 are clicks. `Ratings` pass.
-      user, item, rating, time: names of columns; None: by their usual names; "": there is none.
-        Without a rating each row is a click.
+      source: one of
+        - a pandas or polars frame (eager or lazy) or an Arrow table;
+        - a tuple of arrays (user, item[, rating[, time]]), each [R];
+        - a SciPy sparse matrix [U, N]: duplicates are summed, as SciPy does, and stored zeros are
+          left out;
+        - a dense array [U, N], in which 0 and NaN are missing;
+        - `Ratings`, which are returned as they are.
+        The ids of a matrix are the numbers of its non-empty rows and columns. If all its values are
+        1, they are clicks.
+      user, item, rating, time: names of columns; None: found by their usual names; "": there is
+        none. Without a rating column each row is a click.
       scale: lowest and highest rating; None: those of the data.
       titles: item -> title, as a mapping or a frame of two columns, or None.
+      log: called with a summary of the ratings, and with notes.
+
+    Returns:
+      The ratings, in the order of the source.
 
     Raises:
-      BadInput: an id or a rating is missing or malformed (with its row, from 0), or `source` is
-        none of these.
+      BadInput: an id or a rating that is missing or malformed (with its row, from 0), a column that
+        cannot be found, or a `source` of another type.
     """
     if isinstance(source, Ratings):
         return source
@@ -82,7 +90,7 @@ def ratings(
 
 
 def _of_matrix(matrix: Any, log: Log) -> dict[str, pl.Series]:
-    """The entries of a sparse or dense matrix, row by row."""
+    """Return the entries of a sparse or dense matrix as columns, row by row."""
     if isinstance(matrix, np.ndarray):
         if matrix.dtype.kind not in "biuf":
             raise BadInput(f"a matrix of {matrix.dtype} holds no ratings: give numbers.")
@@ -119,7 +127,7 @@ def _of_arrays(arrays: Any) -> dict[str, pl.Series]:
 
 
 def _of_frame(source: Any, named: Mapping[str, str | None]) -> dict[str, pl.Series]:
-    """role -> column of a frame of any library."""
+    """Return role -> column of a frame of any library."""
     frame = _frame(source)
     if frame is None:
         raise BadInput(
@@ -136,7 +144,7 @@ def _of_frame(source: Any, named: Mapping[str, str | None]) -> dict[str, pl.Seri
 
 
 def _frame(source: Any) -> Any:
-    """A polars or pandas frame of what holds one; None of what does not."""
+    """Return a polars or pandas frame of a table of any library; None if it is no table."""
     if isinstance(source, pl.DataFrame | pl.LazyFrame) or hasattr(source, "iloc"):
         return source
     if hasattr(source, "__arrow_c_stream__"):
@@ -145,7 +153,7 @@ def _frame(source: Any) -> Any:
 
 
 def _series(column: Any) -> pl.Series:
-    """A column of any library as one of polars, without pyarrow."""
+    """Convert a column of any library to polars, without pyarrow."""
     if isinstance(column, pl.Series):
         return column
     if getattr(getattr(column, "dtype", None), "tz", None) is not None:
@@ -163,13 +171,13 @@ def _series(column: Any) -> pl.Series:
 
 
 def _missing(value: Any) -> bool:
-    """Whether a value is None, NaN, or what pandas has for them."""
+    """Return whether a value is None, NaN, or a missing value of pandas."""
     name = type(value).__name__
     return value is None or name in ("NAType", "NaTType") or (name == "float" and value != value)
 
 
 def _titles(titles: Any, item_ids: np.ndarray) -> np.ndarray:
-    """[N] the title of each item, '' where there is none."""
+    """Return the title of each item, [N]; '' where there is none."""
     if not isinstance(titles, Mapping):
         frame = _frame(titles)
         frame = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
