@@ -1,4 +1,4 @@
-"""What was read, in a line or two: counts, scale, span of time, and what looks odd."""
+"""A summary of ratings in a line or two: counts, scale, period, and what looks suspicious."""
 
 import numpy as np
 import polars as pl
@@ -9,9 +9,9 @@ YEAR = 365 * 86400  # seconds
 
 
 def summary(ratings: Ratings) -> str:
-    """Describe ratings: users, items, density, scale, times; then, on a second line, what is odd.
+    """Describe ratings: users, items, density, scale, times; on a second line, what is suspicious.
 
-    Odd are a rating that stands apart from all others, and ids that differ in spelling alone.
+    Suspicious are a rating far from all others, and ids that differ in spelling alone.
     """
     users, items, count = len(ratings.user_ids), len(ratings.item_ids), len(ratings.user)
     what = "ratings" if ratings.scale else "clicks"
@@ -41,7 +41,7 @@ def _date(seconds: int) -> str:
 
 
 def _apart(ratings: Ratings) -> str:
-    """Says of the lowest or highest rating that it stands apart from the others."""
+    """Describe a lowest or highest rating that is far from the others; '' if there is none."""
     if not ratings.scale:
         return ""
     found = pl.Series("value", ratings.value).value_counts().sort("value")
@@ -63,7 +63,7 @@ def _apart(ratings: Ratings) -> str:
 
 
 def _spelled_twice(what: str, ids: np.ndarray) -> str:
-    """Says that ids differ in case, blanks, or the way a number is written, alone."""
+    """Describe ids that differ only in case, blanks or the spelling of a number; '' if none do."""
     if ids.dtype.kind == "i":
         return ""
     text = pl.Series(ids)
