@@ -70,9 +70,9 @@ class World:
         return 3.5 + bias + self.signal * self.affinity(user, item)
 
     def moments(self, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Compute mean and variance [n] of the stars at a level, from a table of normal integrals."""
+        """Compute mean and variance [n] of the stars at a level, by a table of normal integrals."""
         grid = np.linspace(-6, 13, 3801)
-        edges = (_STARS[:-1] + 0.5)[:, None] - grid  # the interval of a star ends half a star above it
+        edges = (_STARS[:-1] + 0.5)[:, None] - grid  # a star ends half a star above itself
         below = np.vectorize(math.erf)(edges / (self.noise * math.sqrt(2))) / 2 + 0.5
         ones, zeros = np.ones_like(grid)[None], np.zeros_like(grid)[None]
         share = np.diff(np.concatenate([zeros, below, ones]), axis=0)
