@@ -1,4 +1,4 @@
-"""Counting sampled triples: in blocks, over devices, within a budget, resumable."""
+"""Counts of sampled triples: in blocks, over devices, within a budget, resumable."""
 
 import time
 from collections.abc import Callable
@@ -15,8 +15,15 @@ from aerec.properties.journal import Journal
 
 
 class Sampled(NamedTuple):
-    """Running totals: next block, counts `[BINS, 3, 3]`, zero codes, per drawn user (violations,
-    triples), and the seconds that it took."""
+    """Running totals.
+
+    Attributes:
+      block: the number of the next block.
+      counts: [BINS, 3, 3].
+      zeros: codes that are exactly zero, of x that are not.
+      users: (violations, triples) of each drawn user.
+      seconds: elapsed.
+    """
 
     block: int
     counts: np.ndarray
@@ -37,9 +44,17 @@ def count(
     progress: Callable[[int, int], None] | None,
     **how,
 ) -> Sampled:
-    """Stream blocks of triples until the budget is spent; the totals are kept in `state`.
+    """Count blocks of triples until the budget is spent; the totals are stored in `state`.
 
-    `how`: true_ties, latent_ties, truth, latent. Consumes `key`.
+    Consumes `key`.
+
+    Args:
+      scores: the score rows of data; None: triples are drawn from the domain.
+      budget: triples, or seconds as "30s".
+      chunk: blocks per compiled call.
+      state: the journal to resume from.
+      progress: called with the triples counted, and with all (0 if not known).
+      how: true_ties, latent_ties, truth, latent.
     """
     goal, seconds = _parse(budget)
     size = max(64, min(4096, 2 ** int(np.log2(max(1, 2**22 // domain.dimension)))))
@@ -67,8 +82,11 @@ def count(
 
 
 def _free_blocks(encoder, domain, key, size, *, true_ties, latent_ties, truth, latent):
-    """Blocks of `size` independent triples. A block is computed alone, in one shape, whatever the
-    chunk and whichever device it falls to: that is what makes counts reproducible."""
+    """Return the step that counts blocks of `size` independent triples.
+
+    Each block is computed separately and in one shape, whatever the chunk and the device. This
+    makes the counts reproducible.
+    """
 
     def margins(x, u, v, codes):
         count = len(x)
@@ -134,7 +152,7 @@ def _free_blocks(encoder, domain, key, size, *, true_ties, latent_ties, truth, l
 
 
 def _data_blocks(scores, domain, key, *, true_ties, latent_ties, truth, latent):
-    """Blocks of users drawn from the data; zeros are counted apart, over all rows."""
+    """Return the step that counts blocks of users drawn from data; zeros are counted elsewhere."""
 
     def step(totals, numbers):
         for number in numbers:
@@ -154,7 +172,7 @@ def _data_blocks(scores, domain, key, *, true_ties, latent_ties, truth, latent):
 
 
 def _parse(budget: int | str) -> tuple[int, float]:
-    """Triples and seconds; one of them is no limit."""
+    """Parse a budget as (triples, seconds); one of the two sets no limit."""
     try:
         if isinstance(budget, str) and budget.endswith("s"):
             seconds = float(budget[:-1])
