@@ -209,7 +209,7 @@ def lemma_1(encoder: Encoder, basis: np.ndarray | None = None) -> dict[str, Any]
     if basis is None:
         basis = np.eye(min(encoder.n, 512), encoder.n)
     images = order.unit(encoder.exact(basis))
-    pivots = abs(np.diag(linalg.qr(images, mode="r", pivoting=True)[0]))  # an SVD is ten times slower
+    pivots = abs(np.diag(linalg.qr(images, mode="r", pivoting=True)[0]))  # an SVD is 10x slower
     gram = images @ images.T
     off = abs(gram - np.diag(np.diag(gram)))
     return {
