@@ -39,7 +39,7 @@ def parse(values: pl.Series, kind: str) -> pl.Series:
     if values.dtype == pl.String:
         values = values.str.strip_chars(" ")
     elif values.dtype.is_nested() or values.dtype in (pl.Object, pl.Binary):
-        raise BadInput(f"column {values.name!r} is of {values.dtype}: neither text nor numbers.")
+        raise BadInput(f"column {values.name!r} has type {values.dtype}: neither text nor numbers.")
     return {"id": _ids, "number": _numbers, "time": _times}[kind](values)
 
 
@@ -109,12 +109,12 @@ def why(text: Any, kind: str) -> str:
     shown = repr(text if text is not None else "")[:60]
     if isinstance(text, str) and not is_text(text):
         raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return f"'{raw[:60]}' is not utf-8 text: if the file is in another, give `encoding`"
+        return f"'{raw[:60]}' is not utf-8 text; if the file has another encoding, give `encoding`"
     if kind == "id":
         if text is None or not len(str(text)) or text != text:
             return "is empty"
         if "\0" in str(text):
-            return f"{shown} holds a zero byte: if the file is not in utf-8, give `encoding`"
+            return f"{shown} holds a zero byte; if the file is not in utf-8, give `encoding`"
         return f"is longer than {LONGEST_ID} bytes"
     if kind == "number":
         return f"{shown} is not a finite number"
@@ -142,7 +142,7 @@ def seconds(time: np.ndarray, log: Callable[[str], object]) -> np.ndarray:
     middle = abs(int(np.partition(known, len(known) // 2)[len(known) // 2])) if len(known) else 0
     for least, per_second, name in UNITS:
         if middle >= least:
-            log(f"Times are read as {name} since 1970, and kept in seconds.")
+            log(f"Times are read as {name} since 1970, and converted to seconds.")
             return time // per_second
     return time
 

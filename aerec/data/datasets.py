@@ -98,7 +98,7 @@ def load(
     """
     base, _, parameters = name.partition(":")
     if base not in DATASETS:
-        raise BadInput(f"No dataset {base!r}. {nearest(base, DATASETS)}")
+        raise BadInput(f"No dataset is called {base!r}. {nearest(base, DATASETS)}")
     entry = DATASETS[base]
     if base == "synthetic":
         ratings, truth = synthesize(**_parameters(parameters))
@@ -106,7 +106,7 @@ def load(
         if truth.bayes_rmse is not None:
             best = f"RMSE {truth.bayes_rmse:.4f}, {best}"
         log(
-            f"{name}: the best that the truth allows is {best} (with `protocol="
+            f"{name}: the best possible scores are {best} (with `protocol="
             "per_user_holdout:threshold=all,min_user=1`; other protocols have other limits)."
         )
         ratings = ratings._replace(name=name)
@@ -123,8 +123,8 @@ def load(
     ratings = readers.read(folder, entry.format, on_bad_line=on_bad_line, log=log)
     if entry.ratings and len(ratings.value) != entry.ratings:
         log(
-            f"{folder}: {len(ratings.value):,} ratings where {base} as published has "
-            f"{entry.ratings:,}. Is it another dataset, or a part?"
+            f"{folder}: {len(ratings.value):,} ratings, but {base} as published has "
+            f"{entry.ratings:,}. Is this another dataset, or a part of it?"
         )
     return ratings._replace(name=base)
 

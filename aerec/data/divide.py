@@ -105,7 +105,7 @@ def by_user_and_time(protocol: Any, ratings: Ratings, seed: int = 0) -> Ratings:
     Ratings of one user at the same time are in random order, seeded by `split_seed`. In the order
     of the file, a model could learn how the file was sorted.
     """
-    require(protocol, len(ratings.user), f"no rating of {ratings.name} is left to divide.")
+    require(protocol, len(ratings.user), f"no rating of {ratings.name} is left to split.")
     if ratings.time is None:
         return select(ratings, np.argsort(ratings.user, kind="stable"))
     order = generator(protocol, seed, stream=1).permutation(len(ratings.user))
@@ -184,8 +184,8 @@ def clicks(
         require(
             protocol,
             len(kept.user),
-            f"of {enough.sum():,} clicks none is left when users need min_user={min_user} and "
-            f"items min_item={min_item} of them. Lower these or give more ratings.",
+            f"none of {enough.sum():,} clicks is left with at least min_user={min_user} per user "
+            f"and min_item={min_item} per item. Lower these, or give more ratings.",
         )
     for what, minimum, was, now in (
         ("users", min_user, every.user, kept.user),
@@ -207,8 +207,8 @@ def _click_notes(threshold: Any, enough: np.ndarray, scale: tuple | None) -> lis
     notes = [f"{of(~enough)} ratings are below {threshold:g}"] if not enough.all() else []
     if scale and (scale not in ((1, 5), (0.5, 5)) or enough.mean() > 0.95):
         notes.append(
-            f"{enough.mean():.1%} of the ratings, which go from {scale[0]:g} to {scale[1]:g}, are "
-            f"clicks by `threshold={threshold:g}`; another may suit this scale"
+            f"{enough.mean():.1%} of the ratings, which range from {scale[0]:g} to {scale[1]:g}, "
+            f"are clicks by `threshold={threshold:g}`; another threshold may suit this scale"
         )
     return notes
 
@@ -284,7 +284,7 @@ def weak_split(protocol: Any, ratings: Ratings, part: np.ndarray, notes: Notes) 
         require(
             protocol,
             not needed or (part == number).any(),
-            f"of {len(part):,} ratings none is left to {use}. Give more, or change its parameters.",
+            f"none of {len(part):,} ratings is left to {use}. Give more, or change the parameters.",
         )
     users, items = present(ratings.user[part >= 0]), present(ratings.item[part >= 0])
     train, valid, test = (table(ratings, part == n, users, items) for n in (TRAIN, VALID, TEST))
@@ -315,7 +315,7 @@ def require_rated(protocol: Any, ratings: Ratings) -> None:
         protocol,
         protocol.task != "rating" or ratings.value.min() < ratings.value.max(),
         f"every rating of {ratings.name} is {ratings.value[0]:g}: a rating model has nothing to "
-        "learn. Take them as clicks: a ranking model (multvae, ease) with strong:threshold=all.",
+        "learn. Use a ranking model (multvae, ease) with strong:threshold=all.",
     )
 
 
@@ -341,7 +341,7 @@ def strong_split(
         protocol,
         tests,
         f"test_users={protocol.test_users:g} of {len(users):,} users with min_user="
-        f"{protocol.min_user} clicks is nobody to test on. Give a number of users, like "
+        f"{protocol.min_user} clicks leaves nobody to test on. Give a number of users, like "
         "test_users=1, or more ratings.",
     )
     require(
@@ -375,8 +375,8 @@ def strong_split(
         require(
             protocol,
             asked or (number == VALID and not count),
-            f"none of {count:,} {name} users has the 5 clicks on training items that it takes to "
-            "predict one. Hold out more users or give more ratings.",
+            f"none of {count:,} {name} users has the 5 clicks on training items needed to "
+            "predict one. Hold out more users, or give more ratings.",
         )
         if asked < count:
             notes += (f"{count - asked:,} of {count:,} {name} users have nothing to predict",)

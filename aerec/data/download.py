@@ -65,8 +65,8 @@ def fetch(
                 failure = str(error) or type(error).__name__
         failures.append(f"{url}: {failure}")
     raise BadInput(
-        f"Could not download {target.name} ({'; '.join(failures)}). Without a network, fetch the "
-        f"file elsewhere and place it at {target}, then run again."
+        f"Could not download {target.name} ({'; '.join(failures)}). Without a network, download "
+        f"it elsewhere and place it at {target}, then run again."
     )
 
 
@@ -88,7 +88,7 @@ def _transfer(url: str, part: Path) -> None:
         if resumed and not (response.headers.get("Content-Range") or "").startswith(
             f"bytes {have}-"
         ):
-            raise OSError("the server answered with another range than was asked for")
+            raise OSError("the server answered with a range other than the one requested")
         length = response.headers.get("Content-Length")
         with open(part, "ab" if resumed else "wb") as file:
             shutil.copyfileobj(response, file, _CHUNK)
@@ -134,7 +134,7 @@ def unzip(archive: Path, folder: Path) -> None:
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise BadInput(
                 f"{archive}: could not be unpacked to {folder} ({error}). If it is damaged, "
-                "remove it and download it again; if the folder is there, remove it."
+                "remove it and download it again; if the folder exists, remove that."
             ) from error
 
 

@@ -93,13 +93,13 @@ def _of_matrix(matrix: Any, log: Log) -> dict[str, pl.Series]:
     """Return the entries of a sparse or dense matrix as columns, row by row."""
     if isinstance(matrix, np.ndarray):
         if matrix.dtype.kind not in "biuf":
-            raise BadInput(f"a matrix of {matrix.dtype} holds no ratings: give numbers.")
+            raise BadInput(f"a matrix of {matrix.dtype} holds no ratings; give numbers.")
         matrix = sparse.csr_array(np.nan_to_num(matrix, nan=0.0, posinf=np.inf, neginf=-np.inf))
     entries = sparse.coo_array(sparse.csr_array(matrix))  # sums duplicates
     entries.sum_duplicates()
     zero = entries.data == 0
     if zero.any():
-        log(f"{zero.sum():,} stored zeros are left out: a missing rating is no rating of 0.")
+        log(f"{zero.sum():,} stored zeros are left out: in a matrix 0 means no rating.")
     row, column, value = entries.row[~zero], entries.col[~zero], entries.data[~zero]
     order = np.lexsort((column, row))
     part = {"user": pl.Series(row[order]), "item": pl.Series(column[order])}
@@ -108,13 +108,13 @@ def _of_matrix(matrix: Any, log: Log) -> dict[str, pl.Series]:
     for what, size, own in (("rows", 0, row), ("columns", 1, column)):
         empty = entries.shape[size] - len(np.unique(own))
         if empty:
-            log(f"{empty:,} of {entries.shape[size]:,} {what} hold nothing and are left out.")
+            log(f"{empty:,} of {entries.shape[size]:,} {what} are empty and are left out.")
     return part
 
 
 def _of_arrays(arrays: Any) -> dict[str, pl.Series]:
     if not 2 <= len(arrays) <= 4:
-        raise BadInput(f"{len(arrays)} arrays: give (user, item), and rating and time if any.")
+        raise BadInput(f"{len(arrays)} arrays: give (user, item), and optionally rating and time.")
     part = {
         role: _series(array)
         for role, array in zip(roles.ROLES, arrays, strict=False)
@@ -122,7 +122,7 @@ def _of_arrays(arrays: Any) -> dict[str, pl.Series]:
     }
     sizes = {role: len(values) for role, values in part.items()}
     if len(set(sizes.values())) > 1:
-        raise BadInput(f"the arrays are not of one length: {sizes}.")
+        raise BadInput(f"the arrays differ in length: {sizes}.")
     return part
 
 
@@ -131,7 +131,7 @@ def _of_frame(source: Any, named: Mapping[str, str | None]) -> dict[str, pl.Seri
     frame = _frame(source)
     if frame is None:
         raise BadInput(
-            f"{type(source).__name__} is no table of ratings. Give a pandas or polars frame, an "
+            f"{type(source).__name__} is not a table of ratings. Give a pandas or polars frame, an "
             "Arrow table, a SciPy sparse matrix, or a tuple of arrays (user, item, rating, time)."
         )
     if isinstance(frame, pl.LazyFrame):
@@ -160,7 +160,7 @@ def _series(column: Any) -> pl.Series:
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
     values = np.asarray(column)
     if values.ndim != 1:
-        raise BadInput(f"an array of shape {values.shape} is no column: give one of [R].")
+        raise BadInput(f"an array of shape {values.shape} is not a column; give one of shape [R].")
     if values.dtype.kind in "biufM":
         return pl.Series(values)
     known = [None if _missing(value) else value for value in values.tolist()]
@@ -182,7 +182,7 @@ def _titles(titles: Any, item_ids: np.ndarray) -> np.ndarray:
         frame = _frame(titles)
         frame = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
         if frame is None or len(frame.columns) < 2:
-            raise BadInput("titles are a mapping, or a frame of two columns: item and title.")
+            raise BadInput("titles must be a mapping, or a frame of two columns: item and title.")
         ids, names = (_series(frame[name]) for name in list(frame.columns)[:2])
         titles = dict(zip(columns.parse(ids, "id").to_list(), names.to_list(), strict=True))
     spelled = {str(key): title for key, title in titles.items()}

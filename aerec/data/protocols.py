@@ -201,7 +201,7 @@ class GlobalTime:
         ratings = divide.by_user_and_time(self, divide.select(ratings, inside))
         time = divide.times(self, ratings)
         if time.max() < 365 * 86400:
-            notes += ("the latest rating is of 1970: are these times positions, not a clock?",)
+            notes += ("the latest time is in 1970: are these times positions, not dates?",)
         cut = _earliest(time, share=1 - self.valid - self.test) if cut is None else cut
         part = np.where(time < cut, TRAIN, TEST)
         held = time[part == TEST]

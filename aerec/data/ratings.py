@@ -62,11 +62,11 @@ def assemble(
     """
     (users, user_ids), (items, item_ids) = user, item
     if not len(users):
-        raise BadInput(f"{source}: no rating in it. Is it the right file, complete and unpacked?")
+        raise BadInput(f"{source}: no ratings found. Is it the right file, and complete?")
     kept = last_of_pairs(users, items, len(item_ids), time)
     if kept is not None:
         count = int((~kept).sum())
-        log(f"{source}: {count:,} repeated (user, item) ratings; the last by time stays.")
+        log(f"{source}: {count:,} repeated (user, item) ratings; the last by time is kept.")
         users, items = users[kept], items[kept]
         value, time = (None if part is None else part[kept] for part in (value, time))
     if value is None:

@@ -120,7 +120,7 @@ def read(
     fixed = bool(named) or separator is not None or header is not None
     found = format or ("delimited" if fixed else _recognised(path))
     if found not in FORMATS:
-        raise BadInput(f"No format {found!r}. {nearest(found, FORMATS)}")
+        raise BadInput(f"No format is called {found!r}. {nearest(found, FORMATS)}")
     spec = replace(
         FORMATS[found],
         columns={**FORMATS[found].columns, **named},

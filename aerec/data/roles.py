@@ -62,7 +62,7 @@ def find(where: str, names: Sequence[str], given: Given, *, header: bool = True)
     if not {"user", "item"} <= set(roles):
         raise BadInput(
             f"{where}: a file without a header; {has}: {', '.join(names)}. Give the positions "
-            "from 0 of user and item, and of rating and time where there are such, like "
+            "(from 0) of user and item, and of rating and time if there are any, like "
             "`user=0,item=1,rating=2`."
         )
     if len(set(roles.values())) < len(roles):

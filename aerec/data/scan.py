@@ -195,8 +195,8 @@ def _require_no_header(source: Source, frame: pl.DataFrame, kinds: Kinds) -> Non
         top, rest = (columns.parse(part, "id").dtype for part in (ids[:1], ids[1:]))
         if len(ids) > 1 and top == pl.String and rest == pl.Int64:
             raise BadInput(
-                f"{source.path}, line 1: column {column} {ids[0]!r} is not a finite number "
-                "(a header? then say so: `header=true`)."
+                f"{source.path}, line 1: column {column} {ids[0]!r} is not a whole number, "
+                "as the ids below it are (if this is a header, give `header=true`)."
             )
 
 
@@ -217,7 +217,7 @@ def _judged(
                 column = next(column for column in kinds if bad[column][at])
                 fault = _wrong(source, column, kinds[column], frame[str(column)][at], bounds)
                 if number == 1 and not source.header and kinds[column] != "id":
-                    fault += " (a header? then say so: `header=true`)"
+                    fault += " (if this is a header, give `header=true`)"
             place = f"{'row' if source.layout == 'parquet' else 'line'} {number}"
             policy.note(int((~good).sum()), f"{source.path}, {place}: {fault}")
         yield frame.filter(good)
@@ -289,11 +289,11 @@ def _netflix(source: Source) -> pl.DataFrame:
         .with_columns(
             pl.when(head).then(pl.lit("a movie's line must read 'number:'"))
             .when(pl.col("item").fill_null("") == "")
-            .then(pl.lit("a rating below no 'number:' line of a movie"))
+            .then(pl.lit("a rating without a 'number:' line of its movie"))
             .when(count != 3)
             .then(pl.format("{} fields where 3 are expected (separator ',')", count))
             .when(~pl.col("time").str.contains(r"^\d{4}-\d\d-\d\d$"))
-            .then(pl.format("date '{}' is not a date YYYY-MM-DD", pl.col("time")))
+            .then(pl.format("date '{}' does not have the form YYYY-MM-DD", pl.col("time")))
             .alias(FAULT)
         )
     )  # fmt: skip

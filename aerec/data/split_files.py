@@ -74,7 +74,7 @@ class Files:
         wanted = [", ".join(f"{stem}.csv" for stem in layout) for layout in (RANKING, RATING)]
         if there[0] and there[1]:
             raise BadInput(
-                f"{folder}: files of both layouts, {wanted[0]} and {wanted[1]}. Leave one of them."
+                f"{folder}: files of both layouts, {wanted[0]} and {wanted[1]}. Keep only one."
             )
         paths = [found[stem] for stem in (RATING if there[1] else RANKING)]
         missing = [s for s in (RATING if there[1] else RANKING) if not found[s]]
@@ -94,7 +94,7 @@ def _named(folder: Path, stem: str) -> Path | None:
     )
     if len(found) > 1:
         several = " and ".join(path.name for path in found)
-        raise BadInput(f"{folder}: {several}: leave one of them.")
+        raise BadInput(f"{folder}: {several}: keep only one of them.")
     return found[0] if found else None
 
 
@@ -129,7 +129,7 @@ def _ranking(paths: list[Path], protocol: dict) -> Split:
             raise LeakError(
                 f"{paths[0].parent}: {len(both):,} of {len(everyone):,} users of {names} are in "
                 f"{paths[0].name}, for example user {user_ids[both[0]]}. Strong generalisation "
-                "wants none of them there, weak generalisation all."
+                "needs none of them there, weak generalisation all."
             )
         known = column_of[what] >= 0
         rows = np.unique(who[known])
@@ -177,7 +177,7 @@ def _rating(paths: list[Path], protocol: dict, given: tuple[float, ...]) -> Spli
         if off.size:
             notes.append(
                 f"{path.name}: {off.size:,} ratings, like {off[0]:g}, are off the scale "
-                f"{low:g}..{high:g}; with a `scale` such are refused"
+                f"{low:g}..{high:g}; give `scale` to refuse such ratings"
             )
     return Split(
         train=train,
@@ -203,10 +203,10 @@ def _read(paths: list[Path], kinds: dict, scale: tuple[float, ...] = ()):
     notes = []
     for number, path in enumerate(paths):
         if not len(users[number]):
-            raise BadInput(f"{path}: a header and no entry. Was it written completely?")
+            raise BadInput(f"{path}: a header but no entries. Was it written completely?")
         kept = last_of_pairs(users[number], items[number], len(item_ids), None)
         if kept is not None:
-            notes.append(f"{path.name}: {(~kept).sum():,} repeated entries; the last stays")
+            notes.append(f"{path.name}: {(~kept).sum():,} repeated entries; the last is kept")
             for part in (users, items, *([values] if values else [])):
                 part[number] = part[number][kept]
     return user_ids, users, item_ids, items, values, notes

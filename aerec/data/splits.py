@@ -78,9 +78,9 @@ class Split(NamedTuple):
             )
         if self.valid_ids is not None or self.test_ids is not None:
             raise BadInput(
-                f"Protocol {name!r} folds in users who were not trained on, and they would be new "
-                "columns of an item-based model, whose weights do not know them. Use a protocol "
-                "that scores the training users (random_ratings) or a user-based model."
+                f"Protocol {name!r} folds in users who were not trained on, and an "
+                "item-based model has no weights for them as columns. Use a protocol that scores "
+                "the training users (random_ratings) or a user-based model."
             )
         train = self.train.transpose()
 

@@ -24,7 +24,7 @@ def summary(ratings: Ratings) -> str:
     if ratings.time is None:
         parts.append("no times")
     elif ratings.time.max() < YEAR:
-        parts.append("times are positions, not a clock")
+        parts.append("times are positions, not dates")
     else:
         first, last = (_date(ratings.time.min()), _date(ratings.time.max()))
         parts.append(f"{first} to {last}")
@@ -57,8 +57,8 @@ def _apart(ratings: Ratings) -> str:
     else:
         return ""
     return (
-        f"{value[at]:g} stands apart: {count[at]:,} ratings; if it means 'not rated', leave those "
-        "lines out."
+        f"{value[at]:g} stands apart: {count[at]:,} ratings; if it means 'not rated', leave "
+        "those lines out."
     )
 
 
@@ -75,6 +75,6 @@ def _spelled_twice(what: str, ids: np.ndarray) -> str:
         return ""
     pair = text.filter(key == key.filter(double)[0])[:2]
     return (
-        f"{double.sum():,} {what} ids may be the same spelled in two ways, like {pair[0]!r} and "
+        f"{double.sum():,} {what} ids may be two spellings of the same, like {pair[0]!r} and "
         f"{pair[1]!r}."
     )

@@ -81,7 +81,7 @@ def recognise(
         keys = list(dict.fromkeys(key for each in objects for key in each or ()))
         return Source(path, "json", keys, encoding=encoding)
     if separator is None and re.match(r"\s*\[\s*(\{|$)", some[0]):
-        raise BadInput(f"{path}: one JSON array. Write JSON lines: an object on each line.")
+        raise BadInput(f"{path}: the file is a JSON array. Write JSON lines: one object per line.")
     separator = separator or _separator(path, some)
     rows = [[field.strip(" ") for field in row] for row in _cut(some, separator)]
     header = roles.is_header(rows) if header is None else header
@@ -129,7 +129,7 @@ def lines(path: Path, encoding: str | None = None) -> Iterator[str]:
         with io.TextIOWrapper(_opened(path), chosen, errors) as text:
             yield from text
     except LookupError:
-        raise BadInput(f"No encoding is called {encoding!r}; utf-8 and latin-1 are.") from None
+        raise BadInput(f"No encoding is called {encoding!r}; give utf-8 or latin-1.") from None
     except UnicodeError as error:
         raise BadInput(f"{path}: cannot be decoded ({error}). Give another `encoding`.") from error
     except _DAMAGE as error:
@@ -181,7 +181,7 @@ def records(source: Source) -> Iterator[Record]:
             if line.strip():
                 found = parsed(line)
                 values = None if found is None else [found.get(name) for name in source.names]
-                yield number, values and list(map(_spelled, values)), None if values else "no JSON"
+                yield number, values and list(map(_spelled, values)), None if values else "not JSON"
         return
     text, mark = lines(source.path, source.encoding), source.separator
     if source.quoting:
@@ -198,10 +198,10 @@ def records(source: Source) -> Iterator[Record]:
         except csv.Error as error:
             if "end of data" in str(error):
                 raise BadInput(
-                    f"{source.path}, line {first}: a double quote is not closed, so that nothing "
+                    f"{source.path}, line {first}: a double quote is not closed, so nothing "
                     "after it can be read. Close or remove it."
                 ) from error
-            fault = f"a double quote stands inside a field, or is not doubled ({error})"
+            fault = f"a double quote inside a field is not doubled ({error})"
         number = reader.line_num if source.quoting else first
         if row == [] or ahead:
             ahead = ahead and row == []

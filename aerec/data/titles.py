@@ -42,7 +42,7 @@ def read(file: Path, item_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         except IndexError:
             raise BadInput(
                 f"{file}, line {number}: {len(row)} fields are too few for a title. Correct the "
-                "line, or move the file away to go without titles."
+                "line, or move the file elsewhere to do without titles."
             ) from None
     pairs = [known.get(str(item), ("", "")) for item in item_ids.tolist()]
     return np.array([title for title, _ in pairs]), np.array([genres for _, genres in pairs])
