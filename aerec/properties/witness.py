@@ -36,8 +36,8 @@ class Witness:
       x, u, v: [n] float64.
       kind: "strict", or "tie" if the true scores are exactly equal.
       source: the method that found it.
-      true_margin: `<x, u> - <x, v>`, at least 0.
-      latent_margin: `<f(x), f(u)> - <f(x), f(v)>`, below 0.
+      true_margin: the true score of u minus that of v, at least 0.
+      latent_margin: the latent score of u minus that of v, below 0.
       true_relative, latent_relative: the same over `|x| max(|u|, |v|)`.
       native_margin: the relative latent margin in the encoder's own precision.
       tolerance: of latent ties, relative.
