@@ -11,8 +11,8 @@ every triple is counted. Most of those are true ties, of two columns that x lack
 ties that the codes rank, `reversed of ordered` the pairs that they rank the wrong way round.
 `--domain=hull` is the convex hull of a few hundred of its rows. Any encoder can be audited on
 gaussian, sphere, ball, box (0 to 1), binary, swaps, ratings, stratified, ties or orthogonal. Writes
-audit.json, audit.md, the witnesses and pictures; with --state an audit that was cut off goes on
-where it was. Theory: docs/theory.md.
+audit.json, audit.md, the witnesses and plots; with --state an interrupted audit resumes. Theory:
+docs/theory.md.
 """
 
 import importlib
@@ -50,7 +50,7 @@ DOMAINS: dict[str, Callable[[int], Domain]] = {
 }
 HULL = 256  # rows of a run's data that `--domain=hull` mixes
 WAYS = ("workdir", "model", "encoder")
-BELONGS = {  # flags that mean something beside some of the ways to name an encoder only
+BELONGS = {  # flags that apply to some of the ways to name an encoder only
     "input_dim": ("model", "encoder"), "set": ("model",), "batched": ("encoder",),
     "data_dir": ("workdir",), "data_file": ("workdir",), "split_dir": ("workdir",),
 }  # fmt: skip
@@ -70,7 +70,7 @@ class Subject(NamedTuple):
 
 def define_flags() -> None:
     flags.DEFINE_multi_string("workdir", [], "a finished run to audit; repeat to compare")
-    flags.DEFINE_string("model", None, "a model at its initialisation, with --input_dim")
+    flags.DEFINE_string("model", None, "a model at initialisation, with --input_dim")
     flags.DEFINE_multi_string("set", [], "a setting of that model, NAME=VALUE; may be repeated")
     flags.DEFINE_string("encoder", None, "MODULE:FUNCTION, one vector [n] -> code")
     flags.DEFINE_bool("batched", False, "the --encoder takes rows [B, n]")
@@ -80,7 +80,7 @@ def define_flags() -> None:
     flags.DEFINE_enum("truth", "dot", ["dot", "cosine"], "the true similarity")
     flags.DEFINE_enum("latent", "dot", ["dot", "cosine"], "the similarity of codes")
     flags.DEFINE_integer("seed", 0, "of everything random", 0, 2**31)
-    flags.DEFINE_string("state", None, "a file to go on from when the audit is cut off")
+    flags.DEFINE_string("state", None, "a file from which an interrupted audit resumes")
     flags.DEFINE_string("output", None, "folder of the report (default audit/ in a run)")
     for name in ("data_dir", "data_file", "split_dir"):
         flags.DEFINE_string(name, None, "where the run's data are now, if they moved")
@@ -110,7 +110,7 @@ def check(given: Mapping[str, Any]) -> int | str:
     """Refuse flags that do not go together; return the budget, a number of triples or "30s"."""
     ways = [name for name in WAYS if given[name]]
     if len(ways) != 1:
-        raise BadInput("name what to audit by one of --workdir, --model and --encoder")
+        raise BadInput("give exactly one of --workdir, --model and --encoder")
     for name, owners in BELONGS.items():
         if given[name] and ways[0] not in owners:
             raise BadInput(f"--{name} goes with --{' and --'.join(owners)}, not with --{ways[0]}")
@@ -121,9 +121,9 @@ def check(given: Mapping[str, Any]) -> int | str:
     if name is not None and name not in known:
         raise BadInput(f"No domain is called {name!r}. {nearest(name, known)}")
     if name in ("data", "hull") and ways[0] != "workdir":
-        raise BadInput(f"--domain={name} is of a finished run: --workdir")
+        raise BadInput(f"--domain={name} needs a finished run: give --workdir")
     if given["state"] and len(given["workdir"]) > 1:
-        raise BadInput("--state is of one audit: name one --workdir")
+        raise BadInput("--state belongs to one audit: give one --workdir")
     try:
         text = given["budget"]
         number = float(text.removesuffix("s"))
@@ -145,7 +145,7 @@ def subjects(given: Mapping[str, Any]) -> list[Subject]:
     if len(set(names)) < len(names):
         names = [str(workdir).replace("/", "_") for workdir in workdirs]
     if len(set(names)) < len(names):
-        raise BadInput("a --workdir is named twice")
+        raise BadInput("a --workdir is given twice")
     folders = [workdir / directory.AUDIT for workdir in workdirs]
     if given["output"]:
         output = pathlib.Path(given["output"])

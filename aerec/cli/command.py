@@ -50,8 +50,8 @@ def usage() -> str:
 def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
     """Run a binary: parse flags strictly, print expected errors as one line.
 
-    Exit status: 0, 1 for a flag that does not parse or a training that diverged, 2 for input that
-    its owner can put right, 130 for an interruption.
+    Exit status: 0, 1 for a flag that does not parse or a training that diverged, 2 for input to
+    correct, 130 for an interruption.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -81,7 +81,7 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
                 raise
             leave(2, f"error: {wrong}")
         except KeyboardInterrupt:
-            print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+            print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
             sys.stdout.flush()
             os._exit(130)  # threads that write a checkpoint would print tracebacks of the end
 
@@ -115,7 +115,7 @@ def platform_error() -> str | None:
         return (
             f"JAX_PLATFORMS={asked}: JAX has no such device here, only "
             f"{jax.default_backend()}{why and f' ({why})'}. Unset JAX_PLATFORMS, or install what "
-            "the device needs, like aerec[cuda] for a GPU of NVIDIA's"
+            "the device needs, like aerec[cuda] for an NVIDIA GPU"
         )
     return None
 

@@ -4,7 +4,7 @@
   python -m experiments.evaluate --workdir=RUN --protocol=strong:fold_in=0.5
   python -m experiments.evaluate --workdir=RUN --against=OTHER --metrics=ndcg@100,recall@20
 
-The test part is made again from the data and scored with the parameters that the run kept. With
+The test part is rebuilt from the data and scored with the saved parameters of the run. With
 --against nothing is scored: two runs on the same split are compared row by row.
 """
 
@@ -26,10 +26,10 @@ from aerec.runs import artefact, rescore, scoring
 def define_flags() -> None:
     options.define_workdir_flag("the folder of a finished run")
     flags.DEFINE_string("against", None, "another run's folder, for a paired randomisation test")
-    flags.DEFINE_string("protocol", None, "another split than the run's, as for training")
+    flags.DEFINE_string("protocol", None, "another protocol than the run's, as for training")
     flags.DEFINE_list("metrics", None, "the figures shown, like ndcg@100 (default by the task)")
     flags.DEFINE_bool("intervals", False, "bootstrap intervals instead of ± 1.96 standard errors")
-    flags.DEFINE_string("output", None, "a JSON file for all of it")
+    flags.DEFINE_string("output", None, "a JSON file for all results")
     flags.DEFINE_string("data_dir", None, "where the dataset's files are now, if they moved")
     flags.DEFINE_string("data_file", None, "where the run's file of ratings is now, if it moved")
     flags.DEFINE_string("split_dir", None, "where the run's ready splits are now, if they moved")
@@ -82,7 +82,7 @@ def score(
             for report, figures in zip(reports, results["seeds"], strict=True)
             for name in names
         )
-        show.CONSOLE.print(f"They differ from results.json by {furthest:.1g} at most.", style="dim")
+        show.CONSOLE.print(f"Largest difference from results.json: {furthest:.1g}.", style="dim")
     return {
         "workdir": str(workdir),
         "protocol": protocol,

@@ -36,7 +36,7 @@ class Plan:
     model: str = "multvae"  # name of a model (default multvae)
     dataset: str = "movielens-small"  # name of a dataset (default movielens-small)
     protocol: str = ""  # how to split: NAME or NAME:PARAMETER=VALUE,... (default by the model)
-    seed: Natural = 0  # of all that is random in the model (default 0)
+    seed: Natural = 0  # of all random numbers of the model (default 0)
     seeds: Count = 1  # replicas, trained under one vmap (default 1)
     order_penalty: Weight = 0.0  # weight of the order penalty in the loss
 
@@ -58,9 +58,9 @@ def define_run_flags() -> None:
         helps = configuration.comments(of)
         for name, kind in configuration.kinds(of).items():
             define(name, kind, helps[name])
-    define_workdir_flag("where the run is kept (default runs/<what it is>)")
-    flags.DEFINE_float("checkpoint_seconds", 15.0, "least time between two checkpoints", 0.0)
-    flags.DEFINE_list("baselines", None, "models beside it in the table (default by the task)")
+    define_workdir_flag("the run directory (default runs/<model>-<dataset>-<hash>)")
+    flags.DEFINE_float("checkpoint_seconds", 15.0, "shortest time between two checkpoints", 0.0)
+    flags.DEFINE_list("baselines", None, "models for comparison in the table (default by the task)")
 
 
 def define(name: str, kind: Any, help: str) -> None:
@@ -79,7 +79,7 @@ def define(name: str, kind: Any, help: str) -> None:
 def define_data_flags() -> None:
     """Define the flags that say which ratings to read."""
     flags.DEFINE_string("data_dir", None, "where the dataset's files are (default $AEREC_DATA)")
-    flags.DEFINE_enum("on_bad_line", "error", ["error", "skip"], "what a malformed line does")
+    flags.DEFINE_enum("on_bad_line", "error", ["error", "skip"], "what to do with a malformed line")
     flags.DEFINE_string("data_file", None, "a file of ratings of your own, instead of --dataset")
     flags.DEFINE_string(
         "format", None, f"of --data_file: {', '.join(readers.FORMATS)} (default: recognised)"
@@ -92,8 +92,8 @@ def define_data_flags() -> None:
         "ROLE=COLUMN for user, item, rating, time; a column is its name, or its number from 0 where"
         " there is no header (default: by their usual names)",
     )
-    flags.DEFINE_string("encoding", None, "of a text, like latin-1 (default utf-8)")
-    flags.DEFINE_list("scale", None, "of ratings of your own: lowest and highest, like 1,5")
+    flags.DEFINE_string("encoding", None, "of a text file, like latin-1 (default utf-8)")
+    flags.DEFINE_list("scale", None, "lowest and highest rating of your data, like 1,5")
 
 
 def define_workdir_flag(help: str) -> None:
@@ -132,7 +132,7 @@ def dashed(message: str) -> str:
 def required(given: Mapping[str, Any], name: str) -> str:
     """Return the value of a flag without a default. Raises BadInput if it was not given."""
     if not given[name]:
-        raise BadInput(f"--{name} is missing; --help tells what it is")
+        raise BadInput(f"--{name} is missing; --help describes it")
     return given[name]
 
 
@@ -212,7 +212,7 @@ def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], An
 
 
 def _columns(given: Sequence[str]) -> dict[str, Any]:
-    """role -> column, as given; then ratings and times are read only where they are given too."""
+    """Parse --columns as role -> column; ratings and times are read only if they are given too."""
     if not any(given) or list(given) == EARLIER:
         return {}
     found = configuration.assignments(given, of="--columns")

@@ -16,15 +16,15 @@ from aerec.evaluation.report import Report
 from aerec.properties import Audit
 
 CONSOLE = Console(highlight=False, width=None if sys.stdout.isatty() else 112)
-COLUMNS = {  # of the results table, by task; the first is the one that runs are compared by
+COLUMNS = {  # of the results table, by task; runs are compared by the first
     "ranking": ("ndcg@100", "recall@20", "recall@50"),
     "rating": ("rmse", "mae"),
 }
 LEGEND = (
-    "rate: share of all triples (order) or of all vectors (nonzero) that break the property; a tie"
-    " of the true scores that the codes rank is among them. reversed of ordered: share of the"
-    " triples whose true scores differ that the codes rank the wrong way round. skill: of those,"
-    " 1 is perfect, 0 is what a coin or a constant reaches. A witness refutes even where the rate"
+    "rate: share of all triples (order) or of all vectors (nonzero) that break the property,"
+    " including ties of the true scores that the codes rank. reversed of ordered: share of the"
+    " triples with different true scores that the codes rank the wrong way round. skill: of those,"
+    " 1 is perfect, 0 is the level of a coin or a constant. A witness refutes even where the rate"
     " is 0: it was constructed or searched for, not drawn."
 )
 

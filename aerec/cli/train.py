@@ -7,7 +7,7 @@ By default: Mult-VAE on the embedded MovieLens ratings, compared with popularity
   python -m experiments.train --config=multvae_ml1m --data_dir=DIR --set dropout=0.6
   python -m experiments.train --protocol=files --split_dir=DIR --model=ease
 
-Running the same command again resumes a run that was cut off.
+The same command resumes an interrupted run.
 """
 
 import dataclasses
@@ -90,18 +90,18 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
     chosen["set"] = {**recipe.get("set", {}), **configuration.assignments(given["set"], of="--set")}
     models.configure(name, chosen["set"])  # a typing error is reported before the data are read
     if "momentum" in said and chosen.get("optimiser", "adam") != "sgd":
-        raise BadInput("--momentum is sgd's: give --optimiser=sgd as well")
+        raise BadInput("--momentum belongs to sgd: give --optimiser=sgd as well")
     chosen["seeds"] = tuple(range(chosen["seed"], chosen["seed"] + chosen["seeds"]))
     if given["split_dir"]:
         if said.get("protocol", "files") != "files":
             raise BadInput("--split_dir goes with --protocol=files")
         if given["data_file"]:
-            raise BadInput("--split_dir is read instead of a --data_file; give one of them")
-        chosen["protocol"] = "files"  # a --dataset beside it is only what it is called
+            raise BadInput("--split_dir replaces --data_file; give one of them")
+        chosen["protocol"] = "files"  # --dataset only names the data
         chosen["dataset"] = said.get("dataset", pathlib.Path(given["split_dir"]).resolve().name)
     elif given["data_file"]:
         if "dataset" in said:
-            raise BadInput("--data_file is read instead of a --dataset; give one of them")
+            raise BadInput("--data_file replaces --dataset; give one of them")
         chosen["dataset"] = pathlib.Path(given["data_file"]).name
     elif chosen["protocol"].partition(":")[0] == "files":
         raise BadInput("--protocol=files needs --split_dir, the folder of the ready splits")
@@ -188,7 +188,7 @@ def example(loaded: artefact.Artefact) -> bool:
     if "Star Wars" not in str(titles[histories.seen.indices]):
         return False  # the ids of that file are other films here
     answer, _ = recommender.recommend(histories, k=10)
-    title = "Ten recommendations for somebody who is not in the data (likes Star Wars, the Matrix)"
+    title = "Ten recommendations for a user who is not in the data (likes Star Wars, The Matrix)"
     show.CONSOLE.print(show.recommendations_table(title, answer))
     return True
 

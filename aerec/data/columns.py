@@ -1,6 +1,6 @@
-"""Columns of polars as ids, numbers and times, and what is wrong with a field that is none.
+"""Polars columns parsed as ids, numbers or times, and the error in a field that does not parse.
 
-A field that is not what its column holds becomes null; nothing is guessed and nothing dropped.
+A field that does not parse becomes null. No value is guessed, and no row is dropped.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,23 +20,31 @@ _DATE = (
 
 
 def parse(values: pl.Series, kind: str) -> pl.Series:
-    """The fields of a column as its kind has them, null where they are no such thing.
+    """Parse a column [R] as ids, numbers or times; a field that does not parse becomes null.
+
+    Args:
+      values: [R], of any scalar type.
+      kind: "id", "number" or "time".
 
     Returns:
-      ids: Int64 where all are whole numbers as one writes them, else String as they are spelled;
-      numbers: Float32, finite; times: Int64, of a unit that `seconds` finds out.
+      [R]. Ids are Int64 if every one is a whole number in its usual spelling, and otherwise String
+      in the spelling of the file. Numbers are finite Float32. Times are Int64, in a unit that
+      `seconds` infers.
+
+    Raises:
+      BadInput: a column of a type that cannot hold this kind, such as lists or binary data.
     """
     if values.dtype in (pl.Categorical, pl.Enum):
         values = values.cast(pl.String)
     if values.dtype == pl.String:
         values = values.str.strip_chars(" ")
     elif values.dtype.is_nested() or values.dtype in (pl.Object, pl.Binary):
-        raise BadInput(f"column {values.name!r} is of {values.dtype}: neither text nor numbers.")
+        raise BadInput(f"column {values.name!r} has type {values.dtype}: neither text nor numbers.")
     return {"id": _ids, "number": _numbers, "time": _times}[kind](values)
 
 
 def _only(values: pl.Series, fine: pl.Series) -> pl.Series:
-    """The values where `fine`, null elsewhere."""
+    """Return the values where `fine` holds, and null elsewhere."""
     return pl.select(pl.when(fine).then(values)).to_series()
 
 
@@ -50,7 +58,7 @@ def _ids(values: pl.Series) -> pl.Series:
         return values.cast(pl.Int64)
     text = values.cast(pl.String)
     whole = text.cast(pl.Int64, strict=False)
-    if not whole.null_count():  # 007, +7 and -0 differ from 7 and 0: ids are what is spelled
+    if not whole.null_count():  # 007, +7 and -0 are not 7 and 0: an id is its spelling
         padded = text.str.starts_with("0") & (text.str.len_bytes() > 1)
         if not (padded | text.str.starts_with("+") | text.str.starts_with("-0")).any():
             return whole
@@ -82,7 +90,7 @@ def _times(values: pl.Series) -> pl.Series:
 
 
 def _dates(values: pl.Series) -> pl.Series:
-    """Seconds since 1970 of ISO dates, of UTC unless they say otherwise."""
+    """Convert ISO dates to seconds since 1970; a date without an offset is in UTC."""
     part = values.str.extract_groups(_DATE).struct.unnest()
     day, *clock = part.get_columns()
     hour, minute, second, hours, minutes = (text.cast(pl.Int64, strict=False) for text in clock)
@@ -96,17 +104,17 @@ def _dates(values: pl.Series) -> pl.Series:
 
 
 def why(text: Any, kind: str) -> str:
-    """What is wrong with a field that `parse` makes null; follows the column's name."""
+    """Describe why `parse` makes a field null, in words that follow the column's name."""
     text = text.strip(" ") if isinstance(text, str) else text
     shown = repr(text if text is not None else "")[:60]
     if isinstance(text, str) and not is_text(text):
         raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return f"'{raw[:60]}' is not utf-8 text: if the file is in another, give `encoding`"
+        return f"'{raw[:60]}' is not utf-8 text; if the file has another encoding, give `encoding`"
     if kind == "id":
         if text is None or not len(str(text)) or text != text:
             return "is empty"
         if "\0" in str(text):
-            return f"{shown} holds a zero byte: if the file is not in utf-8, give `encoding`"
+            return f"{shown} holds a zero byte; if the file is not in utf-8, give `encoding`"
         return f"is longer than {LONGEST_ID} bytes"
     if kind == "number":
         return f"{shown} is not a finite number"
@@ -114,35 +122,41 @@ def why(text: Any, kind: str) -> str:
 
 
 def is_text(field: str) -> bool:
-    """Whether a field holds no byte that could not be decoded."""
+    """Return whether every byte of a field could be decoded."""
     return field.isascii() or not any("\ud800" <= letter < "\ue000" for letter in field)
 
 
-UNITS = (  # least magnitude, how many a second, name
+UNITS = (  # smallest magnitude, units per second, name
     (10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"),
     (10**11, 10**3, "milliseconds"),
 )  # fmt: skip
 
 
 def seconds(time: np.ndarray, log: Callable[[str], object]) -> np.ndarray:
-    """Times [R] int64 in seconds; their unit is inferred from the median's magnitude, and logged.
+    """Convert times [R] int64 to seconds; log their unit where it is not the second.
 
-    Seconds reach 10^11 in the year 5138, milliseconds in 1973."""
+    The unit is inferred from the magnitude of the median of the non-zero times. Seconds reach 10^11
+    in the year 5138, milliseconds in 1973.
+    """
     known = time[time != 0]
     middle = abs(int(np.partition(known, len(known) // 2)[len(known) // 2])) if len(known) else 0
     for least, per_second, name in UNITS:
         if middle >= least:
-            log(f"Times are read as {name} since 1970, and kept in seconds.")
+            log(f"Times are read as {name} since 1970, and converted to seconds.")
             return time // per_second
     return time
 
 
 def coded(parts: Sequence[pl.Series], text: pl.DataType) -> tuple[np.ndarray, np.ndarray]:
-    """`(code [R] int32, ids [V])`: the ids that occur, sorted; `ids[code]` are the raw ids.
+    """Encode ids as integers.
 
     Args:
-      parts: of ids, whole numbers or text; one text makes all of them text.
-      text: the categorical type that codes text.
+      parts: consecutive parts of one column of ids, whole numbers or text. If one part is text, all
+        ids are text.
+      text: the categorical type that encodes text.
+
+    Returns:
+      (code [R] int32, ids [V]): the distinct ids in ascending order; `ids[code]` are the raw ids.
     """
     if all(part.dtype == pl.Int64 for part in parts):
         return compact(np.concatenate([np.zeros(0, np.int64), *(p.to_numpy() for p in parts)]))
@@ -157,7 +171,10 @@ def coded(parts: Sequence[pl.Series], text: pl.DataType) -> tuple[np.ndarray, np
 
 
 def compact(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`(code [R] int32, ids [V] int64 sorted)` of whole numbers; by a table if they lie close."""
+    """Encode whole numbers [R] as (code [R] int32, ids [V] int64, ascending).
+
+    A lookup table replaces the sort where the numbers span a short range.
+    """
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     if high - low > 4 * len(values) + (1 << 20):
         ids, code = np.unique(values, return_inverse=True)

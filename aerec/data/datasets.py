@@ -1,6 +1,6 @@
-"""Names -> ratings: embedded, synthetic, in a folder of yours, or downloaded once and kept.
+"""Datasets by name: embedded, synthetic, read from a local folder, or downloaded once and cached.
 
-load("movielens-small")                        # in the package, no network
+load("movielens-small")                        # part of the package, needs no network
 load("synthetic:users=2000,items=800,seed=1")  # parameters of `synthetic.world`
 load("ml-1m", data_dir="/data")                # /data/ml-1m/ratings.dat or /data/ratings.dat
 load("ml-20m")                                 # downloaded to ~/.cache/aerec
@@ -24,7 +24,7 @@ from aerec.errors import BadInput, nearest
 
 __all__ = ["DATASETS", "MIRRORS", "BadInput", "Dataset", "Truth", "load", "synthesize"]
 
-# Tried in order. A plain http mirror is only used for an archive whose checksum is known.
+# Tried in order. The plain http mirror is used only for archives with a known checksum.
 MIRRORS = (
     "https://files.grouplens.org/datasets/movielens/",
     "http://files.grouplens.org/datasets/movielens/",
@@ -33,17 +33,17 @@ MIRRORS = (
 
 @dataclass(frozen=True)
 class Dataset:
-    """One named dataset: how its files are read, and where they come from."""
+    """One named dataset: the format of its files, and where to download them."""
 
     about: str
-    format: str | None = None  # in `readers.FORMATS`; None: made here, not read
-    ratings: int | None = None  # as published; a file with another count is loaded with a remark
-    archive: str | None = None  # file below the mirrors
-    checksum: str | None = None  # of the archive; None where we know of none that stays true
-    folder: str | None = None  # the archive's own folder, where it is not the dataset's name
+    format: str | None = None  # in `readers.FORMATS`; None: no file is read
+    ratings: int | None = None  # as published; a file with another count is loaded with a note
+    archive: str | None = None  # file name under the mirrors
+    checksum: str | None = None  # of the archive; None where it changes
+    folder: str | None = None  # the folder in the archive, if not named as the dataset
 
 
-# MD5: GroupLens' .md5 files beside the archives. SHA-256: the checksum list of TensorFlow Datasets.
+# MD5: the .md5 files that GroupLens publishes. SHA-256: the checksum list of TensorFlow Datasets.
 DATASETS: dict[str, Dataset] = {
     "movielens-small": Dataset("MovieLens latest-small of 2016: 100,004 ratings, in the package"),
     "synthetic": Dataset(
@@ -67,7 +67,7 @@ DATASETS: dict[str, Dataset] = {
     "ml-32m": Dataset(
         "MovieLens 32M: 200,948 users", "movielens-csv", 32_000_204, "ml-32m.zip",
         "md5:d472be332d4daa821edc399621853b57"),
-    "ml-latest-small": Dataset(  # replaced by its publisher from time to time: no checksum stays
+    "ml-latest-small": Dataset(  # its publisher updates it: no fixed checksum
         "MovieLens latest-small, as published today", "movielens-csv", None, "ml-latest-small.zip"),
     "netflix": Dataset(
         "Netflix Prize: 480,189 users, 17,770 films; no download, files of your own", "netflix",
@@ -82,15 +82,23 @@ def load(
     on_bad_line: str = "error",
     log: Callable[[str], object] = print,
 ) -> Ratings:
-    """The ratings of a dataset in `DATASETS`; `synthetic` takes parameters after a colon.
+    """Load the ratings of a named dataset.
 
-    `data_dir` (default: the environment variable AEREC_DATA) is the folder that holds the dataset's
-    files, or its parent; if it is given nothing is downloaded. Without it archives are kept under
-    `~/.cache/aerec`. Raises `BadInput` for an unknown name or parameter, files that are missing or
-    malformed (`readers.read`), and a download that fails."""
+    Args:
+      name: a key of `DATASETS`; `synthetic` takes parameters after a colon.
+      data_dir: the folder that holds the dataset's files, or its parent. Default: the environment
+        variable AEREC_DATA. If either is given, nothing is downloaded. Otherwise archives are
+        cached in `~/.cache/aerec`.
+      on_bad_line: "error" or "skip", as in `readers.read`.
+      log: called with a summary of the ratings, and with notes.
+
+    Raises:
+      BadInput: an unknown name or parameter, files that are missing or malformed (see
+        `readers.read`), or a failed download.
+    """
     base, _, parameters = name.partition(":")
     if base not in DATASETS:
-        raise BadInput(f"No dataset {base!r}. {nearest(base, DATASETS)}")
+        raise BadInput(f"No dataset is called {base!r}. {nearest(base, DATASETS)}")
     entry = DATASETS[base]
     if base == "synthetic":
         ratings, truth = synthesize(**_parameters(parameters))
@@ -98,7 +106,7 @@ def load(
         if truth.bayes_rmse is not None:
             best = f"RMSE {truth.bayes_rmse:.4f}, {best}"
         log(
-            f"{name}: the best that the truth allows is {best} (with `protocol="
+            f"{name}: the best possible scores are {best} (with `protocol="
             "per_user_holdout:threshold=all,min_user=1`; other protocols have other limits)."
         )
         ratings = ratings._replace(name=name)
@@ -115,20 +123,20 @@ def load(
     ratings = readers.read(folder, entry.format, on_bad_line=on_bad_line, log=log)
     if entry.ratings and len(ratings.value) != entry.ratings:
         log(
-            f"{folder}: {len(ratings.value):,} ratings where {base} as published has "
-            f"{entry.ratings:,}. Is it another dataset, or a part?"
+            f"{folder}: {len(ratings.value):,} ratings, but {base} as published has "
+            f"{entry.ratings:,}. Is this another dataset, or a part of it?"
         )
     return ratings._replace(name=base)
 
 
 def _movielens_small() -> Ratings:
-    """The embedded set; its terms stand in NOTICE.md beside it (Harper & Konstan 2015)."""
+    """Read the embedded dataset (Harper & Konstan 2015); NOTICE.md in its folder has the terms."""
     source = resources.files("aerec.data") / "embedded" / "movielens_small.npz"
     with source.open("rb") as file, np.load(file) as arrays:
         return assemble(
             user=columns.compact(arrays["user"].astype(np.int64)),
             item=(arrays["item"].astype(np.int32), arrays["movie"].astype(np.int64)),
-            value=arrays["rating"].astype(np.float32) / 2,  # kept in half stars
+            value=arrays["rating"].astype(np.float32) / 2,  # stored in half stars
             time=arrays["time"].astype(np.int64),
             titles=(arrays["title"], arrays["genres"]),
             scale=(0.5, 5.0),
@@ -138,7 +146,7 @@ def _movielens_small() -> Ratings:
 
 
 def _parameters(text: str) -> dict[str, int | float]:
-    """`users=1000,noise=.5` by the signature of `synthetic.world`."""
+    """Parse `users=1000,noise=.5` by the signature of `synthetic.world`."""
     known = inspect.signature(synthetic.world).parameters
     given: dict[str, int | float] = {}
     for pair in filter(None, text.split(",")):
@@ -162,7 +170,7 @@ def _has_files(folder: Path, entry: Dataset) -> bool:
 
 
 def _local(name: str, entry: Dataset, data_dir: Path) -> Path:
-    """The folder of the dataset's files, in or at `data_dir`."""
+    """Find the folder of the dataset's files: `data_dir` or a folder in it."""
     places = [data_dir / name, data_dir / (entry.folder or name), data_dir]
     for place in places:
         if _has_files(place, entry):
@@ -174,7 +182,7 @@ def _local(name: str, entry: Dataset, data_dir: Path) -> Path:
 
 
 def _cached(name: str, entry: Dataset, log: Callable[[str], object]) -> Path:
-    """The folder of the dataset in the cache; downloaded and unpacked if it is not there."""
+    """Return the dataset's folder in the cache; download and unpack it if it is missing."""
     cache = Path("~/.cache/aerec").expanduser()
     folder, files = cache / name, " or ".join(readers.FORMATS[str(entry.format)].files)
     if _has_files(folder, entry):

@@ -1,6 +1,7 @@
-"""The steps that protocols share: filters, places within a user, and parts of ratings to a `Split`.
+"""Steps that protocols share: filters, positions within a user, and assembly of a `Split`.
 
-R ratings; `part` [R] says what becomes of each. Shares are cut with `floor`.
+R ratings; `part` [R] assigns each to DROPPED, TRAIN, VALID or TEST. Counts are rounded down with
+`floor`.
 """
 
 import dataclasses
@@ -21,28 +22,31 @@ Notes = tuple[str, ...]
 
 
 def require(protocol: Any, fine: Any, message: str) -> None:
-    """Raises `BadInput` with the protocol's name unless `fine`."""
+    """Raise BadInput with the protocol's name unless `fine` holds."""
     if not fine:
         raise BadInput(f"Protocol {protocol.name!r}: {message}")
 
 
 def require_shares(protocol: Any, *fields: str) -> None:
-    """Raises `BadInput` unless each of the protocol's fields is in [0, 1)."""
+    """Raise BadInput unless each of the given fields of the protocol is in [0, 1)."""
     for field in fields:
         share = getattr(protocol, field)
         require(protocol, 0 <= share < 1, f"{field}={share} is not a share in [0, 1).")
 
 
 def floor(share: float, count: Any) -> Any:
-    """floor(share * count) of the share as it is written: .29 of 100 is 29, 1 - .8 of 5 is 1."""
+    """Compute floor(share * count) of the decimal share: .29 of 100 is 29, 1 - .8 of 5 is 1."""
     return np.floor(share * count + 1e-9).astype(np.int64)
 
 
 def generator(protocol: Any, seed: int = 0, *, stream: int = 0) -> np.random.Generator:
-    """The protocol's random numbers; raises `BadInput` where the seed would be negative.
+    """Return the protocol's random number generator, seeded by `split_seed + seed`.
 
     Args:
-      stream: other numbers of the same seed.
+      stream: the number of an independent stream of the same seed.
+
+    Raises:
+      BadInput: `split_seed + seed` is negative.
     """
     seed += protocol.split_seed
     require(protocol, seed >= 0, f"split_seed={protocol.split_seed} is negative.")
@@ -50,17 +54,17 @@ def generator(protocol: Any, seed: int = 0, *, stream: int = 0) -> np.random.Gen
 
 
 def of(what: np.ndarray) -> str:
-    """'3 of 10', for notes."""
+    """Format a mask [R] for notes, like '3 of 10'."""
     return f"{what.sum():,} of {len(what):,}"
 
 
 def present(index: np.ndarray) -> np.ndarray:
-    """The distinct values, ascending, of small whole numbers."""
+    """Return the distinct values of small non-negative integers, in ascending order."""
     return np.flatnonzero(np.bincount(index))
 
 
 def times(protocol: Any, ratings: Ratings) -> np.ndarray:
-    """The times [R]; `BadInput` where there are none."""
+    """Return the times [R]; raise BadInput where there are none."""
     if ratings.time is None:
         raise BadInput(
             f"Protocol {protocol.name!r}: {ratings.name} has no times. Use a protocol that needs "
@@ -70,7 +74,13 @@ def times(protocol: Any, ratings: Ratings) -> np.ndarray:
 
 
 def epoch(protocol: Any, field: str) -> int | None:
-    """Seconds since 1970 of a date (UTC unless it says otherwise), None where there is none."""
+    """Parse a field as seconds since 1970; None where it is empty.
+
+    The field is a date, in UTC unless it has an offset, or a number of seconds.
+
+    Raises:
+      BadInput: the field is neither.
+    """
     text = getattr(protocol, field)
     try:
         if not text or text.lstrip("-").isdigit():
@@ -83,18 +93,19 @@ def epoch(protocol: Any, field: str) -> int | None:
 
 
 def select(ratings: Ratings, which: np.ndarray) -> Ratings:
-    """The ratings at a mask or at places; the vocabularies stay."""
+    """Select ratings by a mask or by positions; keep the vocabularies."""
     time = None if ratings.time is None else ratings.time[which]
     user, item, value = (a[which] for a in (ratings.user, ratings.item, ratings.value))
     return ratings._replace(user=user, item=item, value=value, time=time)
 
 
 def by_user_and_time(protocol: Any, ratings: Ratings, seed: int = 0) -> Ratings:
-    """The ratings user by user, each user's in time order; without times, in that of the file.
+    """Sort the ratings by user, then by time; without times, in the order of the file.
 
-    Ratings of one user and time are in random order, by `split_seed`: in the order of the file a
-    model could learn how the file was sorted."""
-    require(protocol, len(ratings.user), f"no rating of {ratings.name} is left to divide.")
+    Ratings of one user at the same time are in random order, seeded by `split_seed`. In the order
+    of the file, a model could learn how the file was sorted.
+    """
+    require(protocol, len(ratings.user), f"no rating of {ratings.name} is left to split.")
     if ratings.time is None:
         return select(ratings, np.argsort(ratings.user, kind="stable"))
     order = generator(protocol, seed, stream=1).permutation(len(ratings.user))
@@ -107,11 +118,11 @@ def by_user_and_time(protocol: Any, ratings: Ratings, seed: int = 0) -> Ratings:
 
 
 def tied_cuts(ratings: Ratings, part: np.ndarray) -> Notes:
-    """Notes how many users are cut between two ratings of the same time.
+    """Count the users whose history is cut between two ratings of the same time, as a note.
 
     Args:
-      ratings: R, user by user in time order.
-      part: [R], what differs between neighbours that a cut separates.
+      ratings: R, sorted by user, then by time.
+      part: [R], the side of the cut on which each rating falls.
     """
     user, time = ratings.user, ratings.time
     assert time is not None
@@ -126,7 +137,7 @@ def tied_cuts(ratings: Ratings, part: np.ndarray) -> Notes:
 
 
 def effective(protocol: Any, ratings: Ratings) -> Any:
-    """The protocol as it is on these ratings: where they are clicks already, all count."""
+    """Return the protocol as it applies to these ratings: of implicit data, every rating counts."""
     if ratings.scale or protocol.threshold == 0:
         return protocol
     return dataclasses.replace(protocol, threshold="all")
@@ -135,9 +146,20 @@ def effective(protocol: Any, ratings: Ratings) -> Any:
 def clicks(
     protocol: Any, ratings: Ratings, *, min_item: int = 0, keep_values: bool = False
 ) -> tuple[Ratings, Notes]:
-    """The ratings that reach `protocol.threshold` ("all": every one), of users and items
-    with enough of them, user by user in time order; `min_user` and `min_item` are applied until
-    both hold."""
+    """Select the clicks: ratings of at least `protocol.threshold`, or every one if it is "all".
+
+    Users with fewer than `protocol.min_user` clicks and items with fewer than `min_item` are
+    dropped, repeatedly, until both minima hold.
+
+    Args:
+      keep_values: whether the clicks keep their ratings as values, instead of 1.
+
+    Returns:
+      (the clicks, sorted by user, then by time; notes on what was dropped).
+
+    Raises:
+      BadInput: no rating reaches the threshold, or no click is left.
+    """
     threshold, min_user = protocol.threshold, protocol.min_user
     every = by_user_and_time(protocol, ratings)
     lowest = -np.inf if threshold == "all" else threshold
@@ -153,7 +175,7 @@ def clicks(
     )
     notes = _click_notes(threshold, enough, ratings.scale)
     kept = select(every, enough)
-    while True:  # ends: every round but the last drops something
+    while True:  # terminates: every round but the last drops a click
         of_user, of_item = np.bincount(kept.user), np.bincount(kept.item)
         stay = (of_user[kept.user] >= min_user) & (of_item[kept.item] >= min_item)
         if stay.all():
@@ -162,8 +184,8 @@ def clicks(
         require(
             protocol,
             len(kept.user),
-            f"of {enough.sum():,} clicks none is left when users need min_user={min_user} and "
-            f"items min_item={min_item} of them. Lower these or give more ratings.",
+            f"none of {enough.sum():,} clicks is left with at least min_user={min_user} per user "
+            f"and min_item={min_item} per item. Lower these, or give more ratings.",
         )
     for what, minimum, was, now in (
         ("users", min_user, every.user, kept.user),
@@ -179,25 +201,28 @@ def clicks(
 
 
 def _click_notes(threshold: Any, enough: np.ndarray, scale: tuple | None) -> list[str]:
-    """What the threshold makes clicks of, in words where that may not be what is meant."""
+    """Describe which ratings become clicks; add a note where that may not be intended."""
     if threshold == "all":
         return ["every rating is a click, whatever its value (`threshold=all`)"] if scale else []
     notes = [f"{of(~enough)} ratings are below {threshold:g}"] if not enough.all() else []
     if scale and (scale not in ((1, 5), (0.5, 5)) or enough.mean() > 0.95):
         notes.append(
-            f"{enough.mean():.1%} of the ratings, which go from {scale[0]:g} to {scale[1]:g}, are "
-            f"clicks by `threshold={threshold:g}`; another may suit this scale"
+            f"{enough.mean():.1%} of the ratings, which range from {scale[0]:g} to {scale[1]:g}, "
+            f"are clicks by `threshold={threshold:g}`; another threshold may suit this scale"
         )
     return notes
 
 
 def places(user: np.ndarray, order: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Each rating's place among its user's ratings, and how many those are, both [R].
+    """Return each rating's position in its user's history, and the length of that history.
 
     Args:
       user: [R], ascending.
-      order: [R], the places follow these keys, distinct so that the sort has one outcome on every
-        machine; default: as the ratings stand.
+      order: [R], distinct keys by which positions are assigned. They are distinct so that the sort
+        has the same result on every machine. Default: the given order of the ratings.
+
+    Returns:
+      (position [R], length [R]).
     """
     count = np.bincount(user)
     place = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
@@ -209,7 +234,7 @@ def places(user: np.ndarray, order: np.ndarray | None = None) -> tuple[np.ndarra
 
 
 def drop_unseen(ratings: Ratings, part: np.ndarray) -> tuple[np.ndarray, Notes]:
-    """Drops held-out ratings of users and items without a training rating."""
+    """Drop the held-out ratings of users and items without a training rating."""
     notes: Notes = ()
     for what, index in (("users", ratings.user), ("items", ratings.item)):
         seen = np.bincount(index[part == TRAIN], minlength=index.max() + 1) > 0
@@ -222,7 +247,7 @@ def drop_unseen(ratings: Ratings, part: np.ndarray) -> tuple[np.ndarray, Notes]:
 
 
 def halved(part: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The held-out ratings dealt at random, half to validation and half to test."""
+    """Assign a random half of the held-out ratings to validation, and the rest to test."""
     held = rng.permutation(np.flatnonzero(part > TRAIN))
     part = part.copy()
     part[held] = TEST
@@ -231,7 +256,7 @@ def halved(part: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def table(ratings: Ratings, which: np.ndarray, users: np.ndarray, items: np.ndarray) -> Table:
-    """The ratings `which` [R] as a table whose rows and columns are these users and items."""
+    """Build the table of the ratings `which` [R], with these users as rows, items as columns."""
     row = np.full(len(ratings.user_ids), -1, np.int32)
     column = np.full(len(ratings.item_ids), -1, np.int32)
     row[users], column[items] = np.arange(len(users)), np.arange(len(items))
@@ -245,14 +270,21 @@ def table(ratings: Ratings, which: np.ndarray, users: np.ndarray, items: np.ndar
 
 
 def weak_split(protocol: Any, ratings: Ratings, part: np.ndarray, notes: Notes) -> Split:
-    """All rows are training rows; rows and columns are those of the ratings not dropped."""
+    """Build a split of weak generalisation, in which every row is a training row.
+
+    The rows and columns are the users and items of the ratings that are not dropped.
+
+    Raises:
+      BadInput: a part is empty, or there are no ratings to predict.
+      LeakError: the split fails the leak check.
+    """
     require_rated(protocol, ratings)
     for number, use in ((TRAIN, "train on"), (VALID, "validate on"), (TEST, "test on")):
         needed = number != VALID or getattr(protocol, "valid", True)
         require(
             protocol,
             not needed or (part == number).any(),
-            f"of {len(part):,} ratings none is left to {use}. Give more, or change its parameters.",
+            f"none of {len(part):,} ratings is left to {use}. Give more, or change the parameters.",
         )
     users, items = present(ratings.user[part >= 0]), present(ratings.item[part >= 0])
     train, valid, test = (table(ratings, part == n, users, items) for n in (TRAIN, VALID, TEST))
@@ -262,7 +294,7 @@ def weak_split(protocol: Any, ratings: Ratings, part: np.ndarray, notes: Notes) 
 
 
 def whole_split(protocol: Any, ratings: Ratings, notes: Notes) -> Split:
-    """All ratings are trained on; validation and test have no rows."""
+    """Build a split that trains on all ratings; validation and test have no rows."""
     require_rated(protocol, ratings)
     users, items = present(ratings.user), present(ratings.item)
     everything, nothing = np.ones(len(ratings.user), bool), np.zeros(len(ratings.user), bool)
@@ -273,7 +305,7 @@ def whole_split(protocol: Any, ratings: Ratings, notes: Notes) -> Split:
 
 
 def require_rated(protocol: Any, ratings: Ratings) -> None:
-    """Raise BadInput where ratings are to be predicted and there are none, or all are equal."""
+    """Raise BadInput for a rating protocol on data without ratings, or with only equal ones."""
     require(
         protocol,
         protocol.task != "rating" or ratings.scale,
@@ -283,18 +315,22 @@ def require_rated(protocol: Any, ratings: Ratings) -> None:
         protocol,
         protocol.task != "rating" or ratings.value.min() < ratings.value.max(),
         f"every rating of {ratings.name} is {ratings.value[0]:g}: a rating model has nothing to "
-        "learn. Take them as clicks: a ranking model (multvae, ease) with strong:threshold=all.",
+        "learn. Use a ranking model (multvae, ease) with strong:threshold=all.",
     )
 
 
 def strong_split(
     protocol: Any, ratings: Ratings, predicted: Callable, *, by_time: bool = False
 ) -> Split:
-    """Users are held out whole; see `Strong`.
+    """Build a split of strong generalisation, which holds out whole users; see `Strong`.
 
     Args:
-      predicted: (user [R], rng) -> [R] bool, which of a user's clicks would be the target.
-      by_time: whether those are the latest, so that a tie in time at the cut is noted.
+      predicted: (user [R], rng) -> [R] bool, which clicks are targets if their user is held out.
+      by_time: whether the targets are the latest clicks; if so, ties in time at the cut are noted.
+
+    Raises:
+      BadInput: no user is left to train on, to test on, or with a target.
+      LeakError: the split fails the leak check.
     """
     protocol, rng = effective(protocol, ratings), generator(protocol)
     ratings, notes = clicks(protocol, ratings)
@@ -305,7 +341,7 @@ def strong_split(
         protocol,
         tests,
         f"test_users={protocol.test_users:g} of {len(users):,} users with min_user="
-        f"{protocol.min_user} clicks is nobody to test on. Give a number of users, like "
+        f"{protocol.min_user} clicks leaves nobody to test on. Give a number of users, like "
         "test_users=1, or more ratings.",
     )
     require(
@@ -339,8 +375,8 @@ def strong_split(
         require(
             protocol,
             asked or (number == VALID and not count),
-            f"none of {count:,} {name} users has the 5 clicks on training items that it takes to "
-            "predict one. Hold out more users or give more ratings.",
+            f"none of {count:,} {name} users has the 5 clicks on training items needed to "
+            "predict one. Hold out more users, or give more ratings.",
         )
         if asked < count:
             notes += (f"{count - asked:,} of {count:,} {name} users have nothing to predict",)
@@ -358,7 +394,7 @@ def strong_split(
 
 
 def _users(protocol: Any, field: str, total: int) -> int:
-    """A share of the users below 1, from 1 on their number."""
+    """Return a number of users, given as a share below 1 or as a count."""
     number = getattr(protocol, field)
     fine = number >= 0 and (number < 1 or number % 1 == 0)
     require(protocol, fine, f"{field}={number:g} is neither a share in [0, 1) nor a count.")

@@ -1,4 +1,4 @@
-"""Files from the network: resumed after a cut, verified, unpacked without trusting the archive."""
+"""Downloads that resume, checksums, and the safe extraction of zip archives."""
 
 import hashlib
 import http.client
@@ -29,12 +29,25 @@ def fetch(
     attempts: int = 3,
     log: Callable[[str], object] = print,
 ) -> Path:
-    """Downloads the first of the mirrors `urls` that answers to `target`; returns `target`.
+    """Download a file from the first mirror that answers.
 
-    Bytes gather in `target` + `.part`; a cut connection, now or in an earlier run, goes on from
-    there (HTTP Range). `checksum`: `sha256:…` or `md5:…`, checked before the file takes its name.
-    Raises `BadInput` when every mirror has failed `attempts` times: why, and which file to place
-    where by hand."""
+    Bytes are written to `target` + `.part`. An interrupted download, of this run or an earlier one,
+    resumes from there (HTTP Range).
+
+    Args:
+      urls: mirrors of the file, tried in order.
+      target: where the file is stored.
+      checksum: `sha256:…` or `md5:…`, verified before the file is renamed to `target`.
+      attempts: per mirror.
+      log: called with each attempt.
+
+    Returns:
+      `target`.
+
+    Raises:
+      BadInput: every mirror failed `attempts` times; gives the reasons, and where to place the file
+        by hand.
+    """
     part = target.with_name(target.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     failures = []
@@ -45,7 +58,7 @@ def fetch(
                 log(f"Downloading {url} to {target}")
                 _transfer(url, part)
                 if not matches(part, checksum):
-                    part.unlink()  # a resumed attempt would keep the wrong bytes
+                    part.unlink()  # resuming would keep the wrong bytes
                     raise OSError(f"the file does not have the checksum {checksum}")
                 os.replace(part, target)
                 return target
@@ -56,19 +69,19 @@ def fetch(
                 failure = str(error) or type(error).__name__
         failures.append(f"{url}: {failure}")
     raise BadInput(
-        f"Could not download {target.name} ({'; '.join(failures)}). Without a network, fetch the "
-        f"file elsewhere and place it at {target}, then run again."
+        f"Could not download {target.name} ({'; '.join(failures)}). Without a network, download "
+        f"it elsewhere and place it at {target}, then run again."
     )
 
 
 def _transfer(url: str, part: Path) -> None:
-    """One attempt: appends to `part` what it lacks. Raises `OSError` if bytes are still missing."""
+    """Append the missing bytes to `part`, in one attempt; raise OSError if some remain missing."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing after `have`: complete, or left from another file
+        if error.code == 416:  # no bytes after `have`: complete, or of another file
             if _total(error.headers.get("Content-Range")) == have:
                 return
             part.unlink()
@@ -79,7 +92,7 @@ def _transfer(url: str, part: Path) -> None:
         if resumed and not (response.headers.get("Content-Range") or "").startswith(
             f"bytes {have}-"
         ):
-            raise OSError("the server answered with another range than was asked for")
+            raise OSError("the server answered with a range other than the one requested")
         length = response.headers.get("Content-Length")
         with open(part, "ab" if resumed else "wb") as file:
             shutil.copyfileobj(response, file, _CHUNK)
@@ -95,7 +108,7 @@ def _total(content_range: str | None) -> int | None:
 
 
 def matches(file: Path, checksum: str | None) -> bool:
-    """Whether a file has the checksum `sha256:…` or `md5:…`; true where none is known."""
+    """Return whether a file has the checksum `sha256:…` or `md5:…`; true for None."""
     if checksum is None:
         return True
     name, _, digest = checksum.partition(":")
@@ -104,10 +117,14 @@ def matches(file: Path, checksum: str | None) -> bool:
 
 
 def unzip(archive: Path, folder: Path) -> None:
-    """Unpacks a zip into `folder`, which appears whole or not at all; a lone top folder is peeled.
+    """Extract a zip archive to `folder`, which appears complete or not at all.
 
-    Raises `BadInput` for a damaged archive, and for a member that would land outside `folder`
-    (`..`, an absolute path) or is a link."""
+    A single top-level folder of the archive becomes `folder` itself.
+
+    Raises:
+      BadInput: a damaged archive, or a member that is a link or whose path (`..`, absolute) leads
+        out of `folder`.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as scratch:
         root = Path(scratch) / "all"
@@ -121,7 +138,7 @@ def unzip(archive: Path, folder: Path) -> None:
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise BadInput(
                 f"{archive}: could not be unpacked to {folder} ({error}). If it is damaged, "
-                "remove it and download it again; if the folder is there, remove it."
+                "remove it and download it again; if the folder exists, remove that."
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""Tables in memory -> `Ratings`: data frames, Arrow, sparse and dense matrices, arrays.
+"""Ratings from memory: data frames, Arrow tables, sparse and dense matrices, arrays.
 
     ratings(frame, user="customer", item="product")
     ratings((users, items, stars))
@@ -29,24 +29,32 @@ def ratings(
     titles: Any = None,
     log: Log = print,
 ) -> Ratings:
-    """Bring ratings that are in memory into the form that everything else takes.
+    """Convert ratings in memory to `Ratings`.
 
     Repeated pairs, ids and times are treated as in `readers.read`.
 
     Args:
-      source: a pandas or polars frame (also lazy) or an Arrow table, whose columns are found by
-        name; a tuple of arrays (user, item[, rating[, time]]), each [R]; a SciPy sparse matrix
-        [U, N], whose duplicates are summed, as SciPy has it, and whose stored zeros are left out; a
-        dense array [U, N], in which 0 and NaN are missing. Of a matrix the ids are the numbers of
-        the rows and columns that hold something, and all values 1 are clicks. `Ratings` pass.
-      user, item, rating, time: names of columns; None: by their usual names; "": there is none.
-        Without a rating each row is a click.
+      source: one of
+        - a pandas or polars frame (eager or lazy) or an Arrow table;
+        - a tuple of arrays (user, item[, rating[, time]]), each [R];
+        - a SciPy sparse matrix [U, N]: duplicates are summed, as SciPy does, and stored zeros are
+          left out;
+        - a dense array [U, N], in which 0 and NaN are missing;
+        - `Ratings`, which are returned as they are.
+        The ids of a matrix are the numbers of its non-empty rows and columns. If all its values are
+        1, they are clicks.
+      user, item, rating, time: names of columns; None: found by their usual names; "": there is
+        none. Without a rating column each row is a click.
       scale: lowest and highest rating; None: those of the data.
       titles: item -> title, as a mapping or a frame of two columns, or None.
+      log: called with a summary of the ratings, and with notes.
+
+    Returns:
+      The ratings, in the order of the source.
 
     Raises:
-      BadInput: an id or a rating is missing or malformed (with its row, from 0), or `source` is
-        none of these.
+      BadInput: an id or a rating that is missing or malformed (with its row, from 0), a column that
+        cannot be found, or a `source` of another type.
     """
     if isinstance(source, Ratings):
         return source
@@ -82,16 +90,16 @@ def ratings(
 
 
 def _of_matrix(matrix: Any, log: Log) -> dict[str, pl.Series]:
-    """The entries of a sparse or dense matrix, row by row."""
+    """Return the entries of a sparse or dense matrix as columns, row by row."""
     if isinstance(matrix, np.ndarray):
         if matrix.dtype.kind not in "biuf":
-            raise BadInput(f"a matrix of {matrix.dtype} holds no ratings: give numbers.")
+            raise BadInput(f"a matrix of {matrix.dtype} holds no ratings; give numbers.")
         matrix = sparse.csr_array(np.nan_to_num(matrix, nan=0.0, posinf=np.inf, neginf=-np.inf))
     entries = sparse.coo_array(sparse.csr_array(matrix))  # sums duplicates
     entries.sum_duplicates()
     zero = entries.data == 0
     if zero.any():
-        log(f"{zero.sum():,} stored zeros are left out: a missing rating is no rating of 0.")
+        log(f"{zero.sum():,} stored zeros are left out: in a matrix 0 means no rating.")
     row, column, value = entries.row[~zero], entries.col[~zero], entries.data[~zero]
     order = np.lexsort((column, row))
     part = {"user": pl.Series(row[order]), "item": pl.Series(column[order])}
@@ -100,13 +108,13 @@ def _of_matrix(matrix: Any, log: Log) -> dict[str, pl.Series]:
     for what, size, own in (("rows", 0, row), ("columns", 1, column)):
         empty = entries.shape[size] - len(np.unique(own))
         if empty:
-            log(f"{empty:,} of {entries.shape[size]:,} {what} hold nothing and are left out.")
+            log(f"{empty:,} of {entries.shape[size]:,} {what} are empty and are left out.")
     return part
 
 
 def _of_arrays(arrays: Any) -> dict[str, pl.Series]:
     if not 2 <= len(arrays) <= 4:
-        raise BadInput(f"{len(arrays)} arrays: give (user, item), and rating and time if any.")
+        raise BadInput(f"{len(arrays)} arrays: give (user, item), and optionally rating and time.")
     part = {
         role: _series(array)
         for role, array in zip(roles.ROLES, arrays, strict=False)
@@ -114,16 +122,16 @@ def _of_arrays(arrays: Any) -> dict[str, pl.Series]:
     }
     sizes = {role: len(values) for role, values in part.items()}
     if len(set(sizes.values())) > 1:
-        raise BadInput(f"the arrays are not of one length: {sizes}.")
+        raise BadInput(f"the arrays differ in length: {sizes}.")
     return part
 
 
 def _of_frame(source: Any, named: Mapping[str, str | None]) -> dict[str, pl.Series]:
-    """role -> column of a frame of any library."""
+    """Return role -> column of a frame of any library."""
     frame = _frame(source)
     if frame is None:
         raise BadInput(
-            f"{type(source).__name__} is no table of ratings. Give a pandas or polars frame, an "
+            f"{type(source).__name__} is not a table of ratings. Give a pandas or polars frame, an "
             "Arrow table, a SciPy sparse matrix, or a tuple of arrays (user, item, rating, time)."
         )
     if isinstance(frame, pl.LazyFrame):
@@ -136,7 +144,7 @@ def _of_frame(source: Any, named: Mapping[str, str | None]) -> dict[str, pl.Seri
 
 
 def _frame(source: Any) -> Any:
-    """A polars or pandas frame of what holds one; None of what does not."""
+    """Return a polars or pandas frame of a table of any library; None if it is no table."""
     if isinstance(source, pl.DataFrame | pl.LazyFrame) or hasattr(source, "iloc"):
         return source
     if hasattr(source, "__arrow_c_stream__"):
@@ -145,14 +153,14 @@ def _frame(source: Any) -> Any:
 
 
 def _series(column: Any) -> pl.Series:
-    """A column of any library as one of polars, without pyarrow."""
+    """Convert a column of any library to polars, without pyarrow."""
     if isinstance(column, pl.Series):
         return column
     if getattr(getattr(column, "dtype", None), "tz", None) is not None:
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
     values = np.asarray(column)
     if values.ndim != 1:
-        raise BadInput(f"an array of shape {values.shape} is no column: give one of [R].")
+        raise BadInput(f"an array of shape {values.shape} is not a column; give one of shape [R].")
     if values.dtype.kind in "biufM":
         return pl.Series(values)
     known = [None if _missing(value) else value for value in values.tolist()]
@@ -163,18 +171,18 @@ def _series(column: Any) -> pl.Series:
 
 
 def _missing(value: Any) -> bool:
-    """Whether a value is None, NaN, or what pandas has for them."""
+    """Return whether a value is None, NaN, or a missing value of pandas."""
     name = type(value).__name__
     return value is None or name in ("NAType", "NaTType") or (name == "float" and value != value)
 
 
 def _titles(titles: Any, item_ids: np.ndarray) -> np.ndarray:
-    """[N] the title of each item, '' where there is none."""
+    """Return the title of each item, [N]; '' where there is none."""
     if not isinstance(titles, Mapping):
         frame = _frame(titles)
         frame = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
         if frame is None or len(frame.columns) < 2:
-            raise BadInput("titles are a mapping, or a frame of two columns: item and title.")
+            raise BadInput("titles must be a mapping, or a frame of two columns: item and title.")
         ids, names = (_series(frame[name]) for name in list(frame.columns)[:2])
         titles = dict(zip(columns.parse(ids, "id").to_list(), names.to_list(), strict=True))
     spelled = {str(key): title for key, title in titles.items()}

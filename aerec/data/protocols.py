@@ -1,9 +1,10 @@
-"""Named ways of dividing ratings into training, validation and test; each ends in the leak check.
+"""Named protocols for splitting ratings into training, validation and test; all check for leaks.
 
-A protocol is a frozen dataclass: its parameters are its fields, `task` says what is scored, and
-`split` depends on the ratings, the fields and, where `per_seed` says so, the seed. Shares are cut
-with `floor`. The rows of all tables are in time order where the ratings have times (0: unknown,
-hence oldest; ties are in random order, by `split_seed`), in the order of the file where not.
+A protocol is a frozen dataclass. Its parameters are its fields, and `task` is what is scored. The
+split depends on the ratings, the fields and, if `per_seed` is true, the seed. Counts are rounded
+down with `floor`. The rows of all tables are in time order if the ratings have times, and otherwise
+in the order of the file. Time 0 means unknown and sorts as oldest; ties are in random order, seeded
+by `split_seed`.
 """
 
 from typing import Any, Literal
@@ -27,8 +28,11 @@ Threshold = float | Literal["all"]
 
 
 class Protocol(Interface):
-    """What all protocols have in common. Only `per_seed` protocols look at the seed of `split`:
-    their source repeats the split as well as the training; replica s is split by split_seed + s."""
+    """The interface of all protocols.
+
+    Only protocols with `per_seed` use the seed of `split`: the papers behind them repeat the split
+    as well as the training. Replica s then has the split of seed split_seed + s.
+    """
 
     @property
     def name(self) -> str: ...
@@ -43,9 +47,9 @@ class Protocol(Interface):
 
 @settings
 class RandomRatings:
-    """Random ratings are held out (AutoRec, Sedhain et al. 2015): `test` of all, `valid` of others.
+    """Hold out random ratings (AutoRec, Sedhain et al. 2015): `test` of all, `valid` of the rest.
 
-    Users and items left without a training rating stay: the model has to answer for them.
+    Users and items without a training rating are kept: the model has to predict for them too.
     """
 
     test: float = 0.1
@@ -70,17 +74,19 @@ class RandomRatings:
 
 @settings
 class PerUserHoldout:
-    """Weak generalisation (CDAE, Wu et al. 2016): of each user's n clicks a random share is held
-    out; m = floor((1 - test) n) are not test, floor((1 - valid) m) of them are trained on. At the
-    test the input, and what is masked, are the training clicks: validation clicks are among the
-    items that are ranked."""
+    """Hold out a random share of each user's clicks (weak generalisation; CDAE, Wu et al. 2016).
+
+    Of a user's n clicks, m = floor((1 - test) n) are not in test. Of these, floor((1 - valid) m)
+    are in training and the others in validation. At test time, the input and the masked items are
+    the training clicks alone, so validation items are ranked.
+    """
 
     threshold: Threshold = 4.0  # a click is a rating of at least this; "all": every rating
     min_user: int = 5  # fewest clicks of a user
-    min_item: int = 0  # fewest clicks of an item; both are iterated until both hold (k-core)
+    min_item: int = 0  # fewest clicks of an item; both filters repeat until both hold (k-core)
     test: float = 0.2
     valid: float = 0.1
-    keep_values: bool = False  # the inputs are the ratings instead of 1
+    keep_values: bool = False  # the input is the ratings, not 1 for each click
     split_seed: int = 0
     name, task, per_seed = "per_user_holdout", "ranking", False
 
@@ -102,16 +108,16 @@ class PerUserHoldout:
 
 @settings
 class Strong:
-    """Strong generalisation (Liang et al. 2018, and their code): users are held out whole.
+    """Hold out whole users (strong generalisation; Liang et al. 2018, and their code).
 
-    The columns are the items of the training users; what else the held-out users clicked is
-    dropped. Of a held-out user's n clicks that remain, a random floor((1 - fold_in) n) are
-    predicted from the others; a user with n < 5 has no target.
+    The columns are the items of the training users. Clicks of held-out users on other items are
+    dropped. Of the n remaining clicks of a held-out user, a random floor((1 - fold_in) n) are the
+    target, and the others are folded in. A user with n < 5 has no target.
     """
 
     threshold: Threshold = 4.0
     min_user: int = 5
-    valid_users: float = 0.1  # a share of the users, or from 1 on their number
+    valid_users: float = 0.1  # a share of the users if below 1, else a count
     test_users: float = 0.1
     fold_in: float = 0.8
     split_seed: int = 0
@@ -130,8 +136,11 @@ class Strong:
 
 @settings
 class StrongByTime:
-    """`strong` with the first floor(fold_in n) clicks folded in and the later ones predicted (SVAE,
-    Sachdeva et al. 2019, and their code: threshold=3.5, valid_users=750, test_users=750)."""
+    """Hold out whole users and predict their later clicks from the first floor(fold_in n).
+
+    The protocol of SVAE (Sachdeva et al. 2019, and their code, which has threshold=3.5,
+    valid_users=750, test_users=750). Everything else is as in `strong`.
+    """
 
     threshold: Threshold = 4.0
     min_user: int = 5
@@ -155,20 +164,20 @@ class StrongByTime:
 
 @settings
 class GlobalTime:
-    """Training before a date, validation and test after it (DeepRec, Kuchaiev & Ginsburg 2017).
+    """Train before a date, validate and test after it (DeepRec, Kuchaiev & Ginsburg 2017).
 
-    The date is `cut`, or else the one that leaves the latest shares `valid` and `test`. Ratings at
-    the same second stay together. Held-out ratings of users or items unseen in training are
-    dropped. Dates are `YYYY-MM-DD` (UTC) or epoch seconds; DeepRec's three months of Netflix are
-    `start=2005-09-01,cut=2005-12-01,end=2006-01-01,halve=true`.
+    The date is `cut`. Without it, the latest shares `valid` and `test` of the ratings are held out.
+    Ratings of the same second stay together. Held-out ratings of users or items unseen in training
+    are dropped. Dates are `YYYY-MM-DD` (UTC) or seconds since 1970. DeepRec's three months of
+    Netflix are `start=2005-09-01,cut=2005-12-01,end=2006-01-01,halve=true`.
     """
 
     test: float = 0.1
-    valid: float = 0.1  # with `cut`, the two give only the ratio in which the rest is divided
-    start: str = ""  # earliest rating used
+    valid: float = 0.1  # with `cut`, only the ratio of the two matters
+    start: str = ""  # ratings before this date are left out
     cut: str = ""
-    end: str = ""  # first rating no longer used
-    halve: bool = False  # validation and test are random halves instead of following each other
+    end: str = ""  # ratings from this date on are left out
+    halve: bool = False  # validation and test are random halves, not consecutive periods
     split_seed: int = 0
     name, task, per_seed = "global_time", "rating", False
 
@@ -192,7 +201,7 @@ class GlobalTime:
         ratings = divide.by_user_and_time(self, divide.select(ratings, inside))
         time = divide.times(self, ratings)
         if time.max() < 365 * 86400:
-            notes += ("the latest rating is of 1970: are these times positions, not a clock?",)
+            notes += ("the latest time is in 1970: are these times positions, not dates?",)
         cut = _earliest(time, share=1 - self.valid - self.test) if cut is None else cut
         part = np.where(time < cut, TRAIN, TEST)
         held = time[part == TEST]
@@ -207,9 +216,12 @@ class GlobalTime:
 
 @settings
 class PerUserTime:
-    """DeepRec's split where there is no common clock: the earliest floor(train n) of each user's n
-    ratings are trained on, the others halved at random into validation and test; held-out ratings
-    of users or items unseen in training are dropped."""
+    """Hold out the later ratings of each user: DeepRec's split for data without a common clock.
+
+    The earliest floor(train n) of a user's n ratings are in training. A random half of the others
+    is in validation, the rest in test. Held-out ratings of users or items unseen in training are
+    dropped.
+    """
 
     train: float = 0.7
     split_seed: int = 0
@@ -231,12 +243,14 @@ class PerUserTime:
 
 @settings
 class LeaveLast:
-    """Each user's last click is the test, the one before it the validation (which at test time is
-    neither folded in nor masked)."""
+    """Hold out each user's last click for test, and the one before it for validation.
+
+    At test time the validation click is neither folded in nor masked.
+    """
 
     threshold: Threshold = 4.0
     min_user: int = 5
-    split_seed: int = 0  # of the order of clicks of one time
+    split_seed: int = 0  # of the order of ties in time
     name, task, per_seed = "leave_last", "ranking", False
 
     def __post_init__(self):
@@ -254,7 +268,7 @@ class LeaveLast:
 
 @settings
 class AllClicks:
-    """Train on all clicks, for use: nothing is held out, so nothing is selected or scored."""
+    """Train on all clicks, for deployment; without held-out data nothing is selected or scored."""
 
     threshold: Threshold = 4.0
     min_user: int = 1
@@ -268,7 +282,7 @@ class AllClicks:
 
 @settings
 class AllRatings:
-    """Train on all ratings, for use: nothing is held out, so nothing is selected or scored."""
+    """Train on all ratings, for deployment; without held-out data nothing is selected or scored."""
 
     split_seed: int = 0  # of the order of ties in time
     name, task, per_seed = "all_ratings", "rating", False
@@ -279,8 +293,11 @@ class AllRatings:
 
 @settings
 class LeakyTestInput:
-    """NOT A MEASUREMENT. Repeats a published table whose code fed the test ratings themselves to
-    the model at test time: it scores how well they are copied. Validation is the test too."""
+    """Reproduce a leaky published table: NOT A MEASUREMENT.
+
+    The code behind the table fed the test ratings themselves to the model at test time. The scores
+    show how well they are copied. Validation is the test part as well.
+    """
 
     test: float = 0.25
     split_seed: int = 0
@@ -297,8 +314,11 @@ class LeakyTestInput:
 
 @settings
 class LeakyHoldout:
-    """NOT A MEASUREMENT. Repeats a published table: every rating is a click, floor((1 - test) n) of
-    each user are trained on, the items seen are not masked, the best epoch is picked on test."""
+    """Reproduce a leaky published table: NOT A MEASUREMENT.
+
+    Every rating is a click, and floor((1 - test) n) of each user's n are in training. Items seen in
+    training are not masked, and the best epoch is selected on the test part.
+    """
 
     test: float = 0.2
     split_seed: int = 0
@@ -322,10 +342,10 @@ PROTOCOLS: dict[str, type[Any]] = {
 
 
 def parse(text: str) -> Protocol:
-    """`"strong"` or `"strong:valid_users=500,test_users=500"` as a protocol.
+    """Parse a protocol: `"strong"` or `"strong:valid_users=500,test_users=500"`.
 
     Raises:
-      BadInput: an unknown name or parameter (names the nearest), a value of the wrong type.
+      BadInput: an unknown name or parameter (names the nearest), or a value of the wrong type.
     """
     name, _, rest = text.partition(":")
     of = f"Protocol {name!r}"
@@ -334,13 +354,13 @@ def parse(text: str) -> Protocol:
 
 
 def find(name: str) -> type[Any]:
-    """The protocol of that name. Raises BadInput, naming the nearest, where there is none."""
+    """Return the protocol class of that name; raise BadInput, naming the nearest, if unknown."""
     if name not in PROTOCOLS:
         raise BadInput(f"No protocol is called {name!r}. {nearest(name, PROTOCOLS)}")
     return PROTOCOLS[name]
 
 
 def _earliest(time: np.ndarray, *, share: float) -> int:
-    """The time of the first rating after the earliest `share` of them."""
+    """Return the time of the first rating after the earliest `share` of them."""
     place = int(floor(share, len(time)))
     return int(np.partition(time, place)[place])

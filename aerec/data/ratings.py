@@ -1,4 +1,4 @@
-"""`Ratings`: one dataset in memory, as arrays, whatever it was read from."""
+"""`Ratings`: one dataset in memory, as arrays, independent of its source."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,16 +14,17 @@ Log = Callable[[str], object]
 class Ratings(NamedTuple):
     """One dataset in memory, on the host: R ratings in file order, U users, N items.
 
-    The vocabularies are sorted by raw id and hold exactly the ids that occur in the ratings."""
+    The vocabularies are sorted by raw id and hold exactly the ids that occur in the ratings.
+    """
 
     user: np.ndarray  # [R] int32, index into user_ids
     item: np.ndarray  # [R] int32, index into item_ids
     value: np.ndarray  # [R] float32; 1 for implicit data
-    time: np.ndarray | None  # [R] int64, seconds or an order per user; None if there is none
+    time: np.ndarray | None  # [R] int64, seconds or positions per user; None if missing
     user_ids: np.ndarray  # [U] int64, or fixed-width str if an id is not a whole number
     item_ids: np.ndarray  # [N] likewise
-    titles: np.ndarray | None  # [N] str, '' unknown
-    genres: np.ndarray | None  # [N] str, '|' between genres, '' unknown
+    titles: np.ndarray | None  # [N] str, '' if unknown
+    genres: np.ndarray | None  # [N] str, '|' between genres, '' if unknown
     scale: tuple[float, float] | None  # lowest and highest rating; None for implicit data
     name: str
 
@@ -40,23 +41,32 @@ def assemble(
     source: str,
     log: Log = print,
 ) -> Ratings:
-    """`Ratings` of `(code [R], ids)` of users and items; each id must occur.
+    """Assemble `Ratings` from encoded columns.
 
-    Of repeated pairs the last by time stays, by the order of the ratings where times tie or are
-    missing. Times of a finer unit become seconds.
+    Of a repeated (user, item) pair the rating with the latest time is kept; where times tie or are
+    missing, the last one. Times in a finer unit are converted to seconds.
 
     Args:
-      value: [R]; None: implicit data, all 1.
-      titles: (titles [N], genres [N]), or None.
-      source: what to call the data in messages.
+      user: (code [R] int32, ids [U]); every id occurs.
+      item: (code [R] int32, ids [N]), likewise.
+      value: [R] float32; None: implicit data, all 1.
+      time: [R] int64, or None.
+      titles: (titles [N], genres [N] or None), or None.
+      scale: lowest and highest rating; None: those of `value`.
+      name: of the dataset.
+      source: the name of the data in messages.
+      log: called with notes.
+
+    Raises:
+      BadInput: there is no rating.
     """
     (users, user_ids), (items, item_ids) = user, item
     if not len(users):
-        raise BadInput(f"{source}: no rating in it. Is it the right file, complete and unpacked?")
+        raise BadInput(f"{source}: no ratings found. Is it the right file, and complete?")
     kept = last_of_pairs(users, items, len(item_ids), time)
     if kept is not None:
         count = int((~kept).sum())
-        log(f"{source}: {count:,} repeated (user, item) ratings; the last by time stays.")
+        log(f"{source}: {count:,} repeated (user, item) ratings; the last by time is kept.")
         users, items = users[kept], items[kept]
         value, time = (None if part is None else part[kept] for part in (value, time))
     if value is None:
@@ -73,7 +83,10 @@ def assemble(
 def last_of_pairs(
     users: np.ndarray, items: np.ndarray, num_items: int, time: np.ndarray | None
 ) -> np.ndarray | None:
-    """[R] bool, false where a later rating of the same pair replaces one; None: no pair repeats."""
+    """Mark the ratings to keep: [R] bool, false where a later rating of the same pair replaces one.
+
+    Returns None if no pair is repeated.
+    """
     pair = users.astype(np.int64) * num_items + items
     ordered = np.sort(pair)
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])

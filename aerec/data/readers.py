@@ -1,11 +1,11 @@
-"""Files of ratings -> `Ratings`: delimited text, JSON lines or parquet, packed or not.
+"""Ratings from files: delimited text, JSON lines or parquet, compressed or not.
 
     read("ratings.parquet")                                      # columns by their usual names
     read("log.csv", user="uid", item="sid", time="ts", rating="")  # implicit
     read("ml-1m/ratings.dat", "ml-1m")
 
-Formats differ only in a few facts, which stand in `FORMATS`. No line is dropped and no value is
-altered without a word: see `read`.
+Formats differ in a few facts only, which `FORMATS` lists. No line is dropped and no value is
+altered silently: see `read`.
 """
 
 from collections.abc import Collection, Mapping
@@ -31,16 +31,16 @@ class Format:
     """The facts of one format."""
 
     about: str
-    files: tuple[str, ...]  # looked for when the path is a folder
-    columns: Mapping[str, Column]  # user, item, rating, time -> column; others: by usual names
-    separator: str | None = "\t"  # None: by the first lines
-    header: bool | None = False  # None: by the first lines
-    width: int | None = None  # per line; None: as many as on the first
+    files: tuple[str, ...]  # patterns of file names in a folder
+    columns: Mapping[str, Column]  # role -> column; roles not listed: by usual names
+    separator: str | None = "\t"  # None: inferred from the first lines
+    header: bool | None = False  # None: inferred from the first lines
+    width: int | None = None  # fields per line; None: as on the first line
     optional: frozenset[str] = frozenset()  # roles that a file may lack
-    scale: tuple[float, float] | None = None  # None: the lowest and highest rating of the file
-    titles: tuple[str, ...] = ()  # files beside the ratings
-    typed: bool = False  # header fields read name:type
-    many: bool = False  # a folder of files makes one dataset
+    scale: tuple[float, float] | None = None  # None: lowest and highest rating of the file
+    titles: tuple[str, ...] = ()  # names of title files in the folder of the ratings
+    typed: bool = False  # header fields have the form name:type
+    many: bool = False  # all files of a folder are one dataset
 
 
 _BY_POSITION = {"user": 0, "item": 1, "rating": 2, "time": 3}
@@ -87,28 +87,32 @@ def read(
 ) -> Ratings:
     """Read a file of ratings, or the folder that holds it.
 
-    Files may be packed (gz, bz2, xz, zst, or a zip of one file). Ids stay as they are spelled,
-    without blanks around them: a column of whole numbers is int64, any other is text, in which `07`
-    is not `7`. Times are seconds since 1970 (milli-, micro- and nanoseconds are recognised) or ISO
-    dates, of UTC unless they say otherwise. Where a (user, item) pair occurs more than once the
-    last by time stays and the count is logged. Blank lines are ignored. What was read is logged.
+    Files may be compressed (gz, bz2, xz, zst, or a zip of one file). Ids keep their spelling,
+    without surrounding blanks. A column of whole numbers is read as int64, any other as text, in
+    which `07` is not `7`. Times are seconds since 1970 (milli-, micro- and nanoseconds are
+    recognised) or ISO dates, in UTC unless they have an offset. If a (user, item) pair is repeated,
+    the rating with the latest time is kept, and the count is logged. Blank lines are ignored.
 
     Args:
+      path: a file, or a folder that holds a file of the format.
       format: one of `FORMATS`; None: recognised by name and content.
-      user, item, rating, time: names of the columns, or positions from 0 where there is no header;
-        None: by their usual names; "": there is none. Without a rating each line is a click.
-      separator: between fields; None: by the first lines.
-      header: whether the first line names the columns; None: by the first lines.
-      scale: lowest and highest rating; others are malformed. None: those of the format or the file.
-      encoding: of a text; None: by its byte order mark, UTF-8 where it has none.
+      user, item, rating, time: names of columns, or positions from 0 if there is no header; None:
+        found by their usual names; "": there is none. Without a rating column each line is a click.
+      separator: between fields; None: inferred from the first lines.
+      header: whether the first line names the columns; None: inferred from the first lines.
+      scale: lowest and highest rating; a rating outside is malformed. None: those of the format or
+        the file.
+      encoding: of a text file; None: by its byte order mark, UTF-8 without one.
       on_bad_line: "error", or "skip": malformed lines are left out, and counted in the log.
+      log: called with a summary of the ratings, and with notes.
 
     Returns:
       The ratings, in file order.
 
     Raises:
-      BadInput: a malformed line (field count, not a number, NaN, infinite, off the scale, an empty
-        id), with file and line; or a layout that is not clear, with what to give.
+      BadInput: a malformed line (number of fields, not a number, NaN, infinite, off the scale, an
+        empty id), with file and line; or a layout that cannot be inferred, with the setting to
+        give.
     """
     path = Path(path)
     given = {"user": user, "item": item, "rating": rating, "time": time}
@@ -116,7 +120,7 @@ def read(
     fixed = bool(named) or separator is not None or header is not None
     found = format or ("delimited" if fixed else _recognised(path))
     if found not in FORMATS:
-        raise BadInput(f"No format {found!r}. {nearest(found, FORMATS)}")
+        raise BadInput(f"No format is called {found!r}. {nearest(found, FORMATS)}")
     spec = replace(
         FORMATS[found],
         columns={**FORMATS[found].columns, **named},
@@ -163,17 +167,23 @@ def read_columns(
     on_bad_line: str = "error",
     log: Log = print,
 ) -> dict[str, np.ndarray]:
-    """Read columns of a file with a header, JSON lines or parquet, of one length R, in file order.
+    """Read columns of text with a header, JSON lines or parquet.
 
         read_columns("train.csv", {"user": "id", "item": "id", "rating": "number"})
 
     Args:
-      kinds: a column's name -> "id" (int64, or str where an id is not a whole number), "number"
-        (float32, finite, within `bounds`) or "time" (int64, seconds).
-      optional: those that the file may lack.
+      path: the file.
+      kinds: name of a column -> "id", "number" or "time".
+      optional: names of columns that the file may lack.
+      bounds: column -> lowest and highest number; a number outside is malformed.
+      encoding, on_bad_line, log: as in `read`.
+
+    Returns:
+      column -> [R], in file order: ids int64, or str if one is not a whole number; numbers float32,
+      finite; times int64, seconds.
 
     Raises:
-      BadInput: as `read`.
+      BadInput: as in `read`; or a column that is missing.
     """
     if wrong := set(kinds.values()) - set(columns.KINDS):
         raise ValueError(f"a column's kind is one of {columns.KINDS}, not {wrong}")
@@ -196,7 +206,7 @@ def read_columns(
 
 
 def _laid_out(path: Path, spec: Format, encoding: str | None) -> Source:
-    """The file as its format has it; what the format leaves open is recognised."""
+    """Lay out a file as its format states; infer what the format leaves open."""
     given, header = [str(column) for column in spec.columns.values() if column != ""], spec.header
     if header is None and given:
         header = not all(column.isdecimal() for column in given)
@@ -207,7 +217,7 @@ def _laid_out(path: Path, spec: Format, encoding: str | None) -> Source:
 
 
 def _roles(source: Source, spec: Format) -> dict[str, Any]:
-    """role -> column as the file spells it; optional roles only where the file has them."""
+    """Return role -> column in the file's spelling; optional roles only if the file has them."""
     given: dict[str, Any] = dict(spec.columns)
     where = f"{source.path}, line 1" if source.layout == "text" else str(source.path)
     if spec.typed:
@@ -229,14 +239,14 @@ def _roles(source: Source, spec: Format) -> dict[str, Any]:
 
 
 def _recognised(path: Path) -> str:
-    """The format of a file by its name and first line, or of a folder; else "delimited"."""
+    """Recognise the format of a file or folder by names and first lines; else "delimited"."""
     found = {}
     for name in [name for name in FORMATS if name not in ("delimited", "deeprec")]:
         for pattern in FORMATS[name].files:
             files = sorted(path.glob(pattern)) if path.is_dir() else [path]
             if files and files[0].match(pattern) and _begins(files[0], FORMATS[name]):
                 found[name] = files[0]
-    if {"ml-1m", "ml-10m"} <= set(found):  # the same but for half stars
+    if {"ml-1m", "ml-10m"} <= set(found):  # alike except for half stars
         halves = any(".5::" in line for line in islice(texts.lines(found["ml-1m"]), 1 << 15))
         found.pop("ml-1m" if halves else "ml-10m")
     if len(found) > 1:
@@ -245,7 +255,7 @@ def _recognised(path: Path) -> str:
 
 
 def _begins(file: Path, spec: Format) -> bool:
-    """Whether the first line of a file is one of this format."""
+    """Return whether the first line of a file fits this format."""
     fields = next(texts.lines(file)).strip().split(spec.separator)
     if spec.header and not spec.typed:
         return set(spec.columns.values()) <= set(fields)
@@ -253,7 +263,7 @@ def _begins(file: Path, spec: Format) -> bool:
 
 
 def _find(path: Path, spec: Format) -> list[Path]:
-    """The files at `path`: itself, or what the format looks for in the folder (Netflix: many)."""
+    """Find the files of a format: `path` itself, or one in that folder (Netflix: many)."""
     if not path.is_dir():
         return [path]
     for pattern in spec.files:

@@ -1,12 +1,12 @@
-"""Which columns are users, items, ratings and times: as given, or by their usual names."""
+"""The columns of users, items, ratings and times: as given, or found by their usual names."""
 
 from collections.abc import Mapping, Sequence
 
 from aerec.errors import BadInput
 
 ROLES = ("user", "item", "rating", "time")
-Column = str | int  # a name in the header, or a position from 0 where there is none
-Given = Mapping[str, Column | None]  # role -> column; None: by name; "": there is none
+Column = str | int  # a name in the header, or a position from 0 without a header
+Given = Mapping[str, Column | None]  # role -> column; None: by usual name; "": there is none
 KINDS = {"user": "id", "item": "id", "rating": "number", "time": "time"}
 USUAL = {  # names without case, blanks, _ and -
     "user": "user uid userid customer customerid reviewer reviewerid member memberid person "
@@ -20,15 +20,19 @@ USUAL = {  # names without case, blanks, _ and -
 
 
 def find(where: str, names: Sequence[str], given: Given, *, header: bool = True) -> dict:
-    """role -> column, of user, item and, where there are such, rating and time.
+    """Find the columns of user and item and, if there are any, of rating and time.
 
     Args:
-      where: the beginning of a message: the file, or what else has these columns.
-      names: of the columns, or their texts on line 1 where there is no header.
-      given: what each role's column is, as far as it is known.
+      where: the start of an error message: the file, or another source of the columns.
+      names: of the columns; without a header, the fields of line 1.
+      given: role -> column, as far as it is known.
+      header: whether `names` are names.
+
+    Returns:
+      role -> column; a position from 0 if there is no header.
 
     Raises:
-      BadInput: no or several columns for a role, or one for two.
+      BadInput: a role without a column or with several, or a column with two roles.
     """
     has = f"there are {', '.join(names)}" if header else f"line 1 has {len(names)} fields"
     roles: dict[str, Column] = {}
@@ -58,7 +62,7 @@ def find(where: str, names: Sequence[str], given: Given, *, header: bool = True)
     if not {"user", "item"} <= set(roles):
         raise BadInput(
             f"{where}: a file without a header; {has}: {', '.join(names)}. Give the positions "
-            "from 0 of user and item, and of rating and time where there are such, like "
+            "(from 0) of user and item, and of rating and time if there are any, like "
             "`user=0,item=1,rating=2`."
         )
     if len(set(roles.values())) < len(roles):
@@ -67,12 +71,12 @@ def find(where: str, names: Sequence[str], given: Given, *, header: bool = True)
 
 
 def plain(name: str) -> str:
-    """A column's name without case, blanks, `_`, `-` and a RecBole type."""
+    """Normalise a column's name: drop case, blanks, punctuation and a RecBole type."""
     return "".join(letter for letter in name.partition(":")[0].lower() if letter.isalnum())
 
 
 def is_header(rows: Sequence[Sequence[str]]) -> bool | None:
-    """Whether the first of some rows names the columns; None: not clear."""
+    """Return whether the first of some rows names the columns; None if that is unclear."""
     first, *rest = rows
     if any(_number(field) for field in first):
         return False
@@ -86,7 +90,7 @@ def is_header(rows: Sequence[Sequence[str]]) -> bool | None:
 
 
 def movielens(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether rows without a header read user, item, rating, seconds since 1970."""
+    """Return whether rows without a header hold user, item, rating, seconds since 1970."""
     return all(
         len(row) == 4 and all(map(_number, row)) and float(row[2]) < 1000 < 1e8 < float(row[3])
         for row in rows

@@ -1,7 +1,7 @@
-"""Columns of a file as arrays, a batch of rows at a time.
+"""Columns of a file as arrays, read a batch of rows at a time.
 
-Polars reads a file whose fields are all there and good. Any other is read again line by line,
-which finds the number of a malformed line and what is wrong with it.
+Polars reads a file whose fields are all present and valid. Any other file is read again line by
+line, to find the number of each malformed line and its error.
 """
 
 import io
@@ -18,8 +18,8 @@ from aerec.errors import BadInput
 
 Bounds = Mapping[Any, tuple[float, float] | None]
 Kinds = Mapping[Any, str]  # column -> "id", "number" or "time"
-LINE, FAULT = "\0line", "\0fault"  # no names of columns of the file
-BATCH = 1 << 18  # rows: memory follows the result, not the file
+LINE, FAULT = "\0line", "\0fault"  # not names that a column of the file can have
+BATCH = 1 << 18  # rows: memory grows with the result, not with the file
 
 
 class Unclear(Exception):
@@ -27,7 +27,7 @@ class Unclear(Exception):
 
 
 class Policy:
-    """What becomes of malformed lines: `error` raises at the first, `skip` counts them."""
+    """The treatment of malformed lines: `error` raises at the first, `skip` counts them."""
 
     def __init__(self, on_bad_line: str):
         if on_bad_line not in ("error", "skip"):
@@ -35,7 +35,7 @@ class Policy:
         self.skip, self.skipped, self.first = on_bad_line == "skip", 0, ""
 
     def note(self, count: int, first: str) -> None:
-        """Raises `BadInput` for the first of `count` malformed lines, or counts them."""
+        """Raise BadInput for the first of `count` malformed lines, or count them."""
         if not self.skip:
             raise BadInput(f"{first}. Correct or remove the line, or give `on_bad_line=skip`.")
         self.skipped, self.first = self.skipped + count, self.first or first
@@ -48,15 +48,20 @@ class Policy:
 def scan(
     sources: Sequence[Source], kinds: Kinds, *, bounds: Bounds, policy: Policy
 ) -> dict[Any, Any]:
-    """The columns of a file, or of several as one, all of one length R, in file order.
+    """Read columns of a file, or of several files as one, in file order.
 
     Args:
-      kinds: of columns by name, or by position without a header.
-      bounds: column -> lowest and highest number.
+      sources: the files, which all have these columns.
+      kinds: column (a name, or a position without a header) -> "id", "number" or "time".
+      bounds: column -> lowest and highest number; a number outside is malformed.
+      policy: the treatment of malformed lines.
 
     Returns:
-      column -> `(code [R] int32, ids [V])` of ids, float32 [R] of numbers, int64 [R] of times,
-      whose unit `columns.seconds` finds out.
+      column -> (code [R] int32, ids [V]) of ids, float32 [R] of numbers, or int64 [R] of times, in
+      a unit that `columns.seconds` infers. R is the number of rows in all files.
+
+    Raises:
+      BadInput: a damaged file, or a malformed line under the policy `error`.
     """
     texts_of = {c: pl.Categorical(pl.Categories.random()) for c in kinds if kinds[c] == "id"}
     parts: dict[Any, list[pl.Series]] = {column: [] for column in kinds}
@@ -72,7 +77,7 @@ def scan(
         for column, series in new.items():
             parts[column] += series
     found: dict[Any, Any] = {}
-    for column, kind in kinds.items():  # one at a time, lest all parts and results lie side by side
+    for column, kind in kinds.items():  # one by one: parts and results never all in memory at once
         own = parts.pop(column)
         if kind == "id":
             found[column] = columns.coded(own, texts_of[column])
@@ -89,7 +94,7 @@ def _gathered(
     texts_of: Mapping[Any, pl.DataType],
     check: Callable[[dict[Any, pl.Series]], None] = lambda parsed: None,
 ) -> dict[Any, list[pl.Series]]:
-    """The parsed columns of frames; ids that are text are coded as they come, each kept once."""
+    """Parse the columns of frames; text ids become categorical at once, so each is stored once."""
     parts: dict[Any, list[pl.Series]] = {column: [] for column in kinds}
     for frame in frames:
         parsed = _parsed(frame, kinds)
@@ -122,7 +127,7 @@ def _place(source: Source, column: Any) -> int:
 
 
 def _at_once(source: Source, kinds: Kinds) -> Iterator[pl.DataFrame]:
-    """The columns of a file as polars reads it. Raises `Unclear` where a line may be malformed."""
+    """Read the columns of a file with polars; raise Unclear if a line may be malformed."""
     names = list(map(str, kinds))
     if source.layout == "netflix":
         raise Unclear
@@ -153,7 +158,7 @@ def _at_once(source: Source, kinds: Kinds) -> Iterator[pl.DataFrame]:
 
 
 def _require_width(source: Source, read: Any) -> None:
-    """Raise `Unclear` unless each line has all its fields, the last of which may be empty."""
+    """Raise Unclear unless each line has all its fields, the last of which may be empty."""
     mark = source.separator if len(source.separator.encode()) == 1 else "\x1f"
     line = pl.col("line")
     short = line.str.count_matches(mark, literal=True) != len(source.names) - 1
@@ -170,7 +175,7 @@ def _batches(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
 
 
 def _normal(source: Source) -> io.BytesIO:
-    """The text of a file as polars takes it: UTF-8, line breaks `\\n`, one byte between fields."""
+    """Convert a text file for polars: UTF-8, line breaks `\\n`, one byte between fields."""
     text, mark = texts.lines(source.path, source.encoding), source.separator
     data = io.BytesIO()
     while chunk := "".join(islice(text, 1 << 14)):
@@ -184,21 +189,21 @@ def _normal(source: Source) -> io.BytesIO:
 
 
 def _require_no_header(source: Source, frame: pl.DataFrame, kinds: Kinds) -> None:
-    """Raises `BadInput` for one word above whole numbers, which would make all of them text."""
+    """Raise BadInput for a word above whole numbers: read as an id, it would make all ids text."""
     for column in [column for column in kinds if kinds[column] == "id"]:
         ids = frame[str(column)]
         top, rest = (columns.parse(part, "id").dtype for part in (ids[:1], ids[1:]))
         if len(ids) > 1 and top == pl.String and rest == pl.Int64:
             raise BadInput(
-                f"{source.path}, line 1: column {column} {ids[0]!r} is not a finite number "
-                "(a header? then say so: `header=true`)."
+                f"{source.path}, line 1: column {column} {ids[0]!r} is not a whole number, "
+                "as the ids below it are (if this is a header, give `header=true`)."
             )
 
 
 def _judged(
     source: Source, kinds: Kinds, bounds: Bounds, policy: Policy
 ) -> Iterator[pl.DataFrame]:
-    """The good rows of a file read line by line; the others go to the policy."""
+    """Read a file line by line; yield the valid rows and report the others to the policy."""
     for frame in _by_line(source, kinds):
         fine = frame[FAULT].is_null()
         bad = {c: _bad(v, bounds.get(c)) & fine for c, v in _parsed(frame, kinds).items()}
@@ -212,14 +217,14 @@ def _judged(
                 column = next(column for column in kinds if bad[column][at])
                 fault = _wrong(source, column, kinds[column], frame[str(column)][at], bounds)
                 if number == 1 and not source.header and kinds[column] != "id":
-                    fault += " (a header? then say so: `header=true`)"
+                    fault += " (if this is a header, give `header=true`)"
             place = f"{'row' if source.layout == 'parquet' else 'line'} {number}"
             policy.note(int((~good).sum()), f"{source.path}, {place}: {fault}")
         yield frame.filter(good)
 
 
 def _wrong(source: Source, column: Any, kind: str, text: Any, bounds: Bounds) -> str:
-    """What is wrong with a field."""
+    """Describe what is wrong with a field."""
     value = columns.parse(pl.Series([text]), kind)[0]
     if value is not None:
         low, high = bounds[column] or (0, 0)
@@ -234,7 +239,7 @@ def _label(source: Source, column: Any) -> str:
 
 
 def _by_line(source: Source, kinds: Kinds) -> Iterator[pl.DataFrame]:
-    """The columns of a file, with `LINE` (its number) and `FAULT` (what is wrong, or null)."""
+    """Read columns of a file line by line, with `LINE` (the number) and `FAULT` (error or null)."""
     if source.layout == "parquet":
         number = 1
         for frame in _batches(pl.scan_parquet(source.path).select(map(str, kinds))):
@@ -261,7 +266,7 @@ def _by_line(source: Source, kinds: Kinds) -> Iterator[pl.DataFrame]:
 
 
 def _netflix(source: Source) -> pl.DataFrame:
-    """`movie:` lines, each above its `user,rating,YYYY-MM-DD` lines."""
+    """Read `movie:` lines, each followed by its `user,rating,YYYY-MM-DD` lines."""
     try:
         text = pl.read_csv(
             source.path if texts.plain(source) else _normal(source), has_header=False,
@@ -284,11 +289,11 @@ def _netflix(source: Source) -> pl.DataFrame:
         .with_columns(
             pl.when(head).then(pl.lit("a movie's line must read 'number:'"))
             .when(pl.col("item").fill_null("") == "")
-            .then(pl.lit("a rating below no 'number:' line of a movie"))
+            .then(pl.lit("a rating without a 'number:' line of its movie"))
             .when(count != 3)
             .then(pl.format("{} fields where 3 are expected (separator ',')", count))
             .when(~pl.col("time").str.contains(r"^\d{4}-\d\d-\d\d$"))
-            .then(pl.format("date '{}' is not a date YYYY-MM-DD", pl.col("time")))
+            .then(pl.format("date '{}' does not have the form YYYY-MM-DD", pl.col("time")))
             .alias(FAULT)
         )
     )  # fmt: skip

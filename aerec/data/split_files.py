@@ -1,4 +1,4 @@
-"""The protocol `files`: a folder of splits made elsewhere, in one of two layouts."""
+"""The protocol `files`: a folder of ready-made splits, in one of two layouts."""
 
 import hashlib
 from pathlib import Path
@@ -17,23 +17,24 @@ from aerec.errors import BadInput
 
 RANKING = ("train", "validation_tr", "validation_te", "test_tr", "test_te")
 RATING = ("train", "valid", "test")
-ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".json", ".parquet")  # and packed: .csv.gz
+ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".json", ".parquet")  # or compressed: .csv.gz
 
 
 @settings
 class Files:
-    """Ready splits in `split_dir`, with a header; ids are whole numbers or text.
+    """Read a ready-made split from the files in `split_dir`.
 
-    A file may also be `train.parquet`, `train.jsonl` or packed; of repeated entries the last stays.
+    Each file has a header, and its ids are whole numbers or text. A file may also be
+    `train.parquet`, `train.jsonl` or compressed. Of repeated entries the last is kept.
 
     Ranking: `train.csv, validation_tr.csv, validation_te.csv, test_tr.csv, test_te.csv` with the
-    columns `uid,sid`, as the code of Liang et al. 2018 writes them: `_tr` is folded in, `_te`
-    predicted. The table's columns are the items of train.csv, others are dropped. The users of a
-    pair `_tr, _te` are none of train.csv's (strong generalisation) or all among them (weak).
+    columns `uid,sid`, as written by the code of Liang et al. 2018: `_tr` is folded in, `_te` is
+    predicted. The columns of the table are the items of train.csv; others are dropped. Of the users
+    of a pair `_tr, _te`, either none are in train.csv (strong generalisation) or all are (weak).
 
-    Rating: `train.csv, valid.csv, test.csv` with columns `user,item,rating`. Users and items
-    without a training rating stay. The scale is train.csv's lowest and highest rating, and ratings
-    off it are noted; unless `scale` is given: then they are refused.
+    Rating: `train.csv, valid.csv, test.csv` with the columns `user,item,rating`. Users and items
+    without a training rating are kept. By default the scale is the lowest and highest rating of
+    train.csv, and a note counts the ratings off it. With `scale` given, such ratings are refused.
 
     Rows are sorted by id. The hash is of the files' bytes.
     """
@@ -48,11 +49,11 @@ class Files:
         return "rating" if len(self._files()) == len(RATING) else "ranking"
 
     def split(self, ratings: Any = None, *, seed: int = 0) -> Split:
-        """The split; `ratings` are not looked at.
+        """Read the split; `ratings` and `seed` are ignored.
 
         Raises:
-          BadInput: a file, a column, or an entry is missing or malformed.
-          LeakError: a pair or a user stands on both sides.
+          BadInput: a file, a column or an entry is missing or malformed.
+          LeakError: a pair or a user is on both sides.
         """
         paths = self._files()
         protocol = describe(self, _digest(paths))
@@ -64,7 +65,7 @@ class Files:
         return split._replace(dataset=Path(self.split_dir).resolve().name)
 
     def _files(self) -> list[Path]:
-        """The files of the folder, in the order of their layout."""
+        """Find the files of the folder, in the order of their layout."""
         folder = Path(self.split_dir)
         if not self.split_dir or not folder.is_dir():
             raise BadInput(f"Protocol 'files': split_dir={self.split_dir!r} is not a folder.")
@@ -73,7 +74,7 @@ class Files:
         wanted = [", ".join(f"{stem}.csv" for stem in layout) for layout in (RANKING, RATING)]
         if there[0] and there[1]:
             raise BadInput(
-                f"{folder}: files of both layouts, {wanted[0]} and {wanted[1]}. Leave one of them."
+                f"{folder}: files of both layouts, {wanted[0]} and {wanted[1]}. Keep only one."
             )
         paths = [found[stem] for stem in (RATING if there[1] else RANKING)]
         missing = [s for s in (RATING if there[1] else RANKING) if not found[s]]
@@ -86,14 +87,14 @@ class Files:
 
 
 def _named(folder: Path, stem: str) -> Path | None:
-    """The file of that name, whatever its format."""
+    """Find the file of that name, in any format."""
     names = (f"{stem}{ending}" for ending in ENDINGS)
     found = sorted(
         path for name in names for path in (*folder.glob(name), *folder.glob(f"{name}.*"))
     )
     if len(found) > 1:
         several = " and ".join(path.name for path in found)
-        raise BadInput(f"{folder}: {several}: leave one of them.")
+        raise BadInput(f"{folder}: {several}: keep only one of them.")
     return found[0] if found else None
 
 
@@ -128,7 +129,7 @@ def _ranking(paths: list[Path], protocol: dict) -> Split:
             raise LeakError(
                 f"{paths[0].parent}: {len(both):,} of {len(everyone):,} users of {names} are in "
                 f"{paths[0].name}, for example user {user_ids[both[0]]}. Strong generalisation "
-                "wants none of them there, weak generalisation all."
+                "needs none of them there, weak generalisation all."
             )
         known = column_of[what] >= 0
         rows = np.unique(who[known])
@@ -176,7 +177,7 @@ def _rating(paths: list[Path], protocol: dict, given: tuple[float, ...]) -> Spli
         if off.size:
             notes.append(
                 f"{path.name}: {off.size:,} ratings, like {off[0]:g}, are off the scale "
-                f"{low:g}..{high:g}; with a `scale` such are refused"
+                f"{low:g}..{high:g}; give `scale` to refuse such ratings"
             )
     return Split(
         train=train,
@@ -192,7 +193,7 @@ def _rating(paths: list[Path], protocol: dict, given: tuple[float, ...]) -> Spli
 
 
 def _read(paths: list[Path], kinds: dict, scale: tuple[float, ...] = ()):
-    """(user ids, users per file, item ids, items per file, values per file, notes) of the files."""
+    """Read (user ids, users per file, item ids, items per file, values per file, notes)."""
     user, item, *value = kinds
     bounds = {"rating": (scale[0], scale[1])} if scale else None
     found = [readers.read_columns(path, kinds, bounds=bounds) for path in paths]
@@ -202,17 +203,17 @@ def _read(paths: list[Path], kinds: dict, scale: tuple[float, ...] = ()):
     notes = []
     for number, path in enumerate(paths):
         if not len(users[number]):
-            raise BadInput(f"{path}: a header and no entry. Was it written completely?")
+            raise BadInput(f"{path}: a header but no entries. Was it written completely?")
         kept = last_of_pairs(users[number], items[number], len(item_ids), None)
         if kept is not None:
-            notes.append(f"{path.name}: {(~kept).sum():,} repeated entries; the last stays")
+            notes.append(f"{path.name}: {(~kept).sum():,} repeated entries; the last is kept")
             for part in (users, items, *([values] if values else [])):
                 part[number] = part[number][kept]
     return user_ids, users, item_ids, items, values, notes
 
 
 def _codes(columns: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The distinct ids of all files, sorted, and each file's ids as places among them."""
+    """Return the distinct ids of all files, sorted, and each file's ids as indices into them."""
     every = np.concatenate(columns)
     if every.dtype.kind == "i":
         code, ids = compact(every)
@@ -222,7 +223,7 @@ def _codes(columns: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
 
 
 def _places(chosen: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """[len(ids)]: each code's place among the codes `chosen`, -1 for the others."""
+    """Return the position of each code among `chosen`, [len(ids)]; -1 for the others."""
     place = np.full(len(ids), -1)
     place[chosen] = np.arange(len(chosen))
     return place

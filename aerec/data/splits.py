@@ -1,4 +1,4 @@
-"""What every protocol yields: a `Split`; and the leak check that each passes before it is used."""
+"""`Split`, the result of every protocol, and the leak check that each passes before it is used."""
 
 import dataclasses
 import hashlib
@@ -14,16 +14,16 @@ from aerec.errors import BadInput
 
 
 class LeakError(BadInput):
-    """The answers of a split can be read off its inputs, or its rows serve twice."""
+    """The targets of a split can be read off its inputs, or a user is on two sides."""
 
 
 class Heldout(NamedTuple):
-    """What is scored, R rows.
+    """The held-out part of a split: R rows with input and target.
 
     Attributes:
-      input: R rows, what is folded in. In weak protocols the train table itself.
-      target: R rows, aligned with `input`: what is to be predicted; a row may be empty.
-      rows: [R] int32, the row's number in `Split.train`; its `num_rows` if not trained on.
+      input: [R, N], what is folded in; in weak protocols the training table itself.
+      target: [R, N], aligned with `input`: what is to be predicted; a row may be empty.
+      rows: [R] int32, the number of each row in `Split.train`; `train.num_rows` if not trained on.
     """
 
     input: Table
@@ -32,21 +32,21 @@ class Heldout(NamedTuple):
 
 
 class Split(NamedTuple):
-    """The ratings divided by a protocol; U training rows, N columns. All rows are in time order.
+    """Ratings divided by a protocol: U training rows, N columns. All rows are in time order.
 
     Attributes:
       train: [U, N].
-      valid: what models are selected on.
-      test: what is reported; scored once.
+      valid: the part on which models are selected.
+      test: the part on which results are reported; scored once.
       user_ids: [U] raw ids of train's rows.
       item_ids: [N] raw ids of the columns.
       titles: [N] titles of the columns, or None.
-      scale: the lowest and highest rating; None for implicit feedback, whose values are 1.
+      scale: lowest and highest rating; None for implicit feedback, whose values are 1.
       protocol: name, task ("rating" or "ranking"), every parameter, and a hash of them.
-      notes: what was dropped and how many, a line each, for printing.
+      notes: what was dropped, with counts, one line each.
       mask_seen: whether a ranking leaves out the columns of the input.
-      valid_ids, test_ids: [R] raw ids of the rows of valid and test; None: they are train's rows.
-      dataset: what the ratings are called.
+      valid_ids, test_ids: [R] raw ids of the rows of valid and test; None: the rows of train.
+      dataset: the name of the ratings.
     """
 
     train: Table
@@ -64,10 +64,10 @@ class Split(NamedTuple):
     dataset: str = ""
 
     def transpose(self) -> "Split":
-        """The split whose rows are the items and whose columns are the users (no titles).
+        """Return the split whose rows are the items and whose columns are the users (no titles).
 
         Raises:
-          BadInput: the split ranks items for users, or folds in users who were not trained on.
+          BadInput: the split is for ranking, or folds in users who were not trained on.
         """
         name = self.protocol["name"]
         if self.protocol["task"] != "rating":
@@ -78,9 +78,9 @@ class Split(NamedTuple):
             )
         if self.valid_ids is not None or self.test_ids is not None:
             raise BadInput(
-                f"Protocol {name!r} folds in users who were not trained on, and they would be new "
-                "columns of an item-based model, whose weights do not know them. Use a protocol "
-                "that scores the training users (random_ratings) or a user-based model."
+                f"Protocol {name!r} folds in users who were not trained on, and an "
+                "item-based model has no weights for them as columns. Use a protocol that scores "
+                "the training users (random_ratings) or a user-based model."
             )
         train = self.train.transpose()
 
@@ -99,14 +99,14 @@ class Split(NamedTuple):
 
 
 def weak(input: Table, target: Table) -> Heldout:
-    """A `Heldout` whose rows are the training rows, all and in order."""
+    """Build a `Heldout` whose rows are all the training rows, in order."""
     return Heldout(input, target, jnp.asarray(np.arange(input.num_rows), jnp.int32))
 
 
 def describe(protocol: Any, digest: str = "") -> dict:
-    """A protocol's name, task and parameters with a hash that is the same on every machine.
+    """Return a protocol's name, task and parameters, with a hash that is equal on every machine.
 
-    Files are known by the `digest` of their bytes instead of by where they lie.
+    Files are identified by the `digest` of their bytes, not by their path.
     """
     given = dataclasses.asdict(protocol)
     known = {**given, "split_dir": digest} if digest else given
@@ -116,14 +116,14 @@ def describe(protocol: Any, digest: str = "") -> dict:
 
 
 def check(split: Split) -> None:
-    """The leak check.
+    """Check a split for leaks.
 
-    A target is in neither its row's input nor the training row of the same user; valid and test
-    have no target in common; a row said not to be trained on is of no training user; such a user
-    is not in both valid and test. Only protocols named `leaky_...` are let through unchecked.
+    The rules: a target is neither in the input of its row nor in the training row of its user.
+    Validation and test have no target in common. A user held out whole is not a training user,
+    and is not in both validation and test. Only protocols named `leaky_...` are exempt.
 
     Raises:
-      LeakError: names the protocol, the rule and an example by raw ids.
+      LeakError: a rule is broken; names the protocol, the rule and an example by raw ids.
     """
     if split.protocol["name"].startswith("leaky_"):
         return
@@ -151,7 +151,7 @@ def check(split: Split) -> None:
 
 
 def _pairs(table: Table, rows: np.ndarray | None = None) -> np.ndarray:
-    """One int64 per entry, [nnz]: row * N + column, the row renumbered by `rows` [U] if given."""
+    """Return row * N + column of each entry, [nnz] int64; `rows` [U] renumbers the rows."""
     row, column, _ = table.entries()
     return (row if rows is None else rows[row]).astype(np.int64) * table.num_columns + column
 

@@ -1,4 +1,4 @@
-"""What was read, in a line or two: counts, scale, span of time, and what looks odd."""
+"""A summary of ratings in a line or two: counts, scale, period, and what looks suspicious."""
 
 import numpy as np
 import polars as pl
@@ -9,9 +9,9 @@ YEAR = 365 * 86400  # seconds
 
 
 def summary(ratings: Ratings) -> str:
-    """Describe ratings: users, items, density, scale, times; then, on a second line, what is odd.
+    """Describe ratings: users, items, density, scale, times; on a second line, what is suspicious.
 
-    Odd are a rating that stands apart from all others, and ids that differ in spelling alone.
+    Suspicious are a rating far from all others, and ids that differ in spelling alone.
     """
     users, items, count = len(ratings.user_ids), len(ratings.item_ids), len(ratings.user)
     what = "ratings" if ratings.scale else "clicks"
@@ -24,7 +24,7 @@ def summary(ratings: Ratings) -> str:
     if ratings.time is None:
         parts.append("no times")
     elif ratings.time.max() < YEAR:
-        parts.append("times are positions, not a clock")
+        parts.append("times are positions, not dates")
     else:
         first, last = (_date(ratings.time.min()), _date(ratings.time.max()))
         parts.append(f"{first} to {last}")
@@ -41,7 +41,7 @@ def _date(seconds: int) -> str:
 
 
 def _apart(ratings: Ratings) -> str:
-    """Says of the lowest or highest rating that it stands apart from the others."""
+    """Describe a lowest or highest rating that is far from the others; '' if there is none."""
     if not ratings.scale:
         return ""
     found = pl.Series("value", ratings.value).value_counts().sort("value")
@@ -57,13 +57,13 @@ def _apart(ratings: Ratings) -> str:
     else:
         return ""
     return (
-        f"{value[at]:g} stands apart: {count[at]:,} ratings; if it means 'not rated', leave those "
-        "lines out."
+        f"{value[at]:g} stands apart: {count[at]:,} ratings; if it means 'not rated', leave "
+        "those lines out."
     )
 
 
 def _spelled_twice(what: str, ids: np.ndarray) -> str:
-    """Says that ids differ in case, blanks, or the way a number is written, alone."""
+    """Describe ids that differ only in case, blanks or the spelling of a number; '' if none do."""
     if ids.dtype.kind == "i":
         return ""
     text = pl.Series(ids)
@@ -75,6 +75,6 @@ def _spelled_twice(what: str, ids: np.ndarray) -> str:
         return ""
     pair = text.filter(key == key.filter(double)[0])[:2]
     return (
-        f"{double.sum():,} {what} ids may be the same spelled in two ways, like {pair[0]!r} and "
+        f"{double.sum():,} {what} ids may be two spellings of the same, like {pair[0]!r} and "
         f"{pair[1]!r}."
     )

@@ -1,19 +1,22 @@
-"""Synthetic ratings whose truth is known, so that a run can be read against the best reachable.
+"""Synthetic ratings from a known model, so that a run can be compared with the best possible.
 
 The world: unit vectors `p_u`, `q_i` in `rank` dimensions, of affinity
 `a(u, i) = clip(sqrt(rank) p_u . q_i, -2, 2)`.
 
-- How many items a user rates is log-normal (spread `activity`), at least 1, at most half of all.
-- Which ones: drawn one after another without replacement, with weights
-  `w(u, i) = popularity_i exp(taste a(u, i))`, the popularity Zipf: `1 / rank_i ** zipf`.
-- When: in the user's own stretch of ten years from 2000, in the order of the draws.
-- The rating: `3.5 + bias_u + bias_i + drift_i (tau - 1/2) + signal a(u, i)` (`tau` in [0, 1): the
-  time), plus normal noise, rounded to a whole star and cut to 1..5. With `implicit=1`: a click.
+- The number of items that a user rates is log-normal (spread `activity`), at least 1 and at most
+  half of all items.
+- The items are drawn one after another without replacement, with weights
+  `w(u, i) = popularity_i exp(taste a(u, i))`. Popularity follows Zipf's law, `1 / rank_i ** zipf`.
+- The times lie in the user's own part of the ten years from 2000, in the order of the draws.
+- The rating is `3.5 + bias_u + bias_i + drift_i (tau - 1/2) + signal a(u, i)` (`tau` in [0, 1): the
+  time) plus normal noise, rounded to a whole star and clipped to 1..5. With `implicit=1` it is a
+  click.
 
-Two limits follow. RMSE: the best prediction is the mean rating given the world, whose error is the
-spread of the noise on the scale. Ranking: if a random part of a user's items is held out, an unseen
-item is the more probable the larger its weight, so ranking by `w` is best for NDCG; another split
-than that of `best_ndcg` has another limit, which its own evaluator finds from `World.log_weight`.
+Two limits follow. RMSE: the best prediction is the mean rating given the world; its error is the
+standard deviation that the noise has on the scale. Ranking: if a random part of a user's items is
+held out, an unseen item is the more probable the larger its weight, so ranking by `w` is best for
+NDCG. A split other than that of `best_ndcg` has another limit, which its own evaluator can compute
+from `World.log_weight`.
 """
 
 import math
@@ -26,15 +29,15 @@ import numpy as np
 from aerec.data.ratings import Ratings
 from aerec.errors import BadInput
 
-_BOUND = 2.0  # of the affinity: bounds the odds of a draw, about one in five is taken
+_BOUND = 2.0  # of the affinity; bounds the odds of a draw: about one in five is accepted
 _START, _SPAN = 946_684_800, 315_360_000  # 2000-01-01 and ten years, in seconds
 _STARS = np.arange(1, 6)
-_BLOCK = 200_000  # ratings drawn at a time; bounds the memory beside the result
+_BLOCK = 200_000  # ratings drawn at a time; bounds the memory besides the result
 
 
 @dataclass(frozen=True)
 class World:
-    """What the ratings are drawn from; U users, I items of the catalogue, K = rank."""
+    """The model that ratings are drawn from: U users, I items of the catalogue, K = rank."""
 
     user_factors: np.ndarray  # [U, K] float32, unit rows
     item_factors: np.ndarray  # [I, K] float32, unit rows
@@ -50,24 +53,24 @@ class World:
     seed: int
 
     def affinity(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
-        """`a(u, i)` [n] of n pairs."""
+        """Compute `a(u, i)` [n] of n pairs."""
         dot = np.einsum("nk,nk->n", self.user_factors[user], self.item_factors[item])
         return np.clip(math.sqrt(self.item_factors.shape[1]) * dot, -_BOUND, _BOUND)
 
     def log_weight(self, user: np.ndarray) -> np.ndarray:
-        """`log w(u, i)` [n, I] of n users: the best ranking of what they have not seen."""
+        """Compute `log w(u, i)` [n, I] of n users: it ranks their unseen items best."""
         dot = self.user_factors[user] @ self.item_factors.T
         affinity = np.clip(math.sqrt(self.item_factors.shape[1]) * dot, -_BOUND, _BOUND)
         return self.taste * affinity + np.log(self.popularity)
 
     def level(self, user: np.ndarray, item: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """The rating [n] before noise, rounding and cutting."""
+        """Compute the ratings [n] before noise, rounding and clipping."""
         tau = (time - _START) / _SPAN
         bias = self.user_bias[user] + self.item_bias[item] + self.item_drift[item] * (tau - 0.5)
         return 3.5 + bias + self.signal * self.affinity(user, item)
 
     def moments(self, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance [n] of the stars given at a level, from a table of normal integrals."""
+        """Compute mean and variance [n] of the stars at a level, by a table of normal integrals."""
         grid = np.linspace(-6, 13, 3801)
         edges = (_STARS[:-1] + 0.5)[:, None] - grid  # a star ends half a star above itself
         below = np.vectorize(math.erf)(edges / (self.noise * math.sqrt(2))) / 2 + 0.5
@@ -78,8 +81,10 @@ class World:
 
 
 class Truth(NamedTuple):
-    """The world behind synthetic `Ratings`, its catalogue cut to the N items that occur, and the
-    figures that no model can beat but by luck."""
+    """The world behind synthetic `Ratings`, and the scores that no model can beat but by chance.
+
+    The catalogue of the world is restricted to the N items that occur.
+    """
 
     world: World  # rows and columns as in the ratings
     bayes_rmse: float | None  # of the mean rating given the world; None for clicks
@@ -102,7 +107,23 @@ def world(
     drift: float = 0.5,
     implicit: int = 0,
 ) -> World:
-    """Draws a world. Raises `BadInput` for sizes that cannot be: see the bounds on activity."""
+    """Draw a world.
+
+    Args:
+      users, items, ratings: their numbers; each user rates from 1 item to half of all items.
+      rank: K, the dimension of the affinity.
+      seed: of all draws.
+      zipf: exponent of the popularity.
+      activity: standard deviation of the logarithm of a user's number of items, before rounding.
+      taste: weight of the affinity in the choice of items.
+      signal: weight of the affinity in the rating, in stars.
+      noise: standard deviation of the noise, in stars.
+      drift: standard deviation of an item's drift over the ten years, in stars.
+      implicit: 1 for clicks instead of ratings.
+
+    Raises:
+      BadInput: sizes that do not fit each other, or a value out of range.
+    """
     most = items // 2
     if min(users, items, rank) < 1 or not users <= ratings <= users * most:
         raise BadInput(
@@ -140,7 +161,7 @@ def world(
 
 
 def _activity(rng: np.random.Generator, users: int, ratings: int, most: int, spread: float):
-    """[U] int64 log-normal counts in 1..most that sum to `ratings`."""
+    """Draw log-normal counts [U] int64 in 1..most that sum to `ratings`."""
     raw = np.exp(spread * rng.standard_normal(users))
     low, high = 0.0, most / raw.min() + 1
     for _ in range(100):  # bisection on the scale
@@ -154,10 +175,11 @@ def _activity(rng: np.random.Generator, users: int, ratings: int, most: int, spr
 
 
 def stream(world: World) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """`(user, item, value, time)` [n] a block of users at a time, by user, then time.
+    """Yield (user, item, value, time), each [n], of one block of users after another.
 
-    Memory is bounded by the block, whatever the number of ratings; equal worlds give equal
-    ratings."""
+    Ratings are sorted by user, then by time. Memory is bounded by the block, for any number of
+    ratings. Equal worlds give equal ratings.
+    """
     stop = np.cumsum(world.activity)
     first = 0
     while first < len(stop):
@@ -181,10 +203,11 @@ def stream(world: World) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, n
 
 
 def _draw(rng: np.random.Generator, world: World, first: int, need: np.ndarray):
-    """`(user, item)` [need.sum()] int64: each user's items in the order drawn.
+    """Draw (user, item) [need.sum()] int64: each user's items, in the order drawn.
 
-    Draws with replacement of which repeats are ignored are draws without replacement. A draw is
-    proposed by popularity and taken with odds `exp(taste (a - 2))`."""
+    Draws with replacement whose repeats are ignored are draws without replacement. Rejection
+    sampling: an item is proposed by popularity and accepted with probability `exp(taste (a - 2))`.
+    """
     num_items, cumulative = len(world.popularity), np.cumsum(world.popularity)
     taken, left, tries = np.zeros(0, np.int64), need, 6
     while left.any():
@@ -205,9 +228,10 @@ def _draw(rng: np.random.Generator, world: World, first: int, need: np.ndarray):
 
 
 def synthesize(**parameters) -> tuple[Ratings, Truth]:
-    """Ratings and their truth; keyword parameters and errors as in `world`.
+    """Draw ratings and return them with their truth; parameters and errors are those of `world`.
 
-    Memory: 20 bytes a rating, and a block. `user_ids` and `item_ids` are indices of the world."""
+    Memory: 20 bytes per rating, and one block. `user_ids` and `item_ids` are indices of the world.
+    """
     drawn = world(**parameters)
     size = int(drawn.activity.sum())
     user, item = np.empty(size, np.int32), np.empty(size, np.int32)
@@ -237,11 +261,15 @@ def synthesize(**parameters) -> tuple[Ratings, Truth]:
 def best_ndcg(
     ratings: Ratings, world: World, *, k: int = 100, share: float = 0.2, most_users: int = 2000
 ) -> tuple[float, float]:
-    """Mean NDCG@k and its standard error over users, of the ranking by true weights.
+    """Compute the mean NDCG@k of the ranking by true weights, and its standard error over users.
 
-    Of each user with at least 5 items a random `share` is held out (seeded by the world), the rest
-    is masked; DCG over binary gains, divided by that of `min(k, held out)` hits on top. At most
-    `most_users` users, chosen at random, are scored."""
+    Of each user with at least 5 items a random `share` is held out (seeded by the world), and the
+    rest is masked. The gain is binary; DCG is divided by that of `min(k, held-out items)` hits at
+    the top. At most `most_users` users, chosen at random, are scored.
+
+    Returns:
+      (mean, standard error), both NaN if no user has 5 items.
+    """
     rng = np.random.default_rng([world.seed, 0])
     users = rng.permutation(np.flatnonzero(world.activity >= 5))[:most_users]
     stop = np.cumsum(world.activity)

@@ -1,4 +1,4 @@
-"""Text files: unpacked, decoded, cut into records, and what their first lines show of them."""
+"""Text files: decompression, decoding, division into records, and layout from the first lines."""
 
 import bz2
 import codecs
@@ -23,44 +23,48 @@ from aerec.errors import BadInput
 
 _ZST = b"(\xb5/\xfd"
 _PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zX", lzma.open))
-_MARKS = (  # byte order marks; that of UTF-32 begins with that of UTF-16
+_MARKS = (  # byte order marks; the mark of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 _DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError,
            pl.exceptions.PolarsError)  # fmt: skip
-_SAMPLE = 50  # lines that show the separator, and whether there is a header
-_OBJECTS = 200_000  # lines of JSON that show the keys
+_SAMPLE = 50  # lines from which the separator and the header are inferred
+_OBJECTS = 200_000  # lines of JSON from which the keys are collected
 
-Record = tuple[int, list | None, str | None]  # (line, fields, what is wrong)
+Record = tuple[int, list | None, str | None]  # (line number, fields, error)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file and how it is laid out."""
+    """A file and its layout."""
 
     path: Path
     layout: str  # "text", "json", "parquet" or "netflix"
-    names: Sequence[str] = ()  # of the columns; what stands on line 1 where there is no header
+    names: Sequence[str] = ()  # of the columns; without a header, the fields of line 1
     header: bool = True
     separator: str = ","
     encoding: str | None = None
-    rows: Sequence[Sequence[str]] = ()  # the first of a text
+    rows: Sequence[Sequence[str]] = ()  # the first rows of a text file
 
     @property
     def quoting(self) -> bool:
-        """Whether double quotes hold separators and line breaks."""
+        """Whether double quotes may enclose separators and line breaks."""
         return self.layout == "text" and self.separator in (",", ";")
 
 
 def recognise(
     path: Path, *, separator: str | None, header: bool | None, encoding: str | None
 ) -> Source:
-    """How a file is laid out, by its first bytes and lines; what is given is taken as it is.
+    """Infer the layout of a file from its first bytes and lines.
+
+    Args:
+      separator, header, encoding: taken as given; None: inferred.
 
     Raises:
-      BadInput: the file cannot be read, or its layout is not clear; names what to give.
+      BadInput: the file cannot be read, or its layout cannot be inferred; names the setting to
+        give.
     """
     if separator is not None and (not separator or "\n" in separator):
         raise BadInput(f"{separator!r} cannot separate fields. Give for example ',' or '\\t'.")
@@ -77,7 +81,7 @@ def recognise(
         keys = list(dict.fromkeys(key for each in objects for key in each or ()))
         return Source(path, "json", keys, encoding=encoding)
     if separator is None and re.match(r"\s*\[\s*(\{|$)", some[0]):
-        raise BadInput(f"{path}: one JSON array. Write JSON lines: an object on each line.")
+        raise BadInput(f"{path}: the file is a JSON array. Write JSON lines: one object per line.")
     separator = separator or _separator(path, some)
     rows = [[field.strip(" ") for field in row] for row in _cut(some, separator)]
     header = roles.is_header(rows) if header is None else header
@@ -98,17 +102,17 @@ def _head(path: Path) -> bytes:
 
 
 def lines(path: Path, encoding: str | None = None) -> Iterator[str]:
-    """The lines of a text file, each with its `\\n`, whatever packs it and breaks its lines.
+    """Yield the lines of a text file, each with its `\\n`, for any compression and line break.
 
-    Bytes that are not UTF-8 become surrogates, so that their line can be named.
+    Bytes that are not UTF-8 become surrogates, so that an error can name their line.
 
     Args:
-      encoding: None: by the byte order mark, UTF-8 where there is none.
+      encoding: None: by the byte order mark, UTF-8 without one.
 
     Raises:
-      BadInput: the file cannot be opened, unpacked or decoded, or is empty.
+      BadInput: the file cannot be opened, decompressed or decoded, or is empty.
     """
-    if _head(path) == _ZST:  # polars unpacks it
+    if _head(path) == _ZST:  # polars decompresses it
         try:
             for batch in pl.scan_lines(path, name="line").collect_batches(maintain_order=True):
                 yield from (line + "\n" for line in batch["line"])
@@ -125,7 +129,7 @@ def lines(path: Path, encoding: str | None = None) -> Iterator[str]:
         with io.TextIOWrapper(_opened(path), chosen, errors) as text:
             yield from text
     except LookupError:
-        raise BadInput(f"No encoding is called {encoding!r}; utf-8 and latin-1 are.") from None
+        raise BadInput(f"No encoding is called {encoding!r}; give utf-8 or latin-1.") from None
     except UnicodeError as error:
         raise BadInput(f"{path}: cannot be decoded ({error}). Give another `encoding`.") from error
     except _DAMAGE as error:
@@ -133,7 +137,7 @@ def lines(path: Path, encoding: str | None = None) -> Iterator[str]:
 
 
 def _opened(path: Path) -> Any:
-    """The unpacked bytes of a file: as it is, gz, bz2, xz, or the one member of a zip."""
+    """Open the decompressed bytes of a file: plain, gz, bz2, xz, or the only member of a zip."""
     start = _head(path)
     if start != b"PK\x03\x04":
         opener = next((o for mark, o in _PACKED if start.startswith(mark)), open)
@@ -147,10 +151,11 @@ def _opened(path: Path) -> Any:
 
 
 def plain(source: Source) -> bool:
-    """Whether polars reads a file as it is.
+    """Return whether polars can read a file as it is.
 
-    It does if that is UTF-8, with lines that end in `\\n` and one byte between fields, packed by
-    nothing but gz and zst."""
+    It can if the text is UTF-8, its lines end in `\\n`, one byte separates its fields, and it
+    is plain or compressed as gz or zst.
+    """
     start = _head(source.path)
     if len(source.separator.encode()) > 1 or source.encoding not in (None, "utf-8"):
         return False
@@ -166,17 +171,17 @@ def plain(source: Source) -> bool:
 
 
 def records(source: Source) -> Iterator[Record]:
-    """The lines of a text that are not blank, or the objects of JSON lines, fields as text.
+    """Yield the non-blank lines of a text, or the objects of JSON lines; fields are text.
 
     Raises:
-      BadInput: a quote that does not close.
+      BadInput: a quote that is not closed.
     """
     if source.layout == "json":
         for number, line in enumerate(lines(source.path, source.encoding), 1):
             if line.strip():
                 found = parsed(line)
                 values = None if found is None else [found.get(name) for name in source.names]
-                yield number, values and list(map(_spelled, values)), None if values else "no JSON"
+                yield number, values and list(map(_spelled, values)), None if values else "not JSON"
         return
     text, mark = lines(source.path, source.encoding), source.separator
     if source.quoting:
@@ -193,10 +198,10 @@ def records(source: Source) -> Iterator[Record]:
         except csv.Error as error:
             if "end of data" in str(error):
                 raise BadInput(
-                    f"{source.path}, line {first}: a double quote is not closed, so that nothing "
+                    f"{source.path}, line {first}: a double quote is not closed, so nothing "
                     "after it can be read. Close or remove it."
                 ) from error
-            fault = f"a double quote stands inside a field, or is not doubled ({error})"
+            fault = f"a double quote inside a field is not doubled ({error})"
         number = reader.line_num if source.quoting else first
         if row == [] or ahead:
             ahead = ahead and row == []
@@ -212,7 +217,7 @@ def _split(line: str, mark: str) -> list[str]:
 
 
 def parsed(line: str) -> dict | None:
-    """The object on a line of JSON lines; None where there is none."""
+    """Parse a line of JSON lines; None if it is not an object."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -225,7 +230,7 @@ def _spelled(value: Any) -> str | None:
 
 
 def _cut(some: Sequence[str], separator: str) -> list[list[str]]:
-    """Lines of text as fields."""
+    """Divide lines of text into fields."""
     if separator in (",", ";"):
         try:
             return [row for row in csv.reader(some, delimiter=separator) if row]
@@ -235,7 +240,7 @@ def _cut(some: Sequence[str], separator: str) -> list[list[str]]:
 
 
 def _separator(path: Path, some: Sequence[str]) -> str:
-    """What cuts most lines into as many fields as the first, two or more."""
+    """Infer the separator: it gives most lines as many fields as the first, at least two."""
     share: dict[str, float] = {}
     for mark in ("::", "\t", ",", ";", "|", " "):
         counts = [len(row) for row in _cut(some, mark)]

@@ -1,4 +1,4 @@
-"""Titles and genres of items, from the file that lies beside the ratings."""
+"""Titles and genres of items, from a file in the folder of the ratings."""
 
 import csv
 from collections.abc import Iterator
@@ -17,16 +17,24 @@ _GENRES_100K = [
 
 
 def find(ratings: Path, names: tuple[str, ...]) -> Path | None:
-    """The first of `names` that lies beside the file `ratings`; `{stem}` is that file's stem."""
+    """Find the first of `names` in the folder of the file `ratings`; `{stem}` is its stem."""
     files = (ratings.parent / name.format(stem=ratings.stem) for name in names)
     return next((file for file in files if file.is_file()), None)
 
 
 def read(file: Path, item_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`(titles [N] str, genres [N] str)` aligned with `item_ids`; '' where an item is not listed.
+    """Read the titles and genres of items.
 
-    Reads `u.item`, `movies.dat`, `movies.csv`, `movie_titles.txt/csv` and RecBole's `.item`.
-    Raises `BadInput` with the line for a line that holds too few fields."""
+    Args:
+      file: `u.item`, `movies.dat`, `movies.csv`, `movie_titles.txt/csv` or RecBole's `.item`.
+      item_ids: [N] raw ids.
+
+    Returns:
+      (titles [N] str, genres [N] str), aligned with `item_ids`; '' where an item is not listed.
+
+    Raises:
+      BadInput: a line with too few fields, with its number.
+    """
     known: dict[str, tuple[str, str]] = {}
     for number, row in _rows(file):
         try:
@@ -34,7 +42,7 @@ def read(file: Path, item_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         except IndexError:
             raise BadInput(
                 f"{file}, line {number}: {len(row)} fields are too few for a title. Correct the "
-                "line, or move the file away to go without titles."
+                "line, or move the file elsewhere to do without titles."
             ) from None
     pairs = [known.get(str(item), ("", "")) for item in item_ids.tolist()]
     return np.array([title for title, _ in pairs]), np.array([genres for _, genres in pairs])
@@ -51,8 +59,11 @@ def _title(file: Path, row: list[str]) -> tuple[str, str]:
 
 
 def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """`(line, fields)`. GroupLens moved from Latin-1 to UTF-8 with the 10M set: whatever is not
-    valid UTF-8 is Latin-1, in which every byte is a character."""
+    """Yield (line number, fields).
+
+    GroupLens moved from Latin-1 to UTF-8 with the 10M dataset. Bytes that are not valid UTF-8 are
+    read as Latin-1, in which every byte is a character.
+    """
     data = file.read_bytes()
     try:
         text = data.decode("utf-8-sig")
@@ -69,11 +80,11 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
         ]
         for number, line in enumerate(rows[1:], 2):
             row = line.split("\t")
-            # RecBole's token sequences are words with a blank between.
+            # RecBole's token sequences are words separated by blanks.
             field = ["" if i is None else row[i] if i < len(row) else "" for i in columns]
             yield number, [field[0], field[1], field[2].replace(" ", "|")]
     else:
         separator, most = ("::", 2) if file.suffix == ".dat" else ("|", -1)
         if file.name.startswith("movie_titles"):
-            separator, most = ",", 2  # a title may hold commas
+            separator, most = ",", 2  # a title may contain commas
         yield from ((n, line.rstrip("\r").split(separator, most)) for n, line in enumerate(rows, 1))

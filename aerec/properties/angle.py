@@ -1,8 +1,8 @@
 """The local test of theorem D: one vector-Jacobian product per pair (x, u).
 
-With `p = J_f(u)^T f(x)` a small step d of the item changes its true score by `<x, d>` and its
+With `p = J_f(u)^T f(x)`, a small step d of the item changes its true score by `<x, d>` and its
 latent score by `<p, d>`. A random isotropic step reverses the order with probability
-`angle(x, p) / pi`, and none does when p is a non-negative multiple of x.
+`angle(x, p) / pi`. No step does if p is a non-negative multiple of x.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from aerec.properties import order
 def pullback(
     encode: Callable[[jax.Array], jax.Array], x: jax.Array, u: jax.Array, *, kind: str = "dot"
 ) -> jax.Array:
-    """`p [n]`: the gradient in u of the latent score of (x, u), vectors `[n]`; one VJP.
+    """Compute `p [n]`, the gradient in u of the latent score of (x, u), vectors `[n]`; one VJP.
 
     For the dot product `p = J_f(u)^T f(x)`; for a linear encoder W it is `W^T W x`.
     """
@@ -32,10 +32,18 @@ def pullback(
 def local_angle(
     encode: Callable[[jax.Array], jax.Array], x: jax.Array, u: jax.Array, *, kind: str = "dot"
 ) -> tuple[jax.Array, jax.Array]:
-    """Angle between x and p in radians, and whether p is flat (zero: every small step ties).
+    """Compute the angle between x and p (theorem D), and whether p is flat.
 
-    The angle over pi is the probability that a small isotropic step is ranked the wrong way
-    round; where p is flat the angle is pi/2 by convention and means nothing.
+    The angle over pi is the probability that a small isotropic step is ranked the wrong way round.
+    p is flat where it is zero, so that every small step gives a tie; the angle is then pi/2 by
+    convention and carries no meaning.
+
+    Args:
+      x, u: [n].
+      kind: "dot" or "cosine".
+
+    Returns:
+      (angle in radians, flat), scalars.
     """
     return _between(x, pullback(encode, x, u, kind=kind))
 
@@ -55,8 +63,15 @@ def distribution(
     kind: str = "dot",
     block: int = 256,
 ) -> dict[str, Any]:
-    """Local angles of pairs `x, u [N, n]`: `angles [N]` (NaN where flat), `rate` = mean angle over
-    pi of those not flat, `flat` = their share; `block` pairs are held at once."""
+    """Compute the local angles of pairs `x, u [N, n]`.
+
+    Args:
+      block: the number of pairs in memory at once.
+
+    Returns:
+      `angles` [N] in radians (NaN where flat), `rate`, the mean angle over pi of the pairs that are
+      not flat, and `flat`, the share of those that are.
+    """
     chex.assert_equal_shape([x, u])
     with jax.default_matmul_precision("highest"):
         pulled = jax.lax.map(lambda pair: pullback(encode, *pair, kind=kind), (x, u),
@@ -71,11 +86,17 @@ def distribution(
 def order_penalty(
     encode: Callable[[jax.Array], jax.Array], x: jax.Array, u: jax.Array, *, kind: str = "dot"
 ) -> jax.Array:
-    """`1 - cos(x, p)`, a scalar in [0, 2], differentiable in the encoder's parameters.
+    """Compute `1 - cos(x, p)`, a scalar in [0, 2], differentiable in the encoder's parameters.
 
-    A training term: 0 where every small change of u is ranked as x ranks it. Take its mean over
-    a batch, `jax.vmap(lambda x, u: order_penalty(encode, x, u))(xs, us).mean()`. Where p or x is
-    zero the penalty is 1 and its gradient 0, not NaN.
+    The penalty is a term of a training loss (theorem D). It is 0 where every small change of u is
+    ranked as x ranks it. Take its mean over a batch:
+    `jax.vmap(lambda x, u: order_penalty(encode, x, u))(xs, us).mean()`. Where p or x is zero, the
+    penalty is 1 and its gradient 0, not NaN.
+
+    Args:
+      encode: [n] -> [m].
+      x, u: [n].
+      kind: "dot" or "cosine", the latent similarity.
     """
     p = pullback(encode, x, u, kind=kind)
     x, p = (z / jax.lax.stop_gradient(order.safe(order.top(z))) for z in (x, p))
@@ -85,6 +106,9 @@ def order_penalty(
 
 
 def counterexample(x: np.ndarray, u: np.ndarray, p: np.ndarray, *, step: float) -> np.ndarray:
-    """`v = u + step (x/|x| - p/|p|)`: its true score is above u's, and for a small step its
-    latent score below, whenever p is not parallel to x. Vectors `[..., n]`."""
+    """Compute the counter-example of theorem D, `v = u + step (x/|x| - p/|p|)`, [..., n].
+
+    Where p is not parallel to x, the true score of v is above that of u, and for a small step its
+    latent score is below.
+    """
     return u + step * (order.unit(x) - order.unit(p))

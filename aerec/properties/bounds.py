@@ -1,13 +1,13 @@
-"""Certificates: bounds of an encoder on a box that hold for every point of it.
+"""Certificates: bounds of an encoder on a box that hold at every point of it.
 
-An encoder here is a `Network`, affine layers with activations of a catalogue. Two bounds are
-computed and the tighter one kept: intervals (Gowal et al. 2018, IBP) and linear relaxations
+An encoder here is a `Network`: affine layers with activations of a catalogue. The tighter of two
+bounds is used: intervals (Gowal et al. 2018, IBP) and linear relaxations
 propagated backwards (Zhang et al. 2018, CROWN), refined by branch and bound. Everything is float64
 with outward rounding: each sum of products is widened by `_gamma(terms) * sum |products|`, a bound
 on its rounding error, and each activation by `_FUNCTION` of its size.
 
 Relaxation of an activation a on [l, u]: the chord's slope s, and the extremes of `a(t) - s t`
-found on a grid that holds the kinks; between grid points h apart the function departs from its
+found on a grid that includes the kinks. Between grid points h apart, the function departs from its
 chord by at most `curvature h^2 / 8`. So one rule is sound for every activation of the catalogue.
 """
 
@@ -26,8 +26,11 @@ _FUNCTION = (
 
 
 class Affine(NamedTuple):
-    """`a(W x + b)`: `weight [m, n]`, `bias [m]`, `activation`: an entry of a catalogue with the
-    attributes name, function, low, high, monotone, kinks, curvature, extra."""
+    """One layer `a(W x + b)`: `weight [m, n]`, `bias [m]`, `activation`.
+
+    The activation is an entry of a catalogue, with the attributes name, function, low, high,
+    monotone, kinks, curvature and extra.
+    """
 
     weight: np.ndarray
     bias: np.ndarray
@@ -38,8 +41,14 @@ Network = Sequence[Affine]
 
 
 class Certificate(NamedTuple):
-    """Outcome of a branch and bound: `proven` on the whole box, the worst `bound` met, boxes
-    examined, and the `counterexample`, a box centre that disproves it, if one turned up."""
+    """The outcome of branch and bound.
+
+    Attributes:
+      proven: whether the property holds on the whole box.
+      bound: the worst bound of all sub-boxes.
+      boxes: the number of boxes examined.
+      counterexample: the centre of a box that disproves the property, or None.
+    """
 
     proven: bool
     bound: float
@@ -48,7 +57,7 @@ class Certificate(NamedTuple):
 
 
 def apply(network: Network, x: jax.Array) -> jax.Array:
-    """The network on `[..., n]`; `functools.partial(apply, network)` is an encoder to audit."""
+    """Apply the network to `[..., n]`; `functools.partial(apply, network)` can be audited."""
     for weight, bias, activation in network:
         product = jnp.matmul(x, jnp.asarray(weight, x.dtype).T, precision="highest")
         shift = jnp.broadcast_to(jnp.asarray(bias, x.dtype), product.shape)
@@ -57,19 +66,21 @@ def apply(network: Network, x: jax.Array) -> jax.Array:
 
 
 def interval(network: Network, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper bounds `[m]` of the code on the box `[n]`, the tighter of IBP and CROWN."""
+    """Compute lower and upper bounds [m] of the code on a box [n], the tighter of IBP and CROWN."""
     return _forward(network, np.asarray(low, np.float64), np.asarray(high, np.float64))[1:]
 
 
 def nonzero(
     network: Network, low: np.ndarray, high: np.ndarray, *, budget: int = 2000
 ) -> Certificate:
-    """P3 on a box that does not contain 0: some coordinate, or combination, keeps off zero.
+    """Certify P3 on a box without 0: some coordinate or combination of coordinates is not zero.
 
-    On each sub-box some coordinate's interval must exclude 0, or the projection of the code on
-    the code of the centre must stay positive; else the box is split along the axis that matters
-    most, up to `budget` boxes. The bound is the least such distance. Raises ValueError for a box
-    with 0 inside, on which P3 says nothing about the point 0.
+    On each sub-box the interval of some coordinate must exclude 0, or the projection of the code on
+    the code of the centre must stay positive. Otherwise the box is split along the axis that
+    matters most, up to `budget` boxes. The bound is the smallest such distance from 0.
+
+    Raises:
+      ValueError: the box contains 0, of which P3 asks nothing.
     """
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     if ((low <= 0) & (high >= 0)).all():
@@ -96,11 +107,14 @@ def margin_order(
     *,
     budget: int = 2000,
 ) -> Certificate:
-    """Margin-P2 for a fixed user x: `<f(x), f(u)> >= <f(x), f(v)>` for every u of one box and v of
-    another, where the boxes are separated along x (`<x, u> >= <x, v>` throughout).
+    """Certify P2 for one user x [n] and two boxes that are separated along x.
 
-    The bound is the least certified latent margin. Raises ValueError when the boxes overlap
-    along x. Latent scores are bounded as one linear function of each code.
+    The claim is `<f(x), f(u)> >= <f(x), f(v)>` for every u of the first box and v of the second,
+    where `<x, u> >= <x, v>` throughout. The bound is the smallest certified latent margin. The
+    latent score is bounded as a linear function of each code.
+
+    Raises:
+      ValueError: the boxes overlap along x.
     """
     x = np.asarray(x, np.float64)
     boxes = [tuple(np.asarray(a, np.float64) for a in pair) for pair in (box_u, box_v)]
@@ -125,7 +139,9 @@ def margin_order(
 
 def _branch(examine, low, high, weight, budget) -> Certificate:
     """Split the worst box until all are proven positive, one is refuted, or the budget is spent.
-    A box on which an activation overflows has no bound, its parts may."""
+
+    A box on which an activation overflows has no bound, but its parts may have one.
+    """
 
     def look(lo, hi):
         try:
@@ -153,7 +169,7 @@ def _branch(examine, low, high, weight, budget) -> Certificate:
 
 
 def _forward(network, low, high):
-    """Relaxations of every layer and the bounds of the last one's output."""
+    """Compute the relaxations of every layer, and the bounds of the last layer's output."""
     relaxed: list[tuple] = []
     lower, upper = low, high
     for depth, (weight, bias, activation) in enumerate(network):
@@ -174,8 +190,10 @@ def _forward(network, low, high):
 
 
 def _linear(network, direction, low, high, *, wobble=0.0) -> tuple[float, float]:
-    """Bounds of `<d, f(x)>` on the box for every d within `wobble [m]` of `direction`: by CROWN
-    through all layers, and by intervals."""
+    """Bound `<d, f(x)>` on the box for every d within `wobble [m]` of `direction`.
+
+    The tighter of CROWN through all layers and intervals is returned.
+    """
     relaxed, lower, upper = _forward(network, low, high)
     zero = np.zeros(1)
     least, most = _backward(network, relaxed, direction[None], zero, low, high)
@@ -190,8 +208,10 @@ def _linear(network, direction, low, high, *, wobble=0.0) -> tuple[float, float]
 
 
 def _backward(network, relaxed, matrix, offset, low, high):
-    """Bounds `[k]` of `matrix f(x) + offset` on the box, lines substituted from the last layer
-    to the first. The rounding of each product is added to the slack on the way."""
+    """Bound `matrix f(x) + offset` [k] on the box, by lines from the last layer to the first.
+
+    The rounding error of each product is added to the slack on the way.
+    """
     ends = []
     for sign in (-1.0, 1.0):  # bound below: -(upper bound of the negative)
         a, c = sign * matrix, sign * offset
@@ -209,8 +229,8 @@ def _backward(network, relaxed, matrix, offset, low, high):
             c = c + const.sum(axis=1)
             a = a[:, extra:] * slope
             c = c + a @ bias
-            # what rounding of the product below can do to the score is counted with the widest
-            # inputs that this layer can be given on the box
+            # the rounding error of the product below is bounded for the widest inputs that this
+            # layer can receive on the box
             widest = abs(weight) @ np.maximum(abs(below[0]), abs(below[1]))
             slack = slack + _gamma(terms) * (abs(a) @ (abs(bias) + widest) + abs(c))
             a = a @ weight
@@ -222,9 +242,13 @@ def _backward(network, relaxed, matrix, offset, low, high):
 
 
 def _relax(activation, low, high):
-    """`slope`, `under`, `over`: `slope t + under <= a(t) <= slope t + over` on [low, high], and
-    the range `least`, `most`. Vectors `[m]`; with `extra` constant coordinates first in the last
-    four."""
+    """Relax an activation on [low, high], vectors [m].
+
+    Returns:
+      slope, under, over: `slope t + under <= a(t) <= slope t + over` on [low, high].
+      least, most: the range.
+      The `extra` constant coordinates come first in all but the slope.
+    """
     width = high - low
     kinks = [np.clip(np.full_like(low, kink), low, high) for kink in activation.kinks]
     grid = np.linspace(low, high, _GRID)

@@ -1,12 +1,12 @@
-"""Every triple of users x items, counted exactly.
+"""Exact counts of all triples of users x items.
 
-For one user two score rows `[I]`, true and latent, hold all `I (I - 1) / 2` pairs (u, v), and
-counting by sorting tells concordant, reversed and tied ones apart without visiting them one by one
-(Kendall's tau; Knight 1966, `scipy.stats.kendalltau`, with exact ties). Counts are int64.
+Two score rows `[I]` of a user, true and latent, hold all `I (I - 1) / 2` pairs (u, v). Sorting
+separates concordant, reversed and tied pairs without visiting them one by one (Kendall's tau;
+Knight 1966, `scipy.stats.kendalltau`, with exact ties). Counts are int64.
 
-Ties: two scores of a row are tied when their float32 difference is at most `tolerance * max|row|`;
-with tolerance 0, when they are equal. Being within a tolerance is not transitive, so nothing is
-rounded to classes: for each entry the first place beyond the tolerance is looked up.
+Two scores of a row are tied if their float32 difference is at most `tolerance * max|row|`, and with
+tolerance 0 if they are equal. Being within a tolerance is not transitive, so scores are not rounded
+to classes: for each entry the first position beyond the tolerance is looked up.
 """
 
 from collections import deque
@@ -26,13 +26,18 @@ from aerec.properties.journal import Journal
 from aerec.properties.order import Tally
 
 ScoreRows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-_BITS = 4  # of a digit of the count
+_BITS = 4  # per digit in `_before`
 
 
 class Scores(NamedTuple):
-    """Score rows of data. `rows`: user numbers `[B]` -> true and latent scores `[B, I]` of unit
-    users. The norms `[I]` are the items' on either side (1 for cosines): a score difference over
-    the larger of a pair's two norms is a relative margin."""
+    """The score rows of data.
+
+    A score difference over the larger norm of the two items is a relative margin.
+
+    Attributes:
+      rows: user numbers [B] -> true and latent scores, each [B, I], of users scaled to unit norm.
+      true_norms, latent_norms: [I], norms of the items and of their codes; 1 for cosines.
+    """
 
     rows: ScoreRows
     true_norms: np.ndarray
@@ -42,7 +47,7 @@ class Scores(NamedTuple):
 def score_rows(
     encoder: Encoder, data: Crossing, *, truth: str = "dot", latent: str = "dot"
 ) -> Scores:
-    """Scores of users x items; the items are encoded once, here, and only the codes are kept."""
+    """Return the scores of users x items; items are encoded once, and only their codes are kept."""
     count = data.shape[1]
     pieces = np.array_split(np.arange(count), max(1, count // 512))
     codes = np.concatenate([_codes(encoder, data.item_rows(p), "an item") for p in pieces])
@@ -85,11 +90,21 @@ def sample(
     users: int = 64,
     shifts: int = 16,
 ) -> np.ndarray:
-    """Counts `[users, BINS, 3, 3]`, int64, of random triples clustered by user; consumes `key`.
+    """Count random triples clustered by user; consumes `key`.
 
-    Users are drawn with replacement. For each, every item u meets v = the item `shift` places
-    on, for a few distinct random shifts: all ordered pairs are equally likely, and one user's
-    pairs cost no random number each. Triples of one user are dependent: use `rates.bootstrap`.
+    Users are drawn with replacement. For each user, every item u is paired with the item `shift`
+    positions further, for a few distinct random shifts. All ordered pairs are equally likely, and a
+    pair needs no random number of its own. Triples of one user are dependent: use
+    `rates.bootstrap`.
+
+    Args:
+      num_users: users in the data.
+      true_ties, latent_ties: tolerances of the relative margins.
+      users: users drawn.
+      shifts: per user, at most I - 1.
+
+    Returns:
+      [users, BINS, 3, 3] int64, as from `order.tally`.
     """
     draw = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
     true, latent = scores.rows(draw.integers(0, num_users, users))
@@ -121,13 +136,27 @@ def exhaustive(
     state: Journal | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tally:
-    """Counts per user, int64 `[U]` each, of all `I (I - 1) / 2` pairs of its two score rows.
+    """Count all `I (I - 1) / 2` pairs of the two score rows of each user.
 
-    `rows` as from `score_rows(...).rows`, or any function from user numbers to two score blocks.
-    Memory: a few blocks of `block` rows. `workers` threads count on the host while the next block
-    is scored; on an accelerator (`on_device`, by default where JAX has one) pairs are compared
-    there instead. Neither the split nor going on from a `state` changes a single count.
-    `progress(done, of)` is called with the users counted.
+    Memory: a few blocks of `block` rows. Neither the block size nor resuming from `state` changes
+    any count.
+
+    Args:
+      rows: as from `score_rows(...).rows`: user numbers [B] -> two score blocks [B, I].
+      num_users: U.
+      true_tolerance, latent_tolerance: of ties, relative to the largest score of a row.
+      block: users scored at once.
+      workers: threads that count on the host while the next block is scored.
+      on_device: whether pairs are compared on the device instead; default: if JAX has an
+        accelerator.
+      state: the journal that stores counts, to resume from.
+      progress: called with the number of users counted, and of all.
+
+    Returns:
+      A tally of counts per user, [U] int64 each.
+
+    Raises:
+      ValueError: a true score is not finite.
     """
     if on_device is None:
         on_device = jax.default_backend() != "cpu"
@@ -159,9 +188,10 @@ def exhaustive(
 def count_rows(
     true: np.ndarray, latent: np.ndarray, *, true_ties: float = 0.0, latent_ties: float = 0.0
 ) -> Tally:
-    """Scores `[B, I]` twice -> counts `[B]`, on the host, row by row.
+    """Count the pairs of two score blocks [B, I] on the host, row by row: a tally of [B] int64.
 
-    O(I log I) for I distinct true scores and any tolerance, O(I) after sorting for a few.
+    The time per row is O(I log I) for I distinct true scores and any tolerance, and O(I) after
+    sorting if only a few are distinct.
     """
     rows = zip(np.asarray(true, np.float32), np.asarray(latent, np.float32), strict=True)
     counts = [_count_row(a, b, true_ties, latent_ties) for a, b in rows]
@@ -171,8 +201,10 @@ def count_rows(
 def count_on_device(
     true: np.ndarray, latent: np.ndarray, *, true_ties: float = 0.0, latent_ties: float = 0.0
 ) -> Tally:
-    """The same counts by comparing all pairs on the device; int32 sums, so I <= 46340, and a larger
-    I is counted on the host."""
+    """Compute the counts of `count_rows` by comparing all pairs on the device.
+
+    Sums are int32, which limits I to 46340. Rows with a larger I are counted on the host.
+    """
     if true.shape[1] > 46340:
         return count_rows(true, latent, true_ties=true_ties, latent_ties=latent_ties)
     counts = _all_pairs(
@@ -200,11 +232,11 @@ def _all_pairs(true: jax.Array, latent: jax.Array, *ties: jax.Array) -> jax.Arra
 
 
 def _count_row(true, latent, true_ties, latent_ties) -> tuple[int, ...]:
-    """One row's counts: each entry, taken as the lower of a pair, looks for the upper ones.
+    """Count the pairs of one row: for each entry as the lower of a pair, count the upper entries.
 
-    In order of the latent score those that are above entry i by more than a tie begin at one
-    place, `climb[i]`; equal true scores are one kind, and so the kinds that are above it begin at
-    one kind, `rise`, and those below end at another, `sink`.
+    In the order of latent scores, the entries above entry i by more than a tie begin at one
+    position, `climb[i]`. Equal true scores form one kind. In the order of kinds, those above it
+    begin at `rise`, and those below it end at `sink`.
     """
     size = len(true)
     where = np.argsort(latent)
@@ -226,12 +258,12 @@ def _count_row(true, latent, true_ties, latent_ties) -> tuple[int, ...]:
 
 
 def _above(ordered: np.ndarray, reach: np.float32) -> np.ndarray:
-    """For each of the sorted float32 values, the first place whose value is more than `reach`
-    above it, by their difference in float32.
+    """Find, for each sorted float32 value, the first position with a value over `reach` above it.
 
-    That difference is rounded: it exceeds reach when the exact one passes the midpoint to the
-    next float32, or meets it and reach is odd. A value plus the midpoint fits float64, or the
-    midpoint is too small to change it and takes the least step that does.
+    The difference is that of float32, which is rounded. It exceeds `reach` if the exact difference
+    passes the midpoint to the next float32, or equals it and the last bit of `reach` is odd. The
+    sum of a value and the midpoint is exact in float64; where the midpoint is too small to change
+    the value, the smallest step that does is used.
     """
     middle = (np.float64(reach) + np.nextafter(reach, np.float32(np.inf))) / 2
     odd = int(np.float32(reach).view(np.int32)) % 2
@@ -241,11 +273,11 @@ def _above(ordered: np.ndarray, reach: np.float32) -> np.ndarray:
 
 
 def _before(kind: np.ndarray, place: np.ndarray, limits: np.ndarray, kinds: int) -> np.ndarray:
-    """Pairs (i, j) with `j < place[i]` and `kind[j] < limit[i]`, for each row of `limits [L, I]`.
+    """Count pairs (i, j) with `j < place[i]` and `kind[j] < limit[i]`, per row of `limits [L, I]`.
 
-    Digit by digit of the kind, of `_BITS` bits each: entries of a lower digit are counted by a
-    table of running counts, and those of the same digit, which stand together once the entries
-    are sorted by it, are left to the next digit (a wavelet matrix; Claude & Navarro 2012).
+    The kinds are processed by digits of `_BITS` bits. A table of running counts gives the entries
+    with a lower digit. Those with the same digit are adjacent once the entries are sorted by it,
+    and are left to the next digit (a wavelet matrix; Claude & Navarro 2012).
     """
     size = len(kind)
     start, end = np.zeros_like(limits), np.broadcast_to(place, limits.shape)

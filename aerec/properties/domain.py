@@ -1,8 +1,8 @@
 """A domain: a set of vectors with a distribution of triples (x, u, v) on it.
 
-A verdict holds on a named domain and nowhere else, so a domain is one value that the counters,
-the searches and the certificates share: how to draw from it, how to move inside it, and what
-belongs to it. `samplers` makes them.
+A verdict holds on a named domain and nowhere else. A domain is therefore one value that counters,
+searches and certificates share: how to draw from it, how to move inside it, and what belongs to it.
+`samplers` defines the domains.
 """
 
 import operator
@@ -17,10 +17,12 @@ Points = Callable[[jax.Array, int], jax.Array]
 
 
 class Crossing(NamedTuple):
-    """Users x items: every pair of a user row and two item rows is a triple.
+    """Users x items: a user row and two item rows form a triple.
 
-    `users [U, n]`: dense array or SciPy CSR matrix. `items [I, n]` likewise, or None for the
-    standard basis, so that `<x, e_i>` is x's own rating of item i.
+    Attributes:
+      users: [U, n], a dense array or a SciPy CSR matrix.
+      items: [I, n] likewise; None for the standard basis, so that `<x, e_i>` is x's own rating of
+        item i.
     """
 
     users: Any
@@ -42,14 +44,14 @@ class Crossing(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """One x `[n]` and the boxes, (low, high) each, that it tells apart: `<x, u> > <x, v>`."""
+    """One x [n] and two boxes, (low, high) each, that it separates: `<x, u> > <x, v>`."""
 
     x: np.ndarray
     u: tuple[np.ndarray, np.ndarray]
     v: tuple[np.ndarray, np.ndarray]
 
     def hold(self, x: np.ndarray, u: np.ndarray, v: np.ndarray) -> bool:
-        """Whether x is the one and u and v are each in its box."""
+        """Return whether x is this x, u is in the first box, and v is in the second."""
         within = [((p >= low) & (p <= high)).all() for p, (low, high) in ((u, self.u), (v, self.v))]
         return np.array_equal(x, self.x) and all(within)
 
@@ -57,12 +59,19 @@ class Sides(NamedTuple):
 class Domain(NamedTuple):
     """A set of vectors of R^n with a distribution of triples on it.
 
-    `triples(key, count)` -> x, u, v. `points(key, count)` -> points for any role. `step(points,
-    direction, rate)` moves along a direction (one `[count, n]` gradient) without leaving the
-    domain. `contains(points)` -> which float64 rows belong to it. `continuous`: whether small
-    perturbations stay inside. `whole`: whether all of R^n belongs. `crossing`: the data, where
-    the domain is made of rows. `box`: its ends, where it is one. `sides`: the part that each
-    vector of a triple has, where they have different ones.
+    Attributes:
+      name: in verdicts and reports.
+      dimension: n.
+      triples: (key, count) -> x, u, v, each [count, n].
+      points: (key, count) -> [count, n], points for any role.
+      step: (points, direction, rate) -> points, moved along a direction [count, n] without leaving
+        the domain.
+      contains: float64 rows -> [count] bool, which of them belong to the domain.
+      continuous: whether small perturbations stay inside.
+      whole: whether the domain is all of R^n.
+      crossing: the data, if the domain consists of rows.
+      box: (low, high), if the domain is a box.
+      sides: the sets of x, u and v, if they differ.
     """
 
     name: str
@@ -79,7 +88,7 @@ class Domain(NamedTuple):
 
 
 def whole(value: Any, name: str) -> int:
-    """`value` as an int. Raises ValueError, with the name, unless it is whole and at least 1."""
+    """Return `value` as an int; raise ValueError unless it is a whole number of at least 1."""
     try:
         number = operator.index(value)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Any callable as an encoder: evaluated in its own precision, and again in float64."""
+"""Any callable as an encoder, evaluated in its own precision and in float64."""
 
 import numbers
 from collections.abc import Callable
@@ -15,13 +15,18 @@ _SMALL, _LARGE = 32, 512  # float64 evaluations are padded to these row counts: 
 
 
 class Encoder(NamedTuple):
-    """An encoder `f: R^n -> R^m` seen from outside.
+    """An encoder `f: R^n -> R^m` as a black box.
 
-    `single`: one vector `[n] -> [m]`, differentiable where `traceable`. `native`: rows
-    `[B, n] -> [B, m]` in the precision it is used in (float32, matrix products at the highest
-    precision; float64 for a NumPy callable). `exact`: the same in float64, NumPy in, NumPy out.
-    Neither looks for NaN, `check_finite` does. `eps`: the machine epsilon of native codes.
-    `untraced`: why JAX cannot trace it, empty where it can.
+    `native` and `exact` do not check for NaN; `check_finite` does.
+
+    Attributes:
+      single: [n] -> [m], differentiable if `traceable`.
+      native: [B, n] -> [B, m] in the precision of use: float32 with matrix products at the highest
+        precision, or float64 for a NumPy callable.
+      exact: the same in float64, from and to NumPy.
+      n, m: dimensions of input and code.
+      eps: machine epsilon of native codes.
+      untraced: why JAX cannot trace the callable; empty if it can.
     """
 
     single: Callable[[jax.Array], jax.Array]
@@ -38,20 +43,25 @@ class Encoder(NamedTuple):
 
 
 class Failed(ValueError):
-    """An encoder raised an error of its own; the message has its text and what it was called on."""
+    """The encoder itself raised an error; the message has its text and the shape of the input."""
 
 
 def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -> Encoder:
-    """`encode` as an `Encoder`.
+    """Wrap a callable as an `Encoder`.
 
-    `encode` takes one vector `[n]` (rows `[B, n]` with `batched`), or a pytree shaped like
-    `example`; its result, flattened, is the code. `example` is the dimension n or such a pytree.
     A callable that JAX cannot trace is called row by row with NumPy float64 vectors; `untraced`
-    says why.
+    gives the reason.
 
-    Raises ValueError when two calls on the same input differ (dropout left on?), when a row's code
-    depends on the rows beside it, and for what is no code: nothing, text, complex numbers, sizes
-    that vary. An error of the callable's own, on numbers as well, is raised as `Failed`.
+    Args:
+      encode: from one vector [n], from rows [B, n] if `batched`, or from a pytree like `example`.
+        Its result, flattened, is the code.
+      example: the dimension n, or a pytree with the structure and shapes of the input.
+      batched: whether `encode` takes rows.
+
+    Raises:
+      ValueError: two calls on the same input differ (dropout left on?), the code of a row depends
+        on the other rows, or the result is no code: empty, text, complex, or of varying size.
+      Failed: the callable raises an error on NumPy arrays too.
     """
     encode = _reporting(encode)
     if isinstance(example, numbers.Number):
@@ -69,14 +79,14 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
             return real(jnp.ravel(encode(x[None])[0]))
         return real(jax.flatten_util.ravel_pytree(encode(x))[0])
 
-    def real(code):  # whole numbers and truth values are codes as well
+    def real(code):  # integers and booleans are codes too
         return code if jnp.issubdtype(code.dtype, jnp.inexact) else code.astype(jnp.float32)
 
     try:
         with jax.default_matmul_precision("highest"):
             shape = jax.eval_shape(single, flat)
             block = jax.eval_shape(encode, jnp.zeros((2, n))) if batched and not unravel else None
-    except Exception as error:  # NumPy's functions want numbers, and others want NumPy's arrays
+    except Exception as error:  # NumPy and other libraries cannot take JAX tracers
         return _on_host(encode, unravel, n, batched, why=_first_line(error))
     _require_codes(shape.dtype, shape.shape)
     if block is not None and (block.ndim < 1 or block.shape[0] != 2):
@@ -100,7 +110,7 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
 
 
 def _reporting(encode: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`encode` with its errors raised as `Failed`."""
+    """Wrap `encode` so that its errors are raised as Failed."""
 
     def reporting(x):
         try:
@@ -129,7 +139,7 @@ def _rows_wanted(shape: tuple[int, ...]) -> str:
 
 
 def _require_independent(rows: Callable[[np.ndarray], Any], n: int, eps: float) -> None:
-    """Raise ValueError unless rows have the same codes in another order and alone."""
+    """Raise ValueError unless each row has the same code alone and in another order."""
     probe = np.linspace(-1.0, 1.0, 3 * n).reshape(3, n)
     codes, turned = np.asarray(rows(probe)), np.asarray(rows(probe[::-1]))[::-1]
     alone = np.concatenate([np.asarray(rows(probe[i : i + 1])) for i in range(3)])
@@ -143,7 +153,7 @@ def _require_independent(rows: Callable[[np.ndarray], Any], n: int, eps: float) 
 
 
 def resolution(codes: np.ndarray) -> float:
-    """Epsilon of the precision that float64 codes really carry: float32's if they all fit it."""
+    """Return the epsilon of the effective precision of float64 codes: float32's if all fit it."""
     with np.errstate(over="ignore"):
         narrow = codes.astype(np.float32).astype(np.float64)
     fits = bool((narrow == codes).all()) and bool((codes != np.rint(codes)).any())
@@ -164,7 +174,7 @@ def check_finite(codes: Any, points: Any, where: str) -> None:
 
 
 def _in_pieces(rows: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
-    """Rows in pieces of one of two static sizes, padded with the last row."""
+    """Evaluate rows in pieces of one of two static sizes, padded with the last row."""
     x = np.asarray(x, np.float64)
     size = _SMALL if len(x) <= _SMALL else _LARGE
     out = []
@@ -178,7 +188,7 @@ def _in_pieces(rows: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.nd
 def _on_host(
     encode: Callable, unravel: Callable | None, n: int, batched: bool, *, why: str
 ) -> Encoder:
-    """A callable that JAX cannot trace: NumPy float64 in, one row at a time unless `batched`."""
+    """Wrap a callable that JAX cannot trace: NumPy float64 in, row by row unless `batched`."""
 
     def one(row):
         value = encode(row if unravel is None else jax.tree.map(np.asarray, unravel(row)))

@@ -1,4 +1,4 @@
-"""What an audit has finished, in a file: one that was cut off goes on from there."""
+"""The finished parts of an audit, in a file from which an interrupted audit resumes."""
 
 import json
 import time
@@ -8,14 +8,18 @@ from typing import Any
 
 from aerec import files
 
-PAUSE = 5.0  # seconds between two savings of a part that is under way
+PAUSE = 5.0  # seconds between two saves of an unfinished part
 
 
 class Journal:
-    """Finished parts of one audit, name -> values that JSON holds exactly.
+    """The finished parts of one audit: name -> a value that JSON represents exactly.
 
-    `mark` identifies the encoder, the domain and the key. Raises ValueError for a file that
-    another audit left, or that is none. Without a `path` nothing is written.
+    Args:
+      path: the file; None: nothing is written.
+      mark: identifies the encoder, the domain and the key.
+
+    Raises:
+      ValueError: the file belongs to another audit, or is not a state file.
     """
 
     def __init__(self, path: Path | None, mark: str):
@@ -35,18 +39,18 @@ class Journal:
             )
 
     def due(self) -> bool:
-        """Whether a part that is under way should be kept now."""
+        """Return whether an unfinished part should be saved now."""
         return self._path is not None and time.monotonic() - self._written > PAUSE
 
     def keep(self, name: str, value: Any) -> None:
-        """Keep a part, whole or as far as it is; the file is replaced."""
+        """Save a part, finished or not; the file is replaced."""
         self.parts[name] = value
         if self._path is not None:
             files.write_text(self._path, json.dumps({"mark": self._mark, "parts": self.parts}))
             self._written = time.monotonic()
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
-        """The part of that name, computed unless an earlier run has."""
+        """Return the part of that name; compute and save it if it is not in the file."""
         if name not in self.parts:
             self.keep(name, compute())
         return self.parts[name]

@@ -1,10 +1,10 @@
 """Order preservation (P2 of Susman 2024) of one triple, and tallies of many.
 
-`<x, u> <= <x, v>` shall imply `<f(x), f(u)> <= <f(x), f(v)>`. Margins are differences of the two
-scores, positive where u is preferred to v. A *relative* margin is divided by `|x| max(|u|, |v|)`
-(by 1 for cosines): it lies in [-2, 2] and does not change when an encoder's output is scaled,
-so codes of size 1e-20 or 1e20 are judged as any other. Relative margins within `tolerance` of
-zero are ties.
+P2 requires that `<x, u> <= <x, v>` implies `<f(x), f(u)> <= <f(x), f(v)>`. A margin is the
+difference of the two scores, positive if u is preferred to v. A *relative* margin is divided by
+`|x| max(|u|, |v|)` (by 1 for cosines). It lies in [-2, 2] and is invariant to the scale of the
+codes, so codes of size 1e-20 or 1e20 are judged like any others. Relative margins within
+`tolerance` of zero are ties.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,14 @@ BINS = len(EDGES) + 1
 
 
 class Tally(NamedTuple):
-    """How many triples fell where: exact integers, `[..., ]` arrays or plain ints.
+    """Counts of triples by outcome: exact integers, arrays or plain ints.
 
-    `reversed_`: the true order is strict, the latent one opposite. `broken`: a true tie is
-    ranked. `flattened`: a strict true order is a latent tie. `concordant`, `tied`: the rest.
+    Attributes:
+      concordant: the true order is strict, and the latent order equal.
+      reversed_: the true order is strict, and the latent order opposite.
+      broken: a true tie that the codes rank.
+      flattened: the true order is strict, and the latent scores tie.
+      tied: both tie.
     """
 
     concordant: Any
@@ -39,12 +43,12 @@ class Tally(NamedTuple):
 
     @property
     def violations(self) -> Any:
-        """Of P2 as written (weak order): reversed and broken."""
+        """Violations of P2 as stated (weak order): reversed and broken."""
         return self.reversed_ + self.broken
 
     @property
     def strict_violations(self) -> Any:
-        """Of the strict order, `<` implies `<`: reversed and flattened."""
+        """Violations of the strict order, `<` implies `<`: reversed and flattened."""
         return self.reversed_ + self.flattened
 
     @property
@@ -54,16 +58,18 @@ class Tally(NamedTuple):
 
 
 def tolerance(eps: float, dimension: int) -> float:
-    """Relative margins up to this are ties: `TIES sqrt(dimension) eps` (rounding of a dot
-    product of that length, with room)."""
+    """Return the largest relative margin that counts as a tie, `TIES sqrt(dimension) eps`.
+
+    This is a generous bound of the rounding error of a dot product of that length.
+    """
     return TIES * float(np.sqrt(dimension)) * eps
 
 
 def code_tolerance(eps: float, n: int, m: int) -> float:
-    """The same for margins of codes `[m]` of vectors `[n]` in a format of that eps.
+    """Return the same for margins of codes [m] of vectors [n], in a format with epsilon `eps`.
 
-    A format coarser than float32 rounds each coordinate of a code once, and margins of codes are
-    summed in float32 at least: `TIES eps / sqrt(m)` on top of float32's own.
+    A format coarser than float32 rounds each coordinate of a code once. Margins of codes are summed
+    in float32 or better. The tolerance is then `TIES eps / sqrt(m)` on top of that of float32.
     """
     single = float(np.finfo(np.float32).eps)
     coarse = TIES * eps / float(np.sqrt(m)) if eps > single else 0.0
@@ -71,15 +77,22 @@ def code_tolerance(eps: float, n: int, m: int) -> float:
 
 
 def similarity(a: jax.Array, b: jax.Array, *, kind: str = "dot") -> jax.Array:
-    """`<a, b>`, or the cosine, over the last axis `[..., K] -> [...]`; the cosine with a zero
-    vector is 0. Raises ValueError for another kind."""
+    """Compute `<a, b>` or the cosine over the last axis, [..., K] -> [...].
+
+    The cosine with a zero vector is 0.
+
+    Raises:
+      ValueError: `kind` is neither "dot" nor "cosine".
+    """
     a, b = jnp.broadcast_arrays(a, b)
     return jnp.sum(_by_kind(a, kind) * _by_kind(b, kind), axis=-1)
 
 
 def margin(encode: Callable[[Any], Any], x: Any, u: Any, v: Any, *, kind: str = "dot") -> jax.Array:
-    """`<f(x), f(u)> - <f(x), f(v)>`, a scalar, for vectors `[n]` or pytrees; `vmap` is left to
-    the caller. With the identity as encoder it is the true margin."""
+    """Compute the latent margin `<f(x), f(u)> - <f(x), f(v)>`, a scalar, of one triple.
+
+    x, u and v are vectors [n] or pytrees. With the identity as encoder it is the true margin.
+    """
     x, u, v = (jax.flatten_util.ravel_pytree(encode(point))[0] for point in (x, u, v))
     if kind == "dot":
         return jnp.vdot(x, u - v)
@@ -87,9 +100,10 @@ def margin(encode: Callable[[Any], Any], x: Any, u: Any, v: Any, *, kind: str = 
 
 
 def relative_margin(x: Any, u: Any, v: Any, *, kind: str = "dot") -> Any:
-    """Margin over `|x| max(|u|, |v|)`, `[..., K] -> [...]`, for JAX and for NumPy arrays.
+    """Compute the margin over `|x| max(|u|, |v|)`, [..., K] -> [...], of JAX or NumPy arrays.
 
-    Safe for any scale that the format holds; 0 where x is zero or u and v both are.
+    It neither overflows nor underflows at any scale of the format. It is 0 where x is zero, or u
+    and v both are.
     """
     xp = x.__array_namespace__()
     if kind == "dot":
@@ -103,14 +117,18 @@ def relative_margin(x: Any, u: Any, v: Any, *, kind: str = "dot") -> Any:
 
 
 def unit(z: Any) -> Any:
-    """`z / |z|` over the last axis without overflow or underflow; zero stays zero."""
+    """Compute `z / |z|` over the last axis without overflow or underflow; zero stays zero."""
     z = z / safe(top(z))
     return z / safe(_norm(z))
 
 
 def tally(true: Any, latent: Any, *, true_ties: float, latent_ties: float) -> Any:
-    """Relative margins `[N]` twice -> counts `[BINS, 3, 3]` by bin of the true margin, sign of
-    the true and sign of the latent one (-, 0, +); int32 from JAX (N < 2^31), int64 from NumPy."""
+    """Count triples by their true and latent relative margins, [N] each.
+
+    Returns:
+      [BINS, 3, 3]: by bin of |true margin|, sign of the true margin and sign of the latent margin
+      (-, 0, +); int32 from JAX (N < 2^31), int64 from NumPy.
+    """
     xp = true.__array_namespace__()
     sign = lambda margins, ties: (margins > ties) * 1 - (margins < -ties) * 1 + 1  # noqa: E731
     cell_type = np.int64 if xp is np else jnp.int32
@@ -124,14 +142,14 @@ def tally(true: Any, latent: Any, *, true_ties: float, latent_ties: float) -> An
 
 
 def summary(counts: np.ndarray) -> Tally:
-    """Counts `[..., 3, 3]` of `tally`, summed over the leading axes, as plain integers."""
+    """Sum the counts [..., 3, 3] of `tally` over the leading axes, as plain integers."""
     c = np.asarray(counts, dtype=np.int64).reshape(-1, 3, 3).sum(axis=0)
     parts = (c[0, 0] + c[2, 2], c[0, 2] + c[2, 0], c[1, 0] + c[1, 2], c[0, 1] + c[2, 1], c[1, 1])
     return Tally(*(int(part) for part in parts))
 
 
 def curve(counts: np.ndarray) -> dict[str, list]:
-    """Violation rate over the true margin: bins' upper edges, triples and violations in each."""
+    """Tabulate triples and violations by true margin, with the upper edge of each bin."""
     rows = [summary(bin_) for bin_ in counts]
     return {
         "upper_edge": [*EDGES.tolist(), 2.0],
@@ -147,7 +165,7 @@ def _by_kind(z: Any, kind: str) -> Any:
 
 
 def top(z: Any) -> Any:
-    """The largest magnitude along the last axis, which stays: [..., K] -> [..., 1]."""
+    """Return the largest magnitude along the last axis, [..., K] -> [..., 1]."""
     return z.__array_namespace__().max(abs(z), axis=-1, keepdims=True)
 
 
@@ -156,6 +174,6 @@ def _norm(z: Any) -> Any:
 
 
 def safe(size: Any) -> Any:
-    """`size` where it is positive and 1 elsewhere, to divide by."""
+    """Return `size` where it is positive, and 1 elsewhere: a safe divisor."""
     xp = size.__array_namespace__()
     return xp.where(size > 0, size, xp.ones_like(size))

@@ -1,4 +1,4 @@
-"""The pictures of an audit, as PNG files. The only part of the audit that needs matplotlib."""
+"""The plots of an audit, as PNG files; the only part of the audit that needs matplotlib."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ _WIDTH, _HEIGHT = 4.8, 3.2  # inches
 
 
 def figures(audit: Audit, folder: Path | str) -> list[Path]:
-    """`rate_by_margin.png`, `local_angle.png` and `spectrum.png` of one audit."""
+    """Write `rate_by_margin.png`, `local_angle.png` and `spectrum.png` of one audit to a folder."""
     folder = Path(folder)
     made = [_rate_by_margin({audit.encoder: audit}, folder / "rate_by_margin.png")]
     if audit.angles is not None and np.isfinite(audit.angles).any():
@@ -24,7 +24,7 @@ def figures(audit: Audit, folder: Path | str) -> list[Path]:
 
 
 def comparison(audits: Mapping[str, Audit], folder: Path | str) -> list[Path]:
-    """`compared_margins.png` and `compared_rates.png`: several encoders on one domain."""
+    """Write `compared_margins.png` and `compared_rates.png`: several encoders on one domain."""
     folder = Path(folder)
     fig, axes = _subplots(0.3 * len(audits) + 1.4)
     for row, audit in enumerate(audits.values()):
@@ -60,7 +60,7 @@ def _rate_by_margin(audits: Mapping[str, Audit], path: Path) -> Path:
     low, high = axes.get_xlim()
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 50 * low else (1.0,)))
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("")  # labels in between would cover each other
+    axes.xaxis.set_minor_formatter("")  # minor labels would overlap
     axes.axhline(0.5, color="k", linestyle=":", linewidth=1)
     axes.set_xlabel("true margin over $|x| \\max(|u|, |v|)$")
     axes.set_ylabel("share ranked the wrong way")

@@ -10,10 +10,16 @@ from aerec.properties.order import Tally
 
 
 def clopper_pearson(k: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact two-sided interval of a binomial rate, k of n *independent* trials.
+    """Compute the exact two-sided interval of a binomial rate, k of n *independent* trials.
 
-    Clopper & Pearson (1934): Beta quantiles, the inverses of the incomplete Beta function. For
-    k = 0 the upper end is `1 - (alpha / 2)^(1 / n)`. Raises ValueError unless 0 <= k <= n, n > 0.
+    Clopper & Pearson (1934): the ends are Beta quantiles. For k = 0 the upper end is
+    `1 - (alpha / 2)^(1 / n)`, with `alpha = 1 - confidence`.
+
+    Returns:
+      (lower, upper end), in [0, 1].
+
+    Raises:
+      ValueError: not 0 <= k <= n, or n = 0.
     """
     if not 0 <= k <= n or n == 0:
         raise ValueError(f"{k} violations of {n} triples is not a rate")
@@ -31,11 +37,17 @@ def bootstrap(
     confidence: float = 0.95,
     resamples: int = 2000,
 ) -> tuple[float, float]:
-    """Percentile interval of a pooled rate when users, not triples, are independent.
+    """Compute the percentile interval of a pooled rate if users, not triples, are independent.
 
-    `violations`, `triples`: integers per drawn user `[U]`. Users are drawn again with
-    replacement; consumes `key`. With no spread between users the interval is a point, so the
-    Clopper-Pearson interval of U trials with no (or only) successes takes its place there.
+    Users are resampled with replacement; consumes `key`. If no triple is violated, or every one,
+    the bootstrap interval would be a point. The Clopper-Pearson interval of U trials with no (or
+    only) successes is returned instead.
+
+    Args:
+      violations, triples: [U], integers per drawn user.
+
+    Returns:
+      (lower, upper end), in [0, 1].
     """
     violations, triples = np.asarray(violations, float), np.asarray(triples, float)
     users = len(triples)
@@ -52,11 +64,12 @@ def bootstrap(
 
 
 def projection_baseline(n: int, m: int, *, asymptotic: bool = True) -> float:
-    """Violation rate of a random rank-m orthogonal projection of R^n on isotropic triples.
+    """Compute the violation rate of a random rank-m orthogonal projection of R^n.
 
-    `arccos(sqrt(m / n)) / pi`: the angle between x and its projection when the projection keeps
-    m/n of |x|^2. That share is Beta(m/2, (n - m)/2) distributed; `asymptotic=False` takes the
-    mean of the angle over it, which the plain formula approaches like 1/n.
+    On isotropic triples it is `arccos(sqrt(m / n)) / pi`, the angle between x and its projection
+    (over pi) if the projection keeps m/n of |x|^2. That share has the distribution
+    Beta(m/2, (n - m)/2). `asymptotic=False` averages the angle over it; the formula above differs
+    from this mean by O(1/n).
     """
     if m >= n:
         return 0.0
@@ -67,22 +80,23 @@ def projection_baseline(n: int, m: int, *, asymptotic: bool = True) -> float:
 
 
 def loss(tally: Tally) -> float:
-    """Share of the strictly ordered triples that are reversed, a flattened one counting half."""
+    """Compute the share of strictly ordered triples that are reversed; a flattened one is half."""
     lost = tally.reversed_ + 0.5 * tally.flattened
     return lost / tally.ordered if tally.ordered else float("nan")
 
 
 def skill(tally: Tally, baseline: float = 0.5) -> float:
-    """`1 - rate / baseline` over the strictly ordered triples, a latent tie as half a reversal.
+    """Compute `1 - loss / baseline` over the strictly ordered triples.
 
-    Where nothing is tied the rate is the violation rate. Counting a tie half gives a constant
-    encoder skill 0 against the no-information baseline 0.5, not 1. NaN for a baseline of 0.
+    In the loss a latent tie counts as half a reversal. Without ties, it is the violation rate.
+    Because ties count half, a constant encoder has skill 0, not 1, against the no-information
+    baseline 0.5. The skill is NaN for a baseline of 0.
     """
     return 1.0 - loss(tally) / baseline if baseline > 0 else float("nan")
 
 
 def tau_b(tally: Tally) -> Any:
-    """Kendall's tau-b per user from integer counts `[U]`; NaN where a ranking is all ties."""
+    """Compute Kendall's tau-b per user from counts [U]; NaN where a ranking consists of ties."""
     c, d = np.asarray(tally.concordant, float), np.asarray(tally.reversed_, float)
     true_only = np.asarray(tally.broken, float)
     latent_only = np.asarray(tally.flattened, float)
@@ -91,10 +105,12 @@ def tau_b(tally: Tally) -> Any:
 
 
 def overlap(true: np.ndarray, latent: np.ndarray, *, k: int) -> np.ndarray:
-    """Share of the k best items by true score that are among the k best by latent score.
+    """Compute the share of the k best items by true score among the k best by latent score.
 
-    Scores `[U, I]` -> `[U]`. Ties are broken by item number in both rankings alike. Raises
-    ValueError unless 0 < k <= I.
+    Scores are [U, I], and the result is [U]. Ties are broken by item number in both rankings.
+
+    Raises:
+      ValueError: not 0 < k <= I.
     """
     if not 0 < k <= true.shape[1]:
         raise ValueError(f"top {k} of {true.shape[1]} items")

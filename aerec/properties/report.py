@@ -1,4 +1,4 @@
-"""What an audit found: data first, then JSON and Markdown."""
+"""The result of an audit: data, and its export as JSON and Markdown."""
 
 import dataclasses
 import json
@@ -22,14 +22,24 @@ NAMES = {
 
 
 def not_refuted(upper: float) -> str:
-    """The fourth verdict, with its bound."""
+    """Format the fourth verdict with its bound."""
     return f"NOT REFUTED, rate <= {upper:.3g}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One property's verdict on one domain. `rate` of violations with its confidence `interval`,
-    `skill` against no information, `witness` where refuted, `why` in one sentence."""
+    """The verdict on one property on one domain.
+
+    Attributes:
+      verdict: REFUTED, CERTIFIED, VACUOUS, or `NOT REFUTED, rate <= U`.
+      domain: the name of the domain.
+      why: the reason in one sentence.
+      rate: of violations.
+      interval: the confidence interval of the rate.
+      skill: against no information: 1 is perfect, 0 a coin or a constant.
+      witness: where refuted.
+      details: further figures by name.
+    """
 
     verdict: str
     domain: str
@@ -43,11 +53,21 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """The findings by property ("dimension", "order", "nonzero") and the figures beside them.
+    """The findings of an audit by property ("dimension", "order", "nonzero"), with its figures.
 
-    `counts [BINS, 3, 3]` as `order.tally`; `angles [N]` local angles in radians or None;
-    `per_user`: arrays by user (tau-b, overlap, rate) where the domain is data. `notes`: what a
-    reader is to know of how the encoder was called.
+    Attributes:
+      encoder, domain: their names.
+      n, m: dimensions of input and code.
+      seed: the data of the key.
+      triples: how many were counted.
+      properties: a finding per property.
+      vacuity: whether the code has collapsed.
+      curve: violations by true margin, from `order.curve`.
+      counts: [BINS, 3, 3], as from `order.tally`.
+      angles: [N] local angles in radians, or None.
+      per_user: arrays by user (tau-b, overlap, rate), if the domain is data.
+      versions: of Python and the packages.
+      notes: on how the encoder was called.
     """
 
     encoder: str
@@ -81,7 +101,7 @@ class Audit:
         return self.properties["nonzero"]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; arrays are summarised by their quantiles."""
+        """Convert to types of JSON; arrays are summarised by their quantiles."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         fields["properties"] = {
             k: {f.name: getattr(v, f.name) for f in dataclasses.fields(v)}
@@ -92,7 +112,7 @@ class Audit:
         return _plain(fields)
 
     def to_markdown(self) -> str:
-        """The report that a person reads first."""
+        """Format the report as Markdown."""
         lines = [
             f"# Audit of {self.encoder}",
             "",
@@ -127,7 +147,7 @@ class Audit:
         return "\n".join(lines) + "\n"
 
     def save(self, folder: Path | str) -> Path:
-        """Write `audit.json`, `audit.md` and the witnesses; each appears whole or not at all."""
+        """Write `audit.json`, `audit.md` and the witnesses, each atomically; return the first."""
         folder = Path(folder)
         with files.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +213,7 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
 
 
 def _plain(value: Any) -> Any:
-    """Values as JSON has them: NaN and infinities as None."""
+    """Convert values to types of JSON; NaN and infinities become None."""
     if isinstance(value, Witness):
         return _plain(value.to_dict())
     if hasattr(value, "_asdict"):

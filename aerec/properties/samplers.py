@@ -1,7 +1,7 @@
-"""The domains by name: where triples (x, u, v) come from. A key in, arrays out.
+"""The domains by name, each a distribution of triples (x, u, v).
 
-Sizes are float32 `[count, n]`; keys are consumed. A dimension n that is no whole number of at
-least 1 raises ValueError.
+Samples are float32 [count, n], and keys are consumed. A dimension n that is not a whole number of
+at least 1 raises ValueError.
 """
 
 import math
@@ -18,14 +18,14 @@ from aerec.properties.domain import Crossing, Domain, Points, Sides, whole
 
 
 def gaussian(n: int, *, scale: float = 1.0) -> Domain:
-    """Independent coordinates N(0, scale^2); its support is all of R^n."""
+    """Return the domain of independent coordinates N(0, scale^2); its support is all of R^n."""
     n = whole(n, "n")
     draw = lambda key, count: scale * jax.random.normal(key, (count, n))  # noqa: E731
     return _whole(f"Gaussian on R^{n}, scale {scale:g}", n, _independent(draw), draw)
 
 
 def sphere(n: int) -> Domain:
-    """Uniform on the unit sphere."""
+    """Return the uniform domain on the unit sphere."""
     n = whole(n, "n")
     return Domain(
         f"unit sphere of R^{n}", n, _independent(_on_sphere(n)), _on_sphere(n),
@@ -35,7 +35,7 @@ def sphere(n: int) -> Domain:
 
 
 def ball(n: int, *, radius: float = 1.0) -> Domain:
-    """Uniform in the ball around 0."""
+    """Return the uniform domain in the ball of a radius around 0."""
     n = whole(n, "n")
 
     def draw(key, count):
@@ -52,7 +52,11 @@ def ball(n: int, *, radius: float = 1.0) -> Domain:
 
 
 def box(low: Any, high: Any) -> Domain:
-    """Uniform in the box `low <= x <= high`, two vectors `[n]`. Raises ValueError if empty."""
+    """Return the uniform domain in the box `low <= x <= high`; low and high are [n].
+
+    Raises:
+      ValueError: the box is empty.
+    """
     low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
     if low.ndim != 1 or low.shape != high.shape or not (low < high).all():
         raise ValueError("a box needs two vectors of one length with low < high everywhere")
@@ -71,10 +75,12 @@ def box(low: Any, high: Any) -> Domain:
 
 
 def separated(x: Any, box_u: tuple[Any, Any], box_v: tuple[Any, Any]) -> Domain:
-    """One fixed x `[n]`, u uniform in one box and v in another, (low, high) each, such that x puts
-    all of the first above all of the second.
+    """Return the domain of one fixed x [n], with u uniform in one box and v in another.
 
-    Raises ValueError for an empty box, and where `<x, u> > <x, v>` does not hold throughout.
+    The boxes, (low, high) each, are such that x ranks every u above every v.
+
+    Raises:
+      ValueError: a box is empty, or `<x, u> > <x, v>` does not hold throughout.
     """
     x = np.asarray(x, np.float32)
     boxes = [box(*ends) for ends in (box_u, box_v)]
@@ -96,7 +102,7 @@ def separated(x: Any, box_u: tuple[Any, Any], box_v: tuple[Any, Any]) -> Domain:
         pair = jnp.stack([b.points(k, count) for b, k in zip(boxes, keys, strict=True)], axis=1)
         return pair.reshape(-1, len(x))[:count]
 
-    def step(points, g, rate):  # each within the box that it is in
+    def step(points, g, rate):  # each point stays in its box
         inside = ((points >= u_low[None]) & (points <= u_high[None])).all(axis=-1, keepdims=True)
         return jnp.where(inside, *(part.step(points, g, rate) for part in boxes))
 
@@ -110,14 +116,14 @@ def separated(x: Any, box_u: tuple[Any, Any], box_v: tuple[Any, Any]) -> Domain:
 
 
 def binary(n: int, *, density: float = 0.5) -> Domain:
-    """Vectors of zeros and ones, each coordinate one with probability `density`."""
+    """Return the domain of binary vectors; a coordinate is one with probability `density`."""
     n = whole(n, "n")
     draw = _binary_points(n, density)
     return _binary(f"binary vectors of {n} items, density {density:g}", n, _independent(draw), draw)
 
 
 def swaps(n: int, *, density: float = 0.5) -> Domain:
-    """Binary triples in which v is u with one of its items swapped for one it lacks."""
+    """Return the domain of binary triples in which v is u with one item swapped for another."""
     n = whole(n, "n")
     draw = _binary_points(n, density)
 
@@ -135,8 +141,11 @@ def swaps(n: int, *, density: float = 0.5) -> Domain:
 
 
 def ratings(n: int, *, scale: tuple[float, ...] = (1, 2, 3, 4, 5), density: float = 0.05) -> Domain:
-    """Sparse ratings: a coordinate is listed with probability `density`, its value uniform on
-    `scale`; unlisted ones are 0."""
+    """Return the domain of sparse ratings.
+
+    A coordinate is listed with probability `density`, with a value uniform on `scale`. Unlisted
+    coordinates are 0.
+    """
     n = whole(n, "n")
     values = jnp.asarray(scale, jnp.float32)
     allowed = np.asarray([0.0, *scale])
@@ -160,7 +169,7 @@ def ratings(n: int, *, scale: tuple[float, ...] = (1, 2, 3, 4, 5), density: floa
 
 
 def hull(points: Any) -> Domain:
-    """The convex hull of data rows `[R, n]`: triples are random mixtures of a few rows."""
+    """Return the convex hull of data rows [R, n]; points are random mixtures of three rows."""
     rows = jnp.asarray(points, jnp.float32)
     count_rows, n = rows.shape
 
@@ -170,7 +179,7 @@ def hull(points: Any) -> Domain:
         weights = jax.random.dirichlet(k_weights, jnp.ones(3), (count,))
         return jnp.einsum("ck,ckn->cn", weights, rows[picked])
 
-    def step(points, g, rate):  # Frank-Wolfe: towards the row that the direction likes best
+    def step(points, g, rate):  # Frank-Wolfe: towards the row farthest along the direction
         best = jnp.argmax(g @ rows.T.astype(g.dtype), axis=-1)
         share = jnp.clip(rate, 0.0, 1.0)
         return (1 - share) * points + share * rows[best]
@@ -178,7 +187,7 @@ def hull(points: Any) -> Domain:
     scale = float(abs(np.asarray(rows)).max()) or 1.0
     system = np.vstack([np.asarray(rows, np.float64).T / scale, np.ones(count_rows)])
 
-    def inside(p):  # non-negative weights of sum one that give the point, by least squares
+    def inside(p):  # non-negative weights of sum 1 that give the point, by least squares
         ends = np.column_stack([np.asarray(p, np.float64) / scale, np.ones(len(p))])
         return np.array([optimize.nnls(system, end)[1] <= 1e-5 for end in ends])
 
@@ -188,11 +197,16 @@ def hull(points: Any) -> Domain:
 
 
 def empirical(users: Any, items: Any = None) -> Domain:
-    """Rows of data: x is a user row, u and v are two different item rows, all equally likely.
+    """Return the domain of data rows: x is a user row, u and v are two different item rows.
 
-    `users [U, n]`, `items [I, n]`: arrays or SciPy sparse matrices; without `items` the items
-    are the standard basis and a true score is the user's own rating.
-    Raises ValueError when the widths differ or there are fewer than two items.
+    All triples are equally likely.
+
+    Args:
+      users: [U, n], an array or a SciPy sparse matrix.
+      items: [I, n] likewise; None: the standard basis, so that a true score is the user's rating.
+
+    Raises:
+      ValueError: the widths differ, or there are fewer than two items.
     """
     to_rows = lambda a: a.tocsr() if scipy.sparse.issparse(a) else np.asarray(a, np.float32)  # noqa: E731
     data = Crossing(to_rows(users), None if items is None else to_rows(items))
@@ -219,7 +233,7 @@ def empirical(users: Any, items: Any = None) -> Domain:
 
 
 def stratified(n: int, *, decades: float = 5.0) -> Domain:
-    """Gaussian triples whose relative true margin is spread log-uniformly over `decades`."""
+    """Return Gaussian triples whose relative true margin is log-uniform over `decades`."""
     n = whole(n, "n")
 
     def triples(key, count):
@@ -235,7 +249,7 @@ def stratified(n: int, *, decades: float = 5.0) -> Domain:
 
 
 def ties(n: int) -> Domain:
-    """Gaussian triples with `<x, u> = <x, v>` (to rounding)."""
+    """Return Gaussian triples with `<x, u> = <x, v>` (up to rounding)."""
     n = whole(n, "n")
 
     def triples(key, count):
@@ -247,7 +261,7 @@ def ties(n: int) -> Domain:
 
 
 def orthogonal(n: int) -> Domain:
-    """Orthogonal pairs against zero: `<x, u> = 0 = <x, 0>`, the ties of theorem A's proof."""
+    """Return orthogonal pairs and zero: `<x, u> = 0 = <x, 0>`, ties of the proof of theorem A."""
     n = whole(n, "n")
 
     def triples(key, count):
@@ -268,7 +282,7 @@ def _independent(draw: Points) -> Callable:
 
 
 def _whole(name: str, n: int, triples: Callable, draw: Points) -> Domain:
-    """Everywhere in R^n; a step is scaled by the point's own size."""
+    """Build a domain of all of R^n; a step is scaled by the norm of the point."""
 
     def step(points, g, rate):
         size = jnp.linalg.norm(points, axis=-1, keepdims=True)
@@ -279,7 +293,7 @@ def _whole(name: str, n: int, triples: Callable, draw: Points) -> Domain:
 
 
 def _binary(name: str, n: int, triples: Callable, draw: Points) -> Domain:
-    """Zeros and ones; a step flips the one coordinate whose flip gains most to first order."""
+    """Build a binary domain; a step flips the coordinate with the largest first-order gain."""
 
     def step(points, g, rate):
         best = jnp.argmax(g * (1 - 2 * points), axis=-1)
@@ -301,7 +315,7 @@ def _on_sphere(n: int) -> Points:
 
 
 def _on_level(x, u, w):
-    """w moved along x until `<x, w> = <x, u>`."""
+    """Move w along x until `<x, w> = <x, u>`."""
     gap = jnp.sum(x * (u - w), axis=-1, keepdims=True)
     return w + gap / jnp.sum(x * x, axis=-1, keepdims=True) * x
 

@@ -1,4 +1,4 @@
-"""Counting sampled triples: in blocks, over devices, within a budget, resumable."""
+"""Counts of sampled triples: in blocks, over devices, within a budget, resumable."""
 
 import functools
 import time
@@ -16,8 +16,15 @@ from aerec.properties.journal import Journal
 
 
 class Sampled(NamedTuple):
-    """Running totals: next block, counts `[BINS, 3, 3]`, zero codes, per drawn user (violations,
-    triples), and the seconds that it took."""
+    """Running totals.
+
+    Attributes:
+      block: the number of the next block.
+      counts: [BINS, 3, 3].
+      zeros: codes that are exactly zero, of x that are not.
+      users: (violations, triples) of each drawn user.
+      seconds: elapsed.
+    """
 
     block: int
     counts: np.ndarray
@@ -38,9 +45,17 @@ def count(
     progress: Callable[[int, int], None] | None,
     **how,
 ) -> Sampled:
-    """Stream blocks of triples until the budget is spent; the totals are kept in `state`.
+    """Count blocks of triples until the budget is spent; the totals are stored in `state`.
 
-    `how`: true_ties, latent_ties, truth, latent. Consumes `key`.
+    Consumes `key`.
+
+    Args:
+      scores: the score rows of data; None: triples are drawn from the domain.
+      budget: triples, or seconds as "30s".
+      chunk: blocks per compiled call.
+      state: the journal to resume from.
+      progress: called with the triples counted, and with all (0 if not known).
+      how: true_ties, latent_ties, truth, latent.
     """
     goal, seconds = _parse(budget)
     size = max(64, min(4096, 2 ** int(np.log2(max(1, 2**22 // domain.dimension)))))
@@ -68,9 +83,12 @@ def count(
 
 
 def _free_blocks(encoder, domain, key, size, **how):
-    """Blocks of `size` independent triples. A block is computed alone, in one shape, whatever the
-    chunk and whichever device it falls to: that is what makes counts reproducible. Drawing, coding
-    and judging are programs of their own: for another encoder only one of them is compiled anew."""
+    """Return the step that counts blocks of `size` independent triples.
+
+    Each block is computed separately and in one shape, whatever the chunk and the device. This
+    makes the counts reproducible. Drawing, encoding and judging are programs of their own, so that
+    another encoder compiles only one of them anew.
+    """
     if encoder.traceable:
         draw, judge = _drawing(domain.triples, size), _judging(**how)
         encode, many = _spread(encoder.native), jax.device_count()
@@ -112,18 +130,18 @@ def _free_blocks(encoder, domain, key, size, **how):
 
 @functools.lru_cache(maxsize=4)
 def _drawing(triples: Callable, size: int) -> Callable:
-    """Keys [D] -> D blocks of triples, three arrays [D, size, n]; one to each of D devices."""
+    """Return the program that draws D blocks of triples from keys [D], three [D, size, n]."""
     return _spread(lambda key: triples(key, size))
 
 
 @functools.lru_cache(maxsize=4)
 def _judging(**how) -> Callable:
-    """D blocks of triples and their codes -> what `_judge` returns of each, [D, ...]."""
+    """Return the program that applies `_judge` to D blocks of triples and their codes."""
     return _spread(functools.partial(_judge, **how))
 
 
 def _spread(function: Callable) -> Callable:
-    """`function` of a block as a function of D blocks, one to each of D devices."""
+    """Spread a function of one block over D blocks, one on each of D devices."""
     auto = jax.sharding.AxisType.Auto
     mesh = jax.make_mesh((jax.device_count(),), ("blocks",), axis_types=(auto,))
 
@@ -138,8 +156,11 @@ def _spread(function: Callable) -> Callable:
 
 
 def _judge(triples, codes, *, true_ties, latent_ties, truth, latent):
-    """Of a block, x, u, v `[S, n]` and codes `[3 S, m]`, NumPy's or JAX's: counts as
-    `order.tally`, how many codes are not finite, and how many of x are zero though x is not."""
+    """Count a block: x, u, v [S, n] and codes [3 S, m], NumPy's or JAX's.
+
+    Returns:
+      Counts as `order.tally`; how many codes are not finite; how many x != 0 have a zero code.
+    """
     xp = codes.__array_namespace__()
     x, u, v = triples
     fine = xp.isfinite(codes)
@@ -154,7 +175,7 @@ def _judge(triples, codes, *, true_ties, latent_ties, truth, latent):
 
 
 def _data_blocks(scores, domain, key, *, true_ties, latent_ties, truth, latent):
-    """Blocks of users drawn from the data; zeros are counted apart, over all rows."""
+    """Return the step that counts blocks of users drawn from data; zeros are counted elsewhere."""
 
     def step(totals, numbers):
         for number in numbers:
@@ -174,7 +195,7 @@ def _data_blocks(scores, domain, key, *, true_ties, latent_ties, truth, latent):
 
 
 def _parse(budget: int | str) -> tuple[int, float]:
-    """Triples and seconds; one of them is no limit."""
+    """Parse a budget as (triples, seconds); one of the two sets no limit."""
     try:
         if isinstance(budget, str) and budget.endswith("s"):
             seconds = float(budget[:-1])

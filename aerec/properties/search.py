@@ -1,11 +1,11 @@
 """Adversarial search for a violation of order preservation inside a domain.
 
-Three ways, cheapest first. *Pools*: a few hundred points give two score tables whose triples, tens
-of millions, are ranked rather than drawn; so a fault that only one point in ten thousand shows
-is met. *Climbing*: small moves inside the domain that improve the violation, for any callable and
-for discrete domains. *Ascent*: projected gradient ascent on the local angle of theorem D, then its
-counter-example. On separated boxes there is only *descent* on the latent margin. Each candidate
-goes through `witness.recheck`.
+There are three methods. *Pools*: a few hundred points give two score tables, whose tens of millions
+of triples are ranked rather than drawn. This finds a fault that only one point in ten thousand
+shows. *Ascent*: projected gradient ascent on the local angle of theorem D, then its
+counter-example. *Climbing*: small moves inside the domain that improve the violation, for any
+callable and for discrete domains. On separated boxes the only method is *descent* on the latent
+margin. Each candidate is verified by `witness.recheck`.
 """
 
 import functools
@@ -20,11 +20,11 @@ from aerec.properties.domain import Domain
 from aerec.properties.encoder import Encoder, check_finite
 from aerec.properties.witness import Witness
 
-POINTS = 2**18  # points that pools draw by default
+POINTS = 2**18  # points drawn for pools by default
 _POOL = 256
 _AT_ONCE = 16  # pools drawn and encoded in one call
 _SINGLE = float(np.finfo(np.float32).eps)
-_SCALES = (0, 0, 1, 0, -1, 3, 0, -3, 6, 0, -6, 10, 0, -10, 0, 16)  # powers of 2, whole domains
+_SCALES = (0, 0, 1, 0, -1, 3, 0, -3, 6, 0, -6, 10, 0, -10, 0, 16)  # powers of 2, on all of R^n
 _KEEP = 64  # candidates that climb or ascend
 
 Candidates = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -40,11 +40,18 @@ def find(
     latent: str = "dot",
     progress: Callable[[int, int], None] | None = None,
 ) -> Witness | None:
-    """The first candidate that the recheck confirms, made strict; None when all three fail.
+    """Find the first candidate that the recheck confirms; None if all methods fail.
 
-    Reproducible from `key` (consumed). `points` bounds the encoder calls of the pools; the
-    other two add a few tens of thousands. Memory: one pool and its tables. `progress(done, of)`
-    is called with the pools drawn.
+    The search is reproducible from `key`, which is consumed. Memory: one pool and its tables.
+
+    Args:
+      points: a bound on the rows that the pools encode; the other methods add a few tens of
+        thousands.
+      truth, latent: "dot" or "cosine".
+      progress: called with the pools drawn, and with all.
+
+    Returns:
+      The witness, made strict if the true similarity is the dot product.
     """
     k_pool, k_climb, k_ascend = jax.random.split(key, 3)
     if domain.sides is not None:
@@ -80,11 +87,11 @@ def pools(
     latent: str = "dot",
     progress: Callable[[int, int], None] | None = None,
 ) -> Candidates:
-    """Pools of points; from each, the strongest apparent violations among all its triples.
+    """Draw pools of points; yield the strongest apparent violations among all triples of each.
 
-    A pool of P points holds `P^2 (P - 1) / 2` triples: sorted by true score, a row of latent
-    scores shall not fall, and the largest fall is a candidate. On a whole space some pools are
-    scaled by powers of two, and zero is among the points.
+    A pool of P points holds `P^2 (P - 1) / 2` triples. Sorted by true score, a row of latent scores
+    must not fall; its largest fall is a candidate. On all of R^n some pools are scaled by powers of
+    two, and zero is among the points.
     """
     size = max(32, min(_POOL, 2**24 // domain.dimension))
     ties = order.code_tolerance(max(encoder.eps, _SINGLE), encoder.n, encoder.m)
@@ -116,10 +123,10 @@ def climb(
     truth: str = "dot",
     latent: str = "dot",
 ) -> Candidates:
-    """Keep the triples nearest to a violation; accept moves inside the domain that improve them.
+    """Climb from the triples nearest to a violation; accept moves in the domain that improve them.
 
-    A move follows a random direction through `domain.step` (on binary vectors: a swap). The value
-    climbed is `min(true margin, -latent margin)`, positive exactly at a strict violation.
+    A move follows a random direction by `domain.step` (on binary vectors, a flip). The objective is
+    `min(true margin, -latent margin)`, which is positive exactly at a strict violation.
     """
     size = max(4, min(_KEEP, 2**20 // domain.dimension))
 
@@ -160,10 +167,11 @@ def ascend(
     rounds: int = 40,
     latent: str = "dot",
 ) -> Candidates:
-    """Pairs (x, u) of the largest local angle, then projected gradient ascent on it, in float64.
+    """Ascend the local angle from the pairs (x, u) where it is largest, by projected gradients.
 
-    The ascent climbs `log(1 - cos(x, p))`: the tail of a smooth fault, thirty orders of
-    magnitude down, still has a slope. Yields `v = u + step (x/|x| - p/|p|)` for a ladder of steps.
+    The objective is `log(1 - cos(x, p))`, in float64: even thirty orders of magnitude below its
+    peak, a smooth fault still has a slope. Yields `v = u + step (x/|x| - p/|p|)` for a ladder of
+    steps.
     """
     size = max(4, min(_KEEP, 2**20 // domain.dimension))
     screened = max(size, min(screened, 2**22 // domain.dimension))
@@ -212,8 +220,11 @@ def descend(
     rounds: int = 60,
     latent: str = "dot",
 ) -> Candidates:
-    """Triples of separated boxes by their latent margin, the worst first; if JAX can differentiate
-    the encoder, u and v then descend on that margin inside their boxes, in float64."""
+    """Yield triples of separated boxes with the smallest latent margins.
+
+    If JAX can differentiate the encoder, u and v first descend on the margin inside their boxes, in
+    float64.
+    """
     screened = max(64, min(screened, 2**22 // domain.dimension))
     x, u, v = (np.asarray(part) for part in domain.triples(key, screened))
     codes = [_codes(encoder, part, domain.name).astype(float) for part in (x, u, v)]
@@ -243,13 +254,13 @@ def _ladder(domain: Domain, users: np.ndarray, items: np.ndarray, pulls: np.ndar
         for power in (1, 4, 8, 12, 18):
             v = angle.counterexample(x, u, p, step=size * 2.0**-power)
             yield x, v, u
-            if not domain.whole:  # the same way without leaving it
+            if not domain.whole:  # the same direction, without leaving the domain
                 at, way = jnp.float32(u)[None], jnp.float32(v - u)[None]
                 yield x, np.asarray(domain.step(at, way, 1.0))[0], u
 
 
 def _free_pools(encoder, domain, key, numbers, size):
-    """One pool after another, each its own users and items; drawn and encoded together."""
+    """Draw and encode pools together; in each, the points are both users and items."""
     drawn = np.array(domain.points(key, len(numbers) * size), np.float32)
     drawn = drawn.reshape(len(numbers), size, -1)
     if domain.whole:
@@ -260,9 +271,9 @@ def _free_pools(encoder, domain, key, numbers, size):
         numbers, drawn, codes.reshape(*drawn.shape[:2], -1), strict=True
     ):
         if not domain.whole or _SCALES[number % len(_SCALES)] == 0:
-            added = int(domain.whole)  # zero, which an encoder that normalises cannot take
+            added = int(domain.whole)  # zero, at which an encoder that normalises gives NaN
             check_finite(code[added:], points[added:], domain.name)
-        fine = np.isfinite(code).all(axis=1, keepdims=True)  # far out, overflow is no fault
+        fine = np.isfinite(code).all(axis=1, keepdims=True)  # overflow at large scales is no fault
         if fine.any():
             some = int(np.argmax(fine))
             points = np.where(fine, points, points[some][None])
@@ -278,8 +289,10 @@ def _data_pool(encoder, data, key, size):
 
 
 def _falls(true, seen, ties):
-    """Up to 4 index triples (user, preferred item, other) of a pool whose latent order falls:
-    from a lower true score if it does so anywhere, else (all strict orders kept) from a tied one.
+    """Yield up to 4 index triples (user, preferred item, other) whose latent order falls.
+
+    The other item has a lower true score if such a fall exists. Otherwise all strict orders are
+    preserved, and its true score ties.
     """
     where = np.argsort(true, axis=1)
     true, ordered = (np.take_along_axis(a, where, axis=1) for a in (true, seen))
@@ -300,7 +313,7 @@ def _falls(true, seen, ties):
 
 @functools.partial(jax.jit, static_argnames="kind")
 def _table(rows: jax.Array, columns: jax.Array, *, kind: str) -> jax.Array:
-    """Scores of unit rows with columns over their largest norm: relative, at any scale."""
+    """Compute scores of unit rows with columns over their largest norm: relative, at any scale."""
     columns = columns / order.safe(jnp.max(jnp.abs(columns)))
     norm = jnp.linalg.norm(columns, axis=1, keepdims=True)
     columns = columns / order.safe(norm if kind == "cosine" else jnp.max(norm))

@@ -1,5 +1,7 @@
-"""Has the code collapsed? Theorem A makes this the question to ask beside every order figure:
-below the input dimension only constants preserve the order of all of R^n."""
+"""Has the code collapsed? By theorem A, this qualifies every figure about order.
+
+Below the input dimension, only constants preserve the order on all of R^n.
+"""
 
 from typing import NamedTuple
 
@@ -9,15 +11,20 @@ from aerec.properties import order
 
 
 class Vacuity(NamedTuple):
-    """How much the codes of a sample say.
+    """How much information the codes of a sample carry.
 
-    `spread`: standard deviation of `<f(x), f(u)>` over u for one x, root mean square over x, over
-    the largest `|f(x)| |f(u)|`: what an order can be read from. `relative_spread`: the same over
-    the mean score's size. `effective_rank`: exp of the entropy of the centred codes' singular
-    values (Roy & Vetterli 2007), 0 for a constant. `from_constant`: distance to the best constant
-    encoder (the mean code), `sqrt(mean |z - mean z|^2 / mean |z|^2)`. `tie_share`: latent scores
-    of one x that tie. `spectrum`: the centred singular values over the largest. `collapsed`:
-    whether the spread is within the tie tolerance.
+    Attributes:
+      spread: standard deviation of `<f(x), f(u)>` over u for one x, root mean square over x,
+        relative to the largest `|f(x)| |f(u)|`. An order can be read from this spread alone.
+      relative_spread: the same, relative to the magnitude of the mean score.
+      effective_rank: exp of the entropy of the centred codes' singular values (Roy & Vetterli
+        2007); 0 for a constant.
+      from_constant: distance to the best constant encoder (the mean code),
+        `sqrt(mean |z - mean z|^2 / mean |z|^2)`.
+      tie_share: the share of neighbouring latent scores of one x that tie.
+      tolerance: of ties, relative.
+      collapsed: whether the spread is within the tolerance.
+      spectrum: the centred singular values over the largest.
     """
 
     spread: float
@@ -31,13 +38,13 @@ class Vacuity(NamedTuple):
 
 
 def measure(codes_x: np.ndarray, codes_u: np.ndarray, *, tolerance: float) -> Vacuity:
-    """Vacuity of codes `[A, m]` of x and `[B, m]` of u, at any scale; `tolerance` is relative."""
+    """Measure the vacuity of codes [A, m] of x and [B, m] of u; `tolerance` is relative."""
     codes_x, codes_u = np.asarray(codes_x, np.float64), np.asarray(codes_u, np.float64)
     z = codes_u / order.safe(abs(codes_u).max())
     x = codes_x / order.safe(abs(codes_x).max())
     sizes = np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(z, axis=1).max()
     centred = z - z.mean(axis=0)
-    moving = x @ centred.T  # the scores less their row means, without cancellation
+    moving = x @ centred.T  # the scores minus their row means, without cancellation
     scores = moving / order.safe(sizes)
     deviation = scores.std(axis=1)
     spread = float(np.sqrt(np.mean(deviation**2)))

@@ -1,4 +1,4 @@
-"""The audit: one call, three verdicts on one named domain."""
+"""The audit: one call gives three verdicts on one named domain."""
 
 import functools
 import hashlib
@@ -34,8 +34,8 @@ from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
 
 BUDGET = 2**20  # triples, by default
-_PROBES = 512  # points whose codes are looked at closely
-_WHOLE = 10**11  # data with at most so many triples is counted whole by default
+_PROBES = 512  # points whose codes are examined for collapse, angles and zeros
+_WHOLE = 10**11  # data with at most this many triples is counted exhaustively by default
 
 
 def audit(
@@ -58,19 +58,37 @@ def audit(
     state: Path | str | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> Audit:
-    """Audit `encode` (one vector `[n]` -> code, rows with `batched`, pytrees like `example`).
+    """Audit an encoder: dimension (P1), order of similarities (P2), non-zero vectors (P3).
 
-    `budget`: sampled triples (rounded up to blocks), or seconds as "30s". Data domains are counted
-    whole too if `exhaustive` (by default up to 1e11 triples). `truth`, `latent`: "dot" or
-    "cosine". `activation`: a catalogue entry that the caller vouches is the last thing applied;
-    `network`: the layers, if the encoder is one: both allow certificates. `state`: a file that
-    keeps what is counted and searched, to go on from when the audit was cut off, with the same
-    result; it belongs to one encoder, domain and key. `progress(stage, done, of)` is called on the
-    way, with `of` 0 where it is not known. Consumes `key`; the counts depend on it and
-    the budget alone, not on `chunk` or the number of devices.
+    Consumes `key`. The counts depend on the key and the budget alone, not on `chunk` or the number
+    of devices.
 
-    Raises ValueError for codes that are not finite, an error that the encoder raises, a malformed
-    budget, a foreign state file, and for cosines on a domain that is separated by dot products.
+    Args:
+      encode: one vector [n] -> its code; rows [B, n] if `batched`; pytrees like `example`.
+      domain: the vectors and triples that the verdicts are about, from `samplers`.
+      budget: sampled triples (rounded up to blocks), or seconds as "30s".
+      example: the dimension n or a pytree; default: the dimension of the domain.
+      batched: whether `encode` takes rows.
+      name: of the encoder, for the report.
+      truth, latent: the similarities, "dot" or "cosine".
+      activation: a catalogue entry, which the caller asserts is applied last; allows certificates.
+      network: the layers, if the encoder is an `aerec.properties.bounds.Network`; allows
+        certificates.
+      exhaustive: whether every triple of a data domain is counted; default: up to 1e11 triples.
+      search_points: points among which a witness is searched.
+      confidence: of the intervals.
+      chunk: blocks of triples per compiled call.
+      state: a file that stores what is counted and searched. An interrupted audit resumes from it,
+        with the same result. It belongs to one encoder, domain and key.
+      progress: called as progress(stage, done, of); `of` is 0 where it is not known.
+
+    Returns:
+      The findings `.dimension`, `.order` and `.nonzero`, each with verdict, rate, skill and
+      witness, and the figures behind them.
+
+    Raises:
+      ValueError: codes that are not finite, an error that the encoder raises, a malformed budget,
+        the state file of another audit, or cosines on a domain that dot products separate.
     """
     chunk, search_points = whole(chunk, "chunk"), whole(search_points, "search_points")
     if domain.sides is not None and truth != "dot":
@@ -82,7 +100,7 @@ def audit(
         raise ValueError(f"the encoder takes R^{encoder.n}, the domain is in R^{domain.dimension}")
     true_ties = order.tolerance(float(np.finfo(np.float32).eps), encoder.n)
     eps = max(encoder.eps, float(np.finfo(np.float32).eps))
-    # twice, so that rounding about the threshold of a true tie does not pass for a broken one
+    # twice, so that rounding near the threshold of a true tie does not count as a broken tie
     latent_ties = 2 * order.code_tolerance(eps, encoder.n, encoder.m)
     ties = {"true_ties": true_ties, "latent_ties": latent_ties}
     kinds: dict[str, Any] = {"truth": truth, "latent": latent}
@@ -230,7 +248,7 @@ def _nonzero(
         fields = kept.once("zero", lambda: _zero(encoder, domain, key))
         zero = fields and Zero(**{**fields, "x": np.array(fields["x"])})
         dead, counted = totals.zeros, int(totals.counts.sum())
-    else:  # finite: every row is looked at
+    else:  # finite: every row is checked
         dead, counted, zero = zeros.rows(encoder, data)
     rate = dead / counted
     interval = rates.clopper_pearson(dead, counted, confidence=confidence)
@@ -273,7 +291,10 @@ def _nonzero(
 def _rates(
     totals, scores, domain, key, kept, *, exhaustive, confidence, progress, true_ties, latent_ties
 ):
-    """Tally, interval, number of triples and per-user arrays; data is counted whole if asked."""
+    """Return tally, interval, number of triples and arrays per user.
+
+    Data is counted exhaustively if `exhaustive` is true.
+    """
     if scores is None:
         tally = order.summary(totals.counts)
         interval = rates.clopper_pearson(tally.violations, tally.total, confidence=confidence)

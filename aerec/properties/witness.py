@@ -1,10 +1,11 @@
 """Witnesses: three vectors that refute order preservation, checked outside JAX.
 
-A witness (x, u, v) has `<x, v> <= <x, u>` and `<f(x), f(v)> > <f(x), f(u)>`. The true margin's
-sign is computed in rational arithmetic from the float64 coordinates, so it is exact; the latent
-margin is computed by NumPy from codes in float64, must exceed the tie tolerance, and must survive
-rounding-sized changes of the three inputs. That tolerance is never below float32's: weights are
-rounded to float32, so a rotation is one only to that precision, and shall not be refuted for it.
+A witness (x, u, v) has `<x, v> <= <x, u>` and `<f(x), f(v)> > <f(x), f(u)>`. The sign of the true
+margin is computed in rational arithmetic from the float64 coordinates, so it is exact. The latent
+margin is computed by NumPy from codes in float64. It must exceed the tie tolerance, and persist
+under changes of the three inputs by a rounding error. The tolerance is never below that of float32:
+weights are rounded to float32, so a rotation is one to that precision only and must not be refuted
+for it.
 """
 
 import dataclasses
@@ -20,20 +21,26 @@ from aerec.properties import order
 from aerec.properties.domain import Domain
 from aerec.properties.encoder import Encoder, resolution
 
-_COPIES = 8  # of a candidate, its inputs changed by a few units in the last place
+_COPIES = 8  # of a candidate, with inputs changed by a few units in the last place
 _WEIGHTS = float(np.finfo(np.float32).eps)
-_WIDE = 1024  # the finite construction uses at most so many coordinates, or m + 1
-_PATTERNS = 64  # of b that are looked at
+_WIDE = 1024  # the finite construction uses at most this many coordinates, or m + 1
+_PATTERNS = 64  # candidates for b
 _CHUNK = 512  # rows of the finite construction's table held at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Witness:
-    """One violation: vectors `[n]` in float64, margins (u over v), where it came from.
+    """One violation of P2.
 
-    `true_margin >= 0` and `latent_margin < 0`, as plain differences of scores; `*_relative` over
-    `|x| max(|u|, |v|)`. `kind` is "strict" or "tie" (the true scores are exactly equal).
-    `native_margin`: the relative latent margin in the encoder's own precision.
+    Attributes:
+      x, u, v: [n] float64.
+      kind: "strict", or "tie" if the true scores are exactly equal.
+      source: the method that found it.
+      true_margin: the true score of u minus that of v, at least 0.
+      latent_margin: the latent score of u minus that of v, below 0.
+      true_relative, latent_relative: the same over `|x| max(|u|, |v|)`.
+      native_margin: the relative latent margin in the encoder's own precision.
+      tolerance: of latent ties, relative.
     """
 
     x: np.ndarray
@@ -49,7 +56,7 @@ class Witness:
     tolerance: float
 
     def to_dict(self) -> dict:
-        """JSON-ready: vectors as index -> value where that is shorter."""
+        """Convert to types of JSON; a sparse vector becomes index -> value."""
         fields = dataclasses.asdict(self)
         for name in ("x", "u", "v"):
             vector = fields[name]
@@ -60,7 +67,7 @@ class Witness:
 
     @classmethod
     def from_dict(cls, fields: dict, n: int) -> "Witness":
-        """What `to_dict` was made from."""
+        """Rebuild a witness from `to_dict`; n is the dimension of its vectors."""
         vectors = {name: np.zeros(n) for name in ("x", "u", "v")}
         for name, vector in vectors.items():
             given = fields[name]
@@ -69,7 +76,7 @@ class Witness:
         return cls(**{**fields, **vectors})
 
     def save(self, path: Path) -> None:
-        """The vectors as `.npz` beside the figures as `.json`; `path` without suffix."""
+        """Write the vectors to `.npz` and all fields to `.json`; `path` has no suffix."""
         files.write_arrays(path.with_suffix(".npz"), {"x": self.x, "u": self.u, "v": self.v})
         files.write_text(path.with_suffix(".json"), json.dumps(self.to_dict(), indent=1))
 
@@ -85,7 +92,7 @@ def recheck(
     truth: str = "dot",
     latent: str = "dot",
 ) -> Witness | None:
-    """The triple as a `Witness` if it is one, u and v swapped if need be; None otherwise."""
+    """Return the triple as a `Witness` if it is one, with u and v swapped if needed; else None."""
     x, u, v = (np.asarray(a, np.float64) for a in (x, u, v))
     if not domain.contains(np.stack([x, u, v])).all():
         return None
@@ -108,7 +115,7 @@ def recheck(
     if not margins[0] < -(ties + 4.0 * noise):
         return None
     native = np.asarray(encoder.native(np.stack([x, u, v]).astype(np.float32)), np.float64)
-    with np.errstate(all="ignore"):  # what float64 holds may be too large for either of these
+    with np.errstate(all="ignore"):  # values of float64 may overflow in either
         native_margin = float(order.relative_margin(native[0], native[1], native[2], kind=latent))
         latent_margin = float(codes[0, 0] @ (codes[0, 1] - codes[0, 2]))
     if latent == "cosine":
@@ -129,14 +136,15 @@ def recheck(
 def finite(
     encoder: Encoder, domain: Domain, *, truth: str = "dot", latent: str = "dot"
 ) -> Witness | None:
-    """Theorem A's construction: a violation among ties of the n + 2 points {0, b, u_1..u_n}.
+    """Find a violation by the construction of theorem A, among ties of n + 2 points.
 
-    With b's coordinates powers of two and `u_i = |b|^2 / b_i e_i` (in a subspace of m + 1 or more
-    dimensions if n is large: the theorem holds there) all its ties are exact in floating point:
-    `<0, u_i> = <0, 0>`, `<b, u_i> = <b, b>`, `<u_i, u_j> = <u_i, 0>`. A triple must lie in the
-    domain. Deterministic; at a few scales the b whose codes are farthest from f(0) are tried, and
-    the strongest violation of the first that has one is made strict and returned.
-    For true dot products only.
+    The points are 0, b and u_1..u_n with `u_i = |b|^2 / b_i e_i`. If n is large, they span a
+    subspace of m + 1 or more dimensions, in which the theorem holds as well. The coordinates of b
+    are powers of two, so that all ties are exact in floating point: `<0, u_i> = <0, 0>`,
+    `<b, u_i> = <b, b>`, `<u_i, u_j> = <u_i, 0>`. A triple must lie in the domain. At several
+    scales, the b whose codes are farthest from f(0) are tried. The strongest violation of the first
+    b that has one is made strict and returned. The search is deterministic. It applies to true dot
+    products only, and returns None for cosines.
     """
     if truth != "dot":
         return None
@@ -153,7 +161,7 @@ def finite(
         codes = np.zeros((len(points), encoder.m))
         if inside.any():
             codes[inside] = encoder.exact(points[inside])
-            inside &= np.isfinite(codes).all(axis=1)  # far out some encoders overflow
+            inside &= np.isfinite(codes).all(axis=1)  # some encoders overflow at large scales
             codes[~inside] = 0.0
         return codes, inside
 
@@ -163,7 +171,7 @@ def finite(
         codes, inside = encoded(points)
         far = np.linalg.norm(codes[1:] - codes[0], axis=1) * inside[1:]
         for choice in np.argsort(-far, kind="stable")[:3]:
-            if not far[choice]:  # theorem A asks for f(b) != f(0)
+            if not far[choice]:  # theorem A requires f(b) != f(0)
                 break
             b = 2.0**power * patterns[choice]
             points = np.zeros((k + 2, n))
@@ -183,8 +191,11 @@ def finite(
 def make_strict(
     encoder: Encoder, domain: Domain, witness: Witness, *, latent: str = "dot"
 ) -> Witness:
-    """A tie pushed off the tie: u moves along x (or x along u - v, where x is 0) until its true
-    score is strictly higher and the latent one still lower. The tie itself where f jumps."""
+    """Turn a witness that is a tie into a strict one.
+
+    u moves along x (or x along u - v, if x is 0) until its true score is strictly higher and its
+    latent score still lower. Where f jumps, the tie itself is returned.
+    """
     if witness.kind == "strict" or not domain.continuous:
         return witness
     x, u, v = witness.x, witness.u, witness.v
@@ -209,8 +220,11 @@ def shrink(
     latent: str = "dot",
     keep: float = 0.2,
 ) -> Witness:
-    """A readable witness: as few non-zeros, then as few digits, as still refute with at least
-    `keep` of both relative margins. Rows of data are left as they are."""
+    """Simplify a witness: few non-zeros, then few digits.
+
+    The simpler witness must preserve at least the share `keep` of both relative margins. Rows of
+    data are left unchanged.
+    """
     if domain.crossing is not None:
         return witness
     best = witness
@@ -244,7 +258,7 @@ def shrink(
 
 
 def _strongest_tie(codes: np.ndarray, inside: np.ndarray, latent: str) -> list:
-    """Index triples (x, u, v) of tied points with the largest relative latent differences."""
+    """Return index triples (x, u, v) of tied points with the largest relative latent margins."""
     if latent == "cosine":
         codes = order.unit(codes)
     z = codes / order.safe(abs(codes).max())
@@ -273,8 +287,10 @@ def _strongest_tie(codes: np.ndarray, inside: np.ndarray, latent: str) -> list:
 
 
 def _exact_margin(x: np.ndarray, u: np.ndarray, v: np.ndarray, truth: str) -> float:
-    """`<x, u> - <x, v>` with its exact sign (rational arithmetic). Cosines have no rational
-    value: theirs is taken as a tie up to the float64 tolerance."""
+    """Compute `<x, u> - <x, v>` with its exact sign, in rational arithmetic.
+
+    Cosines are not rational. Their margin is a tie within the float64 tolerance.
+    """
     if truth == "cosine":
         value = float(order.relative_margin(x, u, v, kind="cosine"))
         ties = order.tolerance(float(np.finfo(np.float64).eps), len(x))

@@ -1,9 +1,9 @@
 """Non-zero preservation (P3): does `f(x) = 0` for some `x != 0`?
 
-One full-rank layer is decidable (theorem C); deeper encoders are searched by Gauss-Newton and
-rechecked in float64; floating point is counted, because a sigmoid that never vanishes on paper
-is exactly 0 in float32 from -104 on, and from -88 on where XLA flushes subnormal numbers to 0, as
-on a CPU. Also the necessary conditions on the way to Proposition 1.
+One full-rank layer is decidable (theorem C). Deeper encoders are searched by Gauss-Newton, and
+their zeros are rechecked in float64. Floating-point zeros are counted: a sigmoid never vanishes on
+paper, but in float32 it is exactly 0 from -104 on, and from -88 on where XLA flushes subnormal
+numbers to 0, as on a CPU. The module also computes the conditions of Lemma 1 and Proposition 1.
 """
 
 from typing import Any, NamedTuple
@@ -17,18 +17,21 @@ from aerec.properties import order
 from aerec.properties.domain import Crossing, Domain
 from aerec.properties.encoder import Encoder, resolution
 
-_UNDERFLOW = 1e-100  # a value that passes below this share of its usual size on its way to 0
-_ROOT = 1e-9  # an approximate root is one at such a code and Newton step, relative to usual ones
-_CALLS = 2**16  # rows that a search by finite differences may encode, or little more
+_UNDERFLOW = 1e-100  # a value that falls below this share of its usual size on the way to 0
+_ROOT = 1e-9  # of an approximate root: bound of code and Newton step, relative
+_CALLS = 2**16  # rows that a search by finite differences may encode, approximately
 
 
 class Zero(NamedTuple):
-    """A point `x != 0` with `f(x) = 0`: `norm` is the largest `|f_k(x)|` in float64 over its
-    usual size.
+    """A point `x != 0` with `f(x) = 0`.
 
-    `kind`: "exact" (the code is exactly 0), "root" (Newton's steps have converged, to far less
-    than |x|), "underflow" (0 in floating point only: just before, the code is smaller than any
-    power law allows).
+    Attributes:
+      x: [n] float64.
+      norm: the largest `|f_k(x)|` in float64, relative to its usual magnitude.
+      kind: "exact" (the code is exactly 0), "root" (Newton's method has converged, with a step far
+        below |x|), or "underflow" (0 in floating point only: at the edge of the zeros, the code is
+        smaller than any power law allows).
+      source: the method that found it.
     """
 
     x: np.ndarray
@@ -38,8 +41,15 @@ class Zero(NamedTuple):
 
 
 class Census(NamedTuple):
-    """Floating-point zeros over a sample of codes: rows that are exactly 0, subnormal entries,
-    the smallest non-zero norm, coordinates that never leave 0 (dead)."""
+    """Floating-point zeros in a sample of codes.
+
+    Attributes:
+      codes: how many.
+      zero: codes that are exactly 0.
+      subnormal: subnormal entries.
+      smallest_norm: the smallest non-zero norm.
+      dead: coordinates that are 0 in every code.
+    """
 
     codes: int
     zero: int
@@ -49,7 +59,7 @@ class Census(NamedTuple):
 
 
 def census(codes: np.ndarray) -> Census:
-    """Count the zeros of codes `[N, m]` in the precision they come in."""
+    """Count the zeros of codes [N, m] in their own precision."""
     codes = np.asarray(codes)
     size = abs(codes.astype(np.float64))
     tiny = np.finfo(codes.dtype if codes.dtype.kind == "f" else np.float32).tiny
@@ -65,13 +75,17 @@ def census(codes: np.ndarray) -> Census:
 
 
 def one_layer(weight: Any, bias: Any, *, region: str = "point") -> np.ndarray | None:
-    """Theorem C for `f(x) = a(W x + b)`, `W [m, n]`, `b [m]`: a vector `x != 0` with `f(x) = 0`.
+    """Find `x != 0` with `f(x) = a(W x + b) = 0` for one layer, by theorem C.
 
-    `region="point"`: activations with zeros at 0 alone (tanh, identity, ELU, leaky ReLU, ...):
-    `x = -W^+ b`, and a null vector of W where `b = 0`. `region="negative"`: those that vanish on
-    all of (-inf, 0] (ReLU, ReLU6): `W x + b <= 0` by linear programming, as deep as can be.
-    None when there is none (which for a full-rank W with m < n never happens), and float64
-    otherwise.
+    Args:
+      weight: W, [m, n].
+      bias: b, [m].
+      region: "point" for activations that vanish at 0 alone (tanh, identity, ELU, leaky ReLU, ...):
+        `x = -W^+ b`, or a null vector of W if `b = 0`. "negative" for those that vanish on all of
+        (-inf, 0] (ReLU, ReLU6): `W x + b <= 0` by linear programming, with the largest slack.
+
+    Returns:
+      x [n] float64; None if there is none, which never happens for a full-rank W with m < n.
     """
     weight, bias = np.asarray(weight, np.float64), np.asarray(bias, np.float64)
     m, n = weight.shape
@@ -100,12 +114,13 @@ def one_layer(weight: Any, bias: Any, *, region: str = "point") -> np.ndarray | 
 def search(
     encoder: Encoder, domain: Domain, key: jax.Array, *, starts: int = 32, rounds: int = 80
 ) -> Zero | None:
-    """A zero of `f` in the domain, away from x = 0, or None.
+    """Search the domain for a zero of `f` away from x = 0; None if none is found.
 
-    Drawn points first; then damped Gauss-Newton on `|f|^2` in float64 from the points of smallest
-    codes, along the domain (by finite differences where JAX cannot trace, which is as good and
-    costs n + 1 calls). True zeros are preferred to underflows, and those of the size of drawn
-    points to ones near 0. Consumes `key`.
+    Drawn points are checked first. Then damped Gauss-Newton minimises `|f|^2` in float64 inside the
+    domain, from the points with the smallest codes. Where JAX cannot trace the encoder,
+    derivatives are finite differences, which work as well and cost n + 1 calls. True zeros are
+    preferred to underflows, and zeros with the norm of drawn points to zeros near 0. Consumes
+    `key`.
     """
     count = max(starts, min(4096, 2**22 // domain.dimension))
     if not encoder.traceable:
@@ -123,7 +138,7 @@ def search(
     sizes = np.linalg.norm(points, axis=1)
     if domain.continuous and domain.crossing is None:
         best = np.concatenate([points[np.argsort(norms)[: starts // 2]], points[: starts // 2]])
-        if domain.whole:  # activations that are not monotone lead astray from far out
+        if domain.whole:  # activations that are not monotone mislead at large norms
             best = np.concatenate([best, 0.1 * points[: starts // 2]])
         best = np.concatenate([best, _aimed(points, codes, domain)])
         for x in _gauss_newton(encoder, domain, best, rounds, root):
@@ -137,8 +152,12 @@ def search(
 
 
 def rows(encoder: Encoder, data: Crossing) -> tuple[int, int, Zero | None]:
-    """P3 on data: non-zero rows (users and items) with zero codes, all rows, and one of them
-    rechecked in float64."""
+    """Count the zeros of an encoder on data (P3).
+
+    Returns:
+      (non-zero rows of users and items with a zero code, all rows, one such row rechecked in
+      float64 or None).
+    """
     dead, found = 0, None
     users, items = data.shape
     for count, take in ((users, data.user_rows), (items, data.item_rows)):
@@ -154,10 +173,15 @@ def rows(encoder: Encoder, data: Crossing) -> tuple[int, int, Zero | None]:
 
 
 def proposition_1(encoder: Encoder, points: np.ndarray) -> dict[str, float]:
-    """What P2, P3 and m < n would force: `f(0) != 0`, and Eq. 1, `<f(0), f(u)> = |f(0)|^2`.
+    """Measure what P2, P3 and m < n imply: `f(0) != 0`, and Eq. 1, `<f(0), f(u)> = |f(0)|^2`.
 
-    `points [N, n]` -> `norm_at_zero` = |f(0)|, and `residual`: root mean square over u of
-    `<f(0), f(u) - f(0)>` over `|f(0)| max |f|`, how far the image is from that hyperplane.
+    Args:
+      points: u, [N, n].
+
+    Returns:
+      norm_at_zero: |f(0)|.
+      residual: root mean square over u of `<f(0), f(u) - f(0)>`, over `|f(0)| max |f|`; the
+        distance of the image from the hyperplane of Eq. 1.
     """
     origin = encoder.exact(np.zeros((1, encoder.n)))[0]
     codes = encoder.exact(points)
@@ -170,13 +194,22 @@ def proposition_1(encoder: Encoder, points: np.ndarray) -> dict[str, float]:
 
 
 def lemma_1(encoder: Encoder, basis: np.ndarray | None = None) -> dict[str, Any]:
-    """Gram matrix of the images of an orthogonal basis `[k, n]` (by default the first standard
-    vectors, at most 512): cosines `gram [k, k]` (0 for a zero image), the largest off-diagonal
-    one, the number of zero images, the rank. Orthogonality and P3 both kept need rank k <= m."""
+    """Compute the Gram matrix of the images of an orthogonal basis (Lemma 1).
+
+    If orthogonality and P3 are both preserved, the rank is k, so that k <= m.
+
+    Args:
+      basis: [k, n]; default: the first standard basis vectors, at most 512.
+
+    Returns:
+      gram: [k, k] cosines, 0 for a zero image.
+      largest_off_diagonal, zero_images, rank: of these cosines, the number of zero images, the
+        rank.
+    """
     if basis is None:
         basis = np.eye(min(encoder.n, 512), encoder.n)
     images = order.unit(encoder.exact(basis))
-    pivots = abs(np.diag(linalg.qr(images, mode="r", pivoting=True)[0]))  # an SVD is ten times that
+    pivots = abs(np.diag(linalg.qr(images, mode="r", pivoting=True)[0]))  # an SVD is 10x slower
     gram = images @ images.T
     off = abs(gram - np.diag(np.diag(gram)))
     return {
@@ -190,7 +223,7 @@ def lemma_1(encoder: Encoder, basis: np.ndarray | None = None) -> dict[str, Any]
 def _classify(
     encoder: Encoder, x: np.ndarray, away: np.ndarray, usual: float, root: float, source: str
 ) -> Zero | None:
-    """Is x a zero, and of which kind? `away` is a point whose code is of the usual size."""
+    """Classify x as a zero, or return None; `away` is a point whose code has the usual size."""
     x = np.asarray(x, np.float64)
     norm = float(abs(encoder.exact(x[None])).max()) / usual
     if not np.isfinite(norm):
@@ -212,8 +245,11 @@ def _classify(
 
 
 def _aimed(points: np.ndarray, codes: np.ndarray, domain: Domain) -> np.ndarray:
-    """Starts at which an affine fit of the encoder predicts the codes 0, or all of them a few
-    deviations high or low: on one monotone branch of an activation that has two."""
+    """Return starts at which an affine fit of the encoder predicts chosen codes.
+
+    The codes are 0, or a few standard deviations high or low in every coordinate: on one monotone
+    branch of an activation that has two.
+    """
     fit = np.linalg.lstsq(np.column_stack([points, np.ones(len(points))]), codes, rcond=None)[0]
     targets = np.array([0.0, 1.0, -1.0, 2.0, -2.0, 4.0, -4.0, 8.0])[:, None] * codes.std(axis=0)
     aims = (targets - fit[-1]) @ np.linalg.pinv(fit[:-1])
@@ -221,13 +257,13 @@ def _aimed(points: np.ndarray, codes: np.ndarray, domain: Domain) -> np.ndarray:
 
 
 def _gauss_newton(encoder, domain, starts, rounds, root):
-    """Converged points: `x -= J^T (J J^T + mu)^-1 f`, the step halved until |f| falls."""
-    # the number of starts is bounded by the Jacobians, held all at once, or by the calls
+    """Iterate `x -= J^T (J J^T + mu)^-1 f`, with halved steps; return the points that converged."""
+    # the starts are limited by the Jacobians, all in memory at once, or by the calls
     most = 2**26 // (encoder.n * encoder.m)
     if not encoder.traceable:
         most = min(most, _CALLS // (16 * encoder.n))
     most = max(3, min(len(starts), most))
-    starts = starts[::-1][:: -(-len(starts) // most)]  # the aimed ones among them
+    starts = starts[::-1][:: -(-len(starts) // most)]  # includes the aimed starts
     if not encoder.traceable:  # each start costs n + 8 calls a round
         rounds = min(rounds, -(-_CALLS // (len(starts) * (encoder.n + 8))))
     with (
@@ -238,7 +274,7 @@ def _gauss_newton(encoder, domain, starts, rounds, root):
         advance, size = (_traced if encoder.traceable else _by_differences)(encoder)
         x = np.asarray(starts)
         converged = np.zeros(len(starts), bool)
-        for _ in range(rounds):  # in NumPy but for the codes: nothing of it has to be compiled
+        for _ in range(rounds):  # NumPy except for the codes, so nothing else is compiled
             value, step = map(np.asarray, advance(x))
             best, low = x, np.linalg.norm(value, axis=1)
             for halving in range(6):
@@ -251,7 +287,7 @@ def _gauss_newton(encoder, domain, starts, rounds, root):
                 best = np.where(better[:, None], moved, best)
                 low = np.where(better, new, low)
             shift, far = (np.linalg.norm(a, axis=1) for a in (step, x))
-            # where the Jacobian is 0 there is no step, and that is not convergence
+            # a zero Jacobian gives no step, which is not convergence
             converged = (low == 0) | ((shift > 0) & (shift <= root * far))
             moving = (best != x).any()
             x = best
@@ -273,7 +309,7 @@ def _steps(value: jax.Array, jacobian: jax.Array) -> jax.Array:
 
 
 def _traced(encoder):
-    """Codes and steps, and sizes of codes, of points `[S, n]`, where JAX can trace."""
+    """Return functions of points [S, n] -> (codes, steps), and -> norms of codes, traced by JAX."""
     f = encoder.single
     slopes = jax.jit(jax.vmap(lambda x: (f(x), jax.jacrev(f)(x))))
 
@@ -285,7 +321,7 @@ def _traced(encoder):
 
 
 def _by_differences(encoder):
-    """The same for a callable that has no derivatives."""
+    """Return the same functions for a callable without derivatives, by finite differences."""
     corner = np.eye(encoder.n)
 
     def advance(points):
@@ -302,7 +338,7 @@ def _by_differences(encoder):
 
 
 def _null_vector(weight: np.ndarray) -> np.ndarray | None:
-    """A unit vector of W's null space, or None if there is only 0."""
+    """Return a unit vector of the null space of W, or None if it contains only 0."""
     _, values, rows = np.linalg.svd(weight)
     rank = int((values > 1e-12 * values.max(initial=0.0)).sum())
     return rows[-1] if rank < weight.shape[1] else None

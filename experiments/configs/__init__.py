@@ -1,1 +1,1 @@
-"""Recipes: `RECIPE` holds the flags of `experiments.train`; the docstring the cost and score."""
+"""Recipes: `RECIPE` holds the flags of `experiments.train`; the docstring, the cost and score."""

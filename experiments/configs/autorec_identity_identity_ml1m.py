@@ -1,4 +1,4 @@
-"""I-AutoRec on MovieLens-1M with f (output) identity and g (hidden) identity.
+"""I-AutoRec on MovieLens-1M with identity output (f) and identity hidden (g) activation.
 
     python -m experiments.train --config=autorec_identity_identity_ml1m --data_dir=DIR --seeds=5
 

@@ -1,8 +1,8 @@
-"""I-AutoRec on MovieLens-1M, random 90/10, the paper's best pair of activations.
+"""I-AutoRec on MovieLens-1M, random 90/10 split, the paper's best pair of activations.
 
     python -m experiments.train --config=autorec_ml1m --data_dir=DIR --seeds=5
 
-Expected: RMSE .831 +- .003 (Sedhain et al. 2015, table 1); each seed has a split of its own.
+Expected: RMSE .831 +- .003 (Sedhain et al. 2015, table 1). Each seed has a split of its own.
 """
 
 from typing import Any

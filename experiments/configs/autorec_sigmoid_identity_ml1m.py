@@ -1,4 +1,4 @@
-"""I-AutoRec on MovieLens-1M with f (output) sigmoid and g (hidden) identity.
+"""I-AutoRec on MovieLens-1M with sigmoid output (f) and identity hidden (g) activation.
 
     python -m experiments.train --config=autorec_sigmoid_identity_ml1m --data_dir=DIR --seeds=5
 

@@ -1,4 +1,4 @@
-"""I-AutoRec on MovieLens-1M with f (output) sigmoid and g (hidden) sigmoid.
+"""I-AutoRec on MovieLens-1M with sigmoid output (f) and sigmoid hidden (g) activation.
 
     python -m experiments.train --config=autorec_sigmoid_sigmoid_ml1m --data_dir=DIR --seeds=5
 

@@ -1,4 +1,4 @@
-"""U-AutoRec on MovieLens-1M, random 90/10.
+"""U-AutoRec on MovieLens-1M, random 90/10 split.
 
     python -m experiments.train --config=autorec_user_ml1m --data_dir=DIR --seeds=5
 

@@ -1,10 +1,10 @@
-"""CDAE (M4, five negatives a click) on MovieLens-1M clicks, 20% of each user held out.
+"""CDAE (M4, five negatives per click) on MovieLens-1M clicks, 20% of each user held out.
 
     python -m experiments.train --config=cdae_ml1m --data_dir=DIR --seeds=5
 
-The protocol is the paper's (CDAE), which has no figure on MovieLens-1M. K is 200 where the paper's
-is 50 (`--set latent=50`): at 20 epochs and a rate of .1 the validation N@100 of CDAE was .278 with
-200 and .256 with 50.
+The protocol is that of the CDAE paper, which has no figure on MovieLens-1M. K is 200, while the
+paper has 50 (`--set latent=50`). At 20 epochs and a learning rate of .1, the validation NDCG@100 of
+CDAE was .278 with 200 and .256 with 50.
 """
 
 RECIPE = {

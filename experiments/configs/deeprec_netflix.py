@@ -1,8 +1,9 @@
-"""DeepRec on three months of the Netflix Prize, as the paper splits it; the files are your own.
+"""DeepRec on three months of the Netflix Prize, split as in the paper; bring your own files.
 
     python -m experiments.train --config=deeprec_netflix --data_dir=DIR
 
-Expected: RMSE .9373 (Kuchaiev & Ginsburg 2017, table 3). Its other subsets, .9207, .9225, .9099:
+Expected: RMSE .9373 (Kuchaiev & Ginsburg 2017, table 3). The other subsets of the paper (.9207,
+.9225, .9099):
 
     ... --protocol=global_time:start=2005-06-01,cut=2005-12-01,end=2006-01-01,halve=true
         --set hidden=256,256,512 --set dropout=0.8
@@ -11,7 +12,7 @@ Expected: RMSE .9373 (Kuchaiev & Ginsburg 2017, table 3). Its other subsets, .92
     ... --protocol=global_time:start=1999-12-01,cut=2005-12-01,end=2006-01-01,halve=true
         --set hidden=512,512,1024 --set dropout=0.8
 
-Not run: the files are no longer published.
+Not run, because the files are no longer published.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """EASE on MovieLens-1M clicks, strong generalisation, 500 + 1000 users; seconds.
 
-python -m experiments.train --config=ease_ml1m --data_dir=DIR
+    python -m experiments.train --config=ease_ml1m --data_dir=DIR
 """
 
 RECIPE = {

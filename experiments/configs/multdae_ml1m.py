@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=multdae_ml1m --data_dir=DIR --seeds=5
 
-No published figure; EASE on the same split stands beside it in the table.
+No published figure. The table compares it with EASE on the same split.
 """
 
 RECIPE = {

@@ -1,9 +1,9 @@
-"""Mult-VAE on MovieLens-1M clicks as in SVAE's paper, but a random 80% folded in.
+"""Mult-VAE on MovieLens-1M clicks as in the SVAE paper, but with a random 80% folded in.
 
     python -m experiments.train --config=multvae_random_ml1m --data_dir=DIR
 
-Published (Sachdeva et al. 2019; 750 test users of their own draw): N@100 .3979, R@100 of all
-held-out .5970, P@100 .0959.
+Published (Sachdeva et al. 2019; their own draw of 750 test users): NDCG@100 .3979, recall of all
+held-out items @100 .5970, precision@100 .0959.
 """
 
 RECIPE = {

@@ -2,12 +2,12 @@
 
     python -m experiments.train --config=multvae_time_ml1m --data_dir=DIR
 
-N@100 .231, R@100 of all held-out .414, P@100 .061 on the 750 test users, one seed; a minute and a
-half. Three other splits (`split_seed`) gave N@100 .228, .223 and .227; with widths of 600 and 200
-the four gave .228, .228, .222 and .226. The wider net did better on validation in those three, not
-in this one.
-Published (Sachdeva et al. 2019; 750 test users of their own draw): N@100 .2301, R@100 of all
-held-out .4143, P@100 .0539.
+NDCG@100 .231, recall of all held-out items @100 .414, precision@100 .061 on the 750 test users, one
+seed, in a minute and a half. Three other splits (`split_seed`) gave NDCG@100 .228, .223 and .227.
+With widths of 600 and 200, the four splits gave .228, .228, .222 and .226. On validation, the wider
+network was better on the three other splits, but not on this one.
+Published (Sachdeva et al. 2019; their own draw of 750 test users): NDCG@100 .2301, recall of all
+held-out items @100 .4143, precision@100 .0539.
 """
 
 RECIPE = {

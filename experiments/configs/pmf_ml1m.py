@@ -1,4 +1,4 @@
-"""Biased matrix factorisation on MovieLens-1M, random 90/10.
+"""Biased matrix factorisation on MovieLens-1M, random 90/10 split.
 
     python -m experiments.train --config=pmf_ml1m --data_dir=DIR --seeds=5
 

@@ -1,10 +1,11 @@
-"""SVAE on MovieLens-1M clicks in time order, its paper's protocol: 750 + 750 users held out.
+"""SVAE on MovieLens-1M clicks in time order, the protocol of its paper: 750 + 750 users held out.
 
     python -m experiments.train --config=svae_ml1m --data_dir=DIR
 
-N@100 .312, R@100 of all held-out .492, P@100 .071 on the 750 test users with seed 0; .314, .488 and
-.071 with seed 1; three minutes.
-Published on such a split (theirs is random): N@100 .2993, R@100 of all held-out .4909, P@100 .0693.
+NDCG@100 .312, recall of all held-out items @100 .492, precision@100 .071 on the 750 test users with
+seed 0; .314, .488 and .071 with seed 1. Three minutes.
+Published, on a random split of this kind: NDCG@100 .2993, recall of all held-out items @100 .4909,
+precision@100 .0693.
 """
 
 RECIPE = {

@@ -1,1 +1,1 @@
-"""Studies: the tables and pictures of the sources, a module each; see `experiments.study`."""
+"""Studies: one module per table or figure of the sources; see `experiments.study`."""

@@ -1,8 +1,8 @@
-"""The article's six models on MovieLens-1M by honest protocols: seen items masked, test untouched.
+"""The article's six models on MovieLens-1M by honest protocols: seen items masked, no test leak.
 
     python -m experiments.reproduce --study=article_ml1m --data_dir=DIR
 
-The article took 8 h 41 min for its own table, whose figures leak (`article_leaky_ml1m`).
+The article took 8 h 41 min for its own table, whose protocols leak (`article_leaky_ml1m`).
 """
 
 from experiments.study import Row, Study

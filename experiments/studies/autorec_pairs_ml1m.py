@@ -1,4 +1,4 @@
-"""AutoRec's activations on MovieLens-1M: output f and hidden g, identity or sigmoid, five splits.
+"""I-AutoRec on MovieLens-1M: identity or sigmoid as output (f) and hidden (g), five splits.
 
     python -m experiments.reproduce --study=autorec_pairs_ml1m --data_dir=DIR
 

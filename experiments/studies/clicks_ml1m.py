@@ -1,6 +1,6 @@
-"""Every model of clicks on MovieLens-1M (ratings of 4 and 5): strong generalisation and hold-out.
+"""Models of clicks on MovieLens-1M (ratings of 4 and 5): strong generalisation and hold-out.
 
-python -m experiments.reproduce --study=clicks_ml1m --data_dir=DIR
+    python -m experiments.reproduce --study=clicks_ml1m --data_dir=DIR
 """
 
 from experiments.study import Row, Study

@@ -1,9 +1,9 @@
-"""DeepRec's activations: training loss of each mini-batch, 4 layers of 128, MovieLens-1M.
+"""DeepRec by activation: training loss of each mini-batch, 4 layers of 128, MovieLens-1M.
 
     python -m experiments.reproduce --study=deeprec_activations_ml1m --data_dir=DIR
 
-Source: Kuchaiev & Ginsburg 2017, figure 2, on Netflix: SELU and ELU lead, leaky ReLU is near,
-sigmoid and tanh far, ReLU and ReLU6 stay at 2 and above.
+Source: Kuchaiev & Ginsburg 2017, figure 2, on Netflix: SELU and ELU are best, leaky ReLU is
+close, sigmoid and tanh are far behind, and ReLU and ReLU6 stay at 2 and above.
 """
 
 from experiments.study import Row, Study

@@ -1,8 +1,8 @@
-"""DeepRec's depth: 2 to 12 layers of 128 units, MovieLens-1M, earlier ratings predict later ones.
+"""DeepRec by depth: 2 to 12 layers of 128, MovieLens-1M, earlier ratings predict later ones.
 
     python -m experiments.reproduce --study=deeprec_depth_ml1m --data_dir=DIR
 
-Source: Kuchaiev & Ginsburg 2017, table 1, on Netflix: the deeper the better, to .9328 at 12.
+Source: Kuchaiev & Ginsburg 2017, table 1, on Netflix: deeper is better, down to .9328 at 12.
 """
 
 from experiments.study import Row, Study

@@ -1,8 +1,8 @@
-"""DeepRec's dropout on the code: 0, .5, .65 and .8, MovieLens-1M.
+"""DeepRec by dropout of the code: 0, .5, .65 and .8, MovieLens-1M.
 
     python -m experiments.reproduce --study=deeprec_dropout_ml1m --data_dir=DIR
 
-Source: Kuchaiev & Ginsburg 2017, figure 3, on Netflix: .65 and .8 help, 0 and .5 over-fit.
+Source: Kuchaiev & Ginsburg 2017, figure 3, on Netflix: .65 and .8 help, 0 and .5 overfit.
 """
 
 from experiments.study import Row, Study

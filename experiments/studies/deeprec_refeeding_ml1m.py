@@ -1,9 +1,10 @@
-"""DeepRec's dense re-feeding, off and on at two learning rates, MovieLens-1M.
+"""DeepRec with and without dense re-feeding, at two learning rates, MovieLens-1M.
 
     python -m experiments.reproduce --study=deeprec_refeeding_ml1m --data_dir=DIR
 
 Source: Kuchaiev & Ginsburg 2017, figure 4, on Netflix: no gain at .001, .9167 to .9100 at .005. The
-rates are higher here: an epoch of MovieLens-1M has 48 steps, and .001 is far from done after 100.
+rates are higher here: an epoch of MovieLens-1M has 48 steps, and with .001 the training is far from
+converged after 100 epochs.
 """
 
 from experiments.study import Row, Study

@@ -1,4 +1,4 @@
-"""SVAE's table on MovieLens-1M: users held out whole, their later clicks predicted.
+"""The SVAE paper's table on MovieLens-1M: whole users held out, their later clicks predicted.
 
     python -m experiments.reproduce --study=sequences_ml1m --data_dir=DIR
 

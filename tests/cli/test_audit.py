@@ -329,8 +329,8 @@ INITIAL = ("--model=autorec", "--set", "hidden=4", "--input_dim=12")
         ([*INITIAL, "--set", "hiden=3"], ["no setting 'hiden'", "Did you mean hidden"]),
         ([*INITIAL, "--set", "latent_activation=tanj"], ["unknown activation 'tanj'", "tanh"]),
         ([*INITIAL, "--domain=gausian"], ["'gausian'", "Did you mean gaussian"]),
-        ([*INITIAL, "--domain=data"], ["--domain=data is of a finished run"]),
-        ([*INITIAL, "--domain=hull"], ["--domain=hull is of a finished run"]),
+        ([*INITIAL, "--domain=data"], ["--domain=data needs a finished run"]),
+        ([*INITIAL, "--domain=hull"], ["--domain=hull needs a finished run"]),
         ([*INITIAL, "--batched"], ["--batched goes with --encoder, not with --model"]),
         ([*INITIAL, "--data_dir=x"], ["--data_dir goes with --workdir"]),
         *(
@@ -340,8 +340,8 @@ INITIAL = ("--model=autorec", "--set", "hidden=4", "--input_dim=12")
         (["--encoder=a:b", "--input_dim=2000000000"], ["GiB", "smaller --input_dim"]),
         (["--workdir=nowhere"], ["nowhere has no config.json", "no finished run is there"]),
         (["--workdir=nowhere", "--set", "a=1"], ["--set goes with --model"]),
-        (["--workdir=a", "--workdir=b", "--state=s"], ["--state is of one audit"]),
-        (["--workdir=a", "--workdir=./a"], ["named twice"]),
+        (["--workdir=a", "--workdir=b", "--state=s"], ["--state belongs to one audit"]),
+        (["--workdir=a", "--workdir=./a"], ["given twice"]),
     ],
 )
 def test_flags_that_do_not_go(here, tmp_path, monkeypatch, argv, words):

@@ -144,7 +144,7 @@ def test_interrupted_twice_while_a_checkpoint_is_written(tmp_path, here):
         f"--workdir={tmp_path / 'w'}",
     )  # fmt: skip
     status, _, err = ran_apart(*command, before=INTERRUPTED)
-    assert err.decode() == "interrupted; the same command goes on from the last checkpoint\n"
+    assert err.decode() == "interrupted; the same command resumes from the last checkpoint\n"
     assert status == 130
     assert not (tmp_path / "w" / "results.json").exists()
     again = here(*command)

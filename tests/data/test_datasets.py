@@ -57,8 +57,8 @@ def test_data_dir_is_the_folder_or_its_parent(tmp_path, inside):
     assert ratings.user_ids.tolist() == [1, 2] and ratings.name == "ml-10m"
     assert said[0].startswith("2 users, 2 items, 2 ratings")
     assert said[1:] == [
-        f"{tmp_path / inside}: 2 ratings where ml-10m as published has 10,000,054. "
-        "Is it another dataset, or a part?"
+        f"{tmp_path / inside}: 2 ratings, but ml-10m as published has 10,000,054. "
+        "Is this another dataset, or a part of it?"
     ]
 
 
@@ -96,7 +96,7 @@ def test_bad_lines_are_passed_on(tmp_path):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("ml1m", "No dataset 'ml1m'. Did you mean ml-1m"),
+        ("ml1m", "No dataset is called 'ml1m'. Did you mean ml-1m"),
         ("movielens", "Did you mean movielens-small"),
         ("zzzz", "There are: ml-100k, ml-10m, ml-1m,"),
         ("synthetic:user=3", "synthetic has no parameter 'user'. Did you mean users"),

@@ -138,8 +138,8 @@ FEW = rated([0, 0, 0, 1, 1, 1, 2, 3, 3], [0, 1, 2, 0, 1, 3, 1, 0, 2], [5, 4, 3, 
 
 EVERY = "every rating is a click, whatever its value (`threshold=all`)"
 WHOLE = (
-    "100.0% of the ratings, which go from 1 to 5, are clicks by `threshold=2`; another may suit "
-    "this scale"
+    "100.0% of the ratings, which range from 1 to 5, are clicks by `threshold=2`; another "
+    "threshold may suit this scale"
 )
 
 
@@ -184,7 +184,7 @@ def test_clicks_written_out(threshold, min_user, min_item, left, notes, keep_val
     ("threshold", "min_item", "message"),
     [
         (5.5, 0, "no rating reaches threshold=5.5, the highest is 5. Lower it"),
-        (4.0, 4, "of 6 clicks none is left when users need min_user=1 and items min_item=4"),
+        (4.0, 4, "none of 6 clicks is left with at least min_user=1 per user and min_item=4"),
     ],
 )
 def test_no_click_that_is_left(threshold, min_item, message):
@@ -199,8 +199,8 @@ def test_a_threshold_on_another_scale_is_named():
     assert len(kept.user) == 3
     assert notes[:2] == (
         "1 of 4 ratings are below 0",
-        "75.0% of the ratings, which go from -1 to 10, are clicks by `threshold=0`; another may "
-        "suit this scale",
+        "75.0% of the ratings, which range from -1 to 10, are clicks by `threshold=0`; another "
+        "threshold may suit this scale",
     )
     kept, notes = divide.clicks(protocol(threshold="all", min_user=1), ratings)
     assert len(kept.user) == 4 and notes == (EVERY,)
@@ -272,7 +272,7 @@ def test_the_smaller_half_is_for_validation():
 def test_no_part_is_empty_but_a_validation_that_is_not_asked_for(text, part, lacking):
     ratings = rated([0, 0, 1], [0, 1, 0], [1, 2, 3])
     if lacking:
-        with pytest.raises(BadInput, match=f"of 3 ratings none is left to {lacking}"):
+        with pytest.raises(BadInput, match=f"none of 3 ratings is left to {lacking}"):
             divide.weak_split(parse(text), ratings, np.array(part), ())
     else:
         split = divide.weak_split(parse(text), ratings, np.array(part), ("a note",))
@@ -339,7 +339,7 @@ def test_users_are_held_out_by_share_or_number(asked, counts):
         ((4, 5), "4 validation and 5 test users leave none of 9 to train on"),
         ((-1, 5), "valid_users=-1 is neither a share"),
         ((1, 1.5), "test_users=1.5 is neither a share"),
-        ((0, 0), "test_users=0 of 9 users with min_user=5 clicks is nobody to test on"),
+        ((0, 0), "test_users=0 of 9 users with min_user=5 clicks leaves nobody to test on"),
     ],
 )
 def test_users_that_cannot_be_held_out(asked, message):

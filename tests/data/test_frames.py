@@ -109,7 +109,7 @@ def test_matrices(matrix):
     assert found.user_ids.tolist() == [0, 2] and found.item_ids.tolist() == [0, 1, 2]
     assert found.user.tolist() == [0, 1, 1] and found.item.tolist() == [1, 0, 2]
     assert found.value.tolist() == [4, 3.5, 1]
-    assert said[0] == "1 of 3 rows hold nothing and are left out."
+    assert said[0] == "1 of 3 rows are empty and are left out."
 
 
 def test_matrices_of_ones_are_clicks():
@@ -155,13 +155,13 @@ def test_titles(titles):
         (of_pandas().assign(time=["2020-01-01"] * 3 + ["x"]), "row 3: the time 'x' is neither"),
         (of_pandas().assign(rating=pd.to_datetime(TIME)), "not numbers"),
         (pl.DataFrame({"user": [[1], [2]], "item": [1, 2]}), "neither text nor numbers"),
-        (of_pandas().head(0), "no rating in it"),
-        ((USER, ITEM, STARS[:3]), "not of one length"),
+        (of_pandas().head(0), "no ratings found"),
+        ((USER, ITEM, STARS[:3]), "arrays differ in length"),
         ((USER,), "1 arrays: give"),
-        ((np.array(USER), np.ones((4, 2))), r"shape \(4, 2\) is no column"),
+        ((np.array(USER), np.ones((4, 2))), r"shape \(4, 2\) is not a column"),
         (np.array([["a", "b"]]), "holds no ratings"),
         (np.array([[1.0, np.inf]]), "row 1: the rating inf"),
-        ("ratings.csv", "str is no table of ratings"),
+        ("ratings.csv", "str is not a table of ratings"),
     ],
 )
 def test_what_is_refused(source, says):

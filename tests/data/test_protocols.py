@@ -521,16 +521,16 @@ def test_unknown_and_impossible_parameters(text, message):
     ("text", "message"),
     [
         ("strong:threshold=6", "no rating reaches threshold=6, the highest is 5"),
-        ("strong:min_user=90", "none is left when users need min_user=90"),
+        ("strong:min_user=90", "is left with at least min_user=90"),
         ("strong:valid_users=20,test_users=20", "20 test users leave none of .* to train on"),
         ("strong:valid_users=2.5", "valid_users=2.5 is neither a share"),
         ("strong:valid_users=-1", "valid_users=-1 is neither a share"),
         ("strong:valid_users=inf", "valid_users is a finite number, not 'inf'"),
         ("strong:test_users=0", "nobody to test on"),
-        ("random_ratings:test=.001", "none is left to test on"),
-        ("random_ratings:valid=.001", "none is left to validate on"),
-        ("global_time:cut=1990-01-01", "none is left to train on"),
-        ("global_time:cut=2030-01-01", "none is left to"),
+        ("random_ratings:test=.001", "none of .* ratings is left to test on"),
+        ("random_ratings:valid=.001", "none of .* ratings is left to validate on"),
+        ("global_time:cut=1990-01-01", "none of .* ratings is left to train on"),
+        ("global_time:cut=2030-01-01", "none of .* ratings is left to"),
         ("global_time:start=2030-01-01", "no rating of made is left"),
         ("random_ratings:split_seed=-1", "split_seed=-1 is negative"),
     ],
@@ -655,8 +655,8 @@ def test_repeated_entries_of_ready_splits_are_merged_and_counted(tmp_path):
     train, _, valids, _, _ = parts(split)
     assert train["u"] == [("y", 3.5), ("x", 2)] and valids["v"] == [("y", 1)]
     assert split.notes[:2] == (
-        "train.csv: 1 repeated entries; the last stays",
-        "valid.csv: 2 repeated entries; the last stays",
+        "train.csv: 1 repeated entries; the last is kept",
+        "valid.csv: 2 repeated entries; the last is kept",
     )
 
 
@@ -705,10 +705,10 @@ def test_the_hash_of_files_is_of_their_bytes(tmp_path):
         (changed(RATING, test=["u,x,4"]), LeakError, "target is in training.*u, item x"),
         (changed(RATING, test=["v,y,2"]), LeakError, "target of both.*v, item y"),
         (RATING | {"train.csv": ["u,x,4", "v,x,4"]}, BadInput, "every rating is 4"),
-        (STRONG | {"train.jsonl": ["{}"]}, BadInput, "train.csv and train.jsonl: leave one"),
+        (STRONG | {"train.jsonl": ["{}"]}, BadInput, "train.csv and train.jsonl: keep only one"),
         (STRONG | {"test_te.csv": ["40,z"]}, BadInput, "test_te.csv: none of its items"),
-        (STRONG | {"test_te.csv": []}, BadInput, "test_te.csv: a header and no entry"),
-        (RATING | {"train.csv": []}, BadInput, "train.csv: a header and no entry"),
+        (STRONG | {"test_te.csv": []}, BadInput, "test_te.csv: a header but no entries"),
+        (RATING | {"train.csv": []}, BadInput, "train.csv: a header but no entries"),
         (changed(STRONG, test_te=["40"]), BadInput, "test_te.csv, line 4"),
         (changed(RATING, test=["u,q,good"]), BadInput, "test.csv, line 4"),
         (STRONG | RATING, BadInput, "files of both layouts"),

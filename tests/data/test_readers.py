@@ -249,7 +249,7 @@ def test_the_lines_kept_are_those_of_the_csv_module(tmp_path, text, batch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scan, "BATCH", batch)
         if not expected:
-            with pytest.raises(readers.BadInput, match="no rating in it"):
+            with pytest.raises(readers.BadInput, match="no ratings found"):
                 readers.read(path, "delimited", **columns, on_bad_line="skip", log=quiet)
             return
         kept = readers.read(path, "delimited", **columns, on_bad_line="skip", log=quiet)
@@ -283,7 +283,7 @@ def test_last_by_time_stays_and_the_count_is_logged(tmp_path):
     ratings = readers.read(path, "delimited", **EXPLICIT, log=said.append)
     # (1, 1) ties at 50, where file order decides; (2, 1) has its later time first in the file.
     assert triples(ratings) == [(1, 2, 2), (1, 1, 4), (2, 1, 5)]
-    assert said[:-1] == [f"{path}: 3 repeated (user, item) ratings; the last by time stays."]
+    assert said[:-1] == [f"{path}: 3 repeated (user, item) ratings; the last by time is kept."]
     untimed = {role: EXPLICIT[role] for role in ("user", "item", "rating")}
     ratings = readers.read(path, "delimited", **untimed, log=said.append)
     assert triples(ratings) == [(1, 2, 2), (1, 1, 4), (2, 1, 1)]
@@ -310,7 +310,7 @@ BAD_LINES = {  # the line -> what the message says of it
     "1,2,3,02/01/2020": f"'t' '02/01/2020' {NO_TIME}",
     ",2,3,4": "'u' is empty",
     f"1,{'x' * 300},3,4": "'i' is longer than 256 bytes",
-    '1,"2"x,3,4': "a double quote stands inside a field",
+    '1,"2"x,3,4': "a double quote inside a field is not doubled",
 }
 
 
@@ -348,7 +348,7 @@ def test_bytes_that_are_no_text(tmp_path):
 
 def test_a_file_without_line_breaks(tmp_path):
     path = write(tmp_path / "bad.csv", b"u,i\n" + bytes(500))
-    with pytest.raises(readers.BadInput, match=r"no rating in it"):
+    with pytest.raises(readers.BadInput, match=r"no ratings found"):
         readers.read(path, "delimited", **IDS, on_bad_line="skip")
 
 
@@ -359,8 +359,8 @@ BAD_FILES = {
     "gzip": (b"\x1f\x8b\x08....", "cannot be unpacked"),
     "zst": (b"\x28\xb5\x2f\xfd....", "cannot be unpacked"),
     "parquet": (b"PAR1....", "the parquet file is damaged"),
-    "array": (b'[{"u": 1, "i": 2}]', "one JSON array. Write JSON lines"),
-    "header": (b"u,i,r,t\n", "no rating in it. Is it the right file, complete and unpacked?"),
+    "array": (b'[{"u": 1, "i": 2}]', "a JSON array. Write JSON lines"),
+    "header": (b"u,i,r,t\n", "no ratings found. Is it the right file, and complete?"),
     "column": (
         b"u,i,stars,t\n1,2,3,4\n",
         "line 1: no single column 'r'; there are u, i, stars",
@@ -383,7 +383,7 @@ def test_bad_files(tmp_path, data, says):
 
 def test_a_header_where_none_should_be(tmp_path):
     path = write(tmp_path / "ratings.dat", "UserID::MovieID::Rating::Timestamp\n1::2::3::4\n")
-    says = r"line 1: column 0 'UserID' .*\(a header\? .*header=true`\)"
+    says = r"line 1: column 0 'UserID' .*\(if this is a header, give `header=true`\)"
     with pytest.raises(readers.BadInput, match=says):
         readers.read(path, "ml-1m")
     path = write(tmp_path / "implicit.csv", "user,item\n1,2\n3,4\n")  # would be ids 'user', 'item'
@@ -405,12 +405,12 @@ def test_files_that_are_not_there(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"format": "ml-1M"}, "No format 'ml-1M'. Did you mean ml-1m"),
+        ({"format": "ml-1M"}, "No format is called 'ml-1M'. Did you mean ml-1m"),
         ({"user": "u"}, "no column 'item'; there are u, i, r, t. Name it: `item=`"),
         ({"user": "u", "item": "u"}, "one column cannot play two roles"),
         (IDS | {"header": False}, "Without a header a column is a number from 0; user is 'u'"),
         ({"user": 0, "item": 9, "header": False}, "no single column 9; line 1 has 4 f"),
-        ({"header": False}, "Give the positions from 0 of user and item"),
+        ({"header": False}, "Give the positions (from 0) of user and item"),
         (IDS | {"separator": ""}, "'' cannot separate fields"),
         (IDS | {"on_bad_line": "drop"}, "on_bad_line is 'error' or 'skip', not 'drop'"),
         (IDS | {"encoding": "utf-9"}, "No encoding is called 'utf-9'"),
@@ -440,11 +440,11 @@ def test_recbole_header_must_be_typed(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("1,3,2005-09-06\n", "line 1: a rating below no 'number:' line"),
+        ("1,3,2005-09-06\n", "line 1: a rating without a 'number:' line"),
         ("one:\n1,3,2005-09-06\n", "line 1: a movie's line must read 'number:'"),
         ("1:\n1,3,2005-02-29\n", "line 2: date '2005-02-29' is neither"),
         ("1:\n1,3,2005-13-01\n", "line 2: date '2005-13-01' is neither"),
-        ("1:\n1,3,1\n", "line 2: date '1' is not a date YYYY-MM-DD"),
+        ("1:\n1,3,1\n", "line 2: date '1' does not have the form YYYY-MM-DD"),
         ("1:\n1,6,2005-02-28\n", "line 2: rating 6 is off the scale 1..5"),
         ("1:\n1,2005-02-28\n", "line 2: 2 fields where 3 are expected"),
     ],

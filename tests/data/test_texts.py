@@ -154,7 +154,7 @@ def test_json_lines_that_are_malformed(tmp_path):
     path = tmp_path / "r.jsonl"
     lines = ['{"user": 1, "item": "a", "rating": 3}', "", '{"user": 2, "item": "b", "rating": 4}']
     for bad, says in (
-        ('{"user": 1', "line 4: no JSON"),
+        ('{"user": 1', "line 4: not JSON"),
         ('{"user": 1, "item": "c"}', "line 4: 'rating' '' is not a finite number"),
         ('{"user": null, "item": "c", "rating": 1}', "line 4: 'user' is empty"),
     ):
@@ -271,7 +271,7 @@ def test_finer_times_become_seconds(tmp_path, unit, name):
     path.write_text(csv_of(TABLE.with_columns(pl.col("time") * unit + unit // 2)))
     found = readers.read(path, log=said.append)
     np.testing.assert_array_equal(found.time, expected(tmp_path).time)
-    assert said[0] == f"Times are read as {name}seconds since 1970, and kept in seconds."
+    assert said[0] == f"Times are read as {name}seconds since 1970, and converted to seconds."
     assert "2017-07-14 to 2017-08-22" in said[-1]
 
 
