@@ -16,6 +16,7 @@ moment a kill leaves a run that is finished, or that the same command resumes.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -200,11 +201,13 @@ def _lock(workdir: pathlib.Path) -> int:
       BadInput: another process holds it.
     """
     path = workdir / LOCK
-    while True:
+    for left in itertools.count(1000, -1):
         try:
             workdir.mkdir(parents=True, exist_ok=True)
             lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
-        except FileNotFoundError:  # a run that was refused has just deleted the directory
+        except FileNotFoundError:  # a run that was refused has just deleted the directory,
+            if left <= 0:  # or there can be none, as in /proc
+                raise
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
