@@ -88,7 +88,7 @@ def load(
     files, or its parent; if it is given nothing is downloaded. Without it archives are kept under
     `~/.cache/aerec`. Raises `BadInput` for an unknown name or parameter, files that are missing or
     malformed (`readers.read`), and a download that fails."""
-    base, _, parameters = name.partition(":")
+    base, _, parameters = str(name).partition(":")
     if base not in DATASETS:
         raise BadInput(f"No dataset {base!r}. {nearest(base, DATASETS)}")
     entry = DATASETS[base]
