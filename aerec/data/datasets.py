@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aerec import files
 from aerec.data import columns, download, readers, synthetic
 from aerec.data.ratings import Ratings, assemble
 from aerec.data.summary import summary
@@ -111,7 +112,7 @@ def load(
         log(summary(ratings))
         return ratings
     given = data_dir or os.environ.get("AEREC_DATA")
-    folder = _local(base, entry, Path(given).expanduser()) if given else _cached(base, entry, log)
+    folder = _local(base, entry, files.located(given)) if given else _cached(base, entry, log)
     ratings = readers.read(folder, entry.format, on_bad_line=on_bad_line, log=log)
     if entry.ratings and len(ratings.value) != entry.ratings:
         log(

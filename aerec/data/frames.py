@@ -119,7 +119,7 @@ def _of_arrays(arrays: Any) -> dict[str, pl.Series]:
     if not 2 <= len(arrays) <= 4 or any(array is None for array in arrays[:2]):
         raise BadInput(f"{len(arrays)} arrays: give (user, item), and rating and time if any.")
     part = {
-        role: _series(array)
+        role: series(array)
         for role, array in zip(roles.ROLES, arrays, strict=False)
         if array is not None
     }
@@ -146,7 +146,7 @@ def _of_frame(source: Any, named: Mapping[str, str | None]) -> dict[str, pl.Seri
     else:
         which = roles.find("the frame", [str(name) for name in frame.columns], named)
     spelled = {str(name): name for name in frame.columns}
-    return {role: _series(frame[spelled[str(name)]]) for role, name in which.items()}
+    return {role: series(frame[spelled[str(name)]]) for role, name in which.items()}
 
 
 def _frame(source: Any) -> Any:
@@ -165,7 +165,7 @@ def _frame(source: Any) -> Any:
     return None
 
 
-def _series(column: Any) -> pl.Series:
+def series(column: Any) -> pl.Series:
     """A column of any library as one of polars, without pyarrow."""
     if isinstance(column, pl.Series):
         return column
@@ -211,7 +211,7 @@ def _titles(titles: Any, item_ids: np.ndarray) -> np.ndarray:
         frame = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
         if frame is None or len(frame.columns) < 2:
             raise BadInput("titles are a mapping, or a frame of two columns: item and title.")
-        ids, names = (_series(frame[name]) for name in list(frame.columns)[:2])
+        ids, names = (series(frame[name]) for name in list(frame.columns)[:2])
         titles = dict(zip(columns.parse(ids, "id").to_list(), names.to_list(), strict=True))
     spelled = {str(key): title for key, title in titles.items()}
     found = [spelled.get(str(item)) for item in item_ids.tolist()]

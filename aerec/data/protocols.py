@@ -335,7 +335,7 @@ def parse(text: str) -> Protocol:
 
 def find(name: str) -> type[Any]:
     """The protocol of that name. Raises BadInput, naming the nearest, where there is none."""
-    if name not in PROTOCOLS:
+    if not isinstance(name, str) or name not in PROTOCOLS:
         raise BadInput(f"No protocol is called {name!r}. {nearest(name, PROTOCOLS)}")
     return PROTOCOLS[name]
 

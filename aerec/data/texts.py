@@ -19,6 +19,7 @@ from typing import Any
 
 import polars as pl
 
+from aerec import files
 from aerec.data import columns, roles
 from aerec.errors import BadInput
 
@@ -106,13 +107,10 @@ def located(path: str | Path) -> Path:
       BadInput: nothing is there, or what can be read but once.
     """
     try:
-        found = Path(path).expanduser()
+        found = files.located(path)
         kind = found.stat().st_mode
-    except TypeError:
-        raise BadInput(f"{path!r} is no path: give that of a file or a folder.") from None
-    except (OSError, ValueError, RuntimeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise BadInput(f"{path!s}: cannot be read ({why}). Check the path.") from error
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
     if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
         raise BadInput(f"{path}: a pipe can be read once only. Write it to a file, and give that.")
     return found

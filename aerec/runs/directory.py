@@ -16,7 +16,6 @@ moment a kill leaves a run that is finished, or that the same command resumes.
 """
 
 import contextlib
-import itertools
 import json
 import os
 import pathlib
@@ -201,12 +200,14 @@ def _lock(workdir: pathlib.Path) -> int:
       BadInput: another process holds it.
     """
     path = workdir / LOCK
-    for left in itertools.count(1000, -1):
+    left = 1000
+    while True:
         try:
             workdir.mkdir(parents=True, exist_ok=True)
             lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
-        except FileNotFoundError:  # a run that was refused has just deleted the directory,
-            if left <= 0:  # or there can be none, as in /proc
+        except FileNotFoundError:  # a run that was refused has just deleted the directory
+            left -= 1
+            if not left:  # there can be none, as in /proc
                 raise
             continue
         try:
