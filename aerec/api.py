@@ -15,7 +15,8 @@ from typing import Any
 
 import jax
 
-from aerec import configuration, models, properties
+from aerec import configuration, files, models, properties
+from aerec.configuration import Natural, Replicas, Weight
 from aerec.data import frames, protocols
 from aerec.data.ratings import Ratings
 from aerec.data.splits import Split
@@ -30,6 +31,15 @@ from aerec.runs.spec import Spec, oriented
 from aerec.training.settings import Settings
 
 Log = Callable[[str], object]
+
+
+@configuration.settings
+class _Draws:
+    """What is repeated in a run, and with which seeds."""
+
+    seed: Natural = 0
+    seeds: Replicas = 1
+    order_penalty: Weight = 0.0
 
 
 def split(
@@ -90,6 +100,9 @@ def fit(
         with the model.
       Diverged: a loss or parameter became NaN or infinite.
     """
+    given = {"seed": seed, "seeds": seeds, "order_penalty": order_penalty}
+    draws = configuration.fill(_Draws, given, of="fit")
+    folder = None if workdir is None else files.located(workdir)
     own, training = _divide(model, settings)
     traits = models.traits(model, own)
     splits = _splits(data, traits.task, log)
@@ -100,8 +113,8 @@ def fit(
         set=own,
         dataset=splits[0].dataset,
         settings=configuration.fill(Settings, training, of="training"),
-        seeds=tuple(range(seed, seed + _count(seeds))),
-        order_penalty=order_penalty,
+        seeds=tuple(range(draws.seed, draws.seed + draws.seeds)),
+        order_penalty=draws.order_penalty,
     )
     if fitting.has_targets(splits[0]):
         scoring.require_metric(spec.settings.metric, task)
@@ -110,7 +123,6 @@ def fit(
         epochs = None if fitting.solved(spec, splits[0]) else spec.settings.epochs
         bar = progress.bar(epochs, spec.settings.metric)
     with bar as update:
-        folder = None if workdir is None else pathlib.Path(workdir).expanduser()
         finished = fitting.run(spec, splits, folder, progress=update)
     if folder is not None:
         return dataclasses.replace(opened(folder), splits=splits)
@@ -130,7 +142,12 @@ def evaluate(run: Run, split: Split | Sequence[Split], *, own: Split | None = No
     Raises:
       BadInput: the splits do not go with the run, or a test rating was trained on.
     """
-    asked = [split] if isinstance(split, Split) else list(split)
+    _require_runs(run)
+    asked = [split] if isinstance(split, Split) else split
+    if not isinstance(asked, list | tuple) or not asked:
+        raise BadInput("`split` is a split, or a list of one per replica")
+    if wrong := [part for part in (*asked, own) if not isinstance(part, Split | None)]:
+        raise BadInput(f"{type(wrong[0]).__name__} is no split: make one with `aerec.split`")
     fitted = run.splits if own is None else [own]
     loaded = Artefact(run.model, run.replicas, run.config, run.vocabulary)
     if [part.protocol["hash"] for part in asked[:1]] == [run.config["protocol"]["hash"]]:
@@ -152,6 +169,7 @@ def compare(first: Run, second: Run, figure: str) -> Comparison:
     Raises:
       BadInput: the runs were scored on different rows, or have no such figure.
     """
+    _require_runs(first, second)
     names = "the first run", "the second run"
     rescore.require_pairs(first.config, second.config, names=names)
     if len(first.config["data_hash"]) != len(second.config["data_hash"]):
@@ -182,7 +200,12 @@ def audit(
     Raises:
       BadInput: a callable without a domain, or a run that was opened and has no rows at hand.
     """
-    key = jax.random.key(seed)
+    key = jax.random.key(configuration.value_of(Natural, seed, "seed"))
+    if domain is not None and not isinstance(domain, Domain):
+        kind = type(domain).__name__
+        raise BadInput(f"{kind} is no domain: give one of `aerec.properties.samplers`")
+    if not isinstance(subject, Run) and not callable(subject):
+        raise BadInput(f"{type(subject).__name__} is no run and no function to audit")
     if not isinstance(subject, Run):
         if domain is None:
             raise BadInput("give a domain, like aerec.properties.samplers.gaussian(50)")
@@ -217,12 +240,22 @@ def _ratings(source: Any, log: Log) -> Ratings:
     return source if isinstance(source, Ratings) else frames.ratings(source, log=log)
 
 
+def _require_runs(*runs: Any) -> None:
+    for run in runs:
+        if not isinstance(run, Run):
+            raise BadInput(f"{type(run).__name__} is no run: give what `aerec.fit` returned")
+
+
 def _splits(data: Any, task: str, log: Log) -> list[Split]:
     """One split, one per seed, or of ratings the one that holds nothing out."""
     if isinstance(data, Split):
         return [data]
-    if isinstance(data, list) and data and all(isinstance(part, Split) for part in data):
-        return data
+    if isinstance(data, list | tuple) and any(isinstance(part, Split) for part in data):
+        if not all(isinstance(part, Split) for part in data):
+            raise BadInput("give a split, or a list of splits alone, one per seed")
+        if len(names := {part.protocol["name"] for part in data}) > 1:
+            raise BadInput(f"the splits are of several protocols: {', '.join(sorted(names))}")
+        return list(data)
     return [split(data, {"ranking": "all_clicks", "rating": "all_ratings"}[task], log=log)]
 
 
@@ -237,9 +270,3 @@ def _divide(model: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
         {name: value for name, value in given.items() if name in own},
         {name: value for name, value in given.items() if name not in own},
     )
-
-
-def _count(seeds: Any) -> int:
-    if not isinstance(seeds, int) or seeds < 1:
-        raise BadInput(f"seeds={seeds!r} is the number of replicas, at least 1")
-    return seeds

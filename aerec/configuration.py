@@ -40,6 +40,7 @@ def within(words: str, holds: Callable[[Any], bool]) -> Rule:
 
 Count = Annotated[int, within("at least 1", lambda v: v >= 1)]
 Natural = Annotated[int, within("at least 0", lambda v: v >= 0)]
+Replicas = Annotated[int, within("from 1 to 1000", lambda v: 1 <= v <= 1000)]  # side by side
 Weight = Annotated[float, within("a number, at least 0", lambda v: v >= 0)]
 Positive = Annotated[float, within("a number above 0", lambda v: v > 0)]
 Probability = Annotated[float, within("at least 0 and below 1", lambda v: 0 <= v < 1)]

@@ -12,9 +12,9 @@ class NotNumbers(ValueError):
     """A model gave scores that are NaN or infinite."""
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
+def nearest(name: object, valid: Iterable[str]) -> str:
     """Suggest the nearest valid names for an unknown one, in a sentence."""
     valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), valid, n=3, cutoff=0.5)
     meant = f"Did you mean {' or '.join(close)}? " if close else ""
     return f"{meant}There are: {', '.join(valid) or 'none'}."

@@ -32,6 +32,13 @@ def writing(path: pathlib.Path | str) -> Iterator[None]:
         ) from error
 
 
+def located(path: Any) -> pathlib.Path:
+    """Return a path with `~` expanded. Raises BadInput for what is no path."""
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in str(path):
+        raise BadInput(f"{path!r} is no path: give that of a file or a folder.")
+    return pathlib.Path(path).expanduser()
+
+
 def error_number(error: BaseException) -> int | None:
     """Find the errno behind an error, also behind one of TensorStore; None without one."""
     if isinstance(error, OSError):

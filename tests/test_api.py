@@ -238,16 +238,60 @@ def test_audit_of_an_opened_run_needs_a_domain(run, tmp_path):
         (lambda r, s: aerec.fit("multvae", s, latnet=3), "'latnet'. Did you mean latent"),
         (lambda r, s: aerec.fit("multvae", s, latent=4.5), "latent is a whole number, not 4.5"),
         (lambda r, s: aerec.fit("multvae", s, epochs=0), "epochs is at least 1, not 0"),
-        (lambda r, s: aerec.fit("multvae", s, seeds=0), "seeds=0 is the number of replicas"),
+        (lambda r, s: aerec.fit("multvae", s, seeds=0), "seeds is from 1 to 1000, not 0"),
         (lambda r, s: aerec.fit("multvae", s, metric="ndgc@5"), "No ranking figure is called"),
         (lambda r, s: aerec.split(r, "stronk"), "No protocol is called 'stronk'. Did you mean"),
         (lambda r, s: aerec.split(r, "strong", fold=1), "no setting 'fold'. Did you mean fold_in"),
         (lambda r, s: aerec.open("/no/where"), "has no config.json"),
+        (lambda r, s: aerec.open(None), "None is no path"),
+        (lambda r, s: aerec.load(None), "No dataset 'None'"),
+        (lambda r, s: aerec.load("ml-1m", data_dir=5), "5 is no path"),
+        (lambda r, s: aerec.split(r, None), "No protocol is called None"),
+        (lambda r, s: aerec.fit(None, s), "No model is called None"),
+        (lambda r, s: aerec.fit(["ease"], s), "No model is called"),
+        (lambda r, s: aerec.fit("ease", s, seeds=True), "seeds is a whole number, not True"),
+        (lambda r, s: aerec.fit("ease", s, seeds=2.5), "seeds is a whole number, not 2.5"),
+        (lambda r, s: aerec.fit("ease", s, seeds=10**9), "seeds is from 1 to 1000"),
+        (lambda r, s: aerec.fit("ease", s, seed=-1), "seed is at least 0"),
+        (lambda r, s: aerec.fit("ease", s, seed=None), "seed is a whole number, not None"),
+        (lambda r, s: aerec.fit("ease", s, seed=2**40), "seed is a whole number below"),
+        (lambda r, s: aerec.fit("multvae", s, order_penalty=np.nan), "a finite number, not nan"),
+        (lambda r, s: aerec.fit("ease", s, workdir=123), "123 is no path"),
+        (lambda r, s: aerec.fit("ease", s, workdir="a\0b"), "is no path"),
+        (lambda r, s: aerec.fit("ease", [s, s]), "2 splits and 1 seeds"),
+        (lambda r, s: aerec.fit("ease", (s, None), seeds=2), "a list of splits alone"),
+        (lambda r, s: aerec.compare(None, None, "ndcg@100"), "NoneType is no run"),
+        (lambda r, s: aerec.evaluate(None, s), "NoneType is no run"),
+        (lambda r, s: aerec.audit(None), "NoneType is no run and no function"),
+        (lambda r, s: aerec.audit(lambda x: x, "gaussian"), "str is no domain"),
+        (lambda r, s: aerec.audit(lambda x: x, samplers.binary(3), seed="x"), "seed is a whole"),
     ],
 )
 def test_what_is_refused(ratings, split, call, message):
     with pytest.raises(BadInput, match=message):
         call(ratings, split)
+
+
+def test_what_a_run_refuses(run, split, tmp_path):
+    for call, message in (
+        (lambda: run.recommend([run.item_ids[0]], replica="a"), "holds 2 replicas"),
+        (lambda: run.recommend([run.item_ids[0]], replica=[0]), "holds 2 replicas"),
+        (lambda: run.test["ndcg@100"].interval(2), "confidence=2 is a share"),
+        (lambda: run.save(None), "None is no path"),
+        (lambda: run.export(5), "5 is no path"),
+        (lambda: aerec.evaluate(run, None), "`split` is a split"),
+        (lambda: aerec.evaluate(run, []), "`split` is a split"),
+        (lambda: aerec.evaluate(run, ["x"]), "str is no split"),
+        (lambda: aerec.evaluate(run, split, own=5), "int is no split"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            call()
+
+
+def test_splits_of_two_protocols_are_not_one_run(ratings, split):
+    other = aerec.split(ratings, "random_ratings", log=lambda text: None)
+    with pytest.raises(BadInput, match="of several protocols: random_ratings, strong"):
+        aerec.fit("ease", [split, other], seeds=2, **QUIET)
 
 
 def test_settings_of_models_and_of_training_have_different_names():

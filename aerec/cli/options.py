@@ -14,7 +14,7 @@ from absl import flags
 
 import aerec
 from aerec import configuration, files
-from aerec.configuration import Count, Natural, Weight
+from aerec.configuration import Natural, Replicas, Weight
 from aerec.data import datasets, protocols, readers
 from aerec.data.roles import ROLES
 from aerec.errors import BadInput, nearest
@@ -37,7 +37,7 @@ class Plan:
     dataset: str = "movielens-small"  # name of a dataset (default movielens-small)
     protocol: str = ""  # how to split: NAME or NAME:PARAMETER=VALUE,... (default by the model)
     seed: Natural = 0  # of all random numbers of the model (default 0)
-    seeds: Count = 1  # replicas, trained under one vmap (default 1)
+    seeds: Replicas = 1  # replicas, trained under one vmap (default 1)
     order_penalty: Weight = 0.0  # weight of the order penalty in the loss
 
 

@@ -3,6 +3,7 @@
 A field that does not parse becomes null. No value is guessed, and no row is dropped.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,7 +56,8 @@ def _ids(values: pl.Series) -> pl.Series:
         texts = whole.cast(pl.String).zip_with(whole == values, values.cast(pl.String))
         values = whole if (whole == values).all() else texts
     if values.dtype.is_integer():
-        return values.cast(pl.Int64)
+        whole = values.cast(pl.Int64, strict=False)
+        return values.cast(pl.String) if whole.null_count() > values.null_count() else whole
     text = values.cast(pl.String)
     whole = text.cast(pl.Int64, strict=False)
     if not whole.null_count():  # 007, +7 and -0 are not 7 and 0: an id is its spelling
@@ -105,11 +107,13 @@ def _dates(values: pl.Series) -> pl.Series:
 
 def why(text: Any, kind: str) -> str:
     """Describe why `parse` makes a field null, in words that follow the column's name."""
+    if isinstance(text, list | dict):
+        return "is a list or an object, not one value"
     text = text.strip(" ") if isinstance(text, str) else text
     shown = repr(text if text is not None else "")[:60]
     if isinstance(text, str) and not is_text(text):
-        raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return f"'{raw[:60]}' is not utf-8 text; if the file has another encoding, give `encoding`"
+        raw = "".join(map(_shown, text))[:60]
+        return f"'{raw}' is not utf-8 text; if the file has another encoding, give `encoding`"
     if kind == "id":
         if text is None or not len(str(text)) or text != text:
             return "is empty"
@@ -117,8 +121,19 @@ def why(text: Any, kind: str) -> str:
             return f"{shown} holds a zero byte; if the file is not in utf-8, give `encoding`"
         return f"is longer than {LONGEST_ID} bytes"
     if kind == "number":
-        return f"{shown} is not a finite number"
+        point = ": write a point, not a comma" if re.fullmatch(r"[+-]?\d+,\d+", str(text)) else ""
+        return f"{shown} is not a finite number{point}"
+    if parse(pl.Series([text]), kind)[0] is not None:
+        return f"{shown} is written in another way than most times: a number, or an ISO date"
     return f"{shown} is neither a finite number nor an ISO date like 2020-01-31 or 2020-01-31T12:00"
+
+
+def _shown(letter: str) -> str:
+    """A letter as it can be printed: a byte that was not decoded is shown as such."""
+    code = ord(letter)
+    if not 0xD800 <= code < 0xE000:
+        return letter
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def is_text(field: str) -> bool:
@@ -136,15 +151,22 @@ def seconds(time: np.ndarray, log: Callable[[str], object]) -> np.ndarray:
     """Convert times [R] int64 to seconds; log their unit where it is not the second.
 
     The unit is inferred from the magnitude of the median of the non-zero times. Seconds reach 10^11
-    in the year 5138, milliseconds in 1973.
+    in the year 5138, milliseconds in 1973. Times of another magnitude are counted in the log.
     """
     known = time[time != 0]
     middle = abs(int(np.partition(known, len(known) // 2)[len(known) // 2])) if len(known) else 0
-    for least, per_second, name in UNITS:
-        if middle >= least:
-            log(f"Times are read as {name} since 1970, and converted to seconds.")
-            return time // per_second
-    return time
+    above = [unit for unit in UNITS if middle < unit[0]]
+    least, per_second, name = [*UNITS, (0, 1, "seconds")][len(above)]
+    most = above[-1][0] if above else np.iinfo(np.int64).max
+    if per_second > 1:
+        log(f"Times are read as {name} since 1970, and converted to seconds.")
+    other = (np.abs(time) >= most) | ((np.abs(time) < least) & (time != 0))
+    if other.any():
+        log(
+            f"{other.sum():,} of {len(time):,} times are of another unit than {name}, like "
+            f"{time[other.argmax()]}. Correct them: the order of the ratings depends on it."
+        )
+    return time // per_second if per_second > 1 else time
 
 
 def coded(parts: Sequence[pl.Series], text: pl.DataType) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aerec import files
 from aerec.data import columns, download, readers, synthetic
 from aerec.data.ratings import Ratings, assemble
 from aerec.data.summary import summary
@@ -96,7 +97,7 @@ def load(
       BadInput: an unknown name or parameter, files that are missing or malformed (see
         `readers.read`), or a failed download.
     """
-    base, _, parameters = name.partition(":")
+    base, _, parameters = str(name).partition(":")
     if base not in DATASETS:
         raise BadInput(f"No dataset is called {base!r}. {nearest(base, DATASETS)}")
     entry = DATASETS[base]
@@ -119,7 +120,7 @@ def load(
         log(summary(ratings))
         return ratings
     given = data_dir or os.environ.get("AEREC_DATA")
-    folder = _local(base, entry, Path(given).expanduser()) if given else _cached(base, entry, log)
+    folder = _local(base, entry, files.located(given)) if given else _cached(base, entry, log)
     ratings = readers.read(folder, entry.format, on_bad_line=on_bad_line, log=log)
     if entry.ratings and len(ratings.value) != entry.ratings:
         log(

@@ -5,6 +5,7 @@
     ratings(scipy.sparse.csr_matrix(...))
 """
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import polars as pl
 from scipy import sparse
 
 from aerec.data import columns, roles
-from aerec.data.ratings import Log, Ratings, assemble
+from aerec.data.ratings import Log, Ratings, assemble, require_scale
 from aerec.data.summary import summary
 from aerec.errors import BadInput
 
@@ -58,10 +59,11 @@ def ratings(
     """
     if isinstance(source, Ratings):
         return source
+    require_scale(scale)
     named = {"user": user, "item": item, "rating": rating, "time": time}
     if sparse.issparse(source) or (isinstance(source, np.ndarray) and source.ndim == 2):
         part = _of_matrix(source, log)
-    elif isinstance(source, tuple | list):
+    elif type(source) is tuple:
         part = _of_arrays(source)
     else:
         part = _of_frame(source, named)
@@ -95,8 +97,17 @@ def _of_matrix(matrix: Any, log: Log) -> dict[str, pl.Series]:
         if matrix.dtype.kind not in "biuf":
             raise BadInput(f"a matrix of {matrix.dtype} holds no ratings; give numbers.")
         matrix = sparse.csr_array(np.nan_to_num(matrix, nan=0.0, posinf=np.inf, neginf=-np.inf))
-    entries = sparse.coo_array(sparse.csr_array(matrix))  # sums duplicates
-    entries.sum_duplicates()
+    if matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
+        raise BadInput(
+            f"a sparse matrix of {matrix.dtype} with {matrix.ndim} dimensions holds no ratings: "
+            "give real numbers [U, N]."
+        )
+    kind = bool if matrix.dtype.kind == "b" else np.float64  # small integers overflow in a sum
+    try:
+        entries = sparse.coo_array(sparse.csr_array(matrix.astype(kind)))
+        entries.sum_duplicates()
+    except ValueError as error:
+        raise BadInput(f"the sparse matrix is not valid ({error}). Build it again.") from error
     zero = entries.data == 0
     if zero.any():
         log(f"{zero.sum():,} stored zeros are left out: in a matrix 0 means no rating.")
@@ -113,10 +124,10 @@ def _of_matrix(matrix: Any, log: Log) -> dict[str, pl.Series]:
 
 
 def _of_arrays(arrays: Any) -> dict[str, pl.Series]:
-    if not 2 <= len(arrays) <= 4:
+    if not 2 <= len(arrays) <= 4 or any(array is None for array in arrays[:2]):
         raise BadInput(f"{len(arrays)} arrays: give (user, item), and optionally rating and time.")
     part = {
-        role: _series(array)
+        role: series(array)
         for role, array in zip(roles.ROLES, arrays, strict=False)
         if array is not None
     }
@@ -135,39 +146,64 @@ def _of_frame(source: Any, named: Mapping[str, str | None]) -> dict[str, pl.Seri
             "Arrow table, a SciPy sparse matrix, or a tuple of arrays (user, item, rating, time)."
         )
     if isinstance(frame, pl.LazyFrame):
-        which = roles.find("the frame", frame.collect_schema().names(), named)
-        frame = frame.select(set(which.values())).collect()
+        try:
+            which = roles.find("the frame", frame.collect_schema().names(), named)
+            frame = frame.select(set(which.values())).collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise BadInput(f"the lazy frame cannot be collected ({error}).") from error
     else:
         which = roles.find("the frame", [str(name) for name in frame.columns], named)
     spelled = {str(name): name for name in frame.columns}
-    return {role: _series(frame[spelled[str(name)]]) for role, name in which.items()}
+    return {role: series(frame[spelled[str(name)]]) for role, name in which.items()}
 
 
 def _frame(source: Any) -> Any:
     """Return a polars or pandas frame of a table of any library; None if it is no table."""
-    if isinstance(source, pl.DataFrame | pl.LazyFrame) or hasattr(source, "iloc"):
+    if isinstance(source, pl.DataFrame | pl.LazyFrame):
         return source
-    if hasattr(source, "__arrow_c_stream__"):
-        return pl.DataFrame(source)
-    return source.to_pandas() if hasattr(source, "to_pandas") else None
+    if hasattr(source, "iloc") and hasattr(source, "columns"):
+        return source
+    if hasattr(source, "__arrow_c_stream__") and not hasattr(source, "dtype"):  # not of a series
+        try:
+            return pl.DataFrame(source)
+        except pl.exceptions.PolarsError as error:
+            raise BadInput(f"the table cannot be read ({error}).") from error
+    if hasattr(source, "to_pandas") and not hasattr(source, "dtype"):
+        return source.to_pandas()
+    return None
 
 
-def _series(column: Any) -> pl.Series:
+def series(column: Any) -> pl.Series:
     """Convert a column of any library to polars, without pyarrow."""
     if isinstance(column, pl.Series):
         return column
     if getattr(getattr(column, "dtype", None), "tz", None) is not None:
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
     values = np.asarray(column)
+    plain = isinstance(column, list | tuple) and all(type(value) is int for value in column)
+    if values.dtype.kind == "f" and plain:  # some exceed int64
+        values = np.array(column, object)
     if values.ndim != 1:
         raise BadInput(f"an array of shape {values.shape} is not a column; give one of shape [R].")
+    if values.dtype.kind == "f":
+        values = values.astype(np.float64)
     if values.dtype.kind in "biufM":
         return pl.Series(values)
     known = [None if _missing(value) else value for value in values.tolist()]
-    kinds = {type(value) for value in known if value is not None}
-    if kinds <= {int} or kinds <= {int, float} or all(hasattr(k, "timestamp") for k in kinds):
+    kinds: set[Any] = {type(value) for value in known if value is not None}
+    if found := kinds & {bytes, list, dict, set}:
+        raise BadInput(f"a column holds {found.pop().__name__}: give text, numbers or dates.")
+    if kinds and all(hasattr(kind, "timestamp") for kind in kinds):  # zones may differ
+        return pl.Series([None if v is None else _utc(v) for v in known], dtype=pl.Datetime("us"))
+    if kinds <= {int} or kinds <= {int, float}:
         return pl.Series(known, strict=False)
     return pl.Series([None if value is None else str(value) for value in known], dtype=pl.String)
+
+
+def _utc(moment: Any) -> datetime.datetime:
+    """A date with a clock as UTC, which it is unless it says otherwise."""
+    known = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+    return known.astimezone(datetime.UTC).replace(tzinfo=None)
 
 
 def _missing(value: Any) -> bool:
@@ -183,7 +219,8 @@ def _titles(titles: Any, item_ids: np.ndarray) -> np.ndarray:
         frame = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
         if frame is None or len(frame.columns) < 2:
             raise BadInput("titles must be a mapping, or a frame of two columns: item and title.")
-        ids, names = (_series(frame[name]) for name in list(frame.columns)[:2])
+        ids, names = (series(frame[name]) for name in list(frame.columns)[:2])
         titles = dict(zip(columns.parse(ids, "id").to_list(), names.to_list(), strict=True))
     spelled = {str(key): title for key, title in titles.items()}
-    return np.array([str(spelled.get(str(item)) or "") for item in item_ids.tolist()])
+    found = [spelled.get(str(item)) for item in item_ids.tolist()]
+    return np.array(["" if _missing(title) else str(title) for title in found])

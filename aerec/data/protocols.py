@@ -355,7 +355,7 @@ def parse(text: str) -> Protocol:
 
 def find(name: str) -> type[Any]:
     """Return the protocol class of that name; raise BadInput, naming the nearest, if unknown."""
-    if name not in PROTOCOLS:
+    if not isinstance(name, str) or name not in PROTOCOLS:
         raise BadInput(f"No protocol is called {name!r}. {nearest(name, PROTOCOLS)}")
     return PROTOCOLS[name]
 

@@ -29,6 +29,18 @@ class Ratings(NamedTuple):
     name: str
 
 
+def require_scale(scale: tuple[float, float] | None) -> None:
+    """Raise `BadInput` unless a scale is None, or the lowest and the highest rating."""
+    if scale is None:
+        return
+    try:
+        low, high = map(float, scale)
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if isinstance(scale, str) or not -np.inf < low < high < np.inf:
+        raise BadInput(f"scale takes the lowest and highest rating, like (1, 5), not {scale!r}.")
+
+
 def assemble(
     *,
     user: tuple[np.ndarray, np.ndarray],

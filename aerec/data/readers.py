@@ -18,7 +18,7 @@ import numpy as np
 
 from aerec.data import columns, roles, texts
 from aerec.data import titles as titles_of
-from aerec.data.ratings import Log, Ratings, assemble
+from aerec.data.ratings import Log, Ratings, assemble, require_scale
 from aerec.data.roles import Column
 from aerec.data.scan import Policy, scan
 from aerec.data.summary import summary
@@ -114,7 +114,8 @@ def read(
         empty id), with file and line; or a layout that cannot be inferred, with the setting to
         give.
     """
-    path = Path(path)
+    path = texts.located(path)
+    require_scale(scale)
     given = {"user": user, "item": item, "rating": rating, "time": time}
     named = {role: column for role, column in given.items() if column is not None}
     fixed = bool(named) or separator is not None or header is not None
@@ -188,7 +189,7 @@ def read_columns(
     if wrong := set(kinds.values()) - set(columns.KINDS):
         raise ValueError(f"a column's kind is one of {columns.KINDS}, not {wrong}")
     policy = Policy(on_bad_line)
-    source = texts.recognise(Path(path), separator=None, header=True, encoding=encoding)
+    source = texts.recognise(texts.located(path), separator=None, header=True, encoding=encoding)
     there = {c: kind for c, kind in kinds.items() if c not in optional or c in source.names}
     for column in there:
         if list(source.names).count(column) != 1:

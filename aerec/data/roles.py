@@ -59,6 +59,8 @@ def find(where: str, names: Sequence[str], given: Given, *, header: bool = True)
             raise BadInput(f"{where}: no single column {column}; {has}. Correct the {role}.")
         else:
             roles[role] = int(column)
+    if header and not {"user", "item"} <= set(roles):
+        raise BadInput(f"{where}: the user and the item cannot be left out; {has}.")
     if not {"user", "item"} <= set(roles):
         raise BadInput(
             f"{where}: a file without a header; {has}: {', '.join(names)}. Give the positions "

@@ -136,7 +136,10 @@ def _at_once(source: Source, kinds: Kinds) -> Iterator[pl.DataFrame]:
         return
     read: Any = source.path if texts.plain(source) else _normal(source)
     if source.layout == "json":
-        yield from _batches(pl.scan_ndjson(read, schema=dict.fromkeys(names, pl.String)))
+        for frame in _batches(pl.scan_ndjson(read, schema=dict.fromkeys(names, pl.String))):
+            if any(column.str.contains(r"^[\[{]").any() for column in frame):
+                raise Unclear  # a text, or a list or an object, which is not one value
+            yield frame
         return
     width = len(source.names)
     table = pl.scan_csv(
@@ -226,9 +229,9 @@ def _judged(
 def _wrong(source: Source, column: Any, kind: str, text: Any, bounds: Bounds) -> str:
     """Describe what is wrong with a field."""
     value = columns.parse(pl.Series([text]), kind)[0]
-    if value is not None:
-        low, high = bounds[column] or (0, 0)
-        return f"rating {value:g} is off the scale {low:g}..{high:g}"
+    limits = bounds.get(column)
+    if value is not None and limits is not None:
+        return f"rating {value:g} is off the scale {limits[0]:g}..{limits[1]:g}"
     return f"{_label(source, column)} {columns.why(text, kind)}"
 
 
@@ -256,11 +259,9 @@ def _by_line(source: Source, kinds: Kinds) -> Iterator[pl.DataFrame]:
         found: dict[str, pl.Series] = {LINE: pl.Series(numbers)}
         for (column, kind), place in zip(kinds.items(), places, strict=True):
             fields = [row[place] if row else None for row in rows]
-            if not columns.is_text("".join(filter(None, fields))):
-                for at, field in enumerate(fields):
-                    if field and not columns.is_text(field):
-                        wrong = f"{_label(source, column)} {columns.why(field, kind)}"
-                        faults[at], fields[at] = faults[at] or wrong, None
+            for at in texts.unfit(fields):
+                wrong = f"{_label(source, column)} {columns.why(fields[at], kind)}"
+                faults[at], fields[at] = faults[at] or wrong, None
             found[str(column)] = pl.Series(fields, dtype=pl.String)
         yield pl.DataFrame(found | {FAULT: pl.Series(faults, dtype=pl.String)})
 

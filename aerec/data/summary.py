@@ -11,7 +11,8 @@ YEAR = 365 * 86400  # seconds
 def summary(ratings: Ratings) -> str:
     """Describe ratings: users, items, density, scale, times; on a second line, what is suspicious.
 
-    Suspicious are a rating far from all others, and ids that differ in spelling alone.
+    Suspicious are a rating far from all others, ids in quotes, and ids that differ in spelling
+    alone.
     """
     users, items, count = len(ratings.user_ids), len(ratings.item_ids), len(ratings.user)
     what = "ratings" if ratings.scale else "clicks"
@@ -29,7 +30,11 @@ def summary(ratings: Ratings) -> str:
         first, last = (_date(ratings.time.min()), _date(ratings.time.max()))
         parts.append(f"{first} to {last}")
     ids = {"user": ratings.user_ids, "item": ratings.item_ids}
-    odd = [_apart(ratings), *(_spelled_twice(what, own) for what, own in ids.items())]
+    odd = [
+        _apart(ratings),
+        *(_quoted(what, own) for what, own in ids.items()),
+        *(_spelled_twice(what, own) for what, own in ids.items()),
+    ]
     return "\n".join([", ".join(parts) + ".", " ".join(filter(None, odd))]).rstrip("\n")
 
 
@@ -60,6 +65,13 @@ def _apart(ratings: Ratings) -> str:
         f"{value[at]:g} stands apart: {count[at]:,} ratings; if it means 'not rated', leave "
         "those lines out."
     )
+
+
+def _quoted(what: str, ids: np.ndarray) -> str:
+    """Says that all ids stand in quotes, which are then part of them."""
+    if ids.dtype.kind == "i" or not pl.Series(ids).str.contains("""^(".*"|'.*')$""").all():
+        return ""
+    return f"All {what} ids stand in quotes, like {ids[0]}, which are kept. Remove them if unmeant."
 
 
 def _spelled_twice(what: str, ids: np.ndarray) -> str:

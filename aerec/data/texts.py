@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import re
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,8 @@ from typing import Any
 
 import polars as pl
 
-from aerec.data import roles
+from aerec import files
+from aerec.data import columns, roles
 from aerec.errors import BadInput
 
 _ZST = b"(\xb5/\xfd"
@@ -66,8 +68,10 @@ def recognise(
       BadInput: the file cannot be read, or its layout cannot be inferred; names the setting to
         give.
     """
-    if separator is not None and (not separator or "\n" in separator):
+    if separator is not None and (not isinstance(separator, str) or separator in ("", "\n")):
         raise BadInput(f"{separator!r} cannot separate fields. Give for example ',' or '\\t'.")
+    if header is not None and not isinstance(header, bool):
+        raise BadInput(f"header takes True, False or None, not {header!r}.")
     if _head(path) == b"PAR1":
         try:
             return Source(path, "parquet", pl.scan_parquet(path).collect_schema().names())
@@ -76,9 +80,16 @@ def recognise(
     some = [line for line in islice(lines(path, encoding), _SAMPLE) if line.strip()]
     if not some:
         raise BadInput(f"{path}: the file holds only blank lines.")
+    if re.search("[\0\x02-\x08\x0e-\x1a]", some[0]):
+        raise BadInput(
+            f"{path}, line 1: this is not text. Unpack the file if it is packed or an archive; "
+            "give `encoding` if it is text that is not in utf-8."
+        )
     if separator is None and some[0].lstrip().startswith("{"):
         objects = map(parsed, islice(lines(path, encoding), _OBJECTS))
         keys = list(dict.fromkeys(key for each in objects for key in each or ()))
+        if not keys:
+            raise BadInput(f"{path}, line 1: no JSON object with keys. Write one on each line.")
         return Source(path, "json", keys, encoding=encoding)
     if separator is None and re.match(r"\s*\[\s*(\{|$)", some[0]):
         raise BadInput(f"{path}: the file is a JSON array. Write JSON lines: one object per line.")
@@ -91,6 +102,22 @@ def recognise(
             "`header=false`."
         )
     return Source(path, "text", rows[0], header, separator, encoding, rows)
+
+
+def located(path: str | Path) -> Path:
+    """The path of a file or a folder that is there, `~` expanded.
+
+    Raises:
+      BadInput: nothing is there, or what can be read but once.
+    """
+    try:
+        found = files.located(path)
+        kind = found.stat().st_mode
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
+        raise BadInput(f"{path}: a pipe can be read once only. Write it to a file, and give that.")
+    return found
 
 
 def _head(path: Path) -> bytes:
@@ -112,6 +139,8 @@ def lines(path: Path, encoding: str | None = None) -> Iterator[str]:
     Raises:
       BadInput: the file cannot be opened, decompressed or decoded, or is empty.
     """
+    if encoding is not None and not isinstance(encoding, str):
+        raise BadInput(f"encoding takes a name, like utf-8 or latin-1, not {encoding!r}.")
     if _head(path) == _ZST:  # polars decompresses it
         try:
             for batch in pl.scan_lines(path, name="line").collect_batches(maintain_order=True):
@@ -225,8 +254,24 @@ def parsed(line: str) -> dict | None:
     return found if isinstance(found, dict) else None
 
 
-def _spelled(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+def _spelled(value: Any) -> Any:
+    """A value of JSON as text, whole numbers without a point; lists and objects stay."""
+    if value is None or isinstance(value, str | list | dict):
+        return value
+    whole = isinstance(value, float) and value.is_integer()
+    return json.dumps(int(value) if whole else value)
+
+
+def unfit(fields: Sequence[Any]) -> list[int]:
+    """Which fields are no text that was decoded: bytes that are not, lists and objects of JSON."""
+    nested = any(isinstance(field, list | dict) for field in fields)
+    if not nested and columns.is_text("".join(filter(None, fields))):
+        return []
+    return [
+        at
+        for at, field in enumerate(fields)
+        if field is not None and (not isinstance(field, str) or not columns.is_text(field))
+    ]
 
 
 def _cut(some: Sequence[str], separator: str) -> list[list[str]]:

@@ -61,7 +61,7 @@ MODELS = {
 
 def find(name: str):
     """Return a model's module. Raises BadInput, with the nearest names, for an unknown name."""
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise BadInput(f"No model is called {name!r}. {nearest(name, MODELS)}")
     return MODELS[name]
 

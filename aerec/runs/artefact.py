@@ -80,7 +80,7 @@ def load(workdir: str | pathlib.Path, *, replica: int = 0) -> Artefact:
 def one(params: Params, config: Mapping[str, Any], replica: int, where: str) -> Params:
     """Select one replica of parameters, leaves [S, ...]. Raises BadInput if there is none."""
     count = len(config["seeds"])
-    if not 0 <= replica < count:
+    if not hasattr(replica, "__index__") or not 0 <= replica < count:
         raise BadInput(f"{where} holds {count} replicas (0 to {count - 1})")
     return jax.tree.map(lambda leaf: leaf[replica], params)
 

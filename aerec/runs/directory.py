@@ -200,11 +200,15 @@ def _lock(workdir: pathlib.Path) -> int:
       BadInput: another process holds it.
     """
     path = workdir / LOCK
+    left = 1000
     while True:
         try:
             workdir.mkdir(parents=True, exist_ok=True)
             lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
         except FileNotFoundError:  # a run that was refused has just deleted the directory
+            left -= 1
+            if not left:  # there can be none, as in /proc
+                raise
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,6 +36,8 @@ class Figure(float):
           BadInput: a figure of all rows at once (coverage) has no rows to draw.
         """
         name, report = self._of
+        if not isinstance(confidence, float) or not 0 < confidence < 1:
+            raise BadInput(f"confidence={confidence!r} is a share between 0 and 1, like 0.95")
         try:
             return report.interval(name, level=confidence)
         except ValueError as error:

@@ -117,6 +117,10 @@ class _Job(NamedTuple):
 
 def _prepared(spec: Spec, splits: Sequence[Split], baselines, progress, log) -> _Job:
     """Check that spec, splits and baselines go together, before anything is written."""
+    if len(splits) not in (1, len(spec.seeds)):
+        raise BadInput(
+            f"{len(splits)} splits and {len(spec.seeds)} seeds: give one split, or one per seed"
+        )
     as_read = oriented(models.traits(spec.model, spec.set), splits)
     model = _trainable(spec, as_read[0])
     if has_targets(splits[0]):

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 import scipy.sparse
 
+from aerec.data import columns, frames
 from aerec.errors import BadInput
 from aerec.runs.artefact import Vocabulary
 
@@ -27,6 +29,7 @@ class Histories(NamedTuple):
       without: users of whose items the model knows none, or who list nothing; not among `users`.
       below: users all of whose ratings are below the threshold of a click; not among `users`.
       dropped: ratings of the others that are below it.
+      everyone: labels of all, also of those without an answer, in the order of the source.
     """
 
     users: list[Any]
@@ -37,6 +40,7 @@ class Histories(NamedTuple):
     without: list[Any]
     below: list[Any]
     dropped: int
+    everyone: list[Any]
 
     def notes(self, threshold: Any = None) -> list[str]:
         """Say what was left out and which users get no answer, a sentence each."""
@@ -88,7 +92,7 @@ class Reader:
     def columns(self, items: Any) -> np.ndarray:
         """Look up the column of each raw id, [R] int32; -1 if the model does not know it."""
         known = self.column_of
-        return np.array([known.get(_spelled(item), -1) for item in items], np.int32)
+        return np.array([known.get(spelled(item), -1) for item in items], np.int32)
 
     def __call__(self, source: Source, *, name: str = "the history") -> Histories:
         """Read the histories in `source`; of an item listed twice the last entry counts.
@@ -106,13 +110,15 @@ class Reader:
                 f"{name} has no ratings, and {self.config['model']} was trained on ratings: give "
                 "them in a column `rating`, or as a mapping of items to ratings."
             )
+        if rating is not None and not self.clicks:
+            _require_scale(rating, self.config["scale"], name)
         known = column >= 0
         if len(column) and not known.any():
             raise BadInput(
                 f"{name}: none of its {len(column)} items is known to the model. Items are raw ids "
                 f"of {self.config['dataset']}, for example {', '.join(self.item_ids[:3])}."
             )
-        unknown = list(dict.fromkeys(_spelled(items[i]) for i in np.flatnonzero(~known)))
+        unknown = list(dict.fromkeys(spelled(items[i]) for i in np.flatnonzero(~known)))
         row, column = row[known], column[known]
         value = np.ones(len(row)) if rating is None else np.asarray(rating, float)[known]
         width = len(self.item_ids)
@@ -147,6 +153,7 @@ class Reader:
             without=[users[i] for i in np.flatnonzero(lists == 0)],
             below=[users[i] for i in np.flatnonzero((lists > 0) & (likes == 0))],
             dropped=int((inside & ~click).sum()),
+            everyone=users,
         )
 
     def _entries(self, source: Source, name: str):
@@ -157,10 +164,15 @@ class Reader:
                     f"{name}: a matrix of {source.shape[1]} columns, and the model has "
                     f"{len(self.item_ids)} items. Its columns are those of `Run.item_ids`."
                 )
-            matrix = scipy.sparse.csr_array(source)
+            if source.dtype.kind not in "biuf":
+                raise BadInput(f"{name}: a matrix of {source.dtype} holds no ratings")
+            matrix = scipy.sparse.csr_array(source, copy=True)
+            matrix.sum_duplicates()
+            matrix.eliminate_zeros()  # as in `aerec.ratings`: a stored zero is no entry
+            entries = _finite(matrix.data, name)
             row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
             items, column = self.item_ids[matrix.indices], matrix.indices.astype(np.int32)
-            rating = None if self.clicks else _finite(matrix.data, name)
+            rating = None if self.clicks else entries
             return list(range(matrix.shape[0])), row, items, column, rating, False
         if is_frame(source):
             frame = frame_columns(source)
@@ -169,18 +181,28 @@ class Reader:
             if not len(frame["item"]):
                 raise BadInput(f"{name} has no entry")
             if "time" in frame:
-                order = np.argsort(frame["time"], kind="stable")
+                order = np.argsort(_times(frame["time"], name), kind="stable")
                 frame = {column: values[order] for column, values in frame.items()}
             single = "user" not in frame
             items = frame["item"]
             labels = [None] * len(items) if single else frame["user"].tolist()
+            if not single and (missing := [at for at, own in enumerate(labels) if _missing(own)]):
+                raise BadInput(f"{name}, entry {missing[0] + 1}: the user is missing")
             rating = _finite(frame["rating"], name) if "rating" in frame else None
         elif isinstance(source, Mapping):
             items, rating = list(source), _finite(list(source.values()), name)
+            if rating.ndim != 1:
+                raise BadInput(
+                    f"{name}: a mapping is one history, of items to ratings. For several users "
+                    "give a frame with columns `user`, `item` and `rating`."
+                )
             labels, single = [None] * len(items), True
         else:
-            lists = list(source)
-            single = not (lists and isinstance(lists[0], list | tuple | np.ndarray))
+            lists = listed(source, name)
+            nested = [isinstance(own, list | tuple | np.ndarray) for own in lists]
+            if any(nested) and not all(nested):
+                raise BadInput(f"{name}: give ids, or lists of ids alone, one list for each user")
+            single = not any(nested)
             lists = [lists] if single else lists
             items = [item for own in lists for item in own]
             row = np.repeat(np.arange(len(lists)), [len(own) for own in lists])
@@ -191,19 +213,34 @@ class Reader:
         return users, row, items, self.columns(items), rating, single
 
 
+def listed(source: Any, name: str) -> list[Any]:
+    """List raw ids. Raises BadInput for one text or number, and for a dense matrix."""
+    whole = isinstance(source, str | bytes | Mapping) or not hasattr(source, "__iter__")
+    if whole or getattr(source, "ndim", 1) != 1:
+        what = type(source).__name__
+        raise BadInput(f"{name}: {what} is no list of ids. Give a list, like [260, 1196].")
+    return list(source)
+
+
 def is_frame(source: Any) -> bool:
     """Return whether `source` has named columns: a pandas, polars or Arrow table."""
+    if isinstance(source, pl.LazyFrame):
+        return True
     named = hasattr(source, "columns") or hasattr(source, "column_names")
     return named and hasattr(source, "__getitem__") and not isinstance(source, Mapping)
 
 
 def frame_columns(frame: Any) -> dict[str, np.ndarray]:
     """Return the columns of a frame by name, each [R]."""
+    if isinstance(frame, pl.LazyFrame):
+        frame = frame.collect()
     names = getattr(frame, "column_names", None) or list(frame.columns)
+    if twice := [str(name) for name in dict.fromkeys(names) if list(names).count(name) > 1]:
+        raise BadInput(f"a frame has several columns {', '.join(twice)}. Rename them.")
     return {str(name): np.asarray(frame[name]) for name in names}
 
 
-def _spelled(item: Any) -> str:
+def spelled(item: Any) -> str:
     """Spell a raw id; a whole number that a frame holds as a float has no decimal point."""
     if isinstance(item, float | np.floating) and float(item).is_integer():
         return str(int(item))
@@ -219,6 +256,31 @@ def _finite(values: Any, name: str) -> np.ndarray:
         at = int(np.flatnonzero(~np.isfinite(found))[0])
         raise BadInput(f"{name}, entry {at + 1}: the rating {found[at]} is not a finite number")
     return found
+
+
+def _require_scale(rating: np.ndarray, scale: Sequence[float], name: str) -> None:
+    """Raise BadInput for the first rating off the scale that the model was trained on."""
+    low, high = scale
+    off = np.flatnonzero((rating < low) | (rating > high))
+    if len(off):
+        raise BadInput(
+            f"{name}, entry {off[0] + 1}: the rating {rating[off[0]]:g} is off the scale of the "
+            f"model, {low:g} to {high:g}"
+        )
+
+
+def _times(values: np.ndarray, name: str) -> np.ndarray:
+    """Return times as whole numbers. Raises BadInput for the first that is missing or none."""
+    given = frames.series(values)
+    parsed = columns.parse(given, "time")
+    if parsed.null_count():
+        at = int(parsed.is_null().arg_max())  # type: ignore[arg-type]
+        raise BadInput(f"{name}, entry {at + 1}: the time {columns.why(given[at], 'time')}")
+    return parsed.to_numpy()
+
+
+def _missing(label: Any) -> bool:
+    return label is None or label != label
 
 
 def _first(labels: Sequence[Any], most: int = 5) -> str:

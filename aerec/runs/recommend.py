@@ -1,7 +1,8 @@
 """Recommendations, predictions, similar items and explanations of a trained model."""
 
 import functools
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from aerec.core import Model, Params, Rows
 from aerec.errors import BadInput, NotNumbers
 from aerec.evaluation import ranking
 from aerec.runs.artefact import Artefact
-from aerec.runs.histories import Histories, Reader, Source, frame_columns, is_frame
+from aerec.runs.histories import Histories, Reader, Source, frame_columns, is_frame, listed, spelled
 
 SIZES = (1, 8, 64, 256)  # rows of a batch; each compiles once, and so does each power of two below
 ENTRIES = 32  # the fewest entries that a batch is padded to; more go up by powers of two
@@ -59,16 +60,15 @@ class Recommender:
           BadInput: k is below 1, or no item of `among` is known.
           NotNumbers: a score is NaN.
         """
-        if k < 1:
-            raise BadInput(f"k={k}: ask for at least one item")
+        k = _count(k)
         allowed, notes = self._allowed(among, exclude)
         notes = histories.notes(self.reader.threshold) + notes
         k = min(k, self.num_columns)
         seen = self._none_of(histories.seen) if keep_seen else histories.seen
         columns = np.empty((len(histories.users), k), np.int32)
         scores = np.empty((len(histories.users), k), np.float32)
-        for part, x, listed in _batches(histories.read, seen, self.num_columns):
-            best = self._best(self.params, x, listed, allowed, k=k)
+        for part, x, hidden in _batches(histories.read, seen, self.num_columns):
+            best = self._best(self.params, x, hidden, allowed, k=k)
             score, column, bad = jax.device_get(best)
             if bad.any():
                 raise NotNumbers(
@@ -116,9 +116,9 @@ class Recommender:
                 raise BadInput(f"`items` has no column {' and '.join(sorted(missing))}")
             labels, wanted = asked["user"].tolist(), asked["item"].tolist()
         else:
-            everyone = histories.users + histories.without + histories.below
-            wanted = [item for _ in everyone for item in items]
-            labels = [label for label in everyone for _ in items]
+            items = listed(items, "`items`")
+            wanted = items * len(histories.everyone)
+            labels = [label for label in histories.everyone for _ in items]
         number = {label: place for place, label in enumerate(histories.users)}
         row = np.array([number.get(label, -1) for label in labels], np.int64)
         column = self.reader.columns(wanted)
@@ -138,9 +138,13 @@ class Recommender:
                 score[answered & (self.vocabulary.counts[column] == 0)] = (low + high) / 2
             score = np.clip(score, low, high)
         known = column >= 0
+        if len(unknown := dict.fromkeys(spelled(i) for i in np.array(wanted, object)[~known])):
+            notes.append(f"`items` names {len(unknown):,} items that the model does not know.")
+        if len(strange := dict.fromkeys(labels).keys() - set(histories.everyone)):
+            notes.append(f"`items` names {len(strange):,} users without a history.")
         titles = self._named(np.maximum(column, 0))["title"].to_list()
         answer = {
-            "item": [str(item) for item in wanted],
+            "item": [spelled(item) for item in wanted],
             "title": pl.Series([t if k else None for t, k in zip(titles, known, strict=True)],
                                dtype=pl.String),
             "score": pl.Series(score).fill_nan(None),
@@ -191,8 +195,7 @@ class Recommender:
         Raises:
           BadInput: the item is not known, or the model has neither weights nor item codes.
         """
-        if k < 1:
-            raise BadInput(f"k={k}: ask for at least one item")
+        k = _count(k)
         column = self._column(item)
         if self.model.traits.linear:
             alone = scipy.sparse.csr_array(([1.0], ([0], [column])), shape=(1, self.num_columns))
@@ -238,7 +241,7 @@ class Recommender:
         for name, given in (("among", among), ("exclude", exclude)):
             if given is None:
                 continue
-            items = list(given)
+            items = listed(given.keys() if isinstance(given, Mapping) else given, f"`{name}`")
             columns = self.reader.columns(items)
             if name == "among":
                 if not (columns >= 0).any():
@@ -257,6 +260,13 @@ class Recommender:
             "item": pl.Series(ids[columns].tolist() if ids.dtype.kind == "U" else ids[columns]),
             "title": pl.Series(named, dtype=pl.String),
         }
+
+
+def _count(k: Any) -> int:
+    """Return k as an integer. Raises BadInput if it is none, or below 1."""
+    if isinstance(k, bool | np.bool_) or not hasattr(k, "__index__") or operator.index(k) < 1:
+        raise BadInput(f"k={k!r}: ask for at least one item")
+    return operator.index(k)
 
 
 def _best(model: Model, params: Params, x: Rows, seen: Rows, allowed: jax.Array, *, k: int):

@@ -4,13 +4,14 @@ import dataclasses
 import functools
 import pathlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import polars as pl
 
+from aerec import files
 from aerec.core import Model, Params
 from aerec.data.splits import Split
 from aerec.errors import BadInput
@@ -166,7 +167,7 @@ class Run:
     def recommender(self, replica: int = 0) -> Recommender:
         """Return the recommender of one replica, which keeps its compiled programs."""
         kept = self._recommenders
-        if replica not in kept:
+        if not isinstance(replica, Hashable) or replica not in kept:
             kept[replica] = Recommender(self.artefact(replica))
         return kept[replica]
 
@@ -185,7 +186,7 @@ class Run:
         Raises:
           BadInput: the folder holds another run, or cannot be written.
         """
-        workdir = pathlib.Path(path).expanduser()
+        workdir = files.located(path)
         results, reports = self.finished.results, self.finished.reports
         with directory.claimed(workdir, self.config):
             artefact.save(workdir, self.replicas, self.vocabulary)
@@ -208,7 +209,7 @@ class Run:
         Raises:
           BadInput: an unknown format, a model of sequences, or a package that is not installed.
         """
-        return export.write(self.artefact(replica), pathlib.Path(path).expanduser(), format)
+        return export.write(self.artefact(replica), files.located(path), format)
 
     def __repr__(self) -> str:
         config, protocol = self.config, self.config["protocol"]
@@ -223,7 +224,7 @@ class Run:
 
 def opened(workdir: str | pathlib.Path) -> Run:
     """Read a finished run from its directory; see `aerec.open`."""
-    workdir = pathlib.Path(workdir).expanduser()
+    workdir = files.located(workdir)
     model, replicas, config, vocabulary = artefact.load_replicas(workdir)
     directory.require(workdir, directory.RESULTS, directory.TEST_ROWS)
     results = directory.read_results(workdir)

@@ -1,10 +1,12 @@
 """The same ratings from every kind of table in memory."""
 
+import datetime
 import sys
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import sparse
 
@@ -35,6 +37,12 @@ def check(found, stars=STARS, time=TIME):
 
 def of_pandas():
     return pd.DataFrame(COLUMNS)
+
+
+def off_the_matrix():
+    matrix = sparse.csr_matrix(np.eye(2))
+    matrix.indices[0] = 9
+    return matrix
 
 
 KINDS = {
@@ -127,6 +135,37 @@ def test_what_a_sparse_matrix_stores_twice_or_as_zero():
     assert matrix.nnz == 4, "the argument stays"
 
 
+def test_sums_of_small_integers_do_not_overflow():
+    whole = sparse.coo_matrix((np.array([200, 100], np.uint8), ([0, 0], [1, 1])))
+    assert frames.ratings(whole, log=lambda text: None).value.tolist() == [300]
+    flags = sparse.coo_matrix((np.array([True, True]), ([0, 0], [1, 1])))
+    assert frames.ratings(flags, log=lambda text: None).scale is None  # true or true is true
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        np.array([2**63, 7], np.uint64),
+        pl.Series([2**63, 7], dtype=pl.UInt64),
+        pl.Series([2**63, 7], dtype=pl.Int128),
+        [2**63, 7],
+        [str(2**63), "7"],
+    ],
+    ids=["numpy", "UInt64", "Int128", "integers", "text"],
+)
+def test_ids_beyond_64_bits_are_text(large):
+    found = read((large, [1, 2]))
+    assert found.user_ids[found.user].tolist() == ["9223372036854775808", "7"]
+
+
+def test_moments_of_several_time_zones():
+    noon = datetime.datetime(2020, 1, 31, 12)
+    tokyo = noon.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=9)))
+    for own in ([noon, tokyo], [pd.Timestamp(noon), pd.Timestamp(tokyo)]):
+        found = read(([1, 2], [1, 2], [3, 4], np.array(own, object)))
+        assert found.time.tolist() == [1580472000, 1580472000 - 9 * 3600]
+
+
 # Titles, and what is refused.
 
 
@@ -134,7 +173,7 @@ def test_what_a_sparse_matrix_stores_twice_or_as_zero():
     "titles",
     [
         {7: "Seven", 5: "Five"},
-        {"7": "Seven", "5": "Five", "8": "Eight"},
+        {"7": "Seven", "5": "Five", "8": "Eight", "9": np.nan},
         pd.DataFrame({"item": [5, 7], "title": ["Five", "Seven"]}),
         pl.LazyFrame({"id": ["5", "7", "9"], "name": ["Five", "Seven", None]}),
     ],
@@ -162,11 +201,29 @@ def test_titles(titles):
         (np.array([["a", "b"]]), "holds no ratings"),
         (np.array([[1.0, np.inf]]), "row 1: the rating inf"),
         ("ratings.csv", "str is not a table of ratings"),
+        ([(1, 2, 3.0), (2, 2, 4.0)], "list is not a table of ratings"),
+        (pd.Series(STARS), "Series is not a table of ratings"),
+        (pl.Series(STARS), "Series is not a table of ratings"),
+        ((USER, None), "2 arrays: give"),
+        (of_pandas().assign(item=[b"a", b"b", b"c", b"d"]), "a column holds bytes"),
+        (of_pandas().assign(item=[[1], [2], [3], [4]]), "a column holds list"),
+        (of_pandas().assign(time=[5, 6, 7, "2020-01-01"]), "row 3: .* written in another way"),
+        (pl.LazyFrame({"user": [1]}).select("nothing"), "cannot be collected"),
+        (pa.Table.from_arrays([pa.array([1])] * 2, ["user"] * 2), "cannot be read"),
+        (sparse.csr_matrix(np.array([[1 + 1j]])), "give real numbers"),
+        (sparse.coo_array(np.array([1, 2])), "1 dimensions"),
+        (off_the_matrix(), "not valid"),
     ],
 )
 def test_what_is_refused(source, says):
     with pytest.raises(BadInput, match=says):
         read(source)
+
+
+@pytest.mark.parametrize("scale", [(5, 1), (1, np.nan), (1, "a"), "15", 5, (1, 2, 3)])
+def test_a_scale_is_two_numbers(scale):
+    with pytest.raises(BadInput, match="scale takes the lowest and highest rating"):
+        read(of_pandas(), scale=scale)
 
 
 def test_the_scale_is_kept_to():

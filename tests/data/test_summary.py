@@ -59,3 +59,10 @@ def test_ids_spelled_in_two_ways(ids, says):
         assert re.search(says, text)
     else:
         assert "spellings" not in text
+
+
+def test_ids_in_quotes():
+    for mark in ("'", '"'):
+        quoted = [f"{mark}{name}{mark}" for name in "abcd"]
+        assert f"All user ids stand in quotes, like {quoted[0]}," in summary(made(user=quoted * 3))
+        assert "quotes" not in summary(made(user=[*quoted[1:], "a"] * 3))

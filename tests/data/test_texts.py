@@ -5,6 +5,9 @@ import gzip
 import io
 import json
 import lzma
+import os
+import pickle
+import tarfile
 import zipfile
 
 import numpy as np
@@ -165,6 +168,104 @@ def test_json_lines_that_are_malformed(tmp_path):
         assert kept.user_ids.tolist() == [1, 2] and kept.value.tolist() == [3, 4]
 
 
+def test_values_of_json_are_spelled_alike_whatever_else_the_file_holds(tmp_path):
+    path = tmp_path / "r.jsonl"
+    lines = [f'{{"user": {n}, "item": "a", "rating": 3}}' for n in ("1", "2.0", "3e2", "4.5")]
+    for more in ([], ['{"user": 5, "item": "b", "rating": null}']):
+        path.write_text("\n".join([*lines, *more]))
+        found = readers.read(path, on_bad_line="skip", log=lambda text: None)
+        assert found.user_ids[found.user].astype(str).tolist() == ["1", "2", "300", "4.5"]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ('{"id": 1}', "line 2: 'user' is a list or an object"),
+        ("[1, 2]", "line 2: 'user' is a list or an object"),
+        (r'"\ud800"', r"line 2: 'user' '\\ud800' is not utf-8 text"),
+        ('"[1, 2]"', None),
+    ],
+)
+def test_ids_of_json_that_are_no_single_text(tmp_path, value, says):
+    path = tmp_path / "r.jsonl"
+    rows = (f'{{"user": {user}, "item": 3, "rating": 4}}' for user in (1, value))
+    path.write_text("\n".join(rows))
+    if says is None:
+        assert readers.read(path).user_ids.tolist() == ["1", "[1, 2]"]
+        return
+    with pytest.raises(BadInput, match=says):
+        readers.read(path)
+
+
+@pytest.mark.parametrize(
+    "text", ['{\n "user": 1\n}\n', '{"user": 1, "item": 2},\n{"user": 2, "item": 2},\n', "{}\n"]
+)
+def test_json_that_is_not_in_lines(tmp_path, text):
+    path = tmp_path / "r.json"
+    path.write_text(text)
+    with pytest.raises(BadInput, match="line 1: no JSON object with keys"):
+        readers.read(path)
+
+
+def test_what_is_no_text_is_named_as_such(tmp_path):
+    tar, inner = io.BytesIO(), gzip.compress(TEXT)
+    with tarfile.open(fileobj=tar, mode="w:gz") as archive:
+        member = tarfile.TarInfo("r.csv")
+        member.size = len(TEXT)
+        archive.addfile(member, io.BytesIO(TEXT))
+    files = {"r.tar.gz": tar.getvalue(), "gz_in.zip": zipped(inner), "r.pkl": pickle.dumps({1: 2})}
+    for name, data in (files | {"unmarked.csv": TEXT.decode().encode("utf-16-le")}).items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(BadInput, match=f"{name}, line 1: this is not text"):
+            readers.read(path)
+
+
+def test_paths_that_lead_to_no_file(tmp_path, monkeypatch):
+    pipe, loop = tmp_path / "pipe.csv", tmp_path / "loop.csv"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    for path, says in (
+        (None, "None is no path"), (12, "12 is no path"), (b"r.csv", "is no path"),
+        ("r\0.csv", "is no path"), ("", "is no path"), ("x" * 5000, "cannot be read"),
+        (loop, "cannot be read"), ("-", "cannot be read"), (pipe, "a pipe can be read once only"),
+    ):  # fmt: skip
+        with pytest.raises(BadInput, match=says):
+            readers.read(path)
+    expected(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert same(tmp_path / "plain.csv", readers.read("~/plain.csv", log=lambda text: None))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"scale": (5, 1)}, "scale takes"), ({"scale": "15"}, "scale takes"),
+        ({"separator": 5}, "cannot separate"), ({"header": "yes"}, "header takes"),
+        ({"encoding": 5}, "encoding takes"), ({"user": ""}, "cannot be left out"),
+    ],
+)  # fmt: skip
+def test_options_of_another_type(tmp_path, options, says):
+    (tmp_path / "r.csv").write_text(csv_of())
+    with pytest.raises(BadInput, match=says):
+        readers.read(tmp_path / "r.csv", **options)
+
+
+def test_a_comma_in_a_number_is_explained(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("user;item;rating\n1;2;4,5\n")
+    with pytest.raises(BadInput, match=r"line 2: 'rating' '4,5' .*: write a point, not a comma"):
+        readers.read(path)
+
+
+def test_ids_beyond_64_bits_in_parquet_are_text(tmp_path):
+    path = tmp_path / "r.parquet"
+    large = pl.Series("user", [2**63, 7], dtype=pl.UInt64)
+    pl.DataFrame([large, pl.Series("item", [1, 2])]).write_parquet(path)
+    found = readers.read(path)
+    assert found.user_ids[found.user].tolist() == ["9223372036854775808", "7"]
+
+
 def test_a_key_that_comes_late_is_seen(tmp_path):
     """A rating that only the 300th object has makes the others malformed, not clicks."""
     rows = [{"user": n, "item": n % 3} for n in range(300)]
@@ -273,6 +374,26 @@ def test_finer_times_become_seconds(tmp_path, unit, name):
     np.testing.assert_array_equal(found.time, expected(tmp_path).time)
     assert said[0] == f"Times are read as {name}seconds since 1970, and converted to seconds."
     assert "2017-07-14 to 2017-08-22" in said[-1]
+
+
+@pytest.mark.parametrize(("usual", "odd"), [(10**9, 10**12), (10**12, 10**9), (10**15, 10**12)])
+def test_times_of_several_units_are_counted(tmp_path, usual, odd):
+    path, said = tmp_path / "r.csv", []
+    times = [usual, 0, usual + 5, odd, usual + 7]  # 0 has no unit
+    rows = "".join(f"{n},{n},3,{time}\n" for n, time in enumerate(times))
+    path.write_text("user,item,rating,time\n" + rows)
+    readers.read(path, log=said.append)
+    assert any(text.startswith("1 of 5 times are of another unit") for text in said)
+    path.write_text(path.read_text().replace(f",{odd}\n", f",{usual + 6}\n"))
+    readers.read(path, log=said.clear() or said.append)
+    assert not any("another unit" in text for text in said)
+
+
+def test_seconds_and_dates_in_one_column(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("user,item,rating,time\n1,1,3,1000019000\n2,2,3,2020-01-01\n3,3,3,5\n")
+    with pytest.raises(BadInput, match="line 3: 'time' '2020-01-01' is written in another way"):
+        readers.read(path)
 
 
 def test_the_last_of_a_pair_is_found_before_milliseconds_are_dropped(tmp_path):

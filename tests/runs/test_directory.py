@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -207,3 +208,10 @@ def test_a_log_is_cut_where_a_run_goes_on(tmp_path):
         {"epoch": 1, "loss": 1}, {"epoch": 2, "loss": 2}, {"epoch": 3, "loss": None}
     ]  # fmt: skip
     assert np.isnan(directory.read_log(first.path)[2]["loss"])
+
+
+def test_a_place_where_no_folder_can_be_is_refused():
+    """The kernel reports it as missing for ever; it is not tried for ever."""
+    claim = directory.claimed(pathlib.Path("/proc/run"), CONFIG)
+    with pytest.raises(BadInput, match="cannot be written"), claim:
+        raise AssertionError

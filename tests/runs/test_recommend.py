@@ -243,11 +243,65 @@ def test_compiled_once_for_a_shape():
         ({}, scipy.sparse.csr_array(np.eye(4)), "4 columns, and the model has 6"),
         ({}, {10: float("nan")}, "entry 1: the rating nan is not a finite number"),
         ({}, {10: "good"}, "a rating is not a number"),
+        ({}, None, "NoneType is no list of ids"),
+        ({}, 10, "int is no list of ids"),
+        ({}, "10", "str is no list of ids"),
+        ({}, b"10", "bytes is no list of ids"),
+        ({}, np.array(10), "ndarray is no list of ids"),
+        ({}, np.eye(N), "ndarray is no list of ids"),
+        ({}, [[10], 20], "lists of ids alone"),
+        ({}, [10, [20]], "lists of ids alone"),
+        ({}, {"a": [10, 20]}, "a mapping is one history"),
+        ({}, {"10": [5], "20": [4]}, "a mapping is one history"),
+        ({}, {"a": {10: 5}}, "a rating is not a number"),
+        ({}, frame(user=["a", None], item=[10, 20]), "entry 2: the user is missing"),
+        ({}, frame(user=[1.0, np.nan], item=[10, 20]), "entry 2: the user is missing"),
+        ({}, frame(item=[10, 20], time=[5.0, np.nan]), "entry 2: the time"),
+        ({}, pd.DataFrame([[10, 20]], columns=["item"] * 2), "several columns item"),
+        ({}, scipy.sparse.csr_array(np.full((1, N), np.nan)), "the rating nan is not a finite"),
+        ({}, scipy.sparse.csr_array(np.full((1, N), 1j)), "a matrix of complex128"),
+        ({"scale": (1, 5)}, {10: 5, 20: 5.5}, "entry 2: the rating 5.5 is off the scale"),
+        ({"scale": (1, 5)}, scipy.sparse.csr_array(np.full((1, N), 9)), "the rating 9 is off"),
     ],
 )
 def test_what_is_refused(options, source, message):
     with pytest.raises(BadInput, match=message):
         recommender(**options).reader(source)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, True, "3", None, np.float64(3), [1]])
+def test_k_is_a_count(k):
+    with pytest.raises(BadInput, match="ask for at least one item"):
+        answered(recommender(), ["10"], k=k)
+    with pytest.raises(BadInput, match="ask for at least one item"):
+        recommender().similar(10, k=k)
+
+
+@pytest.mark.parametrize("items", ["20", 20, np.eye(2), b"20"])
+def test_one_id_is_no_list_of_ids(items):
+    """Else the letters of "20" would be the items."""
+    for option in ("among", "exclude"):
+        with pytest.raises(BadInput, match=f"`{option}`: .* is no list of ids"):
+            answered(recommender(), ["10"], **{option: items})
+    with pytest.raises(BadInput, match=r"`items`: .* is no list of ids"):
+        recommender().predict(["10"], items)
+
+
+def test_stored_zeros_of_a_matrix_are_no_entries():
+    matrix = scipy.sparse.csr_array(([0.0, 1.0], [0, 2], [0, 2]), shape=(1, N))
+    found = recommender().reader(matrix)
+    for part in (found.read, found.seen):
+        assert part.toarray()[0].tolist() == [0, 0, 1, 0, 0, 0]
+    assert matrix.nnz == 2, "the argument stays"
+
+
+def test_dates_in_text_order_a_history():
+    early, late = "2020-01-31 23:00", "2020-02-01T01:00+05:00"  # which is 20:00 UTC, earlier
+    given = frame(item=[10, 20], time=[early, late])
+    found = recommender().reader(given.vstack(frame(item=[10], time=["2019-12-31"])))
+    assert sorted(found.read.indices.tolist()) == [0, 1]
+    order = frame(item=[10, 10], rating=[5.0, 1.0], time=[early, late])
+    assert recommender().reader(order).read.nnz == 1  # the last by time is the click
 
 
 def test_an_item_based_model_folds_nobody_in():
@@ -261,18 +315,28 @@ def test_no_item_is_no_answer():
 
 
 def test_predictions_of_pairs():
-    of = recommender(scale=(1.0, 5.0))
-    answer, notes = of.predict({10: 3.0, 30: 9.0}, ["20", "40", "60", "what"])
+    of = recommender(scale=(1.0, 5.0), score=lambda params, x: 3 * x.dense() @ params)
+    answer, notes = of.predict({10: 1.0, 30: 5.0}, ["20", "40", "60", "what"])
     assert answer.rows() == [
         ("20", "film 20", 3.0), ("40", "film 40", 5.0), ("60", "film 60", 1.0),
         ("what", None, None),
     ]  # fmt: skip
-    assert not notes
+    assert notes == ["`items` names 1 items that the model does not know."]
+    of = recommender(scale=(1.0, 5.0))
     histories = frame(user=["a", "b"], item=[10, 20], rating=[2.0, 4.0])
     pairs = frame(user=["b", "a", "c"], item=[30, 20, 20])
-    answer, _ = of.predict(histories, pairs)
-    assert answer["user"].to_list() == ["b", "a", "c"]
-    assert answer["score"].to_list() == [4.0, 2.0, None]
+    for asked in (pairs, pairs.lazy()):
+        answer, notes = of.predict(histories, asked)
+        assert answer["user"].to_list() == ["b", "a", "c"]
+        assert answer["score"].to_list() == [4.0, 2.0, None]
+        assert notes == ["`items` names 1 users without a history."]
+
+
+def test_predictions_keep_the_order_of_the_histories():
+    answer, _ = recommender().predict([[10], [], [20], ["what"]], [20, 30.0])
+    assert answer["user"].to_list() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert answer["item"].to_list() == ["20", "30"] * 4
+    assert answer["score"].to_list() == [1, 0, None, None, 0, 1, None, None]
 
 
 def test_an_item_without_a_training_rating_is_predicted_as_in_the_evaluation():
