@@ -12,11 +12,13 @@ from aerec.data.ratings import Ratings
 from aerec.data.readers import read
 from aerec.data.splits import Split
 from aerec.errors import BadInput
+from aerec.evaluation.statistics import Comparison
 from aerec.runs.figures import Figure, Figures
 from aerec.runs.run import Run
 
 __all__ = [
     "BadInput",
+    "Comparison",
     "Figure",
     "Figures",
     "Ratings",

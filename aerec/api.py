@@ -10,6 +10,7 @@
 import contextlib
 import dataclasses
 import pathlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,6 @@ import jax
 from aerec import configuration, files, models, properties
 from aerec.configuration import Natural, Replicas, Weight
 from aerec.data import frames, protocols
-from aerec.data.ratings import Ratings
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.evaluation.statistics import Comparison
@@ -43,12 +43,17 @@ class _Draws:
 
 
 def split(
-    ratings: Any, protocol: str = "strong", *, seed: int = 0, log: Log = print, **parameters: Any
+    ratings: Any = None,
+    protocol: str = "strong",
+    *,
+    seed: int = 0,
+    log: Log = print,
+    **parameters: Any,
 ) -> Split:
     """Divide ratings into training, validation and test by a named protocol.
 
     Args:
-      ratings: as `aerec.ratings` takes them.
+      ratings: as `aerec.ratings` takes them; None for "files", ready splits in `split_dir`.
       protocol: of `aerec.data.protocols.PROTOCOLS`, like "strong" or "random_ratings".
       seed: of the random draws.
       log: called with each note on what was dropped.
@@ -59,9 +64,14 @@ def split(
       LeakError: a target could be read off an input.
     """
     kind = protocols.find(protocol)
+    if "split_seed" in parameters:
+        raise BadInput("the seed of a split is `seed`, not split_seed")
     given = {"split_seed": seed, **parameters}
     parsed = configuration.fill(kind, given, of=f"Protocol {protocol!r}")
-    found = parsed.split(_ratings(ratings, log), seed=0)
+    ready = kind is protocols.Files
+    if ready != (ratings is None):
+        raise BadInput("`files` takes no ratings, and every other protocol takes some")
+    found = parsed.split(None if ready else frames.ratings(ratings, log=log), seed=0)
     for note in found.notes:
         log(note)
     return found
@@ -123,7 +133,7 @@ def fit(
         epochs = None if fitting.solved(spec, splits[0]) else spec.settings.epochs
         bar = progress.bar(epochs, spec.settings.metric)
     with bar as update:
-        finished = fitting.run(spec, splits, folder, progress=update)
+        finished = fitting.run(spec, splits, folder, progress=update, log=log)
     if folder is not None:
         return dataclasses.replace(opened(folder), splits=splits)
     (as_read,) = oriented(traits, splits[:1])
@@ -131,26 +141,24 @@ def fit(
     return Run(artefact.build(finished.config), finished.params, vocabulary, finished, splits)
 
 
-def evaluate(run: Run, split: Split | Sequence[Split], *, own: Split | None = None) -> Figures:
+def evaluate(
+    run: Run, split: Split | Sequence[Split], *, own: Split | Sequence[Split] | None = None
+) -> Figures:
     """Score a run on the test part of a split: its own, or one of another protocol.
 
     Args:
       split: what is scored; or one split per replica.
-      own: the split that the run was fitted on, where it was opened from a directory: a rating that
-        was trained on is no test of it.
+      own: the split, or splits, that the run was fitted on, where it was opened from a directory: a
+        rating that was trained on is no test of it.
 
     Raises:
       BadInput: the splits do not go with the run, or a test rating was trained on.
     """
     _require_runs(run)
-    asked = [split] if isinstance(split, Split) else split
-    if not isinstance(asked, list | tuple) or not asked:
-        raise BadInput("`split` is a split, or a list of one per replica")
-    if wrong := [part for part in (*asked, own) if not isinstance(part, Split | None)]:
-        raise BadInput(f"{type(wrong[0]).__name__} is no split: make one with `aerec.split`")
-    fitted = run.splits if own is None else [own]
+    asked = _several(split, "split")
+    fitted = run.splits if own is None else _several(own, "own")
     loaded = Artefact(run.model, run.replicas, run.config, run.vocabulary)
-    if [part.protocol["hash"] for part in asked[:1]] == [run.config["protocol"]["hash"]]:
+    if asked[0].protocol["hash"] == run.config["protocol"]["hash"]:
         return Figures(rescore.score(loaded, asked))
     if fitted is None:
         raise BadInput("the run was opened: give `own`, the split that it was fitted on")
@@ -192,6 +200,7 @@ def audit(
         function of one vector [n] (of rows [B, n] with `batched=True`).
       domain: where vectors come from, by `aerec.properties.samplers`.
       seed: of everything random.
+      replica: of a run with several seeds.
       options: of `aerec.properties.audit`, like `budget="30s"`.
 
     Returns:
@@ -207,6 +216,8 @@ def audit(
     if not isinstance(subject, Run) and not callable(subject):
         raise BadInput(f"{type(subject).__name__} is no run and no function to audit")
     if not isinstance(subject, Run):
+        if replica:
+            raise BadInput("a function has no replicas: leave out `replica`")
         if domain is None:
             raise BadInput("give a domain, like aerec.properties.samplers.gaussian(50)")
         return properties.audit(subject, domain, key, **options)
@@ -218,6 +229,8 @@ def audit(
                 "command `aerec audit`, which reads them again"
             )
         domain = encoding.domain(loaded, subject.splits[0])
+    if note := encoding.order_note(loaded):
+        warnings.warn(note, stacklevel=2)
     given = {
         "batched": True,
         "name": subject.config["model"],
@@ -236,14 +249,20 @@ def open(path: str | pathlib.Path) -> Run:
     return opened(path)
 
 
-def _ratings(source: Any, log: Log) -> Ratings:
-    return source if isinstance(source, Ratings) else frames.ratings(source, log=log)
-
-
 def _require_runs(*runs: Any) -> None:
     for run in runs:
         if not isinstance(run, Run):
             raise BadInput(f"{type(run).__name__} is no run: give what `aerec.fit` returned")
+
+
+def _several(given: Any, name: str) -> list[Split]:
+    """One split, or one per replica, as a list. Raises BadInput for anything else."""
+    splits = [given] if isinstance(given, Split) else given
+    if not isinstance(splits, list | tuple) or not splits:
+        raise BadInput(f"`{name}` is a split, or a list of one per replica")
+    if wrong := [part for part in splits if not isinstance(part, Split)]:
+        raise BadInput(f"{type(wrong[0]).__name__} is no split: make one with `aerec.split`")
+    return list(splits)
 
 
 def _splits(data: Any, task: str, log: Log) -> list[Split]:

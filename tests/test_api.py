@@ -1,7 +1,9 @@
 """The public functions, as a notebook or a service calls them."""
 
+import copy
 import json
 import pathlib
+import pickle
 import re
 import subprocess
 import sys
@@ -244,7 +246,7 @@ def test_audit_of_an_opened_run_needs_a_domain(run, tmp_path):
         (lambda r, s: aerec.split(r, "strong", fold=1), "no setting 'fold'. Did you mean fold_in"),
         (lambda r, s: aerec.open("/no/where"), "has no config.json"),
         (lambda r, s: aerec.open(None), "None is no path"),
-        (lambda r, s: aerec.load(None), "No dataset 'None'"),
+        (lambda r, s: aerec.load(None), "No dataset is called 'None'"),
         (lambda r, s: aerec.load("ml-1m", data_dir=5), "5 is no path"),
         (lambda r, s: aerec.split(r, None), "No protocol is called None"),
         (lambda r, s: aerec.fit(None, s), "No model is called None"),
@@ -282,7 +284,7 @@ def test_what_a_run_refuses(run, split, tmp_path):
         (lambda: aerec.evaluate(run, None), "`split` is a split"),
         (lambda: aerec.evaluate(run, []), "`split` is a split"),
         (lambda: aerec.evaluate(run, ["x"]), "str is no split"),
-        (lambda: aerec.evaluate(run, split, own=5), "int is no split"),
+        (lambda: aerec.evaluate(run, split, own=5), "`own` is a split, or a list"),
     ):
         with pytest.raises(BadInput, match=message):
             call()
@@ -309,6 +311,67 @@ def test_the_catalogue_lists_every_model():
     assert "l2=500.0" in ease["settings"]
     without = listed.filter(pl.col("paper") == "")["model"].to_list()
     assert set(without) <= {"popularity", "rvae"}
+
+
+def test_what_has_no_answer_is_a_warning_at_the_callers_line(run):
+    known = run.item_ids[0]
+    with pytest.warns(UserWarning, match="Skipped 1 items that the model does not know: what"):
+        warned = warnings.catch_warnings(record=True)
+        with warned as caught:
+            warnings.simplefilter("always")
+            run.recommend([known, "what"])
+        assert caught[0].filename == __file__
+        run.recommend([known, "what"])
+    with pytest.warns(UserWarning, match="No score for 1 unknown items"):
+        run.predict([known], ["what"])
+
+
+def test_replicas_answer_apart(run):
+    each = [run.recommend([run.item_ids[0]], k=30, replica=replica) for replica in (0, 1)]
+    assert not each[0].equals(each[1])
+    with pytest.raises(BadInput, match="holds 2 replicas"):
+        run.recommend([run.item_ids[0]], replica=2)
+
+
+def test_a_figure_can_be_copied_and_asked_for_by_get(run):
+    figure = run.test["ndcg@100"]
+    for copied in (copy.deepcopy(figure), pickle.loads(pickle.dumps(figure))):
+        assert copied == figure and copied.interval() == figure.interval()
+    assert run.test.get("nope") is None and "nope" not in run.test
+
+
+def test_splits_that_replicas_cannot_share(ratings, split):
+    other = aerec.split(ratings, "strong", seed=1, log=lambda text: None)
+    with pytest.raises(BadInput, match="2 splits and 1 seeds"):
+        aerec.fit("ease", [split, split], **QUIET)
+    with pytest.raises(BadInput, match=r"differ in their protocol, users, items or scale"):
+        aerec.fit("ease", [split, other], seeds=2, **QUIET)
+
+
+def test_a_run_shares_nothing_that_can_be_changed_with_its_split(ratings):
+    part = aerec.split(ratings, "strong", log=lambda text: None)
+    run = aerec.fit("popularity", part, **QUIET)
+    part.protocol["threshold"] = 1
+    assert run.config["protocol"]["threshold"] == 4
+
+
+def test_ready_splits_take_no_ratings(ratings):
+    with pytest.raises(BadInput, match="`files` takes no ratings"):
+        aerec.split(ratings, "files", split_dir="x")
+    with pytest.raises(BadInput, match="every other protocol takes some"):
+        aerec.split(protocol="strong")
+    with pytest.raises(BadInput, match="'x' is not a folder"):
+        aerec.split(protocol="files", split_dir="x")
+
+
+def test_an_item_based_run_answers_what_it_can(ratings, tmp_path):
+    run = aerec.fit("autorec", ratings, hidden=(4,), epochs=1, **QUIET)
+    with pytest.raises(BadInput, match="cannot fold one in"):
+        run.recommend([ratings.item_ids[0]])
+    names = json.loads(
+        run.export(tmp_path / "m.safetensors").with_name("m.safetensors.vocabulary.json").read_text()
+    )
+    assert len(names["users"]) == run.config["shape"][1]  # the columns of its weights
 
 
 def test_every_public_name_is_documented():

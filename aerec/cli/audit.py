@@ -197,13 +197,8 @@ def _trained(
 ) -> Subject:
     loaded = artefact.load(workdir)
     config = loaded.config
-    if loaded.model.traits.reads == "sequence":
-        show.CONSOLE.print(
-            f"{name}: {config['model']} reads sequences; a vector's items are read in the order of"
-            " its columns, not in that of a history",
-            style="yellow",
-            markup=False,
-        )
+    if note := encoding.order_note(loaded):
+        show.CONSOLE.print(f"{name}: {note}", style="yellow", markup=False)
 
     def data() -> Domain:
         moved = ("data_dir", "data_file", "split_dir")

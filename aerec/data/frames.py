@@ -57,10 +57,15 @@ def ratings(
       BadInput: an id or a rating that is missing or malformed (with its row, from 0), a column that
         cannot be found, or a `source` of another type.
     """
-    if isinstance(source, Ratings):
-        return source
-    require_scale(scale)
     named = {"user": user, "item": item, "rating": rating, "time": time}
+    unused = [name for name, column in named.items() if column is not None]
+    if isinstance(source, Ratings):
+        if unused or scale is not None or titles is not None:
+            raise BadInput("these are ratings already: no option applies to them")
+        return source
+    if unused and _frame(source) is None:
+        raise BadInput(f"{', '.join(unused)}: only a frame has columns with names")
+    require_scale(scale)
     if sparse.issparse(source) or (isinstance(source, np.ndarray) and source.ndim == 2):
         part = _of_matrix(source, log)
     elif type(source) is tuple:

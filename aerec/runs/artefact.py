@@ -16,6 +16,7 @@ from aerec.data.splits import Split
 from aerec.errors import BadInput
 from aerec.runs import directory
 from aerec.runs.spec import model_settings, require_float32
+from aerec.training import loop
 
 
 class Vocabulary(NamedTuple):
@@ -82,7 +83,7 @@ def one(params: Params, config: Mapping[str, Any], replica: int, where: str) -> 
     count = len(config["seeds"])
     if not hasattr(replica, "__index__") or not 0 <= replica < count:
         raise BadInput(f"{where} holds {count} replicas (0 to {count - 1})")
-    return jax.tree.map(lambda leaf: leaf[replica], params)
+    return loop.replica(params, replica)
 
 
 def load_replicas(workdir: str | pathlib.Path) -> Artefact:

@@ -40,6 +40,16 @@ def domain(artefact: Artefact, split: Split) -> Domain:
     return found
 
 
+def order_note(artefact: Artefact) -> str:
+    """Say how a model of sequences is audited; '' for others."""
+    if artefact.model.traits.reads != "sequence":
+        return ""
+    return (
+        f"{artefact.config['model']} reads sequences; the items of a vector are read in the order "
+        "of its columns, not in that of a history"
+    )
+
+
 def last_activation(settings: Any) -> activations.Activation | None:
     """Return the activation of the code; None if the model's settings name none."""
     if "latent_activation" not in settings:

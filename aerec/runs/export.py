@@ -44,6 +44,8 @@ def write(artefact: Artefact, path: pathlib.Path, format: str | None = None) -> 
         "items": vocabulary.item_ids.tolist(),
         "titles": None if vocabulary.titles is None else vocabulary.titles.tolist(),
     }
+    if config["item_based"]:  # whose columns are the users
+        description["users"] = vocabulary.user_ids.tolist()
     beside = path.with_name(path.name + ".vocabulary.json")
     with files.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

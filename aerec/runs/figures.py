@@ -10,6 +10,12 @@ from aerec.evaluation.statistics import Comparison, standard_error
 from aerec.runs import scoring
 
 
+class Unknown(BadInput, KeyError):
+    """No figure has that name."""
+
+    __str__ = Exception.__str__  # a KeyError would show the message in quotes
+
+
 class Figure(float):
     """A test figure: a float, the mean over the replicas of a run.
 
@@ -28,6 +34,11 @@ class Figure(float):
         return figure
 
     _of: tuple[str, Report]
+
+    def __getnewargs__(self):
+        """What a copy is made of."""
+        name, report = self._of
+        return name, float(self), self.se, self.sd, report
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Bootstrap an interval over rows, each row's figure averaged over the replicas.
@@ -61,7 +72,7 @@ class Figures(Mapping[str, Figure]):
 
     def __getitem__(self, name: str) -> Figure:
         if name not in self:
-            raise BadInput(f"No figure is called {name!r}. {nearest(name, self)}")
+            raise Unknown(f"No figure is called {name!r}. {nearest(name, self)}")
         error = _standard_error(self._merged, name)
         spread = self._means.get(f"{name}_sd", float("nan"))
         return Figure(name, self._means[name], error, spread, self._merged)

@@ -117,10 +117,7 @@ class _Job(NamedTuple):
 
 def _prepared(spec: Spec, splits: Sequence[Split], baselines, progress, log) -> _Job:
     """Check that spec, splits and baselines go together, before anything is written."""
-    if len(splits) not in (1, len(spec.seeds)):
-        raise BadInput(
-            f"{len(splits)} splits and {len(spec.seeds)} seeds: give one split, or one per seed"
-        )
+    _require_alike(splits, len(spec.seeds))
     as_read = oriented(models.traits(spec.model, spec.set), splits)
     model = _trainable(spec, as_read[0])
     if has_targets(splits[0]):
@@ -130,6 +127,25 @@ def _prepared(spec: Spec, splits: Sequence[Split], baselines, progress, log) -> 
             scoring.baseline_model(name, splits[0])
     jax.eval_shape(model.init, jax.random.key(0))  # settings that no network can be built from
     return _Job(spec, model, describe(spec, as_read), splits, as_read, baselines, progress, log)
+
+
+def _require_alike(splits: Sequence[Split], seeds: int) -> None:
+    """Raise BadInput unless there is one split, or one per seed, of the same rows and columns."""
+    if len(splits) not in (1, seeds):
+        raise BadInput(f"{len(splits)} splits and {seeds} seeds: give one split, or one per seed")
+    first = splits[0]
+    for other in splits[1:]:
+        pairs = [
+            (getattr(first, name), getattr(other, name))
+            for name in ("user_ids", "item_ids", "valid_ids", "test_ids", "scale")
+        ]
+        if first.protocol["name"] != other.protocol["name"] or any(
+            not np.array_equal(a, b) if isinstance(a, np.ndarray) else a != b for a, b in pairs
+        ):
+            raise BadInput(
+                "the splits differ in their protocol, users, items or scale: replicas share one "
+                "vocabulary. Fit a run on each."
+            )
 
 
 def solved(spec: Spec, split: Split) -> bool:
@@ -163,7 +179,7 @@ def _fit(
     """Run `loop.fit` with its checkpoints and its two logs, of figures and of losses."""
     spec, model, splits = job.spec, job.model, job.as_read
     metrics_log, losses_log = logs
-    selects = has_targets(splits[0])
+    selects = has_targets(job.splits[0])
     metric = spec.settings.metric
     select = [scoring.evaluator(model, split, metric) for split in splits if selects]
 

@@ -11,7 +11,7 @@ from aerec.data import columns, frames
 from aerec.errors import BadInput
 from aerec.runs.artefact import Vocabulary
 
-# One history: raw ids of items, or a mapping of them to ratings. Several: a list of such lists; a
+# One history: raw ids of items, or a mapping of them to ratings. Several: a list of such; a
 # frame with a column `item` and optionally `user`, `rating`, `time`; a sparse matrix in the model's
 # columns and units: of a model of clicks every entry is one.
 Source = Any
@@ -48,7 +48,7 @@ class Histories(NamedTuple):
         if self.unknown:
             notes.append(
                 f"Skipped {len(self.unknown):,} items that the model does not know: "
-                f"{_first(self.unknown)}."
+                f"{first(self.unknown)}."
             )
         if self.without:
             notes.append(f"No known item, hence no answer, for {self._who(self.without)}.")
@@ -65,7 +65,7 @@ class Histories(NamedTuple):
         return notes
 
     def _who(self, users: Sequence[Any]) -> str:
-        return "this history" if self.single else f"users {_first(users)}"
+        return "this history" if self.single else f"users {first(users)}"
 
 
 class Reader:
@@ -77,12 +77,6 @@ class Reader:
     """
 
     def __init__(self, config: Mapping[str, Any], vocabulary: Vocabulary):
-        if config["item_based"]:
-            raise BadInput(
-                f"The model of this run ({config['model']}, item-based) reads an item's ratings by "
-                "its training users: a new user would be a new column of its weights, so it cannot "
-                "fold one in. Train autorec with item_based=false, multvae or ease instead."
-            )
         self.config = config
         self.clicks = config["scale"] is None
         self.threshold = config["protocol"].get("threshold")  # None: every entry is a click
@@ -104,6 +98,13 @@ class Reader:
           BadInput: no item is known, a model of ratings got none, a value is missing or not finite,
             or a matrix has other columns than the model.
         """
+        if self.config["item_based"]:
+            raise BadInput(
+                f"The model of this run ({self.config['model']}, item-based) reads an item's "
+                "ratings by its training users: a new user would be a new column of its weights, "
+                "so it cannot fold one in. Train autorec with item_based=false, multvae or ease "
+                "instead."
+            )
         users, row, items, column, rating, single = self._entries(source, name)
         if rating is None and not self.clicks:
             raise BadInput(
@@ -120,7 +121,7 @@ class Reader:
             )
         unknown = list(dict.fromkeys(spelled(items[i]) for i in np.flatnonzero(~known)))
         row, column = row[known], column[known]
-        value = np.ones(len(row)) if rating is None else np.asarray(rating, float)[known]
+        value = np.ones(len(row), np.float32) if rating is None else rating[known]
         width = len(self.item_ids)
         pair = row.astype(np.int64) * width + column
         _, last = np.unique(pair[::-1], return_index=True)  # the last entry of each pair
@@ -199,6 +200,11 @@ class Reader:
             labels, single = [None] * len(items), True
         else:
             lists = listed(source, name)
+            if lists and all(isinstance(own, Mapping) for own in lists):
+                items = [item for own in lists for item in own]
+                rating = _finite([value for own in lists for value in own.values()], name)
+                row = np.repeat(np.arange(len(lists)), [len(own) for own in lists])
+                return list(range(len(lists))), row, items, self.columns(items), rating, False
             nested = [isinstance(own, list | tuple | np.ndarray) for own in lists]
             if any(nested) and not all(nested):
                 raise BadInput(f"{name}: give ids, or lists of ids alone, one list for each user")
@@ -248,8 +254,9 @@ def spelled(item: Any) -> str:
 
 
 def _finite(values: Any, name: str) -> np.ndarray:
+    """Return ratings as float32, as training reads them."""
     try:
-        found = np.asarray(values, float)
+        found = np.asarray(values, np.float64).astype(np.float32)
     except (TypeError, ValueError):
         raise BadInput(f"{name}: a rating is not a number") from None
     if not np.isfinite(found).all():
@@ -283,6 +290,7 @@ def _missing(label: Any) -> bool:
     return label is None or label != label
 
 
-def _first(labels: Sequence[Any], most: int = 5) -> str:
+def first(labels: Sequence[Any], most: int = 5) -> str:
+    """List the first few labels, and how many more there are."""
     shown = ", ".join(map(str, labels[:most]))
     return shown if len(labels) <= most else f"{shown} and {len(labels) - most:,} more"

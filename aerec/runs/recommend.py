@@ -15,17 +15,26 @@ from aerec.core import Model, Params, Rows
 from aerec.errors import BadInput, NotNumbers
 from aerec.evaluation import ranking
 from aerec.runs.artefact import Artefact
-from aerec.runs.histories import Histories, Reader, Source, frame_columns, is_frame, listed, spelled
+from aerec.runs.histories import (
+    Histories,
+    Reader,
+    Source,
+    first,
+    frame_columns,
+    is_frame,
+    listed,
+    spelled,
+)
 
-SIZES = (1, 8, 64, 256)  # rows of a batch; each compiles once, and so does each power of two below
-ENTRIES = 32  # the fewest entries that a batch is padded to; more go up by powers of two
+SIZES = (1, 8, 64, 256)  # rows of a batch
+LEAST = 32  # entries of a batch, and length of a list; both go up by powers of two
 
 
 class Recommender:
     """Answer for users whom the model has never seen, by folding in their history.
 
-    Batches are padded to a few shapes, so that programs are compiled once per shape and not once
-    per call.
+    Rows, entries and k are padded to a few sizes, so that programs are compiled once per shape and
+    not once per call.
     """
 
     def __init__(self, artefact: Artefact):
@@ -68,7 +77,7 @@ class Recommender:
         columns = np.empty((len(histories.users), k), np.int32)
         scores = np.empty((len(histories.users), k), np.float32)
         for part, x, hidden in _batches(histories.read, seen, self.num_columns):
-            best = self._best(self.params, x, hidden, allowed, k=k)
+            best = self._best(self.params, x, hidden, allowed, k=min(_padded(k), self.num_columns))
             score, column, bad = jax.device_get(best)
             if bad.any():
                 raise NotNumbers(
@@ -76,7 +85,7 @@ class Recommender:
                     "another of the batch: nothing can be ranked. Train it again."
                 )
             size = part.stop - part.start
-            columns[part], scores[part] = column[:size], score[:size]
+            columns[part], scores[part] = column[:size, :k], score[:size, :k]
         there = scores > -np.inf
         if len(empty := np.flatnonzero(~there.any(1))):
             users = [histories.users[i] for i in empty]
@@ -90,8 +99,7 @@ class Recommender:
             "score": scores[row, place],
         }
         if not histories.single:
-            labels = pl.Series("user", histories.users, strict=False)
-            answer = {"user": labels.gather(row) if len(labels) else labels, **answer}
+            answer = {"user": _labels([histories.users[i] for i in row]), **answer}
         return pl.DataFrame(answer), notes
 
     def predict(self, source: Source, items: Any) -> tuple[pl.DataFrame, list[str]]:
@@ -106,7 +114,8 @@ class Recommender:
 
         Returns:
           A frame of user, item, title, score in the order asked; pairs of users without a history
-          and of unknown items have a null score. And sentences on what has no answer and why.
+          and of unknown items have a null score, and with an unknown item all ids are text. And
+          sentences on what has no answer and why.
         """
         histories = self.reader(source)
         notes = histories.notes(self.reader.threshold)
@@ -119,9 +128,10 @@ class Recommender:
             items = listed(items, "`items`")
             wanted = items * len(histories.everyone)
             labels = [label for label in histories.everyone for _ in items]
-        number = {label: place for place, label in enumerate(histories.users)}
-        row = np.array([number.get(label, -1) for label in labels], np.int64)
+        number = {spelled(label): place for place, label in enumerate(histories.users)}
+        row = np.array([number.get(spelled(label), -1) for label in labels], np.int64)
         column = self.reader.columns(wanted)
+        notes += _unmatched(labels, row, wanted, column, histories)
         score = np.full(len(row), np.nan, np.float32)
         nothing = self._none_of(histories.read)
         for part, x, _ in _batches(histories.read, nothing, self.num_columns):
@@ -137,33 +147,27 @@ class Recommender:
             if self.vocabulary.counts is not None:
                 score[answered & (self.vocabulary.counts[column] == 0)] = (low + high) / 2
             score = np.clip(score, low, high)
-        known = column >= 0
-        if len(unknown := dict.fromkeys(spelled(i) for i in np.array(wanted, object)[~known])):
-            notes.append(f"`items` names {len(unknown):,} items that the model does not know.")
-        if len(strange := dict.fromkeys(labels).keys() - set(histories.everyone)):
-            notes.append(f"`items` names {len(strange):,} users without a history.")
-        titles = self._named(np.maximum(column, 0))["title"].to_list()
-        answer = {
-            "item": [spelled(item) for item in wanted],
-            "title": pl.Series([t if k else None for t, k in zip(titles, known, strict=True)],
-                               dtype=pl.String),
-            "score": pl.Series(score).fill_nan(None),
-        }  # fmt: skip
+        answer = self._named(np.maximum(column, 0))
+        if (column < 0).any():
+            answer["item"] = pl.Series([spelled(item) for item in wanted], dtype=pl.String)
+            answer["title"] = answer["title"].set(pl.Series(column < 0), None)
+        answer["score"] = pl.Series(score).fill_nan(None)
         if not histories.single:
-            answer = {"user": pl.Series(labels, strict=False), **answer}
+            answer = {"user": _labels(labels), **answer}
         return pl.DataFrame(answer), notes
 
-    def explain(self, source: Source, item: Any) -> pl.DataFrame:
+    def explain(self, source: Source, item: Any) -> tuple[pl.DataFrame, list[str]]:
         """Split an item's score for one history into what each listed item contributes to it.
 
         Of a model that is linear in its input, score = x W + b: entry i contributes x_i W[i, item].
-        The contributions and the constant b, which is the same for every history, sum to the score.
 
         Returns:
-          A frame of item, title, contribution, the largest first.
+          A frame of item, title, contribution, the largest first; they sum to the score. Where the
+          constant b is not 0, it is the last row, without an item. And sentences on what was left
+          out.
 
         Raises:
-          BadInput: the model is not linear, or the item is not known.
+          BadInput: the model is not linear, the item is not known, or the history has no answer.
         """
         if not self.model.traits.linear:
             raise BadInput(
@@ -171,17 +175,25 @@ class Recommender:
                 "into contributions. Linear models are ease, elsa, itemknn and mdae."
             )
         histories = self.reader(source)
-        if len(histories.users) != 1:
+        notes = histories.notes(self.reader.threshold)
+        if len(histories.everyone) != 1:
             raise BadInput("explain one history at a time")
+        if not histories.users:
+            raise BadInput(" ".join(notes))
         column = self._column(item)
         data, columns = histories.read.data, histories.read.indices
         alone = scipy.sparse.csr_array(
             (data, columns, np.arange(len(columns) + 1)), shape=(len(columns), self.num_columns)
         )
-        contribution = self._linear(alone)[:, column]
-        order = np.argsort(-contribution, kind="stable")
-        named = self._named(columns[order])
-        return pl.DataFrame({**named, "contribution": contribution[order]})
+        contribution, constant = self._linear(alone, [column])
+        order = np.argsort(-contribution[:, 0], kind="stable")
+        frame = pl.DataFrame(
+            {**self._named(columns[order]), "contribution": contribution[order, 0]}
+        )
+        if constant[0]:
+            last = {"item": None, "title": "(constant)", "contribution": constant}
+            frame = pl.concat([frame, pl.DataFrame(last, schema=frame.schema)])
+        return frame, notes
 
     def similar(self, item: Any, *, k: int = 10) -> pl.DataFrame:
         """Rank the items most like one.
@@ -199,7 +211,7 @@ class Recommender:
         column = self._column(item)
         if self.model.traits.linear:
             alone = scipy.sparse.csr_array(([1.0], ([0], [column])), shape=(1, self.num_columns))
-            similarity = self._linear(alone)[0]
+            similarity = self._linear(alone, slice(None))[0][0]
         elif self.model.item_codes is not None:
             codes = np.asarray(self.model.item_codes(self.params))
             length = np.linalg.norm(codes, axis=1)
@@ -215,14 +227,16 @@ class Recommender:
         rank = np.arange(1, len(order) + 1, dtype=np.int32)
         return pl.DataFrame({"rank": rank, **self._named(order), "similarity": similarity[order]})
 
-    def _linear(self, rows: scipy.sparse.csr_array) -> np.ndarray:
-        """Compute x W of rows [H, N], without the constant b, on the host."""
-        nothing = self._none_of(rows)
-        found = np.empty(rows.shape, np.float32)
-        for part, x, empty in _batches(rows, nothing, self.num_columns):
-            y, constant = self._score(self.params, x), self._score(self.params, empty)
-            found[part] = np.asarray(y - constant)[: part.stop - part.start]
-        return found
+    def _linear(self, rows: scipy.sparse.csr_array, columns: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Compute x W of rows [H, N] at some columns, and the constant b there, on the host."""
+        nothing = scipy.sparse.csr_array((1, self.num_columns))
+        ((_, empty, _),) = _batches(nothing, nothing, self.num_columns)
+        constant = np.asarray(self._score(self.params, empty))[0, columns]
+        found = [
+            np.asarray(self._score(self.params, x))[: part.stop - part.start, columns] - constant
+            for part, x, _ in _batches(rows, self._none_of(rows), self.num_columns)
+        ]
+        return np.concatenate(found), constant
 
     def _none_of(self, rows: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
         """Return as many rows without entries."""
@@ -255,11 +269,35 @@ class Recommender:
     def _named(self, columns: np.ndarray) -> dict[str, pl.Series]:
         """Name columns [R] by raw id and title; titles are null where there are none."""
         ids, titles = self.vocabulary.item_ids, self.vocabulary.titles
+        text = ids.dtype.kind == "U"
         named = [None] * len(columns) if titles is None else titles[columns].tolist()
         return {
-            "item": pl.Series(ids[columns].tolist() if ids.dtype.kind == "U" else ids[columns]),
+            "item": pl.Series(ids[columns].tolist(), dtype=pl.String if text else pl.Int64),
             "title": pl.Series(named, dtype=pl.String),
         }
+
+
+def _labels(labels: Sequence[Any]) -> pl.Series:
+    """The users of an answer as a column: whole numbers, or text."""
+    whole = all(isinstance(label, int | np.integer) for label in labels) and len(labels) > 0
+    return pl.Series(labels if whole else list(map(str, labels)),
+                     dtype=pl.Int64 if whole else pl.String)  # fmt: skip
+
+
+def _unmatched(
+    labels: Sequence[Any], row: np.ndarray, wanted: Sequence[Any], column: np.ndarray,
+    histories: Histories,
+) -> list[str]:  # fmt: skip
+    """Say which pairs have no score, as their item or their user is not known."""
+    notes = []
+    items = [spelled(wanted[i]) for i in np.flatnonzero(column < 0).tolist()]
+    if items := list(dict.fromkeys(items)):
+        notes.append(f"No score for {len(items):,} unknown items: {first(items)}.")
+    known = {spelled(label) for label in histories.everyone}
+    strange = [spelled(labels[i]) for i in np.flatnonzero(row < 0).tolist()]
+    if strange := [label for label in dict.fromkeys(strange) if label not in known]:
+        notes.append(f"No history, hence no score, for users {first(strange)}.")
+    return notes
 
 
 def _count(k: Any) -> int:
@@ -267,6 +305,11 @@ def _count(k: Any) -> int:
     if isinstance(k, bool | np.bool_) or not hasattr(k, "__index__") or operator.index(k) < 1:
         raise BadInput(f"k={k!r}: ask for at least one item")
     return operator.index(k)
+
+
+def _padded(size: int) -> int:
+    """The power of two, at least `LEAST`, that holds a size."""
+    return max(LEAST, 1 << (size - 1).bit_length()) if size else LEAST
 
 
 def _best(model: Model, params: Params, x: Rows, seen: Rows, allowed: jax.Array, *, k: int):
@@ -296,7 +339,7 @@ def _rows(matrix: scipy.sparse.csr_array, part: slice, size: int, num_columns: i
     """Pad a slice of a matrix to a batch; no row of it was trained on."""
     first, last = matrix.indptr[part.start], matrix.indptr[part.stop]
     count = int(last - first)
-    capacity = max(ENTRIES, 1 << (count - 1).bit_length()) if count else ENTRIES
+    capacity = _padded(count)
     lengths = np.diff(matrix.indptr[part.start : part.stop + 1])
 
     def padded(entries: np.ndarray, filling: int, kind: type) -> Any:

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import polars as pl
 
@@ -21,6 +20,7 @@ from aerec.runs.figures import Figures
 from aerec.runs.fitting import Finished
 from aerec.runs.histories import Source
 from aerec.runs.recommend import Recommender
+from aerec.training import loop
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -54,11 +54,11 @@ class Run:
     @property
     def params(self) -> Params:
         """The parameters of the first replica, a pytree of arrays."""
-        return jax.tree.map(lambda leaf: leaf[0], self.replicas)
+        return loop.replica(self.replicas, 0)
 
     @property
     def item_ids(self) -> np.ndarray:
-        """[N] raw ids of the model's items, in the order of its columns."""
+        """[N] raw ids of the items: of the model's columns, or of an item-based model's rows."""
         return self.vocabulary.item_ids
 
     @functools.cached_property
@@ -100,7 +100,7 @@ class Run:
 
         Args:
           history: raw ids of one user's items, `["260", "1196"]`; a mapping of ids to ratings; a
-            list of several such lists; a pandas, polars or Arrow frame with a column `item` and
+            list of several such; a pandas, polars or Arrow frame with a column `item` and
             optionally `user`, `rating`, `time`; or a SciPy matrix [H, N] in the columns of
             `item_ids` and the model's units, where every entry is a click of a model of clicks.
           k: how many items for each user.
@@ -156,13 +156,15 @@ class Run:
         """Split the score of an item into what each item of one history contributes.
 
         Returns:
-          A polars frame of item, title, contribution; with the model's constant they sum to the
-          score.
+          A polars frame of item, title, contribution, which sum to the score. Where the model has a
+          constant, it is the last row, without an item.
 
         Raises:
           BadInput: the model is not linear in its input, or the item is not known.
         """
-        return self.recommender(replica).explain(history, item)
+        frame, notes = self.recommender(replica).explain(history, item)
+        _warn(notes)
+        return frame
 
     def recommender(self, replica: int = 0) -> Recommender:
         """Return the recommender of one replica, which keeps its compiled programs."""

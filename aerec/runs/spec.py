@@ -1,5 +1,6 @@
 """The identity of a run: model, settings and data; the content of config.json."""
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -50,7 +51,7 @@ def describe(spec: Spec, splits: Sequence[Split]) -> dict[str, Any]:
         "item_based": models.traits(spec.model, spec.set).reads == "columns",
         "shape": [table.num_rows, table.num_columns],
         "dataset": spec.dataset,
-        "protocol": splits[0].protocol,
+        "protocol": copy.deepcopy(splits[0].protocol),
         "data_hash": [data_hash(split) for split in splits],
         "scale": None if splits[0].scale is None else list(map(float, splits[0].scale)),
         "settings": configuration.plain(spec.settings),

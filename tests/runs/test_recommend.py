@@ -2,6 +2,7 @@
 
 import warnings
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from aerec.core import Facts, Model, Table, Traits
 from aerec.data.splits import weak
 from aerec.errors import BadInput, NotNumbers
 from aerec.evaluation import ranking
-from aerec.models import ease
+from aerec.models import ease, elsa, itemknn, mdae
 from aerec.runs.artefact import Artefact, Vocabulary
 from aerec.runs.recommend import Recommender
 
@@ -149,6 +150,9 @@ def test_only_among_some_items_without_others_or_with_those_seen():
     of = recommender()
     answer, _ = answered(of, ["10"], k=2, among=["20", "60"])
     assert answer["item"].to_list() == [20, 60]
+    answer, _ = answered(of, ["60"], k=2, among=[10, 50])  # the first column is one like others
+    assert sorted(answer["item"]) == [10, 50]
+    assert answered(of, ["60"], exclude=[10])[1] == []
     answer, notes = answered(of, ["10"], exclude=[20, "what"])
     assert 20 not in answer["item"] and len(answer) == 4
     assert notes == ["`exclude` names 1 items that the model does not know."]
@@ -228,8 +232,8 @@ def test_compiled_once_for_a_shape():
     of = recommender(score=score)
     for size in (1, 2, 3, 1):
         for start in range(3):
-            answered(of, ITEMS[start : start + size].tolist(), k=2)
-    answered(of, [[10]] * 5, k=2)
+            answered(of, ITEMS[start : start + size].tolist(), k=2 + start)
+    answered(of, [[10]] * 5, k=5)
     answered(of, [[10, 20]] * 7, k=2)
     assert traced == [(1, N), (8, N)]
 
@@ -306,7 +310,7 @@ def test_dates_in_text_order_a_history():
 
 def test_an_item_based_model_folds_nobody_in():
     with pytest.raises(BadInput, match=r"item-based.*cannot fold one in.*multvae or ease"):
-        recommender(item_based=True)
+        recommender(item_based=True).reader([10])
 
 
 def test_no_item_is_no_answer():
@@ -321,7 +325,9 @@ def test_predictions_of_pairs():
         ("20", "film 20", 3.0), ("40", "film 40", 5.0), ("60", "film 60", 1.0),
         ("what", None, None),
     ]  # fmt: skip
-    assert notes == ["`items` names 1 items that the model does not know."]
+    assert notes == ["No score for 1 unknown items: what."]
+    first, _ = of.predict({20: 1.0}, [10])
+    assert first.rows() == [(10, "film 10", 1.0)]  # ids as in `recommend`, the first one too
     of = recommender(scale=(1.0, 5.0))
     histories = frame(user=["a", "b"], item=[10, 20], rating=[2.0, 4.0])
     pairs = frame(user=["b", "a", "c"], item=[30, 20, 20])
@@ -329,13 +335,13 @@ def test_predictions_of_pairs():
         answer, notes = of.predict(histories, asked)
         assert answer["user"].to_list() == ["b", "a", "c"]
         assert answer["score"].to_list() == [4.0, 2.0, None]
-        assert notes == ["`items` names 1 users without a history."]
+        assert notes == ["No history, hence no score, for users c."]
 
 
 def test_predictions_keep_the_order_of_the_histories():
     answer, _ = recommender().predict([[10], [], [20], ["what"]], [20, 30.0])
     assert answer["user"].to_list() == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert answer["item"].to_list() == ["20", "30"] * 4
+    assert answer["item"].to_list() == [20, 30] * 4
     assert answer["score"].to_list() == [1, 0, None, None, 0, 1, None, None]
 
 
@@ -348,31 +354,47 @@ def test_an_item_without_a_training_rating_is_predicted_as_in_the_evaluation():
     assert answer["score"].to_list() == [3.0, 5.0]
 
 
-def ease_of(rng, users=50, items=12):
-    table = rng.random((users, items)) < 0.3
-    row, column = np.nonzero(table)
-    entries = Table.from_entries(
-        row, column, np.ones(len(row)), num_rows=users, num_columns=items
-    )
-    model = ease.make(ease.Config(l2=5.0), Facts.of(entries))
-    params = model.solve(entries)
-    config = {"model": "ease", "dataset": "x", "item_based": False, "scale": None, "protocol": {}}
+def linear(module, rng, users=50, items=12, **settings):
+    """A recommender of a linear model, fitted or as it begins, to random clicks."""
+    row, column = np.nonzero(rng.random((users, items)) < 0.3)
+    entries = Table.from_entries(row, column, np.ones(len(row)), num_rows=users, num_columns=items)
+    model = module.make(module.Config(**settings), Facts.of(entries))
+    params = model.solve(entries) if model.solve else model.init(jax.random.key(0))
+    config = {"model": "it", "dataset": "x", "item_based": False, "scale": None, "protocol": {}}
     return Recommender(Artefact(model, params, config, Vocabulary(np.arange(items), None, None)))
 
 
-def test_contributions_sum_to_the_score_and_weights_say_what_is_similar():
-    of = ease_of(np.random.default_rng(2))
-    weights = np.asarray(of.params["weights"])
-    found = of.explain([3, 5, 7], 1)
+LINEAR = [(ease, {"l2": 5.0}), (itemknn, {"neighbours": 4}), (elsa, {"latent": 5}), (mdae, {})]
+
+
+@pytest.mark.parametrize(("module", "settings"), LINEAR)
+def test_contributions_sum_to_the_score_and_weights_say_what_is_similar(module, settings):
+    of = linear(module, np.random.default_rng(2), **settings)
+    rows = np.concatenate([np.eye(12), np.zeros((1, 12))]).astype(np.float32)
+    y = np.asarray(of.model.score(of.params, jnp.asarray(rows)))
+    weights, constant = y[:-1] - y[-1], y[-1]  # W and b by rows of one item, and of none
+    found, notes = of.explain([3, 5, 7], 1)
+    listed = found.filter(pl.col("item").is_not_null())
     expected = {item: weights[item, 1] for item in (3, 5, 7)}
-    assert dict(zip(found["item"], found["contribution"], strict=True)) == pytest.approx(expected)
-    assert found["contribution"].is_sorted(descending=True)
+    assert dict(zip(listed["item"], listed["contribution"], strict=True)) == pytest.approx(
+        expected, abs=1e-6
+    )
+    assert listed["contribution"].is_sorted(descending=True) and not notes
+    assert (len(found) == 4) == bool(constant[1]) == (module is mdae)
     score = of.predict([3, 5, 7], [1])[0]["score"][0]
-    assert found["contribution"].sum() == pytest.approx(score, abs=1e-6)
-    similar = of.similar(4, k=3)
-    order = np.argsort(-weights[4])
-    assert similar["item"].to_list() == [i for i in order if i != 4][:3]
-    np.testing.assert_allclose(similar["similarity"], np.sort(weights[4])[::-1][:3], atol=1e-6)
+    assert found["contribution"].sum() == pytest.approx(score, abs=1e-5)
+    similar = of.similar(0, k=3)  # the first column is an item like others
+    order = [i for i in np.argsort(-weights[0], kind="stable") if i != 0]
+    np.testing.assert_allclose(similar["similarity"], weights[0][order[:3]], atol=1e-6)
+
+
+def test_a_history_that_cannot_be_explained_says_why():
+    of = linear(ease, np.random.default_rng(2))
+    assert of.explain([3, "nope"], 1)[1] == ["Skipped 1 items that the model does not know: nope."]
+    with pytest.raises(BadInput, match="explain one history at a time"):
+        of.explain([[3], [5]], 1)
+    with pytest.raises(BadInput, match="No rating reaches the threshold"):
+        recommender().explain({10: 3.0}, 20)
 
 
 def test_similar_items_by_the_cosine_of_their_codes():
@@ -396,3 +418,23 @@ def test_no_warning_of_numpy_or_polars_escapes():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         answered(recommender(), frame(user=["a"], item=[10]), k=3)
+
+
+def test_the_threshold_is_compared_as_in_training():
+    """3.3 in float32 is below 3.3 in float64, and reaches a threshold of 3.3 in both places."""
+    of = recommender(threshold=3.3)
+    given = pl.DataFrame({"item": [10], "rating": np.array([3.3], np.float32)})
+    assert of.reader(given).users == [None]
+
+
+def test_several_histories_with_ratings():
+    of = recommender(scale=(1.0, 5.0))
+    assert of.reader([{10: 5.0}, {20: 4.0, 30: 1.0}]).read.toarray().tolist() == [
+        [5, 0, 0, 0, 0, 0], [0, 4, 1, 0, 0, 0],
+    ]  # fmt: skip
+
+
+def test_an_answer_without_rows_has_the_columns_of_others():
+    of = recommender()
+    full, empty = (answered(of, [history, history])[0] for history in ([10], []))
+    assert full.drop("user").schema == empty.drop("user").schema
