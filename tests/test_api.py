@@ -225,6 +225,13 @@ def test_audit_of_a_run_and_of_a_function(run):
         aerec.audit(lambda x: x)
 
 
+def test_audit_of_a_constant_code_is_vacuous_without_a_warning(split):
+    popular = aerec.fit("popularity", split, **QUIET)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert aerec.audit(popular, budget=1000).order.verdict == "VACUOUS"
+
+
 def test_audit_of_an_opened_run_needs_a_domain(run, tmp_path):
     opened = aerec.open(run.save(tmp_path / "run"))
     with pytest.raises(BadInput, match="ratings are not at hand"):

@@ -154,6 +154,7 @@ def lines(path: Path, encoding: str | None = None) -> Iterator[str]:
         if not start:
             raise BadInput(f"{path}: the file is empty. Was it downloaded or written completely?")
         chosen = encoding or next((n for mark, n in _MARKS if start.startswith(mark)), "utf-8")
+        "".encode(chosen)  # LookupError, before a file is open
         errors = "surrogateescape" if chosen.startswith("utf-8") else "strict"
         with io.TextIOWrapper(_opened(path), chosen, errors) as text:
             yield from text

@@ -200,7 +200,11 @@ def _order(
         "skill_over_projection": rates.skill(tally, baseline),
         "local_angle_rate": None if angles is None else angles["rate"],
         "flat_share": None if angles is None else angles["flat"],
-        **{f"mean_{k}": float(np.nanmean(v)) for k, v in per_user.items() if len(v)},
+        **{
+            f"mean_{k}": float("nan") if np.isnan(v).all() else float(np.nanmean(v))
+            for k, v in per_user.items()
+            if len(v)
+        },
     }
     if empty.collapsed:
         verdict = report.VACUOUS
