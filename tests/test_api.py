@@ -375,9 +375,8 @@ def test_an_item_based_run_answers_what_it_can(ratings, tmp_path):
     run = aerec.fit("autorec", ratings, hidden=(4,), epochs=1, **QUIET)
     with pytest.raises(BadInput, match="cannot fold one in"):
         run.recommend([ratings.item_ids[0]])
-    names = json.loads(
-        run.export(tmp_path / "m.safetensors").with_name("m.safetensors.vocabulary.json").read_text()
-    )
+    run.export(tmp_path / "m.safetensors")
+    names = json.loads((tmp_path / "m.safetensors.vocabulary.json").read_text())
     assert len(names["users"]) == run.config["shape"][1]  # the columns of its weights
 
 
