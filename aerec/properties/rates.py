@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy import integrate, special
+import scipy  # whose packages are imported where they are first used
 
 from aerec.properties.order import Tally
 
@@ -24,8 +24,8 @@ def clopper_pearson(k: int, n: int, *, confidence: float = 0.95) -> tuple[float,
     if not 0 <= k <= n or n == 0:
         raise ValueError(f"{k} violations of {n} triples is not a rate")
     alpha = 1.0 - confidence
-    low = special.betaincinv(k, n - k + 1, alpha / 2) if k else 0.0
-    high = special.betainccinv(k + 1, n - k, alpha / 2) if k < n else 1.0
+    low = scipy.special.betaincinv(k, n - k + 1, alpha / 2) if k else 0.0
+    high = scipy.special.betainccinv(k + 1, n - k, alpha / 2) if k < n else 1.0
     return float(low), float(high)
 
 
@@ -75,8 +75,8 @@ def projection_baseline(n: int, m: int, *, asymptotic: bool = True) -> float:
         return 0.0
     if asymptotic:
         return float(np.arccos(np.sqrt(m / n)) / np.pi)
-    angle = lambda p: np.arccos(np.sqrt(special.betaincinv(m / 2, (n - m) / 2, p)))  # noqa: E731
-    return float(integrate.quad(angle, 0.0, 1.0)[0]) / np.pi
+    angle = lambda p: np.arccos(np.sqrt(scipy.special.betaincinv(m / 2, (n - m) / 2, p)))  # noqa: E731
+    return float(scipy.integrate.quad(angle, 0.0, 1.0)[0]) / np.pi
 
 
 def loss(tally: Tally) -> float:

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy  # whose packages are imported where they are first used
 import scipy.sparse
-from scipy import optimize
 
 from aerec.properties.domain import Crossing, Domain, Points, Sides, whole
 
@@ -189,7 +189,7 @@ def hull(points: Any) -> Domain:
 
     def inside(p):  # non-negative weights of sum 1 that give the point, by least squares
         ends = np.column_stack([np.asarray(p, np.float64) / scale, np.ones(len(p))])
-        return np.array([optimize.nnls(system, end)[1] <= 1e-5 for end in ends])
+        return np.array([scipy.optimize.nnls(system, end)[1] <= 1e-5 for end in ends])
 
     return Domain(
         f"convex hull of {count_rows} data rows in R^{n}", n, _independent(draw), draw, step, inside

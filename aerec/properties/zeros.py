@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import linalg, optimize
+import scipy  # whose packages are imported where they are first used
 
 from aerec.properties import order
 from aerec.properties.domain import Crossing, Domain
@@ -91,7 +91,7 @@ def one_layer(weight: Any, bias: Any, *, region: str = "point") -> np.ndarray | 
     m, n = weight.shape
     if region == "negative":
         # maximise the depth t: W x + t <= -b, t <= 1, |x| <= big
-        result = optimize.linprog(
+        result = scipy.optimize.linprog(
             np.append(np.zeros(n), -1.0),
             A_ub=np.column_stack([weight, np.ones(m)]),
             b_ub=-bias,
@@ -209,7 +209,8 @@ def lemma_1(encoder: Encoder, basis: np.ndarray | None = None) -> dict[str, Any]
     if basis is None:
         basis = np.eye(min(encoder.n, 512), encoder.n)
     images = order.unit(encoder.exact(basis))
-    pivots = abs(np.diag(linalg.qr(images, mode="r", pivoting=True)[0]))  # an SVD is 10x slower
+    # The pivots of a QR decomposition: singular values take ten times as long.
+    pivots = abs(np.diag(scipy.linalg.qr(images, mode="r", pivoting=True)[0]))
     gram = images @ images.T
     off = abs(gram - np.diag(np.diag(gram)))
     return {
