@@ -22,8 +22,8 @@ from aerec.errors import BadInput
 def ratings(
     source: Any,
     *,
-    user: str | None = None,
-    item: str | None = None,
+    user: Any = None,
+    item: Any = None,
     rating: str | None = None,
     time: str | None = None,
     scale: tuple[float, float] | None = None,
@@ -42,10 +42,11 @@ def ratings(
           left out;
         - a dense array [U, N], in which 0 and NaN are missing;
         - `Ratings`, which are returned as they are.
-        The ids of a matrix are the numbers of its non-empty rows and columns. If all its values are
-        1, they are clicks.
+        The ids of a matrix are the numbers of its non-empty rows and columns, unless they are
+        given. If all its values are 1, they are clicks.
       user, item, rating, time: names of columns; None: found by their usual names; "": there is
-        none. Without a rating column each row is a click.
+        none. Without a rating column each row is a click. Of a matrix, `user` are the raw ids of
+        its rows [U] and `item` those of its columns [N].
       scale: lowest and highest rating; None: those of the data.
       titles: item -> title, as a mapping or a frame of two columns, or None.
       log: called with a summary of the ratings, and with notes.
@@ -63,11 +64,15 @@ def ratings(
         if unused or scale is not None or titles is not None:
             raise BadInput("these are ratings already: no option applies to them")
         return source
-    if unused and _frame(source) is None:
-        raise BadInput(f"{', '.join(unused)}: only a frame has columns with names")
     require_scale(scale)
-    if sparse.issparse(source) or (isinstance(source, np.ndarray) and source.ndim == 2):
+    is_matrix = sparse.issparse(source) or (isinstance(source, np.ndarray) and source.ndim == 2)
+    if set(unused) - ({"user", "item"} if is_matrix else set()) and _frame(source) is None:
+        raise BadInput(f"{', '.join(unused)}: only a frame has columns with names")
+    if is_matrix:
         part = _of_matrix(source, log)
+        for role, given, size in (("user", user, 0), ("item", item, 1)):
+            if given is not None:
+                part[role] = _ids(given, role, source.shape[size]).gather(part[role])
     elif type(source) is tuple:
         part = _of_arrays(source)
     else:
@@ -126,6 +131,14 @@ def _of_matrix(matrix: Any, log: Log) -> dict[str, pl.Series]:
         if empty:
             log(f"{empty:,} of {entries.shape[size]:,} {what} are empty and are left out.")
     return part
+
+
+def _ids(given: Any, role: str, size: int) -> pl.Series:
+    """Return the raw ids of a matrix' rows or columns. Raises BadInput unless there is one each."""
+    ids = series(np.array([given]) if isinstance(given, str) else given)
+    if len(ids) != size or ids.n_unique() != size:
+        raise BadInput(f"{role}: give {size} different ids, one for each in the matrix.")
+    return ids
 
 
 def _of_arrays(arrays: Any) -> dict[str, pl.Series]:

@@ -230,3 +230,18 @@ def test_the_scale_is_kept_to():
     assert read(of_pandas(), scale=(0, 10)).scale == (0, 10)
     with pytest.raises(BadInput, match=r"row 2: the rating 1 is off the scale 2\.\.5; 1 such rows"):
         read(of_pandas(), scale=(2, 5))
+
+
+def test_ids_of_a_matrix():
+    matrix = sparse.csr_array(np.array([[0, 2.0, 0], [1, 0, 0]]))
+    found = frames.ratings(matrix, user=["ana", "bo"], item=[30, 10, 20], log=lambda text: None)
+    assert found.user_ids.tolist() == ["ana", "bo"] and found.item_ids.tolist() == [10, 30]
+    triples = zip(found.user_ids[found.user], found.item_ids[found.item], found.value, strict=True)
+    assert sorted(triples) == [("ana", 10, 2.0), ("bo", 30, 1.0)]
+    for wrong in (["ana"], ["ana", "ana"], "ana"):
+        with pytest.raises(BadInput, match="give 2 different ids"):
+            frames.ratings(matrix, user=wrong)
+    with pytest.raises(BadInput, match="only a frame"):
+        frames.ratings(matrix, rating="stars")
+    with pytest.raises(BadInput, match="only a frame"):
+        frames.ratings((USER, ITEM), user="who")
