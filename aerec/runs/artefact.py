@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -124,4 +125,17 @@ def parameters(workdir: pathlib.Path, model: Model, replicas: int) -> Params:
     keys = jax.random.split(jax.random.key(0), replicas)
     like, path = jax.eval_shape(jax.vmap(model.init), keys), workdir / directory.MODEL
     with files.reading(path, directory.AGAIN), ocp.StandardCheckpointer() as loader:
-        return loader.restore(path.absolute(), like)
+        params = loader.restore(path.absolute(), like)
+    if (workdir / directory.RESULTS).exists():
+        recorded = directory.read_results(workdir).get("model_checksum")
+        if recorded not in (None, checksum(params)):
+            raise BadInput(f"{path} is damaged: its numbers changed; {directory.AGAIN}")
+    return params
+
+
+def checksum(params: Params) -> int:
+    """Compute the CRC-32 of all parameters: it differs where a byte on a disk did."""
+    total = 0
+    for leaf in jax.tree.leaves(params):
+        total = zlib.crc32(np.asarray(leaf).tobytes(), total)
+    return total

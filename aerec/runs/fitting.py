@@ -260,6 +260,7 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
         "baselines": {name: report.figures for name, report in scored.items()},
         "baselines_skipped": skipped,
     }
+    results.setdefault("model_checksum", artefact.checksum(best))
     results.setdefault("peak_rss_mb", memory.peak_rss_mb())  # of the process that trained
     return Finished(job.config, results, reports, scored, best, [], [])
 

@@ -545,3 +545,18 @@ def test_kill_9(compiled, tmp_path):
     fitting.run(spec(**KILLED["trained"]), small(), tmp_path / "whole")
     chex.assert_trees_all_equal(outcome(workdir), outcome(tmp_path / "whole"))
     assert [(workdir / name).read_text() for name in (directory.METRICS, directory.LOSSES)] == logs
+
+
+def test_a_model_whose_numbers_changed_on_disk_is_named(ratings, tmp_path):
+    """Whatever the file's own format lets through: results.json has a checksum of the numbers."""
+    workdir = tmp_path / "w"
+    fitting.run(spec("popularity"), [split(ratings)], workdir)
+    _, params, _, vocabulary = artefact.load_replicas(workdir)
+    changed = jax.tree.map(lambda leaf: np.asarray(leaf).copy(), params)
+    leaf = jax.tree.leaves(changed)[0].reshape(-1).view(np.uint8)
+    leaf[3] ^= 1  # one bit
+    artefact.save(workdir, changed, vocabulary)
+    with pytest.raises(BadInput, match=r"model is damaged: its numbers changed; delete it"):
+        artefact.load(workdir)
+    artefact.save(workdir, params, vocabulary)
+    chex.assert_trees_all_equal(artefact.load_replicas(workdir).params, params)
