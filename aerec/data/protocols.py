@@ -14,7 +14,7 @@ import numpy as np
 
 from aerec import configuration
 from aerec.configuration import settings
-from aerec.data import divide
+from aerec.data import divide, parts
 from aerec.data.divide import TEST, TRAIN, VALID, floor
 from aerec.data.ratings import Ratings
 from aerec.data.split_files import Files
@@ -69,7 +69,7 @@ class RandomRatings:
         part = np.full(size, TRAIN, np.int8)
         part[order[:tests]] = TEST
         part[order[tests : tests + valids]] = VALID
-        return divide.weak_split(self, ratings, part, ())
+        return parts.weak_split(self, ratings, part, ())
 
 
 @settings
@@ -103,7 +103,7 @@ class PerUserHoldout:
         rest = floor(1 - self.test, count)
         part = np.where(rank >= rest, TEST, VALID)
         part[rank < floor(1 - self.valid, rest)] = TRAIN
-        return divide.weak_split(protocol, ratings, part, notes)
+        return parts.weak_split(protocol, ratings, part, notes)
 
 
 @settings
@@ -131,7 +131,7 @@ class Strong:
             rank, count = divide.places(user, rng.permutation(len(user)))
             return (count >= 5) & (rank < floor(1 - self.fold_in, count))
 
-        return divide.strong_split(self, ratings, target)
+        return parts.strong_split(self, ratings, target)
 
 
 @settings
@@ -159,7 +159,7 @@ class StrongByTime:
             return (count >= 5) & (rank >= floor(self.fold_in, count))
 
         divide.times(self, ratings)
-        return divide.strong_split(self, ratings, target, by_time=True)
+        return parts.strong_split(self, ratings, target, by_time=True)
 
 
 @settings
@@ -211,7 +211,7 @@ class GlobalTime:
         part, unseen = divide.drop_unseen(ratings, part)
         if self.halve:
             part = divide.halved(part, divide.generator(self))
-        return divide.weak_split(self, ratings, part, notes + unseen)
+        return parts.weak_split(self, ratings, part, notes + unseen)
 
 
 @settings
@@ -238,7 +238,7 @@ class PerUserTime:
         tied = divide.tied_cuts(ratings, part)
         part, unseen = divide.drop_unseen(ratings, part)
         notes = tied + unseen
-        return divide.weak_split(self, ratings, divide.halved(part, divide.generator(self)), notes)
+        return parts.weak_split(self, ratings, divide.halved(part, divide.generator(self)), notes)
 
 
 @settings
@@ -263,7 +263,7 @@ class LeaveLast:
         rank, count = divide.places(ratings.user)
         part = np.select([rank == count - 1, rank == count - 2], [TEST, VALID], TRAIN)
         notes += divide.tied_cuts(ratings, part)
-        return divide.weak_split(protocol, ratings, part, notes)
+        return parts.weak_split(protocol, ratings, part, notes)
 
 
 @settings
@@ -277,7 +277,7 @@ class AllClicks:
 
     def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
         protocol = divide.effective(self, ratings)
-        return divide.whole_split(protocol, *divide.clicks(protocol, ratings))
+        return parts.whole_split(protocol, *divide.clicks(protocol, ratings))
 
 
 @settings
@@ -288,7 +288,7 @@ class AllRatings:
     name, task, per_seed = "all_ratings", "rating", False
 
     def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
-        return divide.whole_split(self, divide.by_user_and_time(self, ratings), ())
+        return parts.whole_split(self, divide.by_user_and_time(self, ratings), ())
 
 
 @settings

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ import scipy.sparse
 from aerec.core import Model, Params, Rows
 from aerec.errors import BadInput, NotNumbers
 from aerec.evaluation import ranking
+from aerec.runs import padding
 from aerec.runs.artefact import Artefact
 from aerec.runs.histories import (
     Histories,
@@ -25,9 +26,6 @@ from aerec.runs.histories import (
     listed,
     spelled,
 )
-
-SIZES = (1, 8, 64, 256)  # rows of a batch
-LEAST = 32  # entries of a batch, and length of a list; both go up by powers of two
 
 
 class Recommender:
@@ -73,11 +71,12 @@ class Recommender:
         allowed, notes = self._allowed(among, exclude)
         notes = histories.notes(self.reader.threshold) + notes
         k = min(k, self.num_columns)
+        most = min(padding.padded_size(k), self.num_columns)
         seen = self._none_of(histories.seen) if keep_seen else histories.seen
         columns = np.empty((len(histories.users), k), np.int32)
         scores = np.empty((len(histories.users), k), np.float32)
-        for part, x, hidden in _batches(histories.read, seen, self.num_columns):
-            best = self._best(self.params, x, hidden, allowed, k=min(_padded(k), self.num_columns))
+        for part, x, hidden in padding.batches(histories.read, seen, self.num_columns):
+            best = self._best(self.params, x, hidden, allowed, k=most)
             score, column, bad = jax.device_get(best)
             if bad.any():
                 raise NotNumbers(
@@ -134,7 +133,7 @@ class Recommender:
         notes += _unmatched(labels, row, wanted, column, histories)
         score = np.full(len(row), np.nan, np.float32)
         nothing = self._none_of(histories.read)
-        for part, x, _ in _batches(histories.read, nothing, self.num_columns):
+        for part, x, _ in padding.batches(histories.read, nothing, self.num_columns):
             own = np.flatnonzero((row >= part.start) & (row < part.stop) & (column >= 0))
             if len(own):
                 y = np.asarray(self._score(self.params, x))
@@ -230,11 +229,11 @@ class Recommender:
     def _linear(self, rows: scipy.sparse.csr_array, columns: Any) -> tuple[np.ndarray, np.ndarray]:
         """Compute x W of rows [H, N] at some columns, and the constant b there, on the host."""
         nothing = scipy.sparse.csr_array((1, self.num_columns))
-        ((_, empty, _),) = _batches(nothing, nothing, self.num_columns)
+        ((_, empty, _),) = padding.batches(nothing, nothing, self.num_columns)
         constant = np.asarray(self._score(self.params, empty))[0, columns]
         found = [
             np.asarray(self._score(self.params, x))[: part.stop - part.start, columns] - constant
-            for part, x, _ in _batches(rows, self._none_of(rows), self.num_columns)
+            for part, x, _ in padding.batches(rows, self._none_of(rows), self.num_columns)
         ]
         return np.concatenate(found), constant
 
@@ -307,11 +306,6 @@ def _count(k: Any) -> int:
     return operator.index(k)
 
 
-def _padded(size: int) -> int:
-    """The power of two, at least `LEAST`, that holds a size."""
-    return max(LEAST, 1 << (size - 1).bit_length()) if size else LEAST
-
-
 def _best(model: Model, params: Params, x: Rows, seen: Rows, allowed: jax.Array, *, k: int):
     """Return (scores [B, k], columns [B, k], bad [B]): the k best columns; whether one is NaN."""
     y = model.score(params, x)
@@ -320,39 +314,3 @@ def _best(model: Model, params: Params, x: Rows, seen: Rows, allowed: jax.Array,
     y = y.at[seen.row, seen.columns].set(-jnp.inf, mode="drop")
     scores, columns = ranking.top(y, jnp.asarray(ranking.tie_order(y.shape[1])), k)
     return scores, columns, bad
-
-
-def _batches(
-    read: scipy.sparse.csr_array, seen: scipy.sparse.csr_array, num_columns: int
-) -> Iterator[tuple[slice, Rows, Rows]]:
-    """Yield batches of few shapes: (which rows, what is read, what is masked)."""
-    start, count = 0, read.shape[0]
-    while start < count:
-        left = count - start
-        size = next((size for size in SIZES if size >= left), SIZES[-1])
-        part = slice(start, min(start + size, count))
-        yield part, _rows(read, part, size, num_columns), _rows(seen, part, size, num_columns)
-        start = part.stop
-
-
-def _rows(matrix: scipy.sparse.csr_array, part: slice, size: int, num_columns: int) -> Rows:
-    """Pad a slice of a matrix to a batch; no row of it was trained on."""
-    first, last = matrix.indptr[part.start], matrix.indptr[part.stop]
-    count = int(last - first)
-    capacity = _padded(count)
-    lengths = np.diff(matrix.indptr[part.start : part.stop + 1])
-
-    def padded(entries: np.ndarray, filling: int, kind: type) -> Any:
-        out: np.ndarray = np.full(capacity, filling, kind)
-        out[:count] = entries
-        return out
-
-    index: Any = np.full(size, -1, np.int32)
-    return Rows(
-        columns=padded(matrix.indices[first:last], num_columns, np.int32),
-        values=padded(matrix.data[first:last], 0, np.float32),
-        row=padded(np.repeat(np.arange(len(lengths)), lengths), size, np.int32),
-        index=index,
-        num_columns=num_columns,
-        longest=min(capacity, num_columns),
-    )

@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from aerec.data import divide
+from aerec.data import divide, parts
 from aerec.data.divide import DROPPED, TEST, TRAIN, VALID
 from aerec.data.protocols import parse
 from aerec.data.ratings import Ratings
@@ -215,7 +215,7 @@ def test_labels_of_0_and_1_are_told_which_threshold_they_need():
 def test_equal_ratings_are_not_for_a_rating_model():
     ratings = rated([0, 0, 1], [0, 1, 0], [5, 5, 5])
     with pytest.raises(BadInput, match=r"every rating of made is 5.*strong:threshold=all"):
-        divide.weak_split(parse("random_ratings"), ratings, np.array([TRAIN, VALID, TEST]), ())
+        parts.weak_split(parse("random_ratings"), ratings, np.array([TRAIN, VALID, TEST]), ())
 
 
 def test_of_clicks_all_count():
@@ -273,9 +273,9 @@ def test_no_part_is_empty_but_a_validation_that_is_not_asked_for(text, part, lac
     ratings = rated([0, 0, 1], [0, 1, 0], [1, 2, 3])
     if lacking:
         with pytest.raises(BadInput, match=f"none of 3 ratings is left to {lacking}"):
-            divide.weak_split(parse(text), ratings, np.array(part), ())
+            parts.weak_split(parse(text), ratings, np.array(part), ())
     else:
-        split = divide.weak_split(parse(text), ratings, np.array(part), ("a note",))
+        split = parts.weak_split(parse(text), ratings, np.array(part), ("a note",))
         sizes = [len(table.values) for table in (split.train, split.valid[1], split.test[1])]
         assert sizes == [part.count(number) for number in (TRAIN, VALID, TEST)]
         assert split.notes == ("a note",)
@@ -284,7 +284,7 @@ def test_no_part_is_empty_but_a_validation_that_is_not_asked_for(text, part, lac
 def test_rows_and_columns_are_of_ratings_that_were_not_dropped():
     ratings = rated([0, 1, 2, 2], [3, 1, 0, 3], [1, 2, 3, 4])
     part = np.array([TRAIN, DROPPED, VALID, TEST])
-    split = divide.weak_split(parse("random_ratings"), ratings, part, ())
+    split = parts.weak_split(parse("random_ratings"), ratings, part, ())
     assert split.user_ids.tolist() == [10, 12] and split.item_ids.tolist() == [20, 23]
 
 
@@ -307,7 +307,7 @@ def nothing(user, rng):
 
 
 def strong(valid_users, test_users, predicted=every_fifth):
-    return divide.strong_split(
+    return parts.strong_split(
         parse(f"strong:valid_users={valid_users},test_users={test_users}"),
         NINE,
         predicted,

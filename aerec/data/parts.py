@@ -1,0 +1,183 @@
+"""Parts of ratings assembled to a `Split`: weak, strong, or with nothing held out.
+
+R ratings; `part` [R] says what becomes of each (`divide.TRAIN`, ...).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from aerec.core import Table
+from aerec.data import divide
+from aerec.data.divide import TEST, TRAIN, VALID, Notes
+from aerec.data.ratings import Ratings
+from aerec.data.splits import Heldout, Split, check, describe, weak
+
+
+def table(ratings: Ratings, which: np.ndarray, users: np.ndarray, items: np.ndarray) -> Table:
+    """Build the table of the ratings `which` [R], with these users as rows, items as columns."""
+    row = np.full(len(ratings.user_ids), -1, np.int32)
+    column = np.full(len(ratings.item_ids), -1, np.int32)
+    row[users], column[items] = np.arange(len(users)), np.arange(len(items))
+    return Table.from_entries(
+        row[ratings.user[which]],
+        column[ratings.item[which]],
+        ratings.value[which],
+        num_rows=len(users),
+        num_columns=len(items),
+    )
+
+
+def weak_split(protocol: Any, ratings: Ratings, part: np.ndarray, notes: Notes) -> Split:
+    """Build a split of weak generalisation, in which every row is a training row.
+
+    The rows and columns are the users and items of the ratings that are not dropped.
+
+    Raises:
+      BadInput: a part is empty, or there are no ratings to predict.
+      LeakError: the split fails the leak check.
+    """
+    require_rated(protocol, ratings)
+    for number, use in ((TRAIN, "train on"), (VALID, "validate on"), (TEST, "test on")):
+        needed = number != VALID or getattr(protocol, "valid", True)
+        divide.require(
+            protocol,
+            not needed or (part == number).any(),
+            f"none of {len(part):,} ratings is left to {use}. Give more, or change the parameters.",
+        )
+    users, items = divide.present(ratings.user[part >= 0]), divide.present(ratings.item[part >= 0])
+    train, valid, test = (table(ratings, part == n, users, items) for n in (TRAIN, VALID, TEST))
+    return _split(
+        protocol, ratings, users, items, train, weak(train, valid), weak(train, test), notes
+    )
+
+
+def whole_split(protocol: Any, ratings: Ratings, notes: Notes) -> Split:
+    """Build a split that trains on all ratings; validation and test have no rows."""
+    require_rated(protocol, ratings)
+    users, items = divide.present(ratings.user), divide.present(ratings.item)
+    everything, nothing = np.ones(len(ratings.user), bool), np.zeros(len(ratings.user), bool)
+    empty = table(ratings, nothing, users[:0], items)
+    train = table(ratings, everything, users, items)
+    none = weak(empty, empty)
+    return _split(protocol, ratings, users, items, train, none, none, notes)
+
+
+def require_rated(protocol: Any, ratings: Ratings) -> None:
+    """Raise BadInput for a rating protocol on data without ratings, or with only equal ones."""
+    divide.require(
+        protocol,
+        protocol.task != "rating" or ratings.scale,
+        f"{ratings.name} has no ratings to predict, only clicks. Use a ranking protocol.",
+    )
+    divide.require(
+        protocol,
+        protocol.task != "rating" or ratings.value.min() < ratings.value.max(),
+        f"every rating of {ratings.name} is {ratings.value[0]:g}: a rating model has nothing to "
+        "learn. Use a ranking model (multvae, ease) with strong:threshold=all.",
+    )
+
+
+def strong_split(
+    protocol: Any, ratings: Ratings, predicted: Callable, *, by_time: bool = False
+) -> Split:
+    """Build a split of strong generalisation, which holds out whole users; see `Strong`.
+
+    Args:
+      predicted: (user [R], rng) -> [R] bool, which clicks are targets if their user is held out.
+      by_time: whether the targets are the latest clicks; if so, ties in time at the cut are noted.
+
+    Raises:
+      BadInput: no user is left to train on, to test on, or with a target.
+      LeakError: the split fails the leak check.
+    """
+    protocol, rng = divide.effective(protocol, ratings), divide.generator(protocol)
+    ratings, notes = divide.clicks(protocol, ratings)
+    users = divide.present(ratings.user)
+    valids = _users(protocol, "valid_users", len(users))
+    tests = _users(protocol, "test_users", len(users))
+    divide.require(
+        protocol,
+        tests,
+        f"test_users={protocol.test_users:g} of {len(users):,} users with min_user="
+        f"{protocol.min_user} clicks leaves nobody to test on. Give a number of users, like "
+        "test_users=1, or more ratings.",
+    )
+    divide.require(
+        protocol,
+        valids + tests < len(users),
+        f"{valids:,} validation and {tests:,} test users leave none of {len(users):,} to train on.",
+    )
+    order = rng.permutation(users)
+    part_of = np.full(len(ratings.user_ids), TRAIN)
+    part_of[order[:valids]] = VALID
+    part_of[order[valids : valids + tests]] = TEST
+    part = part_of[ratings.user]
+    known = np.zeros(len(ratings.item_ids), bool)
+    known[ratings.item[part == TRAIN]] = True
+    known = known[ratings.item]
+    if not known.all():
+        lost = len(known) - known.sum()
+        notes += (f"{lost:,} clicks of held-out users are on items unseen in training",)
+    ratings, part = divide.select(ratings, known), part[known]
+    is_target = predicted(ratings.user, rng)
+    if by_time:
+        held_out = part != TRAIN
+        notes += divide.tied_cuts(divide.select(ratings, held_out), is_target[held_out])
+    trained, items = divide.present(ratings.user[part == TRAIN]), divide.present(ratings.item)
+    held: list[Heldout] = []
+    ids: list[np.ndarray] = []
+    for number, name, count in ((VALID, "validation", valids), (TEST, "test", tests)):
+        own = part == number
+        rows = divide.present(ratings.user[own])
+        asked = len(divide.present(ratings.user[own & is_target]))
+        divide.require(
+            protocol,
+            asked or (number == VALID and not count),
+            f"none of {count:,} {name} users has the 5 clicks on training items needed to "
+            "predict one. Hold out more users, or give more ratings.",
+        )
+        if asked < count:
+            notes += (f"{count - asked:,} of {count:,} {name} users have nothing to predict",)
+        held.append(
+            Heldout(
+                table(ratings, own & ~is_target, rows, items),
+                table(ratings, own & is_target, rows, items),
+                jnp.full(len(rows), len(trained), jnp.int32),
+            )
+        )
+        ids.append(ratings.user_ids[rows])
+    train = table(ratings, part == TRAIN, trained, items)
+    valid, test = held
+    return _split(protocol, ratings, trained, items, train, valid, test, notes, *ids)
+
+
+def _users(protocol: Any, field: str, total: int) -> int:
+    """Return a number of users, given as a share below 1 or as a count."""
+    number = getattr(protocol, field)
+    fine = number >= 0 and (number < 1 or number % 1 == 0)
+    divide.require(protocol, fine, f"{field}={number:g} is neither a share in [0, 1) nor a count.")
+    return int(divide.floor(number, total)) if number < 1 else int(number)
+
+
+def _split(
+    protocol, ratings, users, items, train, valid, test, notes, valid_ids=None, test_ids=None
+) -> Split:
+    split = Split(
+        train=train,
+        valid=valid,
+        test=test,
+        user_ids=ratings.user_ids[users],
+        item_ids=ratings.item_ids[items],
+        titles=None if ratings.titles is None else ratings.titles[items],
+        scale=ratings.scale,
+        protocol=describe(protocol),
+        dataset=ratings.name,
+        notes=notes,
+        valid_ids=valid_ids,
+        test_ids=test_ids,
+    )
+    check(split)
+    return split
