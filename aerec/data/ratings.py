@@ -15,17 +15,29 @@ class Ratings(NamedTuple):
     """One dataset in memory, on the host: R ratings in file order, U users, N items.
 
     The vocabularies are sorted by raw id and hold exactly the ids that occur in the ratings.
+
+    Attributes:
+      user: [R] int32, index into user_ids.
+      item: [R] int32, index into item_ids.
+      value: [R] float32; 1 for clicks.
+      time: [R] int64, seconds since 1970, or positions per user; None if missing.
+      user_ids: [U] int64, or fixed-width str if an id is not a whole number.
+      item_ids: [N] likewise.
+      titles: [N] str, '' if unknown; or None.
+      genres: [N] str, '|' between genres, '' if unknown; or None.
+      scale: lowest and highest rating; None for clicks.
+      name: what the dataset is called.
     """
 
-    user: np.ndarray  # [R] int32, index into user_ids
-    item: np.ndarray  # [R] int32, index into item_ids
-    value: np.ndarray  # [R] float32; 1 for implicit data
-    time: np.ndarray | None  # [R] int64, seconds or positions per user; None if missing
-    user_ids: np.ndarray  # [U] int64, or fixed-width str if an id is not a whole number
-    item_ids: np.ndarray  # [N] likewise
-    titles: np.ndarray | None  # [N] str, '' if unknown
-    genres: np.ndarray | None  # [N] str, '|' between genres, '' if unknown
-    scale: tuple[float, float] | None  # lowest and highest rating; None for implicit data
+    user: np.ndarray
+    item: np.ndarray
+    value: np.ndarray
+    time: np.ndarray | None
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    titles: np.ndarray | None
+    genres: np.ndarray | None
+    scale: tuple[float, float] | None
     name: str
 
 

@@ -67,7 +67,12 @@ class Run:
         return Figures(self.finished.reports)
 
     def figures(self) -> pl.DataFrame:
-        """Tabulate the test figures: name, mean, standard error, deviation over replicas."""
+        """Tabulate the test figures.
+
+        Returns:
+          A polars frame of figure, mean (over replicas), se (over rows) and sd (over replicas). se is
+          null for figures of all rows at once (coverage, gini), sd for a single replica.
+        """
         each = [(name, float(self.test[name]), self.test[name].se, self.test[name].sd)
                 for name in self.test]  # fmt: skip
         schema = {"figure": pl.String, "mean": pl.Float64, "se": pl.Float64, "sd": pl.Float64}
@@ -136,6 +141,11 @@ class Run:
           A polars frame of user (where there are several), item, title, score, in the order asked:
           ratings, clipped to the scale, of a model of ratings, and preferences of others. The score
           of an unknown item, or without a known history, is null, and a warning says so.
+
+        Raises:
+          BadInput: no item of the histories is known, a model of ratings got none, the model cannot
+            fold in, or `items` is neither a list of ids nor a frame of pairs.
+          NotNumbers: a score is NaN.
         """
         frame, notes = self.recommender(replica).predict(history, items)
         _warn(notes)
@@ -167,7 +177,11 @@ class Run:
         return frame
 
     def recommender(self, replica: int = 0) -> Recommender:
-        """Return the recommender of one replica, which keeps its compiled programs."""
+        """Return the recommender of one replica, which keeps its compiled programs.
+
+        Raises:
+          BadInput: there is no such replica.
+        """
         kept = self._recommenders
         if not isinstance(replica, Hashable) or replica not in kept:
             kept[replica] = Recommender(self.artefact(replica))
