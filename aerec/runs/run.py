@@ -70,8 +70,8 @@ class Run:
         """Tabulate the test figures.
 
         Returns:
-          A polars frame of figure, mean (over replicas), se (over rows) and sd (over replicas). se is
-          null for figures of all rows at once (coverage, gini), sd for a single replica.
+          A polars frame of figure, mean (over replicas), se (over rows) and sd (over replicas).
+          se is null for figures of all rows at once (coverage, gini), sd for a single replica.
         """
         each = [(name, float(self.test[name]), self.test[name].se, self.test[name].sd)
                 for name in self.test]  # fmt: skip
