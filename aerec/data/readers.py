@@ -140,6 +140,11 @@ def read(
         source = _laid_out(files[0], spec, encoding)
         which = _roles(source, spec)
         several = [source]
+        if source.layout == "json" and "rating" not in which and rating is None:
+            log(
+                f"{path}: no key of ratings in its first {texts.OBJECTS:,} lines, so each line is "
+                "a click. If there is one, name it: `rating=`."
+            )
     by_column = scan(
         several,
         {column: roles.KINDS[role] for role, column in which.items()},

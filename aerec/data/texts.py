@@ -33,7 +33,7 @@ _MARKS = (  # byte order marks; the mark of UTF-32 begins with that of UTF-16
 _DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError,
            pl.exceptions.PolarsError)  # fmt: skip
 _SAMPLE = 50  # lines from which the separator and the header are inferred
-_OBJECTS = 200_000  # lines of JSON from which the keys are collected
+OBJECTS = 200_000  # lines of JSON from which the keys are collected
 
 Record = tuple[int, list | None, str | None]  # (line number, fields, error)
 
@@ -86,7 +86,7 @@ def recognise(
             "give `encoding` if it is text that is not in utf-8."
         )
     if separator is None and some[0].lstrip().startswith("{"):
-        objects = map(parsed, islice(lines(path, encoding), _OBJECTS))
+        objects = map(parsed, islice(lines(path, encoding), OBJECTS))
         keys = list(dict.fromkeys(key for each in objects for key in each or ()))
         if not keys:
             raise BadInput(f"{path}, line 1: no JSON object with keys. Write one on each line.")

@@ -426,3 +426,10 @@ def test_dates_that_are_none(tmp_path, text):
     path.write_text(f"user,item,time\n1,2,2020-01-01\n1,3,{text}\n")
     with pytest.raises(BadInput, match=r"line 3: 'time' .* nor an ISO date like 2020-01-31"):
         readers.read(path)
+
+
+def test_json_lines_without_a_key_of_ratings_are_clicks_and_said_to_be(tmp_path):
+    path, notes = tmp_path / "x.jsonl", []
+    path.write_text('{"user": 1, "item": 2}\n{"user": 1, "item": 3}\n', encoding="utf-8")
+    assert readers.read(path, log=notes.append).scale is None
+    assert "no key of ratings in its first 200,000 lines, so each line is a click" in notes[0]

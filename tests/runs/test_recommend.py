@@ -438,3 +438,9 @@ def test_an_answer_without_rows_has_the_columns_of_others():
     of = recommender()
     full, empty = (answered(of, [history, history])[0] for history in ([10], []))
     assert full.drop("user").schema == empty.drop("user").schema
+
+
+def test_predictions_of_more_users_than_a_batch():
+    answer, _ = recommender().predict([[10], [20]] * 150, [20, 30])
+    assert answer["user"].to_list() == np.repeat(np.arange(300), 2).tolist()
+    assert answer["score"].to_list() == [1, 0, 0, 1] * 150
