@@ -326,8 +326,8 @@ def test_predictions_of_pairs():
         ("what", None, None),
     ]  # fmt: skip
     assert notes == ["No score for 1 unknown items: what."]
-    first, _ = of.predict({20: 1.0}, [10])
-    assert first.rows() == [(10, "film 10", 1.0)]  # ids as in `recommend`, the first one too
+    first, notes = of.predict({20: 1.0}, [10])
+    assert not notes and first.rows() == [(10, "film 10", 1.0)]  # ids as in `recommend`, the first one too
     of = recommender(scale=(1.0, 5.0))
     histories = frame(user=["a", "b"], item=[10, 20], rating=[2.0, 4.0])
     pairs = frame(user=["b", "a", "c"], item=[30, 20, 20])
@@ -438,6 +438,12 @@ def test_an_answer_without_rows_has_the_columns_of_others():
     of = recommender()
     full, empty = (answered(of, [history, history])[0] for history in ([10], []))
     assert full.drop("user").schema == empty.drop("user").schema
+
+
+def test_one_user_of_an_answer_is_labelled_as_many_are():
+    for label in (7, "ana"):
+        answer, _ = answered(recommender(), frame(user=[label], item=[10]), k=1)
+        assert answer["user"].to_list() == [label]
 
 
 def test_predictions_of_more_users_than_a_batch():
