@@ -327,7 +327,8 @@ def test_predictions_of_pairs():
     ]  # fmt: skip
     assert notes == ["No score for 1 unknown items: what."]
     first, notes = of.predict({20: 1.0}, [10])
-    assert not notes and first.rows() == [(10, "film 10", 1.0)]  # ids as in `recommend`, the first one too
+    assert not notes and first.rows() == [(10, "film 10", 1.0)]  # of the first column too
+    assert of.predict({20: 1.0}, [10, "what"])[0]["title"].to_list() == ["film 10", None]
     of = recommender(scale=(1.0, 5.0))
     histories = frame(user=["a", "b"], item=[10, 20], rating=[2.0, 4.0])
     pairs = frame(user=["b", "a", "c"], item=[30, 20, 20])
