@@ -30,10 +30,15 @@ def table(ratings: Ratings, which: np.ndarray, users: np.ndarray, items: np.ndar
     )
 
 
-def weak_split(protocol: Any, ratings: Ratings, part: np.ndarray, notes: Notes) -> Split:
+def weak_split(
+    protocol: Any, ratings: Ratings, part: np.ndarray, notes: Notes, *, valid: float = 1.0
+) -> Split:
     """Build a split of weak generalisation, in which every row is a training row.
 
     The rows and columns are the users and items of the ratings that are not dropped.
+
+    Args:
+      valid: the share that validation was asked to have; 0 lets it be empty.
 
     Raises:
       BadInput: a part is empty, or there are no ratings to predict.
@@ -41,17 +46,16 @@ def weak_split(protocol: Any, ratings: Ratings, part: np.ndarray, notes: Notes) 
     """
     require_rated(protocol, ratings)
     for number, use in ((TRAIN, "train on"), (VALID, "validate on"), (TEST, "test on")):
-        needed = number != VALID or getattr(protocol, "valid", True)
+        needed = number != VALID or valid
         divide.require(
             protocol,
             not needed or (part == number).any(),
             f"none of {len(part):,} ratings is left to {use}. Give more, or change the parameters.",
         )
     users, items = divide.present(ratings.user[part >= 0]), divide.present(ratings.item[part >= 0])
-    train, valid, test = (table(ratings, part == n, users, items) for n in (TRAIN, VALID, TEST))
-    return _split(
-        protocol, ratings, users, items, train, weak(train, valid), weak(train, test), notes
-    )
+    train, *targets = (table(ratings, part == n, users, items) for n in (TRAIN, VALID, TEST))
+    validation, test = (weak(train, target) for target in targets)
+    return _split(protocol, ratings, users, items, train, validation, test, notes)
 
 
 def whole_split(protocol: Any, ratings: Ratings, notes: Notes) -> Split:

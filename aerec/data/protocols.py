@@ -69,7 +69,7 @@ class RandomRatings:
         part = np.full(size, TRAIN, np.int8)
         part[order[:tests]] = TEST
         part[order[tests : tests + valids]] = VALID
-        return parts.weak_split(self, ratings, part, ())
+        return parts.weak_split(self, ratings, part, (), valid=self.valid)
 
 
 @settings
@@ -103,7 +103,7 @@ class PerUserHoldout:
         rest = floor(1 - self.test, count)
         part = np.where(rank >= rest, TEST, VALID)
         part[rank < floor(1 - self.valid, rest)] = TRAIN
-        return parts.weak_split(protocol, ratings, part, notes)
+        return parts.weak_split(protocol, ratings, part, notes, valid=self.valid)
 
 
 @settings
@@ -211,7 +211,7 @@ class GlobalTime:
         part, unseen = divide.drop_unseen(ratings, part)
         if self.halve:
             part = divide.halved(part, divide.generator(self))
-        return parts.weak_split(self, ratings, part, notes + unseen)
+        return parts.weak_split(self, ratings, part, notes + unseen, valid=self.valid)
 
 
 @settings

@@ -271,11 +271,12 @@ def test_the_smaller_half_is_for_validation():
 )
 def test_no_part_is_empty_but_a_validation_that_is_not_asked_for(text, part, lacking):
     ratings = rated([0, 0, 1], [0, 1, 0], [1, 2, 3])
+    share = {"valid": 0.0} if "valid=0" in text else {}
     if lacking:
         with pytest.raises(BadInput, match=f"none of 3 ratings is left to {lacking}"):
-            parts.weak_split(parse(text), ratings, np.array(part), ())
+            parts.weak_split(parse(text), ratings, np.array(part), (), **share)
     else:
-        split = parts.weak_split(parse(text), ratings, np.array(part), ("a note",))
+        split = parts.weak_split(parse(text), ratings, np.array(part), ("a note",), **share)
         sizes = [len(table.values) for table in (split.train, split.valid[1], split.test[1])]
         assert sizes == [part.count(number) for number in (TRAIN, VALID, TEST)]
         assert split.notes == ("a note",)
@@ -359,3 +360,11 @@ def test_held_out_users_without_a_target_are_counted():
         strong(2, 3, nothing)
     with pytest.raises(BadInput, match="none of 3 test users has the 5 clicks"):
         strong(0, 3, nothing)
+
+
+def test_protocols_pass_on_that_no_validation_is_asked_for():
+    ratings = rated([0, 0, 0, 1, 1, 1] * 4, list(range(24)), [1, 2, 3, 4, 5, 5] * 4)
+    ratings = ratings._replace(time=np.arange(24) * 86400)
+    for text in ("random_ratings:valid=0", "per_user_holdout:valid=0,threshold=1,min_user=1"):
+        split = parse(text).split(ratings, seed=0)
+        assert not len(split.valid.target.columns) and len(split.test.target.columns)
