@@ -22,8 +22,8 @@ from aerec.evaluation import ranking, rating
 from aerec.models import MODELS
 from aerec.nn import activations, layers
 from aerec.properties import bounds, counting, encoder, samplers, sampling
-from aerec.properties.domain import Crossing
 from aerec.properties.journal import Journal
+from aerec.properties.problem import pose
 from aerec.training.step import State as State
 from aerec.training.step import make_step
 
@@ -659,10 +659,10 @@ def test_the_count_of_sampled_triples(name):
     n, function = ENCODERS[name]
     wrapped = encoder.wrap(lambda x: function(x, jnp), n)
     domain, key, size = samplers.gaussian(n), jax.random.key(10), 4096
+    posed = pose(wrapped, domain)._replace(true_ties=0.01, latent_ties=0.02)
     run = functools.partial(
-        sampling.count, wrapped, domain, None, jax.random.clone(key), budget=size, chunk=1,
-        state=Journal(None, ""), progress=None, true_ties=0.01, latent_ties=0.02,
-        truth="dot", latent="dot",
+        sampling.count, posed, None, jax.random.clone(key), budget=size, chunk=1,
+        state=Journal(None, ""), progress=None,
     )  # fmt: skip
     counted = on_dirty_memory(run).counts.sum(axis=0)
     drawn = domain.triples(jax.random.fold_in(key, 0), size)
@@ -681,7 +681,7 @@ def test_the_exhaustive_count(name, on_device):
     rng = np.random.default_rng(11)
     x, items = (rng.normal(size=(rows, n)).astype(np.float32) for rows in (31, 250))
     wrapped = encoder.wrap(lambda x: function(x, jnp), n)
-    scores = on_dirty_memory(counting.score_rows, wrapped, Crossing(x, items))
+    scores = on_dirty_memory(counting.score_rows, pose(wrapped, samplers.empirical(x, items)))
     tally = counting.exhaustive(
         lambda index: on_dirty_memory(scores.rows, index), len(x), true_tolerance=1e-3,
         latent_tolerance=2e-3, block=16, on_device=on_device,

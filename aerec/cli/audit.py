@@ -33,7 +33,7 @@ from aerec.core import Facts
 from aerec.errors import BadInput, nearest
 from aerec.nn import activations
 from aerec.properties import Audit, audit, plots, samplers, search
-from aerec.properties.domain import Domain
+from aerec.properties.domain import Data, Domain
 from aerec.runs import artefact, directory, encoding, rescore
 
 DOMAINS: dict[str, Callable[[int], Domain]] = {
@@ -65,7 +65,7 @@ class Subject(NamedTuple):
     batched: bool
     activation: activations.Activation | None  # None: not known
     folder: pathlib.Path
-    data: Callable[[], Domain] | None = None
+    data: Callable[[], Data] | None = None
 
 
 def define_flags() -> None:
@@ -158,7 +158,7 @@ def domain_of(subject: Subject, given: Mapping[str, Any]) -> Domain:
     if subject.data is not None and given["domain"] in (None, "data"):
         return subject.data()
     if subject.data is not None and given["domain"] == "hull":
-        users = subject.data().crossing.users  # type: ignore[union-attr]
+        users = subject.data().users
         count = min(HULL, users.shape[0])
         rows = np.random.default_rng(given["seed"]).choice(users.shape[0], count, replace=False)
         return samplers.hull(users[np.sort(rows)].toarray())
@@ -200,7 +200,7 @@ def _trained(
     if note := encoding.order_note(loaded):
         show.CONSOLE.print(f"{name}: {note}", style="yellow", markup=False)
 
-    def data() -> Domain:
+    def data() -> Data:
         moved = ("data_dir", "data_file", "split_dir")
         source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
         text = rescore.protocol_text(config)

@@ -15,22 +15,25 @@ import numpy as np
 
 from aerec.properties import order
 
+Encode = Callable[[jax.Array], jax.Array]
+
 
 def pullback(
-    encode: Callable[[jax.Array], jax.Array], x: jax.Array, u: jax.Array, *, kind: str = "dot"
+    encode: Encode, x: jax.Array, u: jax.Array, *, kind: str = "dot", items: Encode | None = None
 ) -> jax.Array:
     """Compute `p [n]`, the gradient in u of the latent score of (x, u), vectors `[n]`; one VJP.
 
-    For the dot product `p = J_f(u)^T f(x)`; for a linear encoder W it is `W^T W x`.
+    For the dot product `p = J_g(u)^T f(x)`, where g = `items` encodes u if it is not f = `encode`;
+    for a linear encoder W it is `W^T W x`.
     """
     chex.assert_rank([x, u], 1)
     chex.assert_equal_shape([x, u])
-    code = encode(x)
-    return jax.grad(lambda item: order.similarity(code, encode(item), kind=kind))(u)
+    code, encode_item = encode(x), items or encode
+    return jax.grad(lambda item: order.similarity(code, encode_item(item), kind=kind))(u)
 
 
 def local_angle(
-    encode: Callable[[jax.Array], jax.Array], x: jax.Array, u: jax.Array, *, kind: str = "dot"
+    encode: Encode, x: jax.Array, u: jax.Array, *, kind: str = "dot", items: Encode | None = None
 ) -> tuple[jax.Array, jax.Array]:
     """Compute the angle between x and p (theorem D), and whether p is flat.
 
@@ -41,11 +44,12 @@ def local_angle(
     Args:
       x, u: [n].
       kind: "dot" or "cosine".
+      items: the encoder of u, if it is not that of x.
 
     Returns:
       (angle in radians, flat), scalars.
     """
-    return _between(x, pullback(encode, x, u, kind=kind))
+    return _between(x, pullback(encode, x, u, kind=kind, items=items))
 
 
 def _between(x: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -56,16 +60,18 @@ def _between(x: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def distribution(
-    encode: Callable[[jax.Array], jax.Array],
+    encode: Encode,
     x: jax.Array,
     u: jax.Array,
     *,
     kind: str = "dot",
+    items: Encode | None = None,
     block: int = 256,
 ) -> dict[str, Any]:
     """Compute the local angles of pairs `x, u [N, n]`.
 
     Args:
+      items: the encoder of u, if it is not that of x.
       block: the number of pairs in memory at once.
 
     Returns:
@@ -74,8 +80,8 @@ def distribution(
     """
     chex.assert_equal_shape([x, u])
     with jax.default_matmul_precision("highest"):
-        pulled = jax.lax.map(lambda pair: pullback(encode, *pair, kind=kind), (x, u),
-                             batch_size=block)  # fmt: skip
+        pull = lambda pair: pullback(encode, *pair, kind=kind, items=items)  # noqa: E731
+        pulled = jax.lax.map(pull, (x, u), batch_size=block)
     angles, flat = jax.jit(_between)(x, pulled)  # one program, whichever the encoder
     angles, flat = np.array(angles, np.float64), np.asarray(flat)
     angles[flat] = np.nan
@@ -84,7 +90,7 @@ def distribution(
 
 
 def order_penalty(
-    encode: Callable[[jax.Array], jax.Array], x: jax.Array, u: jax.Array, *, kind: str = "dot"
+    encode: Encode, x: jax.Array, u: jax.Array, *, kind: str = "dot"
 ) -> jax.Array:
     """Compute `1 - cos(x, p)`, a scalar in [0, 2], differentiable in the encoder's parameters.
 

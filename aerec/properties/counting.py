@@ -20,10 +20,11 @@ import numpy as np
 import scipy.sparse.linalg
 
 from aerec.properties import order
-from aerec.properties.domain import Crossing
-from aerec.properties.encoder import Encoder, check_finite
+from aerec.properties.domain import Data
+from aerec.properties.encoder import check_finite, finite_codes
 from aerec.properties.journal import Journal
 from aerec.properties.order import Tally
+from aerec.properties.problem import Problem
 
 ScoreRows = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 _BITS = 4  # per digit in `_before`
@@ -44,13 +45,13 @@ class Scores(NamedTuple):
     latent_norms: np.ndarray
 
 
-def score_rows(
-    encoder: Encoder, data: Crossing, *, truth: str = "dot", latent: str = "dot"
-) -> Scores:
-    """Return the scores of users x items; items are encoded once, and only their codes are kept."""
+def score_rows(problem: Problem) -> Scores:
+    """Return the scores of a data domain; items are encoded once, and only codes are kept."""
+    data, f, g = problem.domain, problem.users, problem.items
+    assert isinstance(data, Data)
     count = data.shape[1]
     pieces = np.array_split(np.arange(count), max(1, count // 512))
-    codes = np.concatenate([_codes(encoder, data.item_rows(p), "an item") for p in pieces])
+    codes = np.concatenate([finite_codes(g, data.item_rows(p), "an item") for p in pieces])
     codes = (codes / order.safe(abs(codes).max())).astype(np.float32)
     vectors = data.items
     if vectors is None:
@@ -60,7 +61,7 @@ def score_rows(
     else:
         true_norms = np.linalg.norm(vectors, axis=1)
     latent_norms = np.linalg.norm(codes, axis=1)
-    if latent == "cosine":
+    if problem.latent == "cosine":
         codes, latent_norms = order.unit(codes), np.ones(count)
     product = jax.jit(lambda a, b: jnp.matmul(a, b.T, precision="highest"))
 
@@ -73,11 +74,11 @@ def score_rows(
             true = np.asarray((vectors @ unit.T).T)
         else:
             true = np.asarray(product(unit, vectors))
-        if truth == "cosine":
+        if problem.truth == "cosine":
             true = true / order.safe(true_norms).astype(np.float32)
-        return true, np.asarray(product(order.unit(_codes(encoder, x, "a user")), codes))
+        return true, np.asarray(product(order.unit(finite_codes(f, x, "a user")), codes))
 
-    return Scores(rows, np.ones(count) if truth == "cosine" else true_norms, latent_norms)
+    return Scores(rows, np.ones(count) if problem.truth == "cosine" else true_norms, latent_norms)
 
 
 def sample(
@@ -299,8 +300,3 @@ def _before(kind: np.ndarray, place: np.ndarray, limits: np.ndarray, kinds: int)
             kind = kind[np.argsort(digit, kind="stable")]
     return total
 
-
-def _codes(encoder: Encoder, points: np.ndarray, role: str) -> np.ndarray:
-    codes = np.asarray(encoder.native(points))
-    check_finite(codes, points, role)
-    return codes

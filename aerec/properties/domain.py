@@ -1,62 +1,25 @@
-"""A domain: a set of vectors with a distribution of triples (x, u, v) on it.
+"""Domains: a set of vectors with a distribution of triples (x, u, v) on it.
 
 A verdict holds on a named domain and nowhere else. A domain is therefore one value that counters,
 searches and certificates share: how to draw from it, how to move inside it, and what belongs to it.
-`samplers` defines the domains.
+The kinds differ in what can be done on them. `samplers` builds the domains.
 """
 
+import dataclasses
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import scipy.sparse
 
 Points = Callable[[jax.Array, int], jax.Array]
+Sides = tuple[np.ndarray, np.ndarray]
 
 
-class Crossing(NamedTuple):
-    """Users x items: a user row and two item rows form a triple.
-
-    Attributes:
-      users: [U, n], a dense array or a SciPy CSR matrix.
-      items: [I, n] likewise; None for the standard basis, so that `<x, e_i>` is x's own rating of
-        item i.
-    """
-
-    users: Any
-    items: Any
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.users.shape[0], (self.users if self.items is None else self.items.T).shape[1]
-
-    def user_rows(self, index: np.ndarray) -> np.ndarray:
-        return _dense(self.users, index)
-
-    def item_rows(self, index: np.ndarray) -> np.ndarray:
-        if self.items is not None:
-            return _dense(self.items, index)
-        rows = np.zeros((len(index), self.users.shape[1]), np.float32)
-        rows[np.arange(len(index)), index] = 1.0
-        return rows
-
-
-class Sides(NamedTuple):
-    """One x [n] and two boxes, (low, high) each, that it separates: `<x, u> > <x, v>`."""
-
-    x: np.ndarray
-    u: tuple[np.ndarray, np.ndarray]
-    v: tuple[np.ndarray, np.ndarray]
-
-    def hold(self, x: np.ndarray, u: np.ndarray, v: np.ndarray) -> bool:
-        """Return whether x is this x, u is in the first box, and v is in the second."""
-        within = [((p >= low) & (p <= high)).all() for p, (low, high) in ((u, self.u), (v, self.v))]
-        return np.array_equal(x, self.x) and all(within)
-
-
-class Domain(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Domain:
     """A set of vectors of R^n with a distribution of triples on it.
 
     Attributes:
@@ -68,10 +31,6 @@ class Domain(NamedTuple):
         the domain.
       contains: float64 rows -> [count] bool, which of them belong to the domain.
       continuous: whether small perturbations stay inside.
-      whole: whether the domain is all of R^n.
-      crossing: the data, if the domain consists of rows.
-      box: (low, high), if the domain is a box.
-      sides: the sets of x, u and v, if they differ.
     """
 
     name: str
@@ -81,10 +40,67 @@ class Domain(NamedTuple):
     step: Callable[[jax.Array, jax.Array, float], jax.Array]
     contains: Callable[[np.ndarray], Any]
     continuous: bool = True
-    whole: bool = False
-    crossing: Crossing | None = None
-    box: tuple[np.ndarray, np.ndarray] | None = None
-    sides: Sides | None = None
+
+    def admits(self, x: np.ndarray, u: np.ndarray, v: np.ndarray) -> bool:
+        """Return whether x, u and v, [n] each, form a triple of the domain."""
+        return bool(self.contains(np.stack([x, u, v])).all())
+
+
+class Space(Domain):
+    """All of R^n: vectors of any scale belong to it."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Box(Domain):
+    """All x with `low <= x <= high`, [n] each."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Separated(Domain):
+    """One x [n] and two boxes, (low, high) each, that it separates: `<x, u> > <x, v>`."""
+
+    x: np.ndarray
+    u: Sides
+    v: Sides
+
+    def admits(self, x: np.ndarray, u: np.ndarray, v: np.ndarray) -> bool:
+        """Return whether x is this x, u is in the first box, and v is in the second."""
+        within = [((p >= low) & (p <= high)).all() for p, (low, high) in ((u, self.u), (v, self.v))]
+        return np.array_equal(x, self.x) and all(within)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Data(Domain):
+    """Users x items: a user row and two item rows form a triple.
+
+    Attributes:
+      users: [U, n], a dense array or a SciPy CSR matrix.
+      items: [I, n] likewise; None for the standard basis, so that `<x, e_i>` is x's own rating of
+        item i.
+    """
+
+    users: Any
+    items: Any = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(U, I)."""
+        return self.users.shape[0], (self.users if self.items is None else self.items.T).shape[1]
+
+    def user_rows(self, index: np.ndarray) -> np.ndarray:
+        """Return users by number, [B, n] float32."""
+        return _dense(self.users, index)
+
+    def item_rows(self, index: np.ndarray) -> np.ndarray:
+        """Return items by number, [B, n] float32."""
+        if self.items is not None:
+            return _dense(self.items, index)
+        rows = np.zeros((len(index), self.users.shape[1]), np.float32)
+        rows[np.arange(len(index)), index] = 1.0
+        return rows
 
 
 def whole(value: Any, name: str) -> int:

@@ -173,6 +173,14 @@ def check_finite(codes: Any, points: Any, where: str) -> None:
         )
 
 
+def finite_codes(encoder: Encoder, points: Any, where: str) -> np.ndarray:
+    """Encode points [B, n] in the precision of use; raise ValueError unless all are finite."""
+    points = np.asarray(points, np.float32 if encoder.traceable else np.float64)
+    codes = np.asarray(encoder.native(points))
+    check_finite(codes, points, where)
+    return codes
+
+
 def _in_pieces(rows: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
     """Evaluate rows in pieces of one of two static sizes, padded with the last row."""
     x = np.asarray(x, np.float64)

@@ -14,21 +14,22 @@ import numpy as np
 import scipy  # whose packages are imported where they are first used
 import scipy.sparse
 
-from aerec.properties.domain import Crossing, Domain, Points, Sides, whole
+from aerec.properties.domain import Box, Data, Domain, Points, Separated, Space, whole
 
 
 def gaussian(n: int, *, scale: float = 1.0) -> Domain:
     """Return the domain of independent coordinates N(0, scale^2); its support is all of R^n."""
     n = whole(n, "n")
     draw = lambda key, count: scale * jax.random.normal(key, (count, n))  # noqa: E731
-    return _whole(f"Gaussian on R^{n}, scale {scale:g}", n, _independent(draw), draw)
+    return _space(f"Gaussian on R^{n}, scale {scale:g}", n, _independent(draw), draw)
 
 
 def sphere(n: int) -> Domain:
     """Return the uniform domain on the unit sphere."""
     n = whole(n, "n")
     return Domain(
-        f"unit sphere of R^{n}", n, _independent(_on_sphere(n)), _on_sphere(n),
+        name=f"unit sphere of R^{n}", dimension=n,
+        triples=_independent(_on_sphere(n)), points=_on_sphere(n),
         step=lambda points, g, rate: _unit(points + rate * g),
         contains=lambda p: abs(np.linalg.norm(p, axis=-1) - 1.0) <= 1e-6,
     )  # fmt: skip
@@ -48,10 +49,13 @@ def ball(n: int, *, radius: float = 1.0) -> Domain:
         return moved * jnp.minimum(1.0, radius / jnp.linalg.norm(moved, axis=-1, keepdims=True))
 
     inside = lambda p: np.linalg.norm(p, axis=-1) <= radius * (1 + 1e-6)  # noqa: E731
-    return Domain(f"ball of radius {radius:g} in R^{n}", n, _independent(draw), draw, step, inside)
+    return Domain(
+        name=f"ball of radius {radius:g} in R^{n}", dimension=n, triples=_independent(draw),
+        points=draw, step=step, contains=inside,
+    )  # fmt: skip
 
 
-def box(low: Any, high: Any) -> Domain:
+def box(low: Any, high: Any) -> Box:
     """Return the uniform domain in the box `low <= x <= high`; low and high are [n].
 
     Raises:
@@ -67,14 +71,14 @@ def box(low: Any, high: Any) -> Domain:
 
     same = (low == low[0]).all() and (high == high[0]).all()
     sides = f"[{low[0]:g}, {high[0]:g}]^{n}" if same else f"in R^{n}"
-    return Domain(
-        f"box {sides}", n, _independent(draw), draw,
+    return Box(
+        name=f"box {sides}", dimension=n, triples=_independent(draw), points=draw,
         step=lambda points, g, rate: jnp.clip(points + rate * g, low[None], high[None]),
-        contains=lambda p: ((p >= low) & (p <= high)).all(axis=-1), box=(low, high),
+        contains=lambda p: ((p >= low) & (p <= high)).all(axis=-1), low=low, high=high,
     )  # fmt: skip
 
 
-def separated(x: Any, box_u: tuple[Any, Any], box_v: tuple[Any, Any]) -> Domain:
+def separated(x: Any, box_u: tuple[Any, Any], box_v: tuple[Any, Any]) -> Separated:
     """Return the domain of one fixed x [n], with u uniform in one box and v in another.
 
     The boxes, (low, high) each, are such that x ranks every u above every v.
@@ -109,9 +113,10 @@ def separated(x: Any, box_u: tuple[Any, Any], box_v: tuple[Any, Any]) -> Domain:
     def contains(p):
         return (p == x).all(axis=-1) | boxes[0].contains(p) | boxes[1].contains(p)
 
-    return Domain(
-        f"one x of R^{len(x)}, u in one box and v in another, separated along x", len(x), triples,
-        points, step, contains, sides=Sides(x, (u_low, u_high), (v_low, v_high)),
+    return Separated(
+        name=f"one x of R^{len(x)}, u in one box and v in another, separated along x",
+        dimension=len(x), triples=triples, points=points, step=step, contains=contains,
+        x=x, u=(u_low, u_high), v=(v_low, v_high),
     )  # fmt: skip
 
 
@@ -162,8 +167,9 @@ def ratings(n: int, *, scale: tuple[float, ...] = (1, 2, 3, 4, 5), density: floa
         return levels[nearest]
 
     return Domain(
-        f"sparse ratings of {n} items, scale {min(scale):g}..{max(scale):g}, density {density:g}",
-        n, _independent(draw), draw, step,
+        name=f"sparse ratings of {n} items, scale {min(scale):g}..{max(scale):g},"
+        f" density {density:g}",
+        dimension=n, triples=_independent(draw), points=draw, step=step,
         contains=lambda p: np.isin(p, allowed).all(axis=-1), continuous=False,
     )  # fmt: skip
 
@@ -192,11 +198,12 @@ def hull(points: Any) -> Domain:
         return np.array([scipy.optimize.nnls(system, end)[1] <= 1e-5 for end in ends])
 
     return Domain(
-        f"convex hull of {count_rows} data rows in R^{n}", n, _independent(draw), draw, step, inside
-    )
+        name=f"convex hull of {count_rows} data rows in R^{n}", dimension=n,
+        triples=_independent(draw), points=draw, step=step, contains=inside,
+    )  # fmt: skip
 
 
-def empirical(users: Any, items: Any = None) -> Domain:
+def empirical(users: Any, items: Any = None) -> Data:
     """Return the domain of data rows: x is a user row, u and v are two different item rows.
 
     All triples are equally likely.
@@ -209,27 +216,29 @@ def empirical(users: Any, items: Any = None) -> Domain:
       ValueError: the widths differ, or there are fewer than two items.
     """
     to_rows = lambda a: a.tocsr() if scipy.sparse.issparse(a) else np.asarray(a, np.float32)  # noqa: E731
-    data = Crossing(to_rows(users), None if items is None else to_rows(items))
-    n, (num_users, num_items) = data.users.shape[1], data.shape
-    if num_items < 2 or num_users < 1 or (items is not None and data.items.shape[1] != n):
-        raise ValueError(f"users {data.users.shape} and {num_items} items do not make triples")
+    users, items = to_rows(users), None if items is None else to_rows(items)
+    num_users, n = users.shape
+    num_items = n if items is None else items.shape[0]
+    if num_items < 2 or num_users < 1 or (items is not None and items.shape[1] != n):
+        raise ValueError(f"users {users.shape} and {num_items} items do not make triples")
 
     def triples(key, count):
         k_x, k_u, k_v = jax.random.split(key, 3)
         x = jax.random.randint(k_x, (count,), 0, num_users)
         u = jax.random.randint(k_u, (count,), 0, num_items)
         v = (u + jax.random.randint(k_v, (count,), 1, num_items)) % num_items
-        items = [data.item_rows(np.asarray(index)) for index in (u, v)]
-        return data.user_rows(np.asarray(x)), *items
+        rows = [found.item_rows(np.asarray(index)) for index in (u, v)]
+        return found.user_rows(np.asarray(x)), *rows
 
     def points(key, count):
-        return data.user_rows(np.asarray(jax.random.randint(key, (count,), 0, num_users)))
+        return found.user_rows(np.asarray(jax.random.randint(key, (count,), 0, num_users)))
 
-    return Domain(
-        f"{num_users} users x {num_items} items in R^{n}", n, triples, points,
-        step=lambda rows, g, rate: rows, contains=lambda p: np.ones(len(p), bool),
-        continuous=False, crossing=data,
+    found = Data(
+        name=f"{num_users} users x {num_items} items in R^{n}", dimension=n, triples=triples,
+        points=points, step=lambda rows, g, rate: rows,
+        contains=lambda p: np.ones(len(p), bool), continuous=False, users=users, items=items,
     )  # fmt: skip
+    return found
 
 
 def stratified(n: int, *, decades: float = 5.0) -> Domain:
@@ -245,7 +254,7 @@ def stratified(n: int, *, decades: float = 5.0) -> Domain:
         return x, u, _on_level(x, u, w) - along * _unit(x)
 
     draw = lambda key, count: jax.random.normal(key, (count, n))  # noqa: E731
-    return _whole(f"Gaussian triples on R^{n} stratified by margin", n, triples, draw)
+    return _space(f"Gaussian triples on R^{n} stratified by margin", n, triples, draw)
 
 
 def ties(n: int) -> Domain:
@@ -257,7 +266,7 @@ def ties(n: int) -> Domain:
         return x, u, _on_level(x, u, w)
 
     draw = lambda key, count: jax.random.normal(key, (count, n))  # noqa: E731
-    return _whole(f"tied Gaussian triples on R^{n}", n, triples, draw)
+    return _space(f"tied Gaussian triples on R^{n}", n, triples, draw)
 
 
 def orthogonal(n: int) -> Domain:
@@ -270,7 +279,7 @@ def orthogonal(n: int) -> Domain:
         return x, _on_level(x, zero, w), zero
 
     draw = lambda key, count: jax.random.normal(key, (count, n))  # noqa: E731
-    return _whole(f"orthogonal Gaussian pairs on R^{n}", n, triples, draw)
+    return _space(f"orthogonal Gaussian pairs on R^{n}", n, triples, draw)
 
 
 def _independent(draw: Points) -> Callable:
@@ -281,7 +290,7 @@ def _independent(draw: Points) -> Callable:
     return triples
 
 
-def _whole(name: str, n: int, triples: Callable, draw: Points) -> Domain:
+def _space(name: str, n: int, triples: Callable, draw: Points) -> Space:
     """Build a domain of all of R^n; a step is scaled by the norm of the point."""
 
     def step(points, g, rate):
@@ -289,7 +298,9 @@ def _whole(name: str, n: int, triples: Callable, draw: Points) -> Domain:
         return points + rate * jnp.where(size > 0, size, 1.0) * _unit(g)
 
     inside = lambda p: np.isfinite(p).all(axis=-1)  # noqa: E731
-    return Domain(name, n, triples, draw, step, inside, whole=True)
+    return Space(
+        name=name, dimension=n, triples=triples, points=draw, step=step, contains=inside
+    )
 
 
 def _binary(name: str, n: int, triples: Callable, draw: Points) -> Domain:
@@ -301,7 +312,10 @@ def _binary(name: str, n: int, triples: Callable, draw: Points) -> Domain:
         return points.at[rows, best].set(1 - points[rows, best])
 
     inside = lambda p: ((p == 0) | (p == 1)).all(axis=-1)  # noqa: E731
-    return Domain(name, n, triples, draw, step, inside, continuous=False)
+    return Domain(
+        name=name, dimension=n, triples=triples, points=draw, step=step, contains=inside,
+        continuous=False,
+    )  # fmt: skip
 
 
 def _binary_points(n: int, density: float) -> Points:

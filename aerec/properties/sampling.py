@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from aerec.properties import counting, order
-from aerec.properties.domain import Domain
-from aerec.properties.encoder import Encoder, check_finite
+from aerec.properties.encoder import check_finite
 from aerec.properties.journal import Journal
+from aerec.properties.problem import Problem
 
 
 class Sampled(NamedTuple):
@@ -34,8 +33,7 @@ class Sampled(NamedTuple):
 
 
 def count(
-    encoder: Encoder,
-    domain: Domain,
+    problem: Problem,
     scores: counting.Scores | None,
     key: jax.Array,
     *,
@@ -43,7 +41,6 @@ def count(
     chunk: int,
     state: Journal,
     progress: Callable[[int, int], None] | None,
-    **how,
 ) -> Sampled:
     """Count blocks of triples until the budget is spent; the totals are stored in `state`.
 
@@ -55,15 +52,14 @@ def count(
       chunk: blocks per compiled call.
       state: the journal to resume from.
       progress: called with the triples counted, and with all (0 if not known).
-      how: true_ties, latent_ties, truth, latent.
     """
     goal, seconds = _parse(budget)
-    size = max(64, min(4096, 2 ** int(np.log2(max(1, 2**22 // domain.dimension)))))
+    size = max(64, min(4096, 2 ** int(np.log2(max(1, 2**22 // problem.n)))))
     totals = _totals(**state.parts["sampled"]) if "sampled" in state.parts else _NONE
     if scores is None:
-        step = _free_blocks(encoder, domain, key, size, **how)
+        step = _free_blocks(problem, key, size)
     else:
-        step = _data_blocks(scores, domain, key, **how)
+        step = _data_blocks(problem, scores, key)
         chunk = 1
     start = time.monotonic() - totals.seconds
     while True:
@@ -82,16 +78,19 @@ def count(
     return totals
 
 
-def _free_blocks(encoder, domain, key, size, **how):
+def _free_blocks(problem, key, size):
     """Return the step that counts blocks of `size` independent triples.
 
     Each block is computed separately and in one shape, whatever the chunk and the device. This
     makes the counts reproducible. Drawing, encoding and judging are programs of their own, so that
     another encoder compiles only one of them anew.
     """
-    if encoder.traceable:
+    domain = problem.domain
+    how = {"true_ties": problem.true_ties, "latent_ties": problem.latent_ties,
+           "truth": problem.truth, "latent": problem.latent}  # fmt: skip
+    if problem.traceable:
         draw, judge = _drawing(domain.triples, size), _judging(**how)
-        encode, many = _spread(encoder.native), jax.device_count()
+        encode, many = _spread(problem.native), jax.device_count()
 
         def run(numbers):
             results = []
@@ -100,7 +99,7 @@ def _free_blocks(encoder, domain, key, size, **how):
                 keys = jax.vmap(jax.random.fold_in, (None, 0))(key, padded)
                 with jax.default_matmul_precision("highest"):
                     triples = draw(keys)
-                    judged = judge(triples, encode(jnp.concatenate(triples, axis=1)))
+                    judged = judge(triples, encode(*triples))
                 results.append([np.asarray(part)[: len(group)] for part in judged])
             return [np.concatenate(column) for column in zip(*results, strict=True)]
     else:
@@ -110,15 +109,16 @@ def _free_blocks(encoder, domain, key, size, **how):
             for number in numbers:
                 triples = domain.triples(jax.random.fold_in(key, int(number)), size)
                 triples = [np.asarray(part, np.float64) for part in triples]
-                results.append(_judge(triples, encoder.native(np.concatenate(triples)), **how))
+                results.append(_judge(triples, problem.native(*triples), **how))
             return [np.asarray(column) for column in zip(*results, strict=True)]
 
     def step(totals, numbers):
         counts, bad, dead = run(numbers)
         if bad.any():
             block = int(numbers[np.argmax(bad > 0)])
-            points = np.concatenate(domain.triples(jax.random.fold_in(key, block), size))
-            check_finite(encoder.native(points), points, domain.name)
+            triples = domain.triples(jax.random.fold_in(key, block), size)
+            for points, codes in zip(triples, problem.native(*triples), strict=True):
+                check_finite(codes, points, domain.name)
         return totals._replace(
             block=int(numbers[-1]) + 1,
             counts=totals.counts + counts.astype(np.int64).sum(axis=0),
@@ -156,33 +156,35 @@ def _spread(function: Callable) -> Callable:
 
 
 def _judge(triples, codes, *, true_ties, latent_ties, truth, latent):
-    """Count a block: x, u, v [S, n] and codes [3 S, m], NumPy's or JAX's.
+    """Count a block: x, u, v [S, n] and their codes [S, m], NumPy's or JAX's.
 
     Returns:
       Counts as `order.tally`; how many codes are not finite; how many x != 0 have a zero code.
     """
-    xp = codes.__array_namespace__()
+    xp = codes[0].__array_namespace__()
     x, u, v = triples
-    fine = xp.isfinite(codes)
-    z_x, z_u, z_v = xp.split(xp.where(fine, codes, xp.zeros_like(codes)), 3)
+    fine = [xp.isfinite(part) for part in codes]
+    z_x, z_u, z_v = (
+        xp.where(good, part, xp.zeros_like(part)) for good, part in zip(fine, codes, strict=True)
+    )
     counts = order.tally(
         order.relative_margin(x, u, v, kind=truth),
         order.relative_margin(z_x, z_u, z_v, kind=latent),
         true_ties=true_ties, latent_ties=latent_ties,
     )  # fmt: skip
-    dead = (codes[: len(x)] == 0).all(axis=1) & (x != 0).any(axis=1)
-    return counts, (~fine.all(axis=1)).sum(), dead.sum()
+    dead = (codes[0] == 0).all(axis=1) & (x != 0).any(axis=1)
+    return counts, sum((~good.all(axis=1)).sum() for good in fine), dead.sum()
 
 
-def _data_blocks(scores, domain, key, *, true_ties, latent_ties, truth, latent):
+def _data_blocks(problem, scores, key):
     """Return the step that counts blocks of users drawn from data; zeros are counted elsewhere."""
+
+    users, _ = problem.domain.shape
+    ties = {"true_ties": problem.true_ties, "latent_ties": problem.latent_ties}
 
     def step(totals, numbers):
         for number in numbers:
-            counts = counting.sample(
-                scores, domain.crossing.shape[0], jax.random.fold_in(key, int(number)),
-                true_ties=true_ties, latent_ties=latent_ties,
-            )  # fmt: skip
+            counts = counting.sample(scores, users, jax.random.fold_in(key, int(number)), **ties)
             rows = [order.summary(user) for user in counts]
             totals = totals._replace(
                 block=int(number) + 1,

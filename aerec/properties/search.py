@@ -16,14 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec.properties import angle, order, witness
-from aerec.properties.domain import Domain
-from aerec.properties.encoder import Encoder, check_finite
+from aerec.properties.domain import Data, Domain, Separated, Space
+from aerec.properties.encoder import check_finite, finite_codes
+from aerec.properties.problem import SINGLE, Problem
 from aerec.properties.witness import Witness
 
 POINTS = 2**18  # points drawn for pools by default
 _POOL = 256
 _AT_ONCE = 16  # pools drawn and encoded in one call
-_SINGLE = float(np.finfo(np.float32).eps)
 _SCALES = (0, 0, 1, 0, -1, 3, 0, -3, 6, 0, -6, 10, 0, -10, 0, 16)  # powers of 2, on all of R^n
 _KEEP = 64  # candidates that climb or ascend
 
@@ -31,13 +31,10 @@ Candidates = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def find(
-    encoder: Encoder,
-    domain: Domain,
+    problem: Problem,
     key: jax.Array,
     *,
     points: int = POINTS,
-    truth: str = "dot",
-    latent: str = "dot",
     progress: Callable[[int, int], None] | None = None,
 ) -> Witness | None:
     """Find the first candidate that the recheck confirms; None if all methods fail.
@@ -47,44 +44,34 @@ def find(
     Args:
       points: a bound on the rows that the pools encode; the other methods add a few tens of
         thousands.
-      truth, latent: "dot" or "cosine".
       progress: called with the pools drawn, and with all.
 
     Returns:
       The witness, made strict if the true similarity is the dot product.
     """
     k_pool, k_climb, k_ascend = jax.random.split(key, 3)
-    if domain.sides is not None:
-        ways = [("descent in the boxes", descend(encoder, domain, k_ascend, latent=latent))]
+    domain = problem.domain
+    if isinstance(domain, Separated):
+        ways = [("descent in the boxes", descend(problem, k_ascend))]
     else:
-        drawn = pools(
-            encoder, domain, k_pool, points=points, truth=truth, latent=latent, progress=progress
-        )
-        ways = [("pools", drawn)]
-        if truth == "dot" and encoder.traceable and domain.continuous:
-            ways.append(("gradient ascent", ascend(encoder, domain, k_ascend, latent=latent)))
-        if domain.crossing is None:
-            ways.append(("climbing", climb(encoder, domain, k_climb, truth=truth, latent=latent)))
+        ways = [("pools", pools(problem, k_pool, points=points, progress=progress))]
+        if problem.truth == "dot" and problem.traceable and domain.continuous:
+            ways.append(("gradient ascent", ascend(problem, k_ascend)))
+        if not isinstance(domain, Data):
+            ways.append(("climbing", climb(problem, k_climb)))
     for source, candidates in ways:
         for x, u, v in candidates:
-            found = witness.recheck(
-                encoder, domain, x, u, v, source=source, truth=truth, latent=latent
-            )
+            found = witness.recheck(problem, x, u, v, source=source)
             if found is not None:
-                if truth == "dot":
-                    found = witness.make_strict(encoder, domain, found, latent=latent)
-                return found
+                return witness.make_strict(problem, found)
     return None
 
 
 def pools(
-    encoder: Encoder,
-    domain: Domain,
+    problem: Problem,
     key: jax.Array,
     *,
     points: int = POINTS,
-    truth: str = "dot",
-    latent: str = "dot",
     progress: Callable[[int, int], None] | None = None,
 ) -> Candidates:
     """Draw pools of points; yield the strongest apparent violations among all triples of each.
@@ -93,48 +80,41 @@ def pools(
     must not fall; its largest fall is a candidate. On all of R^n some pools are scaled by powers of
     two, and zero is among the points.
     """
-    size = max(32, min(_POOL, 2**24 // domain.dimension))
-    ties = order.code_tolerance(max(encoder.eps, _SINGLE), encoder.n, encoder.m)
-    count = max(1, (points if encoder.traceable else points // 4) // size)
-    at_once = max(1, min(_AT_ONCE, 2**21 // (size * domain.dimension)))
+    size = max(32, min(_POOL, 2**24 // problem.n))
+    ties = order.code_tolerance(max(problem.eps, SINGLE), problem.n, problem.m)
+    count = max(1, (points if problem.traceable else points // 4) // size)
+    at_once = max(1, min(_AT_ONCE, 2**21 // (size * problem.n)))
     for first in range(0, count, at_once):
         k_draw = jax.random.fold_in(key, first)
         numbers = np.arange(first, min(first + at_once, count))
-        if domain.crossing is not None:
-            batch = [_data_pool(encoder, domain.crossing, k, size) for k in jax.random.split(
-                k_draw, len(numbers))]  # fmt: skip
+        if isinstance(problem.domain, Data):
+            keys = jax.random.split(k_draw, len(numbers))
+            batch = (_data_pool(problem, problem.domain, k, size) for k in keys)
         else:
-            batch = _free_pools(encoder, domain, k_draw, numbers, size)
+            batch = _free_pools(problem, k_draw, numbers, size)
         for users, items, users_code, items_code in batch:
-            true = np.asarray(_table(users, items, kind=truth))
-            seen = np.asarray(_table(users_code, items_code, kind=latent))
+            true = np.asarray(_table(users, items, kind=problem.truth))
+            seen = np.asarray(_table(users_code, items_code, kind=problem.latent))
             for row, high, low in _falls(true, seen, ties):
                 yield users[row], items[high], items[low]
         if progress:
             progress(int(numbers[-1]) + 1, count)
 
 
-def climb(
-    encoder: Encoder,
-    domain: Domain,
-    key: jax.Array,
-    *,
-    rounds: int = 60,
-    truth: str = "dot",
-    latent: str = "dot",
-) -> Candidates:
+def climb(problem: Problem, key: jax.Array, *, rounds: int = 60) -> Candidates:
     """Climb from the triples nearest to a violation; accept moves in the domain that improve them.
 
     A move follows a random direction by `domain.step` (on binary vectors, a flip). The objective is
     `min(true margin, -latent margin)`, which is positive exactly at a strict violation.
     """
+    domain = problem.domain
     size = max(4, min(_KEEP, 2**20 // domain.dimension))
 
     def value(x, u, v):
-        codes = [_codes(encoder, a, domain.name) for a in (x, u, v)]
-        true = order.relative_margin(*(np.asarray(a, float) for a in (x, u, v)), kind=truth)
+        points = [np.asarray(a, float) for a in (x, u, v)]
+        true = order.relative_margin(*points, kind=problem.truth)
         swap = np.where(true < 0, -1.0, 1.0)
-        seen = order.relative_margin(*(c.astype(float) for c in codes), kind=latent)
+        seen = order.relative_margin(*_codes(problem, *points), kind=problem.latent)
         return np.minimum(abs(true), -swap * seen)
 
     k_start, k_moves = jax.random.split(key)
@@ -159,13 +139,7 @@ def climb(
 
 
 def ascend(
-    encoder: Encoder,
-    domain: Domain,
-    key: jax.Array,
-    *,
-    screened: int = 4096,
-    rounds: int = 40,
-    latent: str = "dot",
+    problem: Problem, key: jax.Array, *, screened: int = 4096, rounds: int = 40
 ) -> Candidates:
     """Ascend the local angle from the pairs (x, u) where it is largest, by projected gradients.
 
@@ -173,12 +147,13 @@ def ascend(
     peak, a smooth fault still has a slope. Yields `v = u + step (x/|x| - p/|p|)` for a ladder of
     steps.
     """
+    domain, f, g = problem.domain, problem.users.single, problem.items.single
     size = max(4, min(_KEEP, 2**20 // domain.dimension))
     screened = max(size, min(screened, 2**22 // domain.dimension))
     k_x, k_u = jax.random.split(key)
 
     def badness(x, u):
-        theta, flat = angle.local_angle(encoder.single, x, u, kind=latent)
+        theta, flat = angle.local_angle(f, x, u, kind=problem.latent, items=g)
         half = jnp.sin(jnp.where(flat, 0.0, theta) / 2)
         return jnp.log(half * half + 1e-32)
 
@@ -201,7 +176,7 @@ def ascend(
         carry = jax.lax.fori_loop(0, rounds, climb_once, (x, u, x, u, top))
         best = jnp.argsort(-carry[4])
         ends = [(x, u), (carry[2][best], carry[3][best])]
-        pull = jax.vmap(lambda a, b: angle.pullback(encoder.single, a, b, kind=latent))
+        pull = jax.vmap(lambda a, b: angle.pullback(f, a, b, kind=problem.latent, items=g))
         return [(x[:8], u[:8], pull(x[:8], u[:8])) for x, u in ends]
 
     pairs = (domain.points(k_x, screened), domain.points(k_u, screened))
@@ -212,29 +187,25 @@ def ascend(
 
 
 def descend(
-    encoder: Encoder,
-    domain: Domain,
-    key: jax.Array,
-    *,
-    screened: int = 4096,
-    rounds: int = 60,
-    latent: str = "dot",
+    problem: Problem, key: jax.Array, *, screened: int = 4096, rounds: int = 60
 ) -> Candidates:
     """Yield triples of separated boxes with the smallest latent margins.
 
     If JAX can differentiate the encoder, u and v first descend on the margin inside their boxes, in
     float64.
     """
+    domain = problem.domain
+    assert isinstance(domain, Separated)
     screened = max(64, min(screened, 2**22 // domain.dimension))
     x, u, v = (np.asarray(part) for part in domain.triples(key, screened))
-    codes = [_codes(encoder, part, domain.name).astype(float) for part in (x, u, v)]
-    worst = np.argsort(order.relative_margin(*codes, kind=latent))[:8]
+    worst = np.argsort(order.relative_margin(*_codes(problem, x, u, v), kind=problem.latent))[:8]
     x, u, v = (np.asarray(part[worst], np.float64) for part in (x, u, v))
-    if encoder.traceable and domain.sides is not None:
-        widths = [jnp.asarray(high - low)[None] for low, high in domain.sides[1:]]
+    if problem.traceable:
+        widths = [jnp.asarray(high - low)[None] for low, high in (domain.u, domain.v)]
+        f, g = problem.users.single, problem.items.single
 
         def margin(u, v, x):
-            return order.relative_margin(*map(encoder.single, (x, u, v)), kind=latent)
+            return order.relative_margin(f(x), g(u), g(v), kind=problem.latent)
 
         def down(number, pair):
             slopes = jax.vmap(jax.grad(margin, argnums=(0, 1)))(*pair, jnp.asarray(x))
@@ -254,38 +225,41 @@ def _ladder(domain: Domain, users: np.ndarray, items: np.ndarray, pulls: np.ndar
         for power in (1, 4, 8, 12, 18):
             v = angle.counterexample(x, u, p, step=size * 2.0**-power)
             yield x, v, u
-            if not domain.whole:  # the same direction, without leaving the domain
+            if not isinstance(domain, Space):  # the same direction, without leaving the domain
                 at, way = jnp.float32(u)[None], jnp.float32(v - u)[None]
                 yield x, np.asarray(domain.step(at, way, 1.0))[0], u
 
 
-def _free_pools(encoder, domain, key, numbers, size):
+def _free_pools(problem, key, numbers, size):
     """Draw and encode pools together; in each, the points are both users and items."""
+    domain, everywhere = problem.domain, isinstance(problem.domain, Space)
     drawn = np.array(domain.points(key, len(numbers) * size), np.float32)
     drawn = drawn.reshape(len(numbers), size, -1)
-    if domain.whole:
+    if everywhere:
         drawn *= np.float32(2.0) ** np.take(_SCALES, numbers % len(_SCALES))[:, None, None]
         drawn[:, 0] = 0.0
-    codes = np.asarray(encoder.native(drawn.reshape(-1, drawn.shape[2])))
-    for number, points, code in zip(
-        numbers, drawn, codes.reshape(*drawn.shape[:2], -1), strict=True
-    ):
-        if not domain.whole or _SCALES[number % len(_SCALES)] == 0:
-            added = int(domain.whole)  # zero, at which an encoder that normalises gives NaN
-            check_finite(code[added:], points[added:], domain.name)
-        fine = np.isfinite(code).all(axis=1, keepdims=True)  # overflow at large scales is no fault
+    flat = drawn.reshape(-1, drawn.shape[2])
+    encoders = [problem.users, problem.items][: 1 + problem.towers]
+    codes = [np.asarray(e.native(flat)).reshape(*drawn.shape[:2], -1) for e in encoders]
+    for place, (number, points) in enumerate(zip(numbers, drawn, strict=True)):
+        pair = [code[place] for code in codes]
+        if not everywhere or _SCALES[number % len(_SCALES)] == 0:
+            added = int(everywhere)  # zero, at which an encoder that normalises gives NaN
+            for code in pair:
+                check_finite(code[added:], points[added:], domain.name)
+        # overflow at large scales is no fault
+        fine = np.all([np.isfinite(code).all(axis=1) for code in pair], axis=0)
         if fine.any():
-            some = int(np.argmax(fine))
-            points = np.where(fine, points, points[some][None])
-            code = np.where(fine, code, code[some][None])
-            yield points, points, code, code
+            rows = np.where(fine, np.arange(size), int(np.argmax(fine)))
+            yield points[rows], points[rows], pair[0][rows], pair[-1][rows]
 
 
-def _data_pool(encoder, data, key, size):
+def _data_pool(problem, data, key, size):
     draw = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
     users = data.user_rows(draw.integers(0, data.shape[0], size // 4))
     items = data.item_rows(draw.permutation(data.shape[1])[: 4 * size])
-    return users, items, _codes(encoder, users, "a user"), _codes(encoder, items, "an item")
+    codes = finite_codes(problem.users, users, "a user")
+    return users, items, codes, finite_codes(problem.items, items, "an item")
 
 
 def _falls(true, seen, ties):
@@ -320,9 +294,8 @@ def _table(rows: jax.Array, columns: jax.Array, *, kind: str) -> jax.Array:
     return jnp.matmul(order.unit(rows), columns.T, precision="highest")
 
 
-def _codes(encoder: Encoder, points: np.ndarray, where: str) -> np.ndarray:
-    codes = np.asarray(
-        encoder.native(np.asarray(points, np.float32 if encoder.traceable else np.float64))
-    )
-    check_finite(codes, points, where)
-    return codes
+def _codes(problem: Problem, *triples: np.ndarray) -> list[np.ndarray]:
+    """Encode x, u, v [B, n] as float64; raise ValueError unless all codes are finite."""
+    encoders, name = (problem.users, problem.items, problem.items), problem.domain.name
+    pairs = zip(encoders, triples, strict=True)
+    return [finite_codes(encoder, part, name).astype(float) for encoder, part in pairs]

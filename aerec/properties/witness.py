@@ -18,11 +18,11 @@ import numpy as np
 
 from aerec import files
 from aerec.properties import order
-from aerec.properties.domain import Domain
-from aerec.properties.encoder import Encoder, resolution
+from aerec.properties.domain import Data
+from aerec.properties.encoder import resolution
+from aerec.properties.problem import SINGLE, Problem
 
 _COPIES = 8  # of a candidate, with inputs changed by a few units in the last place
-_WEIGHTS = float(np.finfo(np.float32).eps)
 _WIDE = 1024  # the finite construction uses at most this many coordinates, or m + 1
 _PATTERNS = 64  # candidates for b
 _CHUNK = 512  # rows of the finite construction's table held at once
@@ -82,39 +82,31 @@ class Witness:
 
 
 def recheck(
-    encoder: Encoder,
-    domain: Domain,
-    x: np.ndarray,
-    u: np.ndarray,
-    v: np.ndarray,
-    *,
-    source: str,
-    truth: str = "dot",
-    latent: str = "dot",
+    problem: Problem, x: np.ndarray, u: np.ndarray, v: np.ndarray, *, source: str
 ) -> Witness | None:
     """Return the triple as a `Witness` if it is one, with u and v swapped if needed; else None."""
     x, u, v = (np.asarray(a, np.float64) for a in (x, u, v))
-    if not domain.contains(np.stack([x, u, v])).all():
+    if not problem.domain.admits(x, u, v):
         return None
-    if domain.sides is not None and not domain.sides.hold(x, u, v):
-        return None
+    truth, latent = problem.truth, problem.latent
     true = _exact_margin(x, u, v, truth)
     size = len(x)
     wobble = np.random.default_rng(0).choice([-2.0, -1.0, 1.0, 2.0], (_COPIES, 3, size))
     copies = np.stack([x, u, v]) * (1.0 + np.finfo(np.float64).eps * wobble)
     inputs = np.concatenate([np.stack([x, u, v])[None], copies])
-    codes = encoder.exact(inputs.reshape(-1, size)).reshape(_COPIES + 1, 3, -1)
+    codes = np.stack(problem.exact(*inputs.swapaxes(0, 1)), axis=1)
     if not np.isfinite(codes).all():
         return None
     margins = order.relative_margin(codes[:, 0], codes[:, 1], codes[:, 2], kind=latent)
     if true < 0 or (true == 0 and margins[0] > 0):
         u, v, codes, margins, true = v, u, codes[:, [0, 2, 1]], -margins, -true
-    eps = max(encoder.eps, resolution(codes), _WEIGHTS)
-    ties = order.code_tolerance(eps, size, encoder.m)
+    eps = max(problem.eps, resolution(codes), SINGLE)
+    ties = order.code_tolerance(eps, size, problem.m)
     noise = abs(margins[1:] - margins[0]).max()
     if not margins[0] < -(ties + 4.0 * noise):
         return None
-    native = np.asarray(encoder.native(np.stack([x, u, v]).astype(np.float32)), np.float64)
+    singles = (a[None].astype(np.float32) for a in (x, u, v))
+    native = [np.asarray(code, np.float64)[0] for code in problem.native(*singles)]
     with np.errstate(all="ignore"):  # values of float64 may overflow in either
         native_margin = float(order.relative_margin(native[0], native[1], native[2], kind=latent))
         latent_margin = float(codes[0, 0] @ (codes[0, 1] - codes[0, 2]))
@@ -133,9 +125,7 @@ def recheck(
     )  # fmt: skip
 
 
-def finite(
-    encoder: Encoder, domain: Domain, *, truth: str = "dot", latent: str = "dot"
-) -> Witness | None:
+def finite(problem: Problem) -> Witness | None:
     """Find a violation by the construction of theorem A, among ties of n + 2 points.
 
     The points are 0, b and u_1..u_n with `u_i = |b|^2 / b_i e_i`. If n is large, they span a
@@ -144,11 +134,11 @@ def finite(
     `<b, u_i> = <b, b>`, `<u_i, u_j> = <u_i, 0>`. A triple must lie in the domain. At several
     scales, the b whose codes are farthest from f(0) are tried. The strongest violation of the first
     b that has one is made strict and returned. The search is deterministic. It applies to true dot
-    products only, and returns None for cosines.
+    products and a single encoder, and returns None otherwise.
     """
-    if truth != "dot":
+    if problem.truth != "dot" or problem.towers:
         return None
-    n = encoder.n
+    encoder, domain, n = problem.users, problem.domain, problem.n
     k = n if n <= _WIDE else min(n, max(_WIDE, encoder.m + 1))
     support = np.linspace(0, n - 1, k).astype(int)  # theorem A holds on any subspace, k > m
     draw = np.random.default_rng(0)
@@ -178,25 +168,21 @@ def finite(
             points[1, support] = b
             points[np.arange(2, k + 2), support] = (b @ b) / b
             codes, inside = encoded(points)
-            for x, u, v in _strongest_tie(codes, inside, latent):
-                found = recheck(
-                    encoder, domain, points[x], points[u], points[v],
-                    source="finite construction", latent=latent,
-                )  # fmt: skip
+            for x, u, v in _strongest_tie(codes, inside, problem.latent):
+                triple = points[x], points[u], points[v]
+                found = recheck(problem, *triple, source="finite construction")
                 if found is not None:
-                    return make_strict(encoder, domain, found, latent=latent)
+                    return make_strict(problem, found)
     return None
 
 
-def make_strict(
-    encoder: Encoder, domain: Domain, witness: Witness, *, latent: str = "dot"
-) -> Witness:
+def make_strict(problem: Problem, witness: Witness) -> Witness:
     """Turn a witness that is a tie into a strict one.
 
     u moves along x (or x along u - v, if x is 0) until its true score is strictly higher and its
     latent score still lower. Where f jumps, the tie itself is returned.
     """
-    if witness.kind == "strict" or not domain.continuous:
+    if witness.kind == "strict" or problem.truth != "dot" or not problem.domain.continuous:
         return witness
     x, u, v = witness.x, witness.u, witness.v
     for power in range(3, 40, 3):
@@ -205,35 +191,25 @@ def make_strict(
             triple = (x, u + shift * order.unit(x), v)
         else:
             triple = (2.0**-power * (u - v), u, v)
-        strict = recheck(encoder, domain, *triple, source=witness.source, latent=latent)
+        strict = recheck(problem, *triple, source=witness.source)
         if strict is not None and strict.kind == "strict" and np.array_equal(strict.v, v):
             return strict
     return witness
 
 
-def shrink(
-    encoder: Encoder,
-    domain: Domain,
-    witness: Witness,
-    *,
-    truth: str = "dot",
-    latent: str = "dot",
-    keep: float = 0.2,
-) -> Witness:
+def shrink(problem: Problem, witness: Witness, *, keep: float = 0.2) -> Witness:
     """Simplify a witness: few non-zeros, then few digits.
 
     The simpler witness must preserve at least the share `keep` of both relative margins. Rows of
     data are left unchanged.
     """
-    if domain.crossing is not None:
+    if isinstance(problem.domain, Data):
         return witness
     best = witness
 
     def attempt(x, u, v) -> bool:
         nonlocal best
-        new = recheck(
-            encoder, domain, x, u, v, source=witness.source, truth=truth, latent=latent
-        )  # fmt: skip
+        new = recheck(problem, x, u, v, source=witness.source)
         good = (
             new is not None
             and new.latent_relative <= keep * witness.latent_relative

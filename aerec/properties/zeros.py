@@ -14,8 +14,9 @@ import numpy as np
 import scipy  # whose packages are imported where they are first used
 
 from aerec.properties import order
-from aerec.properties.domain import Crossing, Domain
+from aerec.properties.domain import Data, Domain, Space
 from aerec.properties.encoder import Encoder, resolution
+from aerec.properties.problem import Problem
 
 _UNDERFLOW = 1e-100  # a value that falls below this share of its usual size on the way to 0
 _ROOT = 1e-9  # of an approximate root: bound of code and Newton step, relative
@@ -136,9 +137,9 @@ def search(
     away = points[np.argmax(norms)]
     found = [_classify(encoder, x, away, usual, root, "drawn") for x in zero[:4]]
     sizes = np.linalg.norm(points, axis=1)
-    if domain.continuous and domain.crossing is None:
+    if domain.continuous:
         best = np.concatenate([points[np.argsort(norms)[: starts // 2]], points[: starts // 2]])
-        if domain.whole:  # activations that are not monotone mislead at large norms
+        if isinstance(domain, Space):  # activations that are not monotone mislead at large norms
             best = np.concatenate([best, 0.1 * points[: starts // 2]])
         best = np.concatenate([best, _aimed(points, codes, domain)])
         for x in _gauss_newton(encoder, domain, best, rounds, root):
@@ -151,16 +152,20 @@ def search(
     )  # fmt: skip
 
 
-def rows(encoder: Encoder, data: Crossing) -> tuple[int, int, Zero | None]:
-    """Count the zeros of an encoder on data (P3).
+def rows(problem: Problem) -> tuple[int, int, Zero | None]:
+    """Count the zero codes of a data domain (P3).
 
     Returns:
       (non-zero rows of users and items with a zero code, all rows, one such row rechecked in
       float64 or None).
     """
+    data = problem.domain
+    assert isinstance(data, Data)
     dead, found = 0, None
     users, items = data.shape
-    for count, take in ((users, data.user_rows), (items, data.item_rows)):
+    for encoder, count, take in (
+        (problem.users, users, data.user_rows), (problem.items, items, data.item_rows)
+    ):  # fmt: skip
         for part in np.array_split(np.arange(count), -(-count // 256)):
             points = take(part)
             zero = ~np.asarray(encoder.native(points)).any(axis=1) & points.any(axis=1)
@@ -281,7 +286,7 @@ def _gauss_newton(encoder, domain, starts, rounds, root):
             for halving in range(6):
                 way = 0.5**halving * step
                 moved = np.nan_to_num(x + way)
-                if not domain.whole:
+                if not isinstance(domain, Space):
                     moved = np.asarray(domain.step(x, np.nan_to_num(way), 1.0))
                 new = np.asarray(size(moved))
                 better = new < low

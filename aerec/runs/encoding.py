@@ -1,5 +1,6 @@
 """Adapters for the audit: the encoder of a run, and its data as a domain."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import scipy.sparse
 from aerec.data.splits import Split
 from aerec.nn import activations
 from aerec.properties import samplers
-from aerec.properties.domain import Domain
+from aerec.properties.domain import Data
 from aerec.runs.artefact import Artefact
 from aerec.runs.spec import oriented
 
@@ -18,7 +19,7 @@ def encoder(artefact: Artefact) -> Callable[[Any], Any]:
     return lambda x: artefact.model.encode(artefact.params, x)
 
 
-def domain(artefact: Artefact, split: Split) -> Domain:
+def domain(artefact: Artefact, split: Split) -> Data:
     """Build the domain of the rows that were trained on or folded in, crossed with all columns.
 
     Args:
@@ -35,8 +36,8 @@ def domain(artefact: Artefact, split: Split) -> Domain:
         rows.append(scipy.sparse.csr_matrix((value, (row, column)), shape))
     found = samplers.empirical(scipy.sparse.vstack(rows, "csr"))
     if artefact.config["item_based"]:  # the rows are items
-        users, items = found.crossing.shape[::-1]  # type: ignore[union-attr]
-        found = found._replace(name=f"{items} items x {users} users in R^{users}")
+        users, items = found.shape[::-1]
+        found = dataclasses.replace(found, name=f"{items} items x {users} users in R^{users}")
     return found
 
 

@@ -29,6 +29,7 @@ from aerec.properties import (
     zeros,
 )
 from aerec.properties.journal import Journal
+from aerec.properties.problem import pose
 from aerec.properties.report import CERTIFIED, REFUTED, VACUOUS
 
 N = 12
@@ -97,10 +98,10 @@ PAIRS = [(50, 40), (60, 20), (60, 30), (64, 8), (80, 16), (90, 70), (100, 10), (
 
 def counted(encode, domain, key, *, budget, chunk=8):
     """The counts of an audit's sampling, without the rest of it."""
+    posed = pose(encoder.wrap(encode, domain.dimension), domain)
+    posed = posed._replace(true_ties=1e-6, latent_ties=2e-6)
     return sampling.count(
-        encoder.wrap(encode, domain.dimension), domain, None, key, budget=budget, chunk=chunk,
-        state=Journal(None, ""), progress=None,
-        true_ties=1e-6, latent_ties=2e-6, truth="dot", latent="dot",
+        posed, None, key, budget=budget, chunk=chunk, state=Journal(None, ""), progress=None
     ).counts  # fmt: skip
 
 
@@ -188,7 +189,7 @@ def test_theorem_a_the_finite_witness_refutes_every_random_encoder(name):
         codes = rows.exact(np.random.default_rng(0).normal(size=(50, n)))
         if not np.isfinite(codes).all() or vacuity.measure(codes, codes, tolerance=1e-5).collapsed:
             continue  # exp(exp(x)) may overflow, relu may be dead
-        found = witness.finite(rows, samplers.gaussian(n))
+        found = witness.finite(pose(rows, samplers.gaussian(n)))
         assert found is not None, f"number {number}: no witness"
         assert is_violation(rows, found)
         refuted += 1
@@ -196,11 +197,11 @@ def test_theorem_a_the_finite_witness_refutes_every_random_encoder(name):
 
 def test_theorem_a_ties_of_the_construction_are_exact_and_the_witness_strict():
     wrapped = encoder.wrap(lambda x: jax.nn.relu(WEIGHT @ x), N)
-    found = witness.finite(wrapped, GAUSSIAN)
+    found = witness.finite(pose(wrapped, GAUSSIAN))
     assert found.kind == "strict" and found.true_margin > 0 > found.latent_margin
-    again = witness.finite(wrapped, GAUSSIAN)
+    again = witness.finite(pose(wrapped, GAUSSIAN))
     np.testing.assert_array_equal(found.x, again.x)
-    small = witness.shrink(wrapped, GAUSSIAN, found)
+    small = witness.shrink(pose(wrapped, GAUSSIAN), found)
     assert is_violation(wrapped, small)
     assert sum(map(np.count_nonzero, (small.x, small.u, small.v))) <= 9
 
@@ -208,7 +209,7 @@ def test_theorem_a_ties_of_the_construction_are_exact_and_the_witness_strict():
 def test_theorem_a_holds_in_a_wide_space_too():
     weight = jax.random.normal(jax.random.key(0), (20, 3000)) / 50
     wrapped = encoder.wrap(lambda x: jnp.tanh(weight @ x), 3000)
-    found = witness.finite(wrapped, samplers.gaussian(3000))
+    found = witness.finite(pose(wrapped, samplers.gaussian(3000)))
     assert found is not None and is_violation(wrapped, found)
 
 
@@ -384,7 +385,7 @@ FAULTS = {
 def test_a_planted_rare_fault_is_found_within_the_default_budget(name):
     encode, domain = FAULTS[name]
     wrapped = encoder.wrap(encode, domain.dimension)
-    found = search.find(wrapped, domain, jax.random.key(7))
+    found = search.find(pose(wrapped, domain), jax.random.key(7))
     assert found is not None and is_violation(wrapped, found)
     assert domain.contains(np.stack([found.x, found.u, found.v])).all()
 
@@ -397,17 +398,16 @@ def test_order_kept_on_binary_vectors_is_not_refuted_there():
 @pytest.mark.parametrize("scale", [1e-20, 1e20])
 def test_scale_changes_no_verdict(scale):
     narrow = encoder.wrap(lambda x: scale * (WEIGHT @ x), N)
-    assert is_violation(narrow, witness.finite(narrow, GAUSSIAN))
+    assert is_violation(narrow, witness.finite(pose(narrow, GAUSSIAN)))
     assert verdicts(lambda x: scale * (ROTATION @ x))[0]["order"].startswith("NOT REFUTED")
 
 
 def test_climbing_alone_refutes_on_binary_vectors_and_for_numpy_callables():
     wrapped = encoder.wrap(lambda x: np.tanh(WEIGHT.astype(float) @ np.asarray(x)), N)
     for domain in (samplers.binary(N), GAUSSIAN):
-        triples = list(search.climb(wrapped, domain, jax.random.key(0)))
-        assert any(
-            witness.recheck(wrapped, domain, *t, source="climbing") is not None for t in triples
-        )
+        posed = pose(wrapped, domain)
+        triples = list(search.climb(posed, jax.random.key(0)))
+        assert any(witness.recheck(posed, *t, source="climbing") is not None for t in triples)
 
 
 def test_a_code_that_is_not_a_number_is_a_clear_error():
@@ -457,11 +457,12 @@ import sys
 import jax, jax.numpy as jnp, numpy as np
 from aerec.properties import encoder, samplers, sampling
 from aerec.properties.journal import Journal
+from aerec.properties.problem import pose
 w = np.random.default_rng(1).normal(size=(5, 12)).astype(np.float32)
+posed = pose(encoder.wrap(lambda x: jnp.tanh(w @ x), 12), samplers.gaussian(12))
 totals = sampling.count(
-    encoder.wrap(lambda x: jnp.tanh(w @ x), 12), samplers.gaussian(12), None, jax.random.key(0),
-    budget=5 * 4096, chunk=5, state=Journal(None, ""), progress=None,
-    true_ties=1e-6, latent_ties=2e-6, truth="dot", latent="dot")
+    posed._replace(true_ties=1e-6, latent_ties=2e-6), None, jax.random.key(0),
+    budget=5 * 4096, chunk=5, state=Journal(None, ""), progress=None)
 np.save(sys.argv[1], totals.counts)
 print(jax.device_count())
 """
@@ -632,7 +633,7 @@ def test_order_on_separated_boxes_is_certified_or_refuted(encode):
         else:
             assert found["order"] == REFUTED
             seen = report.properties["order"].witness
-            assert domain.sides.hold(seen.x, seen.u, seen.v) and seen.true_margin > 0
+            assert domain.admits(seen.x, seen.u, seen.v) and seen.true_margin > 0
 
 
 def test_a_fault_in_a_corner_of_separated_boxes_is_found_by_descent():
@@ -670,8 +671,8 @@ def test_ascent_stays_in_a_domain_that_ends(name):
     domain = {"ball": samplers.ball(N), "hull": samplers.hull(rows)}[name]
     wrapped = encoder.wrap(lambda x: jnp.tanh(jnp.asarray(WEIGHT) @ x), N)
     found = [
-        witness.recheck(wrapped, domain, *triple, source="gradient ascent")
-        for triple in search.ascend(wrapped, domain, jax.random.key(0))
+        witness.recheck(pose(wrapped, domain), *triple, source="gradient ascent")
+        for triple in search.ascend(pose(wrapped, domain), jax.random.key(0))
     ]
     assert any(found)
 

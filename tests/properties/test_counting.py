@@ -1,6 +1,7 @@
 """The exhaustive count against a loop over pairs and against SciPy."""
 
 import time
+from dataclasses import replace
 from unittest import mock
 
 import jax
@@ -8,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from aerec.properties import counting, encoder, journal, order, rates
-from aerec.properties.domain import Crossing
+from aerec.properties import counting, encoder, journal, order, rates, samplers
+from aerec.properties.problem import pose
 
 
 def by_loop(true, latent, true_ties, latent_ties):
@@ -167,7 +168,7 @@ def ratings_and_items(layout):
     items = np.eye(15) if layout == "basis" else draw.normal(size=(20, 15))
     items[3] *= 0.0 if layout == "dense" else 1.0
     pack = sparse.csr_matrix if layout == "sparse" else np.asarray
-    return users, items, Crossing(pack(users), None if layout == "basis" else pack(items))
+    return users, items, samplers.empirical(pack(users), None if layout == "basis" else pack(items))
 
 
 def linear(scale=1.0):
@@ -180,7 +181,7 @@ def linear(scale=1.0):
 def test_score_differences_over_the_larger_norm_are_relative_margins(layout, kind):
     users, items, data = ratings_and_items(layout)
     encode, weight = linear()
-    scores = counting.score_rows(encode, data, truth=kind, latent=kind)
+    scores = counting.score_rows(pose(encode, data, truth=kind, latent=kind))
     for got, norms, x, u in zip(
         scores.rows(np.arange(9)),
         scores[1:],
@@ -197,19 +198,19 @@ def test_score_differences_over_the_larger_norm_are_relative_margins(layout, kin
 
 def test_scores_of_codes_of_any_size_and_of_one_item():
     _, _, data = ratings_and_items("dense")
-    true, latent = counting.score_rows(linear()[0], data).rows(np.arange(9))
-    huge = counting.score_rows(linear(2.0**900)[0], data)
+    true, latent = counting.score_rows(pose(linear()[0], data)).rows(np.arange(9))
+    huge = counting.score_rows(pose(linear(2.0**900)[0], data))
     for one, other in zip((true, latent), huge.rows(np.arange(9)), strict=True):
         np.testing.assert_array_equal(one, other)
     assert huge.latent_norms.max() < 4**0.5
-    single = counting.score_rows(linear()[0], data._replace(items=data.items[:1]))
+    single = counting.score_rows(pose(linear()[0], replace(data, items=data.items[:1])))
     np.testing.assert_allclose(single.rows(np.arange(9))[0], true[:, :1], rtol=1e-6)
 
 
 def test_a_sample_of_all_shifts_is_every_ordered_pair():
     users, items, data = ratings_and_items("dense")
     encode, weight = linear()
-    scores = counting.score_rows(encode, data._replace(users=data.users[:1]))
+    scores = counting.score_rows(pose(encode, replace(data, users=data.users[:1])))
     first, second = np.nonzero(~np.eye(20, dtype=bool))
     sides = ((users[0], items), (users[0] @ weight.T, items @ weight.T))
     margins = [order.relative_margin(x, u[first], u[second]) for x, u in sides]
