@@ -35,7 +35,7 @@ Log = Callable[[str], object]
 
 @configuration.settings
 class _Draws:
-    """What is repeated in a run, and with which seeds."""
+    """Seeds, replicas, and the weight of the order penalty."""
 
     seed: Natural = 0
     seeds: Replicas = 1
@@ -61,7 +61,7 @@ def split(
 
     Raises:
       BadInput: an unknown protocol or parameter, or too few ratings.
-      LeakError: a target could be read off an input.
+      LeakError: a target can be read off an input.
     """
     kind = protocols.find(protocol)
     if "split_seed" in parameters:
@@ -93,12 +93,12 @@ def fit(
 
     Args:
       model: a name of `aerec.models.catalogue()`.
-      data: a split, or a list of them, one per seed; or ratings, as `aerec.ratings` takes them:
-        then the model is trained on all of them, for use, and nothing is scored.
+      data: a split, or a list of splits, one per seed. Or ratings, as `aerec.ratings` takes them:
+        the model is then trained on all of them, for deployment, and nothing is scored.
       seeds: replicas, trained under one vmap.
       seed: of the first replica.
-      workdir: a run directory: the run is kept there, resumed if it was cut off, and scored again
-        if it is finished. None keeps the run in memory.
+      workdir: a run directory, where the run is saved. An interrupted run resumes, and a finished
+        one is scored again. None: the run is in memory only.
       order_penalty: weight of the order penalty in the loss.
       show: whether to show a progress bar.
       log: called with notes on the way.
@@ -106,8 +106,8 @@ def fit(
         (`aerec.training.settings.Settings`).
 
     Raises:
-      BadInput: an unknown model or setting, a value that is out of range, or data that do not go
-        with the model.
+      BadInput: an unknown model or setting, a value that is out of range, or data that do not suit
+        the model.
       Diverged: a loss or parameter became NaN or infinite.
     """
     given = {"seed": seed, "seeds": seeds, "order_penalty": order_penalty}
@@ -147,12 +147,12 @@ def evaluate(
     """Score a run on the test part of a split: its own, or one of another protocol.
 
     Args:
-      split: what is scored; or one split per replica.
-      own: the split, or splits, that the run was fitted on, where it was opened from a directory: a
-        rating that was trained on is no test of it.
+      split: the split to score, or one per replica.
+      own: the split, or splits, that the run was fitted on. Needed for a run that was opened from a
+        directory, because ratings in training must not be scored.
 
     Raises:
-      BadInput: the splits do not go with the run, or a test rating was trained on.
+      BadInput: the splits are not those of the run, or a test rating was in training.
     """
     _require_runs(run)
     asked = _several(split, "split")
@@ -172,7 +172,7 @@ def compare(first: Run, second: Run, figure: str) -> Comparison:
     their mean.
 
     Returns:
-      (difference first less second, its 95% bootstrap interval, two-sided p).
+      (first minus second, its 95% bootstrap interval, two-sided p).
 
     Raises:
       BadInput: the runs were scored on different rows, or have no such figure.
@@ -256,7 +256,7 @@ def _require_runs(*runs: Any) -> None:
 
 
 def _several(given: Any, name: str) -> list[Split]:
-    """One split, or one per replica, as a list. Raises BadInput for anything else."""
+    """Return one split, or one per replica, as a list. Raises BadInput for anything else."""
     splits = [given] if isinstance(given, Split) else given
     if not isinstance(splits, list | tuple) or not splits:
         raise BadInput(f"`{name}` is a split, or a list of one per replica")
@@ -266,7 +266,7 @@ def _several(given: Any, name: str) -> list[Split]:
 
 
 def _splits(data: Any, task: str, log: Log) -> list[Split]:
-    """One split, one per seed, or of ratings the one that holds nothing out."""
+    """Return the given splits; for ratings, the split that holds nothing out."""
     if isinstance(data, Split):
         return [data]
     if isinstance(data, list | tuple) and any(isinstance(part, Split) for part in data):
@@ -279,7 +279,7 @@ def _splits(data: Any, task: str, log: Log) -> list[Split]:
 
 
 def _divide(model: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of the model, and those of training."""
+    """Divide settings into those of the model and those of training."""
     own, training = configuration.kinds(models.find(model).Config), configuration.kinds(Settings)
     for name in given:
         if name not in own and name not in training:

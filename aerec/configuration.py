@@ -4,9 +4,8 @@
     class Config:
         latent: Count = 200  # K
 
-A field's annotation is all there is to know of its values: a type, and for some a rule. Values
-are brought to that type, so that 200 and "200" are one setting, and a tuple is a tuple wherever it
-came from. A field's comment is its help.
+A field's annotation defines its values: a type and, for some, a rule. Values are converted to that
+type, so that 200 and "200" are the same setting. A field's comment is its help text.
 """
 
 import dataclasses
@@ -34,7 +33,7 @@ _WORDS = {
 
 
 def within(words: str, holds: Callable[[Any], bool]) -> Rule:
-    """Make the rule that a value `holds`, with the words of its message; NaN passes no rule."""
+    """Make a rule from the predicate `holds` and the words of its message; NaN passes no rule."""
     return lambda value: "" if holds(value) else f"is {words}, not {value!r}"
 
 
@@ -51,9 +50,9 @@ Widths = tuple[Count, ...]
 
 @typing.dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings(cls: type[T]) -> type[T]:
-    """Make a frozen, keyword-only dataclass that raises `BadInput` for a value of another kind.
+    """Make a frozen, keyword-only dataclass that raises `BadInput` for an invalid value.
 
-    A `__post_init__` of its own is called after that, for what fields have to do with each other.
+    A `__post_init__` of the class runs afterwards, for rules that concern several fields.
     """
     own = cls.__dict__.get("__post_init__", lambda self: None)
 

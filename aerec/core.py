@@ -14,7 +14,7 @@ import numpy as np
 from flax import struct
 
 Params = Any
-Batch = Any  # Rows, or a dense [B, N] array: what a model reads of it is what is not zero
+Batch = Any  # Rows, or a dense [B, N] array, whose non-zero cells are read
 
 
 @struct.dataclass
@@ -22,17 +22,17 @@ class Rows:
     """A ragged batch of a table's rows in one static shape.
 
     The padding rule: an entry of padding has `row == B`, `columns == num_columns` and
-    `values == 0`, and stands after every listed entry; a row of padding lists nothing. Scatters
-    drop padding, gathers fill it with zero, so padding never changes a result.
+    `values == 0`, and comes after all listed entries; a row of padding lists nothing. Scatters drop
+    padding, gathers fill it with zero, so padding never changes a result.
 
     Attributes:
       columns: [C] int32, the column of each entry, a row's entries in the table's (time) order.
       values: [C] float32.
       row: [C] int32, which of the B rows the entry belongs to; ascending.
-      index: [B] int32, the row's number among the training rows; a number outside
-        `[0, num_rows)` says that the row was not trained on. Only user nodes (CDAE) read it.
+      index: [B] int32, the row's number among the training rows; a number outside `[0, num_rows)`
+        marks a row that is not in training. Only user nodes (CDAE) read it.
       num_columns: N, static.
-      longest: static, no row lists more entries; what recurrences over a row are padded to.
+      longest: static upper bound on the entries of a row; recurrences over a row are padded to it.
     """
 
     columns: jax.Array
@@ -70,7 +70,7 @@ class Rows:
     def sequences(self, length: int) -> jax.Array:
         """Return each row's last `length` columns in order, [B, length] int32, padded with N.
 
-        Used by sequential models: entry t of a row is the t-th of its kept history.
+        Used by sequential models: entry t of a row is the t-th of the history that is read.
         """
         empty = jnp.full((self.shape[0], length), self.num_columns, jnp.int32)
         return empty.at[self.row, self.places(length)].set(self.columns, mode="drop")
@@ -172,12 +172,10 @@ class Table:
     def gather(self, index: jax.Array, capacity: int, longest: int | None = None) -> Rows:
         """Gather the rows `index` [B] as a batch of `capacity` entries, on the device.
 
-        No row lists more than `longest` entries, where the caller knows; the bound that always
-        holds is the smaller of the capacity and N.
-
-        An index outside `[0, U)` is a row of padding. The caller sees to it that the rows hold at
-        most `capacity` entries together (`blocks`, `batches.plan`); entries past it would
-        be cut.
+        `longest` is an upper bound on the entries of a row; by default, the smaller of the capacity
+        and N. An index outside `[0, U)` is a row of padding. The caller ensures that the rows have
+        at most `capacity` entries in total (`blocks`, `batches.plan`); further entries would be
+        dropped.
         """
         chex.assert_rank(index, 1)
         batch = index.shape[0]
@@ -212,11 +210,11 @@ class Facts(NamedTuple):
     """What a model may know about its data before it is built.
 
     Attributes:
-      num_rows: U, the rows that are trained on.
+      num_rows: U, the rows of training.
       num_columns: N.
-      counts: [N] training entries of each column; None where a trained model is only used.
+      counts: [N] training entries of each column; None if the model is only used, not trained.
       scale: the lowest and the highest rating; None for clicks.
-      row_features, column_features: [U, F] and [N, F'] content features, where there are any.
+      row_features, column_features: [U, F] and [N, F'] content features, or None.
     """
 
     num_rows: int
@@ -228,7 +226,7 @@ class Facts(NamedTuple):
 
     @classmethod
     def of(cls, table: Table, scale: tuple[float, float] | None = None) -> "Facts":
-        """Read the facts off a training table."""
+        """Collect the facts of a training table."""
         counts = np.bincount(np.asarray(table.columns), minlength=table.num_columns)
         return cls(table.num_rows, table.num_columns, counts, scale)
 
@@ -240,11 +238,12 @@ class Traits(NamedTuple):
       task: "ranking" (scores are preferences) or "rating" (scores are ratings).
       reads: what a row is: "rows" of the table, its "columns" (an item-based model: the table is
         transposed), or a "sequence" (a row in its order, hence no function of a vector).
-      l2: lambda of an objective that sums over the table, lambda / 2 |kernels|^2 beside it.
-      l2_after: updates before that penalty sets in.
-      refeeds: dense re-feeds after each update (`training.refeed`), of a model of squared error.
-      linear: the scores are x W + b, linear in the row but for a constant.
-      training: the settings of `training.settings` that suit the model where nothing is given.
+      l2: lambda of the penalty lambda / 2 |kernels|^2, added to an objective that sums over the
+        table.
+      l2_after: updates before that penalty applies.
+      refeeds: dense re-feeds after each update (`training.refeed`), for models with squared error.
+      linear: whether the scores are x W + b, linear in the row up to a constant.
+      training: default values of `training.settings` for this model.
     """
 
     task: str
@@ -263,12 +262,12 @@ class Model(NamedTuple):
     Where its scores are `<q, g> + b`, `queries`, `item_codes` and `item_bias` say so.
 
     Attributes:
-      traits: what is to be known of it besides its functions.
+      traits: facts about the model besides its functions.
       init: key -> params. A closed-form model returns zeros of the shapes `solve` returns.
       encode: (params, x) -> z [B, K], the latent code.
       score: (params, x) -> y [B, N], ratings or preferences for every column.
       loss: (params, x, key, step) -> (total [B], weight [B]); the objective of a batch is
-        `sum(total) / sum(weight)`, the mean right over padded batches, devices and unequal rows.
+        `sum(total) / sum(weight)`, a correct mean over padded batches, devices and unequal rows.
       solve: table -> params.
       queries: (params, x) -> q [B, D].
       item_codes: params -> g [N, D].

@@ -14,13 +14,13 @@ import numpy as np
 
 from aerec.errors import BadInput
 
-TEMPORARY = ".tmp"  # the end of a name whose file or directory is being written
+TEMPORARY = ".tmp"  # suffix of a file or directory that is being written
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk, a quota, a limit on a file's size
 
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path | str) -> Iterator[None]:
-    """Raise BadInput, with what to do, where the system refuses what is written to `path`."""
+    """Raise BadInput, with advice, if the system refuses to write to `path`."""
     try:
         yield
     except Exception as error:
@@ -33,7 +33,7 @@ def writing(path: pathlib.Path | str) -> Iterator[None]:
 
 
 def located(path: Any) -> pathlib.Path:
-    """Return a path with `~` expanded. Raises BadInput for what is no path."""
+    """Return a path with `~` expanded. Raises BadInput if it is not a path."""
     if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in str(path):
         raise BadInput(f"{path!r} is no path: give that of a file or a folder.")
     return pathlib.Path(path).expanduser()
@@ -58,11 +58,11 @@ def advice(number: int) -> str:
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yield the path to write a file or a directory to, then rename that to `path`.
 
-    The data are on disk before the rename: a file system may write a new name first, and a power
-    cut would then leave it to an empty file. Where writing fails, `path` stays as it was.
+    The data are flushed to disk before the rename: a file system may write the new name first, and
+    a power cut would then leave an empty file. If writing fails, `path` is unchanged.
 
     Raises:
-      BadInput: the disk is full, or may not be written.
+      BadInput: the disk is full or read-only.
     """
     temporary = path.with_name(path.name + TEMPORARY)
     with writing(path):

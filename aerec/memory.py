@@ -12,15 +12,15 @@ from aerec.unix import resource
 
 
 class TooLarge(BadInput):
-    """An allocation would not fit in memory; the message has the sizes and the way out."""
+    """An allocation would not fit in memory; the message states the sizes and a remedy."""
 
 
 def available(root: pathlib.Path = pathlib.Path("/")) -> int:
     """Return the free bytes of the default device: of the accelerator, or of the host's RAM.
 
     Args:
-      root: where `proc` and `sys` are; of the host's RAM no more counts than the control groups
-        of the process, like those of a container, leave it.
+      root: the directory of `proc` and `sys`. On the host, the limits of the process's control
+        groups, such as those of a container, are respected.
     """
     stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
     if stats and "bytes_limit" in stats:
@@ -29,7 +29,7 @@ def available(root: pathlib.Path = pathlib.Path("/")) -> int:
 
 
 def _free(root: pathlib.Path) -> int:
-    """Bytes of RAM that Linux could give to a process; all of the RAM where nothing says it."""
+    """Return the bytes of RAM available to a process; all of the RAM if that is unknown."""
     for line in _lines(root / "proc/meminfo"):
         if line.startswith("MemAvailable"):
             return int(line.split()[1]) * 1024
@@ -37,9 +37,9 @@ def _free(root: pathlib.Path) -> int:
 
 
 def _left(root: pathlib.Path) -> Iterator[int]:
-    """Bytes left to each control group of the process, versions 1 and 2, and to those around it.
+    """Return the bytes left to each control group of the process and its parents, versions 1 and 2.
 
-    Files that are only cached count as free: they go when memory is needed.
+    Cached files count as free: the system drops them when memory is needed.
     """
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2)

@@ -1,4 +1,4 @@
-"""Pictures of runs: data in, a Matplotlib figure out."""
+"""Plots of runs as Matplotlib figures."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ Log = Sequence[Mapping[str, Any]]  # the lines of a run's log, by epoch
 
 
 def learning_curve(log: Log, metric: str) -> Figure:
-    """Draw the training loss and, where there is a validation part, its figure by epoch."""
+    """Plot the training loss and, if there is a validation part, its figure by epoch."""
     epochs = [line["epoch"] for line in log]
     figure, axes = _figure(xlabel="epoch", ylabel=f"validation {metric}")
     if metric in log[0]:
@@ -31,7 +31,7 @@ def learning_curve(log: Log, metric: str) -> Figure:
 
 
 def validation_curves(logs: Mapping[str, Log], metric: str) -> Figure:
-    """Draw the validation figure by epoch of several runs.
+    """Plot the validation figure of several runs by epoch.
 
     Args:
       logs: the name of each run -> its log of figures.
@@ -44,11 +44,11 @@ def validation_curves(logs: Mapping[str, Log], metric: str) -> Figure:
 
 
 def step_curves(logs: Mapping[str, Log], *, rmse: bool = False) -> Figure:
-    """Draw the training loss of each step of several runs (first seed).
+    """Plot the training loss of several runs by step (first seed).
 
     Args:
       logs: the name of each run -> its log of losses.
-      rmse: the loss is a mean squared error, and its root is shown.
+      rmse: whether the loss is a mean squared error, of which the root is shown.
     """
     shown = "training RMSE" if rmse else "training loss"
     figure, axes = _figure(xlabel="step", ylabel=f"{shown} of the mini-batch")
@@ -66,12 +66,13 @@ def step_curves(logs: Mapping[str, Log], *, rmse: bool = False) -> Figure:
 def by_activity(
     activity: np.ndarray, per_row: Mapping[str, np.ndarray], metric: str
 ) -> Figure:
-    """Draw a figure per row against the number of entries it was folded in with.
+    """Plot a figure by the number of folded-in entries of a row.
+
+    Rows are grouped into eighths by activity. Points are means, bars 95% intervals.
 
     Args:
       activity: [R] entries per row.
-      per_row: model name -> [R] values of `metric`, NaN where a row has none. Rows go by eighths
-        of the activity; points are means, bars 95% intervals.
+      per_row: model name -> [R] values of `metric`, NaN where a row has none.
     """
     figure, axes = _figure(xlabel="entries folded in", ylabel=metric)
     for name, values in per_row.items():
@@ -88,7 +89,7 @@ def by_activity(
 
 
 def save(figure: Figure, path: pathlib.Path) -> None:
-    """Write a picture as PNG, whole or not at all."""
+    """Write a figure as PNG, atomically."""
     with files.replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
 

@@ -1,4 +1,4 @@
-"""What aerec uses of Unix; elsewhere importing it says what to do."""
+"""The Unix modules that aerec needs; on other systems the import error says what to do."""
 
 try:
     import fcntl

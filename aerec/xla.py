@@ -1,7 +1,7 @@
 """Right numbers on a CPU: an option of XLA, set when aerec is imported, before a backend is opened.
 
 With its default options the CPU backend of XLA returns wrong numbers (seen in JAX 0.10.2 and 0.12).
-Where a reduction follows a matrix product, its YNNPACK fusions read memory that nobody wrote:
+Where a reduction follows a matrix product, its YNNPACK fusions read memory that was never written:
 
     jit(lambda E, c: sum((E @ full_like(E, c)) * E, -1))     E [16, 32, 32]: off by up to 1e32
     jit(vmap(lambda r: sum((M @ r) ** 2)))                   M [3, 3], 40,000 rows: thousands wrong
@@ -13,9 +13,9 @@ to import aerec before the first array, the first `jax.devices()` and the like. 
 aerec has an effect on import.
 
 - Every program of the process is covered, the user's own `jit` and eager operations too: the same
-  backend compiles them. An eager operation is a program of its own; none of thirteen that were
-  tried was wrong alone. The bodies of eager `lax.map`, `lax.scan` and `lax.cond` are compiled as a
-  whole, and went wrong as the lines above did; with the option they are right.
+  backend compiles them. An eager operation is a program of its own; of thirteen that were tried,
+  none was wrong by itself. The bodies of eager `lax.map`, `lax.scan` and `lax.cond` are compiled as
+  a whole, and went wrong as the lines above did; with the option they are right.
 - If a backend is open already, the option has no effect in this process: a `RuntimeWarning` says so
   where that backend is a CPU. No more can be done from here; `compiler_options` of `jax.jit` are
   for outermost programs only.
@@ -39,7 +39,7 @@ OPTION = "xla_cpu_experimental_ynn_fusion_type"
 
 
 def leave_out_fusions() -> None:
-    """Add the option to XLA_FLAGS, unless it is given or unknown; warn where that is too late."""
+    """Add the option to XLA_FLAGS unless it is given or unknown; warn if that is too late."""
     given = options()
     if given is None or OPTION in given or not known():
         return
@@ -55,7 +55,7 @@ def leave_out_fusions() -> None:
 
 
 def options() -> str | None:
-    """What XLA will read from XLA_FLAGS, or from the file it names; None if that is unreadable."""
+    """Return the options in XLA_FLAGS, or in the file that it names; None if that is unreadable."""
     given = os.environ.get("XLA_FLAGS", "")
     if not given or given.lstrip().startswith("-"):
         return given
@@ -66,7 +66,7 @@ def options() -> str | None:
 
 
 def known() -> bool:
-    """Whether the installed jaxlib has the option: whether its library contains the name."""
+    """Return whether the installed jaxlib has the option: whether its library contains the name."""
     jaxlib = importlib.util.find_spec("jaxlib")
     for folder in (jaxlib and jaxlib.submodule_search_locations) or []:
         for library in pathlib.Path(folder).glob("*jax_common.*"):
@@ -80,7 +80,7 @@ def known() -> bool:
 
 
 def computes_on_cpu() -> bool:
-    """Whether a backend is open already, and it is a CPU's. Asking opens none."""
+    """Return whether a CPU backend is open already, without opening one."""
     bridge = sys.modules.get("jax._src.xla_bridge")
     started = getattr(bridge, "backends_are_initialized", None)  # private: it may go
     return started is not None and started() and sys.modules["jax"].default_backend() == "cpu"

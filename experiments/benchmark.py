@@ -7,7 +7,7 @@
   python -m experiments.benchmark --what=first_layer
   python -m experiments.benchmark --what=last_layer     # or gru, softmax
 
-`epoch` times epochs of the same model at the same batch size, in turns, and counts the dense
+`epoch` times epochs of the same model at the same batch size, alternating, and counts the dense
 operations of encoder and decoder: a product forward and two backward for each kernel.
 `quality` trains the peer for --peer_epochs at its constant rate, then this project by its recipe,
 and compares the wall time, compilation included, at which each first reaches the peer's best.
@@ -37,7 +37,7 @@ from aerec.runs.spec import Spec, oriented
 from aerec.training import batches, loop, program
 from experiments import latency, operations
 
-REPEATS = 8  # epochs timed of each, in turns
+REPEATS = 8  # timed epochs of each, alternating
 
 
 def main(given: Mapping[str, Any]) -> None:
@@ -67,7 +67,7 @@ def main(given: Mapping[str, Any]) -> None:
 
 
 def prepare(given: Mapping[str, Any]):
-    """Return (spec, split, model) of what the flags name."""
+    """Return (spec, split, model) as given by the flags."""
     chosen, _, spec = planned({**given, "seeds": 1})
     splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
     (split,) = oriented(models.traits(spec.model, spec.set), splits)

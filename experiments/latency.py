@@ -1,4 +1,4 @@
-"""How long a recommendation takes, from raw ids to ids, titles and scores."""
+"""The latency of a recommendation, from raw ids to ids, titles and scores."""
 
 import itertools
 import time

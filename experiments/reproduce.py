@@ -1,10 +1,11 @@
-"""Reproduce a table or a picture of the sources: all its runs, one command.
+"""Reproduce a table or a figure of the sources: all its runs, one command.
 
-  python -m experiments.reproduce                                   # what there is
+  python -m experiments.reproduce                                   # list the studies
   python -m experiments.reproduce --study=article_ml1m --data_dir=DIR
   python -m experiments.reproduce --study=clicks_ml1m --data_dir=DIR --output=runs/clicks
 
-Flags of `experiments.train` are given to every run. The same command goes on where it was cut off.
+Flags of `experiments.train` are given to every run. After an interruption, the same command
+resumes.
 """
 
 import importlib
@@ -37,7 +38,7 @@ def main(given: Mapping[str, Any]) -> None:
     study.show_run(
         importlib.import_module(f"experiments.studies.{given['study']}").STUDY,
         pathlib.Path(given["output"] or f"runs/{given['study']}"),
-        options.said("study", "output"),
+        options.command_flags("study", "output"),
     )
 
 

@@ -1,8 +1,7 @@
-"""A study: several runs of `experiments.train`, one table and one picture.
+"""A study: several runs of `experiments.train`, one table and one plot.
 
-Each run is a process of its own: its seconds and memory are what its command takes when typed
-alone. A study that was cut off goes on where it was: a finished run is not trained again, only
-scored.
+Each run is a process of its own, so its seconds and memory are those of its command alone. An
+interrupted study resumes: a finished run is not trained again, only scored.
 """
 
 import dataclasses
@@ -36,9 +35,10 @@ class Study:
     """Runs that belong together.
 
     Attributes:
-      figures: names in `test` of results.json, a column each; none: those of the first run's task.
-      curves: what the picture shows of each run: "validation" by epoch, "steps" (the training loss
-        of each mini-batch), or "" for no picture.
+      figures: names in `test` of results.json, one column each; empty: those of the first run's
+        task.
+      curves: what the plot shows of each run: "validation" by epoch, "steps" (the training loss of
+        each mini-batch), or "" for no plot.
     """
 
     title: str
@@ -62,7 +62,7 @@ def run(study: Study, output: pathlib.Path, flags: Sequence[str] = ()) -> list[O
       flags: given to every run, after its own.
 
     Raises:
-      BadInput: two labels that name one folder, or a run that failed (its message, its log).
+      BadInput: two labels with the same folder, or a run that failed (its message, its log).
     """
     names = [re.sub(r"[^\w.=,-]+", "_", row.label) for row in study.rows]
     if len(set(names)) < len(names):
@@ -84,7 +84,7 @@ def run(study: Study, output: pathlib.Path, flags: Sequence[str] = ()) -> list[O
 
 
 def show_run(study: Study, output: pathlib.Path, flags: Sequence[str]) -> None:
-    """Run the study; write its table and picture; print the table and the next command."""
+    """Run the study; write its table and plot; print the table and the next command."""
     outcomes = run(study, output, flags)
     if not study.figures:
         task = outcomes[0].results["protocol"]["task"]

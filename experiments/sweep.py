@@ -1,12 +1,12 @@
-"""The same run at several values of its settings: one table, one picture.
+"""The same run at several values of its settings: one table, one plot.
 
   python -m experiments.sweep --over=dropout=0.3/0.5/0.7
   python -m experiments.sweep --config=autorec_ml1m --data_dir=DIR --over=hidden=20/100/500
   python -m experiments.sweep --config=ease_ml1m --data_dir=DIR --over=l2=100/300/500 --over=...
 
-Values stand between slashes; of several `--over` every combination is run. A name is a flag of
-`experiments.train` or, where there is none, a setting of the model. All other flags are given to
-every run. The same command goes on where it was cut off.
+Values are separated by slashes; with several `--over`, every combination is run. A name is a flag
+of `experiments.train` or, if there is none, a setting of the model. All other flags are given to
+every run. After an interruption, the same command resumes.
 """
 
 import itertools
@@ -33,8 +33,8 @@ def main(given: Mapping[str, Any]) -> None:
         raise BadInput("--workdir is of one run: the folder of a sweep is --output")
     if not all(value for values in over.values() for value in values):
         raise BadInput(f"--over={','.join(given['over'])}: a value is empty")
-    if twice := [name for name in over if said_elsewhere(given, name)]:
-        raise BadInput(f"{', '.join(twice)}: swept by --over, and said beside it; leave one out")
+    if twice := [name for name in over if given_elsewhere(given, name)]:
+        raise BadInput(f"{', '.join(twice)}: both swept by --over and a flag; leave one out")
     rows = []
     for values in itertools.product(*over.values()):
         settings = dict(zip(over, values, strict=True))
@@ -49,7 +49,7 @@ def main(given: Mapping[str, Any]) -> None:
             curves=given["curves"],
         ),
         pathlib.Path(given["output"] or f"runs/sweep-{what}-{'-'.join(over)}"),
-        options.said("over", "output", "curves"),
+        options.command_flags("over", "output", "curves"),
     )
 
 
@@ -58,7 +58,7 @@ def flag(name: str, value: str) -> str:
     return f"--{name}={value}" if name in flags.FLAGS else f"--set={name}={value}"
 
 
-def said_elsewhere(given: Mapping[str, Any], name: str) -> bool:
+def given_elsewhere(given: Mapping[str, Any], name: str) -> bool:
     """Return whether a setting was given by a flag of its own or by --set."""
     if name in flags.FLAGS:
         return bool(flags.FLAGS[name].present)
@@ -67,16 +67,16 @@ def said_elsewhere(given: Mapping[str, Any], name: str) -> bool:
 
 def check(given: Mapping[str, Any], settings: Mapping[str, str]) -> None:
     """Raise BadInput for invalid values before the first run starts."""
-    said = {**given, "set": list(given["set"])}
+    flags_given = {**given, "set": list(given["set"])}
     for name, value in settings.items():
         if name not in flags.FLAGS:
-            said["set"].append(f"{name}={value}")
+            flags_given["set"].append(f"{name}={value}")
             continue
         try:
-            said[name] = flags.FLAGS[name].parser.parse(value)
+            flags_given[name] = flags.FLAGS[name].parser.parse(value)
         except ValueError as error:
             raise BadInput(f"--over={name}={value}: {error}") from None
-    train.planned(said)
+    train.planned(flags_given)
 
 
 if __name__ == "__main__":

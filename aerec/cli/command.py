@@ -42,8 +42,8 @@ def usage() -> str:
     """List the commands, each with the first line of its docstring."""
     lines = []
     for name in COMMANDS:
-        told = importlib.import_module(f"aerec.cli.{name}").__doc__ or ""
-        lines.append(f"  aerec {name:10} {told.splitlines()[0]}")
+        text = importlib.import_module(f"aerec.cli.{name}").__doc__ or ""
+        lines.append(f"  aerec {name:10} {text.splitlines()[0]}")
     return "\n".join(lines)
 
 
@@ -55,7 +55,7 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal may have no ± and no accents
+            stream.reconfigure(errors="replace")  # a terminal may lack ± and accents
 
     sys.unraisablehook = unraisable
 
@@ -83,7 +83,7 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
         except KeyboardInterrupt:
             print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
             sys.stdout.flush()
-            os._exit(130)  # threads that write a checkpoint would print tracebacks of the end
+            os._exit(130)  # threads that write a checkpoint would print tracebacks at exit
 
     def leave(status: int, message: str) -> None:
         print(options.dashed(message), file=sys.stderr)
@@ -96,7 +96,7 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
 
 
 def unraisable(found: Any) -> None:
-    """Print an error that nobody can catch, unless no object of Python raised it.
+    """Print an error that cannot be caught, unless no Python object raised it.
 
     After one write has failed, TensorStore's threads print an error for each of the others.
     """
@@ -105,7 +105,7 @@ def unraisable(found: Any) -> None:
 
 
 def platform_error() -> str | None:
-    """Say in a sentence why JAX has no device; None if it has one."""
+    """Explain in a sentence why JAX has no device; None if it has one."""
     asked = jax.config.jax_platforms  # type: ignore[attr-defined]
     try:
         jax.devices()

@@ -101,7 +101,7 @@ def table(
     reports: Sequence[Report],
     intervals: Sequence[Mapping[str, Sequence[float]]],
 ) -> Table:
-    """Tabulate the replicas, and of several their mean and standard deviation."""
+    """Tabulate the replicas and, if there are several, their mean and standard deviation."""
     kind = "95% bootstrap interval" if intervals[0] else "± 1.96 standard errors"
     split = f"{config['dataset']}, {protocol['name']} {protocol['hash']}"
     title = f"{config['model']} on {split}, {kind}"
@@ -143,7 +143,7 @@ def compare(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> dict[str,
 def _intervals(report: Report, names: Sequence[str]) -> dict[str, tuple[float, float]]:
     try:
         return {name: report.interval(name) for name in names}
-    except ValueError as error:  # a figure over all rows at once has no rows to draw
+    except ValueError as error:  # a figure over all rows at once has no values per row
         raise BadInput(f"--intervals: {error}") from None
 
 

@@ -20,13 +20,13 @@ from aerec.data.roles import ROLES
 from aerec.errors import BadInput, nearest
 from aerec.training.settings import Settings
 
-# What `load_splits` reads besides the dataset's name; a run remembers them to be read again.
+# Flags that `load_splits` reads besides the dataset's name; a run stores them.
 DATA_FLAGS = (
     "data_dir", "data_file", "format", "separator", "header", "columns", "scale", "encoding",
     "on_bad_line", "split_dir",
 )  # fmt: skip
-FILE_FLAGS = ("format", "separator", "header", "columns", "scale", "encoding")  # of one's own file
-EARLIER = ["user=user", "item=item", "rating=rating"]  # in config.json, where none were given
+FILE_FLAGS = ("format", "separator", "header", "columns", "scale", "encoding")  # of a user's file
+EARLIER = ["user=user", "item=item", "rating=rating"]  # in config.json, if none were given
 
 
 @configuration.settings
@@ -101,20 +101,20 @@ def define_workdir_flag(help: str) -> None:
     flags.DEFINE_string("workdir", None, help)
 
 
-def said(*but: str) -> list[str]:
-    """Return the flags of the command line as they would be typed again, without those named."""
+def command_flags(*but: str) -> list[str]:
+    """Return the flags of the command line, to be typed again, without those named."""
     given = [flags.FLAGS[name] for name in flags.FLAGS if flags.FLAGS[name].present]
     return [line for flag in given if flag.name not in but for line in flag.serialize().split("\n")]
 
 
 def refuse(names: Iterable[str], why: str) -> None:
-    """Raise BadInput for flags of the command line that have no effect here."""
+    """Raise BadInput for flags of the command line that have no effect."""
     if given := [f"--{name}" for name in names if flags.FLAGS[name].present]:
         raise BadInput(f"{', '.join(given)}: no effect {why}; leave it out")
 
 
 def typed(text: str) -> str:
-    """Spell the commands in a text as this one was typed: as `aerec`, or from a checkout."""
+    """Spell the commands in a text like the current one: as `aerec`, or from a checkout."""
     installed = pathlib.Path(sys.argv[0]).name.startswith("aerec ")
     return text.replace("python -m experiments.", "aerec ") if installed else text
 
@@ -140,7 +140,7 @@ def write(text: str, output: str | None, *, data: bool = True) -> None:
     """Write to a file, atomically, or to standard output.
 
     Args:
-      data: whether programs read it: then it is UTF-8 on standard output too.
+      data: whether the text is for programs: then it is UTF-8 on standard output too.
     """
     if output is None:
         if data and isinstance(sys.stdout, io.TextIOWrapper):
@@ -157,7 +157,7 @@ def recipe(name: str | None) -> dict[str, Any]:
       name: the path of a Python file, or in a checkout the name of one in experiments/configs.
 
     Raises:
-      BadInput: no such recipe, or a file that holds none.
+      BadInput: no such recipe, or a file without one.
     """
     if name is None:
         return {}
@@ -172,7 +172,7 @@ def recipe(name: str | None) -> dict[str, Any]:
         raise BadInput(f"--config={name}: no such file")
     try:
         found = runpy.run_path(str(path)).get("RECIPE")
-    except Exception as error:  # whatever a file of the user's does
+    except Exception as error:  # whatever the user's file does
         raise BadInput(f"{path} cannot be run ({type(error).__name__}: {error})") from error
     if not isinstance(found, dict):
         raise BadInput(f"{path} has no RECIPE, a dict of settings by name")

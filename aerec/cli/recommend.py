@@ -1,4 +1,4 @@
-"""Recommend items to users that the model has never seen, by their history.
+"""Recommend items to users by their history, whether or not they were in training.
 
   python -m experiments.recommend --workdir=RUN --history=my.csv --k=10
   python -m experiments.recommend --workdir=RUN --history=my.csv --format=jsonl --output=top.jsonl
@@ -51,7 +51,7 @@ def main(given: Mapping[str, Any]) -> None:
 def read_history(
     path: pathlib.Path, scale: Sequence[float] | None, encoding: str | None
 ) -> dict[str, Any]:
-    """Read the columns `item`, `user`, `rating`, `time` of a file, as far as it has them.
+    """Read the columns `item`, `user`, `rating`, `time` of a file, if it has them.
 
     Raises:
       BadInput: no column `item`, or a line that is malformed or rated off the `scale`.

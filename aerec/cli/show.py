@@ -46,7 +46,7 @@ def results_table(
 ) -> Table:
     """Tabulate the model and its baselines: test figures with 95% intervals, paired differences.
 
-    There is no paired difference between a model whose rows are items and one whose rows are users.
+    A model whose rows are items has no paired difference with one whose rows are users.
     """
     columns = COLUMNS[task]
     several = len(reports) > 1

@@ -24,7 +24,7 @@ from aerec.runs.recommend import Recommender
 from aerec.runs.spec import Spec, default_workdir
 from aerec.training.settings import Settings
 
-DEFAULT: dict[str, Any] = {  # where nothing is given: under a minute on two cores, no download
+DEFAULT: dict[str, Any] = {  # defaults: under a minute on two cores, no download
     "model": "multvae",
     "dataset": "movielens-small",
     "protocol": "strong",
@@ -65,7 +65,7 @@ def main(given: Mapping[str, Any]) -> None:
 
 
 def planned(given: Mapping[str, Any]) -> tuple[dict[str, Any], str, Spec]:
-    """Return the choices of the flags, the task and the run's Spec; no data are read."""
+    """Return the choices of the flags, the task and the run's Spec, without reading data."""
     chosen = choose(given)
     task = options.protocol(given, chosen["protocol"]).task
     spec = specify(chosen, task, source={name: given[name] for name in options.DATA_FLAGS})
@@ -75,32 +75,33 @@ def planned(given: Mapping[str, Any]) -> tuple[dict[str, Any], str, Spec]:
 
 def choose(given: Mapping[str, Any]) -> dict[str, Any]:
     """Choose what to run: given flags, then the recipe, then the model's own defaults."""
-    said = {name: value for name, value in given.items() if value is not None}
+    given_flags = {name: value for name, value in given.items() if value is not None}
     what = ("config", "model", "dataset", "data_file", "protocol", "split_dir")
-    nothing_said = all(given[name] is None for name in what)
-    recipe = DEFAULT if nothing_said else options.recipe(given["config"])
-    name = said.get("model", recipe.get("model", "multvae"))
+    nothing_given = all(given[name] is None for name in what)
+    recipe = DEFAULT if nothing_given else options.recipe(given["config"])
+    name = given_flags.get("model", recipe.get("model", "multvae"))
     if name != recipe.get("model", name):
         raise BadInput(f"--config={given['config']} is for {recipe['model']}, not {name}")
     traits = models.traits(name, {})
     usual = scoring.DEFAULTS[traits.task].protocol
-    chosen = {"protocol": usual, **traits.training, **recipe, **said, "model": name}
+    chosen = {"protocol": usual, **traits.training, **recipe, **given_flags, "model": name}
     plan = {name: chosen[name] for name in configuration.kinds(options.Plan) if name in chosen}
     chosen |= vars(configuration.fill(options.Plan, plan, of="the run"))
     chosen["set"] = {**recipe.get("set", {}), **configuration.assignments(given["set"], of="--set")}
     models.configure(name, chosen["set"])  # a typing error is reported before the data are read
-    if "momentum" in said and chosen.get("optimiser", "adam") != "sgd":
+    if "momentum" in given_flags and chosen.get("optimiser", "adam") != "sgd":
         raise BadInput("--momentum belongs to sgd: give --optimiser=sgd as well")
     chosen["seeds"] = tuple(range(chosen["seed"], chosen["seed"] + chosen["seeds"]))
     if given["split_dir"]:
-        if said.get("protocol", "files") != "files":
+        if given_flags.get("protocol", "files") != "files":
             raise BadInput("--split_dir goes with --protocol=files")
         if given["data_file"]:
             raise BadInput("--split_dir replaces --data_file; give one of them")
         chosen["protocol"] = "files"  # --dataset only names the data
-        chosen["dataset"] = said.get("dataset", pathlib.Path(given["split_dir"]).resolve().name)
+        folder = pathlib.Path(given["split_dir"]).resolve()
+        chosen["dataset"] = given_flags.get("dataset", folder.name)
     elif given["data_file"]:
-        if "dataset" in said:
+        if "dataset" in given_flags:
             raise BadInput("--data_file replaces --dataset; give one of them")
         chosen["dataset"] = pathlib.Path(given["data_file"]).name
     elif chosen["protocol"].partition(":")[0] == "files":
@@ -186,7 +187,7 @@ def example(loaded: artefact.Artefact) -> bool:
         show.CONSOLE.print(f"No recommendations: {error}", markup=False)
         return False
     if "Star Wars" not in str(titles[histories.seen.indices]):
-        return False  # the ids of that file are other films here
+        return False  # the ids of that file are those of other films here
     answer, _ = recommender.recommend(histories, k=10)
     title = "Ten recommendations for a user who is not in the data (likes Star Wars, The Matrix)"
     show.CONSOLE.print(show.recommendations_table(title, answer))

@@ -129,7 +129,7 @@ def why(text: Any, kind: str) -> str:
 
 
 def _shown(letter: str) -> str:
-    """A letter as it can be printed: a byte that was not decoded is shown as such."""
+    """Return a letter in printable form; a byte that was not decoded is shown as such."""
     code = ord(letter)
     if not 0xD800 <= code < 0xE000:
         return letter

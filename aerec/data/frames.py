@@ -219,7 +219,7 @@ def series(column: Any) -> pl.Series:
 
 
 def _utc(moment: Any) -> datetime.datetime:
-    """A date with a clock as UTC, which it is unless it says otherwise."""
+    """Convert dates with times to UTC; without a zone they are in UTC."""
     known = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
     return known.astimezone(datetime.UTC).replace(tzinfo=None)
 

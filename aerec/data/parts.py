@@ -1,6 +1,6 @@
 """Parts of ratings assembled to a `Split`: weak, strong, or with nothing held out.
 
-R ratings; `part` [R] says what becomes of each (`divide.TRAIN`, ...).
+R ratings; `part` [R] assigns each to a part (`divide.TRAIN`, ...).
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def weak_split(
     The rows and columns are the users and items of the ratings that are not dropped.
 
     Args:
-      valid: the share that validation was asked to have; 0 lets it be empty.
+      valid: the requested share of validation; 0 allows it to be empty.
 
     Raises:
       BadInput: a part is empty, or there are no ratings to predict.

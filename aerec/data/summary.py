@@ -68,7 +68,7 @@ def _apart(ratings: Ratings) -> str:
 
 
 def _quoted(what: str, ids: np.ndarray) -> str:
-    """Says that all ids stand in quotes, which are then part of them."""
+    """Note that all ids are in quotes, which are then part of them; '' otherwise."""
     if ids.dtype.kind == "i" or not pl.Series(ids).str.contains("""^(".*"|'.*')$""").all():
         return ""
     return f"All {what} ids stand in quotes, like {ids[0]}, which are kept. Remove them if unmeant."

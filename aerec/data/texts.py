@@ -105,10 +105,10 @@ def recognise(
 
 
 def located(path: str | Path) -> Path:
-    """The path of a file or a folder that is there, `~` expanded.
+    """Return the path of an existing file or folder, `~` expanded.
 
     Raises:
-      BadInput: nothing is there, or what can be read but once.
+      BadInput: nothing is there, or it can be read only once.
     """
     try:
         found = files.located(path)
@@ -256,7 +256,7 @@ def parsed(line: str) -> dict | None:
 
 
 def _spelled(value: Any) -> Any:
-    """A value of JSON as text, whole numbers without a point; lists and objects stay."""
+    """Return a value of JSON as text, whole numbers without a point; lists and objects as is."""
     if value is None or isinstance(value, str | list | dict):
         return value
     whole = isinstance(value, float) and value.is_integer()
@@ -264,7 +264,7 @@ def _spelled(value: Any) -> Any:
 
 
 def unfit(fields: Sequence[Any]) -> list[int]:
-    """Which fields are no text that was decoded: bytes that are not, lists and objects of JSON."""
+    """Find the fields that are not decoded text: undecoded bytes, lists and objects of JSON."""
     nested = any(isinstance(field, list | dict) for field in fields)
     if not nested and columns.is_text("".join(filter(None, fields))):
         return []

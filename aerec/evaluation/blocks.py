@@ -10,8 +10,8 @@ from aerec.core import Model, Params, Rows, Table
 from aerec.errors import NotNumbers
 from aerec.evaluation.report import Report
 
-# Where no batch size is given: bytes of a dense [B, N] float32 block (one that a processor's cache
-# nearly holds was measured the fastest), and the fewest rows worth reading a model's weights for.
+# Default batch size: bytes of a dense [B, N] float32 block (the fastest measured nearly fits in a
+# processor's cache), and the fewest rows for which reading a model's weights pays.
 BYTES, ROWS = 2**24, 64
 
 

@@ -1,10 +1,10 @@
 """Ranking metrics, a pure function each.
 
-The first half runs on the device, on the hits of ranked lists. Everywhere `hits [..., k]` is one
-where the item at that rank (best first) is a held-out one and zero elsewhere, and `held [...]` is
-the number of held-out items of the row. A row with `held == 0` is NaN, never zero.
-Relevance is binary. A list shorter than k (fewer than k items left to recommend) is filled with
-misses: its denominators do not shrink.
+The first half runs on the device, on the hits of ranked lists. `hits [..., k]` is one where the
+item at that rank (best first) is held out and zero elsewhere, and `held [...]` is the number of
+held-out items of the row. A row with `held == 0` is NaN, never zero. Relevance is binary. A list
+shorter than k (fewer than k items left to recommend) is filled with misses: its denominators do not
+shrink.
 
 The second half runs on the host, on the recommendations of all lists together.
 """
@@ -89,8 +89,8 @@ def novelty(information: jax.Array, recommended: jax.Array) -> jax.Array:
 
     Args:
       information: [..., k] -log2 popularity of each listed item (`self_information`).
-      recommended: [..., k] one where the list holds an item; the mean is over those, and NaN
-        where there is none.
+      recommended: [..., k] one where the list has an item; the mean is over those, and NaN if there
+        is none.
     """
     chex.assert_equal_shape([information, recommended])
     return (information * recommended).sum(-1) / recommended.sum(-1)

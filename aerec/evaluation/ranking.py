@@ -1,8 +1,8 @@
 """Full ranking of the items of held-out rows: one jitted scan over blocks of rows.
 
 Only figures per row leave the device. The evaluator is a function of (params, heldout) that
-compiles once for each shape of held-out data: parameters and tables are its arguments, so it may be
-called after every epoch.
+compiles once per shape of held-out data. Parameters and tables are arguments, so it may be called
+after every epoch.
 """
 
 from collections.abc import Sequence
@@ -42,10 +42,10 @@ def evaluator(
 
     Args:
       ks: the cuts.
-      names: of metrics, out of `ALL`; all that can be computed where None.
+      names: of metrics, from `ALL`; None: all that can be computed.
       train: the training table, whose column counts are the popularity 'novelty' needs.
       mask_seen: whether the items of the input are masked.
-      batch_size: rows to a block; from `blocks.BYTES` where None.
+      batch_size: rows per block; None: from `blocks.BYTES`.
       tie_seed: of the order of the columns.
 
     Raises:
@@ -123,15 +123,15 @@ def evaluator(
 
 
 def tie_order(num_columns: int, seed: int = 0) -> np.ndarray:
-    """The order [N] int32 in which columns of equal score are ranked."""
+    """Return the order [N] int32 in which columns of equal score are ranked."""
     return np.random.default_rng(seed).permutation(num_columns).astype(np.int32)
 
 
 def top(y: jax.Array, order: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-    """The `size` best columns of y [B, N]: (scores, columns), both [B, size], best first.
+    """Return the `size` best columns of y [B, N]: (scores, columns), both [B, size], best first.
 
-    Columns stand in `order` before a top-k that keeps the first of equals, so ties fall by it.
-    Past the N-th, scores are -inf and columns N.
+    Columns are permuted by `order` before a top-k that keeps the first of equals, which breaks
+    ties. Past the N-th, scores are -inf and columns N.
     """
     y = jnp.where(y == 0, 0, y)  # -0 is below +0 to top_k, and no less to us
     # Without the barrier XLA merges our slices into the top-k and sorts every column instead: on a

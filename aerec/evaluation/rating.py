@@ -26,9 +26,9 @@ def evaluator(
     summed in float32 within a row, and in float64 over rows.
 
     Args:
-      scale: the lowest and the highest rating there is.
+      scale: the lowest and the highest possible rating.
       train: the training table, in the orientation of the held-out ones.
-      batch_size: rows to a block; from `blocks.BYTES` where None.
+      batch_size: rows per block; None: from `blocks.BYTES`.
 
     Raises:
       ValueError: in the returned function, a prediction that is NaN or infinite, or what `blocks`

@@ -8,10 +8,10 @@ ratings enter as zero. The deep variant stacks layers (500-250-500) with greedy 
 Departures:
   - the optimiser is the caller's (Adam in the recipes); the paper's RProp is `--optimiser=rprop`;
   - an output activation of finite range (sigmoid) is stretched over the rating scale, which the
-    paper leaves unsaid; without it a sigmoid could not express a rating above 1;
-  - `centre` (off by default) subtracts the middle of the scale from what is observed and adds it to
-    the output: with identity units everywhere zero-filled raw ratings reach no better than 1.04
-    on MovieLens-1M, centred ones the paper's figure;
+    paper does not mention; without it a sigmoid could not express a rating above 1;
+  - `centre` (off by default) subtracts the middle of the scale from the observed ratings and adds
+    it to the output. With identity units everywhere, zero-filled raw ratings reach only an RMSE of
+    1.04 on MovieLens-1M, and centred ratings reach the paper's figure;
   - greedy pre-training is the first `pretrain_steps` steps of one training run, without L2.
 """
 
@@ -34,9 +34,9 @@ class Config:
     output_activation: activations.Plain = "identity"  # f
     item_based: bool = True  # rows are items (I-AutoRec); users otherwise (U-AutoRec)
     l2: Weight = 200.0  # lambda: the objective is sum of squared errors + lambda / 2 |W|^2 + ...
-    centre: bool = False  # ratings enter less the middle of the scale: unrated is then neutral
+    centre: bool = False  # subtract the middle of the scale, so that unrated is neutral
     dropout: Probability = 0.0  # of the code
-    pretrain_steps: Natural = 0  # steps of greedy pre-training, shared out evenly to the layers
+    pretrain_steps: Natural = 0  # steps of greedy pre-training, evenly for each layer
 
     def __post_init__(self) -> None:
         if len(self.hidden) % 2 == 0:

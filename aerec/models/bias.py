@@ -14,7 +14,7 @@ from aerec.core import Batch, Facts, Model, Rows, Table, Traits
 
 @settings
 class Config:
-    column_shrinkage: Weight = 10.0  # ratings at zero offset that a column starts with
+    column_shrinkage: Weight = 10.0  # pseudo-ratings of offset zero for each column
     row_shrinkage: Weight = 15.0  # the same for a row
 
 

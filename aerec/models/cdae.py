@@ -9,7 +9,7 @@ users of the loss of y against x, with an L2 penalty. W is `encoder` and W' `dec
 Corruption, in training only: `mask` drops a click with probability q = `corruption` and
 multiplies the others by 1 / (1 - q); `gaussian` adds N(0, `corruption`^2) to every cell.
 
-The paper's four pairs of units and losses, and what they are here:
+The paper's four pairs of units and losses, and their settings here:
 
   name  latent_activation (h)  output_activation (f)  loss
   M1    identity               identity               square: (x - y)^2 / 2
@@ -28,8 +28,8 @@ name no user.
 Departures:
   - the draws that hit a click are dropped, where the paper draws from the other columns only: a
     row with m clicks keeps about a share 1 - m / N of them, and none if it lists every column;
-  - biases are not penalised; `l2` stands beside the sum over users, the paper's lambda beside
-    their mean: `l2` = lambda * number of users;
+  - biases are not penalised; `l2` is added to the sum over users, the paper's lambda to their mean:
+    `l2` = lambda * number of users;
   - updates are of batches of users, the paper's of one; SGD and AdaGrad are `--optimiser=sgd` and
     `--optimiser=adagrad`.
 
@@ -57,7 +57,7 @@ class Config:
     corruption: Weight = 0.5  # the probability that a click is masked, or the noise's deviation
     negatives: Natural = 5  # sampled columns for each click; 0: the loss reads every column
     tied: bool = False  # the decoder is the encoder's transpose
-    l2: Weight = 0.0  # lambda of lambda / 2 (|W|^2 + |W'|^2 + |V|^2) beside the sum over users
+    l2: Weight = 0.0  # lambda of lambda / 2 (|W|^2 + |W'|^2 + |V|^2), added to the sum over users
 
     def __post_init__(self) -> None:
         if self.noise == "mask" and self.corruption >= 1:

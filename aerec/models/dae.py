@@ -5,8 +5,8 @@ Autoencoders*, ICML 2008. z = h(W' x~ + b), y = f(W z + b') for a corrupted copy
 the loss compares y with x itself. It is CDAE without the user's node, as Wu et al. (WSDM 2016)
 compare the two: settings, losses, corruption and negative sampling are those of `cdae`.
 
-Departures: those of `cdae`; and masked entries are compensated for, the kept ones times
-1 / (1 - q), which Vincent et al. do not do.
+Departures: those of `cdae`; and the entries that are not masked are multiplied by 1 / (1 - q),
+which Vincent et al. do not do.
 """
 
 from aerec.core import Facts, Model

@@ -6,16 +6,16 @@ and L of its mirror image; the loss is the masked squared error (eq. 1),
 
     MMSE = sum_i m_i (r_i - y_i)^2 / sum_i m_i,
 
-summed over a batch before it is divided: ratings weigh alike, not users. Dropout is of the code.
-Missing ratings enter as zero although y = f(x) has none; after each step on x, `refeeds` steps
-train f on its own dense output as well (`aerec.training.refeed`), every entry counting.
+with both sums over the whole batch: each rating has the same weight, not each user. Dropout is of
+the code. Missing ratings enter as zero, but the output y = f(x) is dense. So after each step on x,
+`refeeds` steps train f on its own output (`aerec.training.refeed`), of which every entry counts.
 
 `hidden=(128, 256, 256)` with dropout .65 is the paper's n,128,256,256,dp(.65),256,128,n. The last
 layer is activated like the others, or linear where the activation cannot reach every rating.
 
 Departures:
-  - the f(x) that is re-fed is `score`, without dropout and input noise; the paper takes it from
-    the forward pass on x, which in training has dropout;
+  - the f(x) that is re-fed is `score`, without dropout and input noise; the paper takes it from the
+    forward pass on x, which has dropout in training;
   - `corruption` (input noise), `tied` and `dropout_everywhere` are options, off by default.
 """
 
@@ -41,7 +41,7 @@ class Config:
     dropout_everywhere: bool = False  # the same dropout after every other layer but the last
     corruption: Probability = 0.0  # share of the input that is dropped in training
     refeeds: Natural = 1  # dense re-feeds after each step
-    l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2 beside the sum of squared errors
+    l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, added to the squared errors
 
     def __post_init__(self) -> None:
         if not self.hidden:

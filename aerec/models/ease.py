@@ -46,7 +46,7 @@ def make(config: Config, facts: Facts) -> Model:
     """Build the model over N items; params {"weights": [N, N]}; the code is x B.
 
     Raises:
-      memory.TooLarge: from `solve`, before anything is allocated, where N^2 does not fit.
+      memory.TooLarge: from `solve`, before anything is allocated, if N^2 does not fit.
     """
     num_columns = facts.num_columns
 
@@ -144,23 +144,23 @@ def nonnegative_weights(
     """Minimise |X - X B|^2 + sum_ij penalty_i B_ij^2 over B [N, N] >= 0 with a zero diagonal.
 
     Alternating directions (Steck, Dimakopoulou, Riabov, Jebara: *ADMM SLIM*, WSDM 2020): least
-    squares with a zero diagonal, in closed form, in turns with the projection onto B >= 0. The
-    coupling is 3 times each row's curvature, and steps are over-relaxed by 1.7: with these thirty
-    turns do on MovieLens-1M, one product of N x N matrices each.
+    squares with a zero diagonal, in closed form, alternating with the projection onto B >= 0. The
+    coupling is 3 times each row's curvature, and steps are over-relaxed by 1.7: with these, thirty
+    iterations suffice on MovieLens-1M, of one product of N x N matrices each.
 
     With A = G + diag(penalty) half the gradient is A B - G, and B is optimal (Karush-Kuhn-Tucker)
     exactly where B = max(B - (A B - G) / diag(A), 0) off the diagonal: it stops where no entry
     differs by more than `tolerance`.
 
     Raises:
-      BadInput: not there after `limit` turns.
+      BadInput: no convergence within `limit` iterations.
     """
     curvature = jnp.diagonal(gram) + penalty
     precision = inverse(gram, penalty + _COUPLING * curvature)
     weights, residual = _alternating_directions(gram, precision, curvature, tolerance, limit)
     if residual > tolerance:
         raise BadInput(
-            f"EASE: non-negative weights still move by {residual:.1e} after {limit} turns; raise l2"
+            f"EASE: weights still move by {residual:.1e} after {limit} iterations; raise l2"
         )
     return weights
 

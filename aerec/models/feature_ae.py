@@ -2,8 +2,8 @@
 
 Susman: *Theoretically informed selection of latent activation in autoencoder based recommender
 systems*, 2024, figure 1. An autoencoder is trained to reconstruct feature vectors in R^N; its
-encoder f takes the vectors of a user x and of the items u_i to codes in R^K, and items are ranked
-by <f(x), f(u_i)>, or by the cosine, in place of <x, u_i>. This is the setting whose properties the
+encoder f maps the vectors of a user x and of the items u_i to codes in R^K, and items are ranked by
+<f(x), f(u_i)>, or by the cosine, in place of <x, u_i>. This is the setting whose properties the
 audit examines.
 
 There are no features here besides the clicks: a user's vector is its row, an item's is the unit
@@ -13,8 +13,8 @@ encoder V ranks by x V V', its bias aside.
 Departures:
   - the paper leaves the autoencoder open: here it denoises (dropout of the listed entries) under a
     multinomial likelihood, and is trained on the users' vectors alone;
-  - `tied` is not in the paper: the items' codes are the decoder, y_i = <f(x), f(e_i)>, so that what
-    is trained is what ranks.
+  - `tied` is not in the paper: the items' codes are the decoder, y_i = <f(x), f(e_i)>, so that the
+    ranking itself is trained.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Config:
     dropout: Probability = 0.5  # of the listed entries of the input
     similarity: Literal["dot", "cosine"] = "dot"  # of codes: dot, or cosine
     tied: bool = False  # the items' codes are the decoder
-    l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2 beside the sum over users
+    l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, added to the sum over users
 
 
 class AutoEncoder(nn.Module):

@@ -23,7 +23,7 @@ class Config:
     latent: Count = 64  # K
     l2: Positive = 10.0  # lambda
     alpha: Weight = 10.0  # confidence of a click beyond the 1 of every cell, per unit of its value
-    sweeps: Count = 15  # times that the items are solved for
+    sweeps: Count = 15  # number of times that the items are solved
 
 
 def traits(config: Config) -> Traits:

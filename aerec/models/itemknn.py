@@ -2,9 +2,9 @@
 
 Sarwar, Karypis, Konstan, Riedl: *Item-based Collaborative Filtering Recommendation Algorithms*,
 WWW 2001, of clicks. With G = X'X the similarity of
-items i and j is the cosine s_ij = G_ij / (sqrt(G_ii G_jj) + h), h shrinking what few clicks
-support; each item j keeps its k nearest neighbours i, and a user's score of j is
-sum_i x_i s_ij over them.
+items i and j is the cosine s_ij = G_ij / (sqrt(G_ii G_jj) + h), where h shrinks similarities that
+few clicks support; each item j keeps its k nearest neighbours i, and a user's score of j is sum_i
+x_i s_ij over them.
 
 Departures: neighbours that tie with the k-th are all kept. (Deshpande & Karypis, TOIS 2004, keep
 the k nearest of each item in the history instead of those of the item that is scored.)
@@ -21,7 +21,7 @@ from aerec.models import ease
 
 @settings
 class Config:
-    neighbours: Count = 100  # k, that an item keeps
+    neighbours: Count = 100  # k, the neighbours of an item
     shrinkage: Weight = 10.0  # h, added to the cosine's denominator
 
 
@@ -35,7 +35,7 @@ def make(config: Config, facts: Facts) -> Model:
     """Build the model over N items; params {"weights": [N, N]}; the code is the score.
 
     Raises:
-      memory.TooLarge: from `solve`, before anything is allocated, where N^2 does not fit.
+      memory.TooLarge: from `solve`, before anything is allocated, if N^2 does not fit.
     """
     num_columns = facts.num_columns
 

@@ -36,7 +36,7 @@ class Config:
     corruption: Probability = 0.5  # p
     activation: activations.Name = "tanh"  # between the layers; identity: a linear stack
     latent_activation: activations.Name = ""  # of the code; empty: the same as `activation`
-    l2: Positive = 10.0  # ridge penalty beside that of the corruption
+    l2: Positive = 10.0  # ridge penalty, added to that of the corruption
 
     def __post_init__(self) -> None:
         if self.depth > 1 and activations.describe(self.activation).extra:
@@ -46,7 +46,7 @@ class Config:
 
 
 def traits(config: Config) -> Traits:
-    """A model of clicks, linear where nothing stands between its layers."""
+    """Return the traits of a model of clicks, linear if nothing stands between its layers."""
     linear = config.depth == 1 or config.activation == "identity"
     return Traits(task="ranking", linear=linear)
 
@@ -57,7 +57,7 @@ def make(config: Config, facts: Facts) -> Model:
     Params: a tuple of layers {"kernel": [N, N], "bias": [N]}; the code is [B, N].
 
     Raises:
-      memory.TooLarge: from `solve`, before anything is allocated, where N^2 does not fit.
+      memory.TooLarge: from `solve`, before anything is allocated, if N^2 does not fit.
     """
     num_columns = facts.num_columns
     activation = activations.get(config.activation)

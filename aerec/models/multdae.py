@@ -7,8 +7,8 @@ L2-normalised row with dropout; items are ranked by the decoder's logits. Gaussi
 likelihoods (eq. 3, 4) are options. The paper's network is I-200-I with tanh.
 
 The decay: the paper's code adds lambda |W|^2 (twice lambda / 2) to the mean over users, with
-lambda = .01 / 500; here `l2` / 2 |W|^2 stands beside the sum, so `l2` = 2 lambda * users: 4.7 for
-the 116,677 training users of ML-20M, .18 for the 4,534 of ML-1M.
+lambda = .01 / 500; here `l2` / 2 |W|^2 is added to the sum, so `l2` = 2 lambda * users: 4.7 for the
+116,677 training users of ML-20M, .18 for the 4,534 of ML-1M.
 
 Departures: none.
 """
@@ -29,9 +29,9 @@ class Config:
     activation: activations.Name = "tanh"  # of the hidden layers
     latent_activation: activations.Name = "tanh"  # of the code
     dropout: Probability = 0.5  # of the listed entries of the normalised input
-    likelihood: losses.Likelihood = "multinomial"  # or gaussian, logistic
+    likelihood: losses.Likelihood = "multinomial"  # multinomial, gaussian or logistic
     confidence: Positive = 1.0  # of a click under the Gaussian likelihood (c_1, with c_0 = 1)
-    l2: Weight = 0.2  # lambda of lambda / 2 |kernels|^2 beside the sum over users
+    l2: Weight = 0.2  # lambda of lambda / 2 |kernels|^2, added to the sum over users
 
 
 def make(config: Config, facts: Facts) -> Model:

@@ -30,11 +30,11 @@ class Config:
     activation: activations.Name = "tanh"  # of the hidden layers
     latent_activation: activations.Name = "identity"  # of the code, after the noise
     dropout: Probability = 0.5  # of the listed entries of the normalised input
-    beta: Weight = 0.2  # the KL's largest weight
-    anneal_steps: Natural = 10_000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
-    likelihood: losses.Likelihood = "multinomial"  # or gaussian, logistic
+    beta: Weight = 0.2  # largest weight of the KL term
+    anneal_steps: Natural = 10_000  # the KL term weighs min(beta, step / anneal_steps); 0: beta
+    likelihood: losses.Likelihood = "multinomial"  # multinomial, gaussian or logistic
     confidence: Positive = 1.0  # of a click under the Gaussian likelihood (c_1, with c_0 = 1)
-    l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2 beside the sum over users
+    l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, added to the sum over users
 
 
 def traits(config) -> Traits:
@@ -63,13 +63,13 @@ def variational(
     beta: Callable[[jax.Array], jax.Array | float],
     read: Callable[[Batch], Batch],
 ) -> Model:
-    """Build an autoencoder with a Gaussian code, fitted by one sample of it per row and update.
+    """Build an autoencoder with a Gaussian code, of which each update samples one per row.
 
     Args:
       config: with the encoder's settings of `Config`.
       likelihood: (y [B, N], x) -> the negative log-likelihood [B].
       beta: step -> the KL's weight.
-      read: what the encoder is given of a batch, before dropout.
+      read: turns a batch into the input of the encoder, before dropout.
     """
     net = autoencoders.Pair(
         config.hidden, config.latent, config.activation, config.latent_activation,

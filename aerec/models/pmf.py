@@ -4,11 +4,11 @@ Mnih & Salakhutdinov: *Probabilistic Matrix Factorization*, NIPS 2007; the biase
 Koren, Bell, Volinsky: *Matrix Factorization Techniques for Recommender Systems*, Computer 2009:
 r_ui is about mu + b_u + b_i + p_u' q_i (eq. 4). The objective is the squared error over the
 observed ratings plus lambda n^power times b^2 + |p|^2 of each user and b^2 + |q|^2 of each item,
-n its ratings. `power` 0 are the Gaussian priors of PMF; 1 is a penalty for each rating, as in Koren
-et al. (eq. 5) and in Zhou et al. (*Large-scale Parallel Collaborative Filtering for the Netflix
-Prize*, AAIM 2008), whose alternating solutions these are; Rendle et al. (*Revisiting the
-Performance of iALS on Item Recommendation Benchmarks*, RecSys 2022) go between. With the items
-fixed (b_u, p_u) is one ridge regression on (1, q_i), and likewise the other way round.
+n its ratings. `power` 0 gives the Gaussian priors of PMF; 1 gives a penalty for each rating, as in
+Koren et al. (eq. 5) and in Zhou et al. (*Large-scale Parallel Collaborative Filtering for the
+Netflix Prize*, AAIM 2008), whose alternating solutions these are; Rendle et al. (*Revisiting the
+Performance of iALS on Item Recommendation Benchmarks*, RecSys 2022) use values in between. With the
+items fixed (b_u, p_u) is one ridge regression on (1, q_i), and likewise the other way round.
 
 A row's bias and factors are always computed from the row, so that users who were not trained on
 are scored like the others.
@@ -31,8 +31,8 @@ from aerec.nn import alternating
 class Config:
     latent: Count = 20  # K
     l2: Positive = 2.0  # lambda
-    power: Share = 0.4  # of a row's number of ratings that lambda is multiplied by, 0 to 1
-    sweeps: Count = 15  # times that the items are solved for
+    power: Share = 0.4  # power of the number of ratings that multiplies lambda, 0 to 1
+    sweeps: Count = 15  # number of times that the items are solved
 
 
 def traits(config: Config) -> Traits:

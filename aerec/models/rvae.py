@@ -7,11 +7,11 @@ history themselves, whatever their order:
 
   loss = -sum_{t=1..T} log pi(z)[x_t] + beta KL(q(z | x) | N(0, I)),
 
-one draw of z with noise of deviation 1, the mean over users. Order is read, but nothing about it is
-predicted. Items are ranked by the decoder's logits at the mean of the code. Network, sizes and
-settings are SVAE's (`svae`).
+one draw of z with noise of deviation 1, the mean over users. The order is read, but not predicted.
+Items are ranked by the decoder's logits at the mean of the code. Network, sizes and settings are
+SVAE's (`svae`).
 
-Departures: which model the name stands for is our reading; the paper's figures do not include it.
+Departures: the definition is our reading of the name; the paper has no figures for it.
 """
 
 from collections.abc import Callable
@@ -34,11 +34,11 @@ class Config:
     latent: Count = 64  # K
     activation: activations.Name = "tanh"  # of the hidden layers
     latent_activation: activations.Name = "identity"  # of the code, after the noise
-    max_length: Count = 1000  # of a longer history the last so many items are read
+    max_length: Count = 1000  # only so many of the last items are read
     dropout: Probability = 0.0  # of the states, where the encoder reads them
-    beta: Weight = 0.2  # the KL's largest weight
-    anneal_steps: Natural = 2000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
-    l2: Weight = 1.0  # lambda of lambda / 2 |kernels|^2 beside the sum over users
+    beta: Weight = 0.2  # largest weight of the KL term
+    anneal_steps: Natural = 2000  # the KL term weighs min(beta, step / anneal_steps); 0: beta
+    l2: Weight = 1.0  # lambda of lambda / 2 |kernels|^2, added to the sum over users
 
 
 def traits(config: Config) -> Traits:

@@ -2,17 +2,17 @@
 
 Vincent, Larochelle, Lajoie, Bengio, Manzagol: *Stacked Denoising Autoencoders*, JMLR 2010. Layer
 l reads h_l (the row for l = 0), of which each entry is set to zero with probability p, and is
-trained with a decoder of its own to give back the uncorrupted h_l = s(h_{l-1} V_l + b_l): greedy
-pre-training. The decoders in reverse order then complete the stack to one deep autoencoder
-(Hinton & Salakhutdinov, Science 2006), which is fine-tuned to denoise the row. Rows are clicks,
-which enter scaled to length 1; items are ranked by the last layer's output before any squashing.
+trained with its own decoder to reconstruct the uncorrupted h_l = s(h_{l-1} V_l + b_l): greedy
+pre-training. The decoders in reverse order then turn the stack into one deep autoencoder (Hinton &
+Salakhutdinov, Science 2006), which is fine-tuned to denoise the row. Rows are clicks, which enter
+scaled to length 1; items are ranked by the last layer's output before any squashing.
 
 Layer 0 and the whole net are fitted by the `likelihood` (logistic is the paper's cross-entropy),
 the layers above by squared error.
 
 Departures:
-  - what is not set to zero is divided by 1 - p, so that a corrupted input has the mean of the clean
-    one;
+  - entries that are not set to zero are divided by 1 - p, so that a corrupted input has the mean of
+    the clean one;
   - the paper fine-tunes a classifier; there are no classes here;
   - the paper has the cross-entropy for all sigmoid layers, not only for the first;
   - pre-training is the first `pretrain_steps` steps of one training run, without L2.
@@ -36,8 +36,8 @@ class Config:
     activation: activations.Name = "sigmoid"  # s, of the hidden layers
     latent_activation: activations.Name = ""  # of the code; empty: the same as `activation`
     corruption: Probability = 0.5  # p, of the entries of each layer's input
-    likelihood: losses.Likelihood = "logistic"  # or multinomial, gaussian
-    pretrain_steps: Natural = 1000  # steps of greedy pre-training, shared out evenly to the layers
+    likelihood: losses.Likelihood = "logistic"  # logistic, multinomial or gaussian
+    pretrain_steps: Natural = 1000  # steps of greedy pre-training, evenly for each layer
     l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, only after pre-training
 
 

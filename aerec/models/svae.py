@@ -16,17 +16,17 @@ is that of its columns.
 Departures:
   - the code of the authors does not feed the last item of the history (it predicts from the state
     before it, and does not mask it); here it is fed;
-  - their code divides the likelihood by k, and its KL is a mean over the steps beside a likelihood
-    that is a sum, so that its largest beta of .2 weighs 4 * .2 / T here, where both are sums, as in
-    the paper: hence the smaller default;
+  - their code divides the likelihood by k, and adds a KL that is a mean over the steps to a
+    likelihood that is a sum. Its largest beta of .2 corresponds to 4 * .2 / T here, where both are
+    sums, as in the paper: hence the smaller default;
   - it uses exp(log_variance) as the deviation of the noise; here, exp(log_variance / 2);
-  - batches of users of like length instead of one user an update, hence another learning rate;
+  - batches of users of similar length instead of one user per update, hence another learning rate;
   - the weight decay is `l2`, on kernels and item vectors but not on biases; theirs, .005 in each
     update of a user, would be .005 k times the training users here, 90 on MovieLens-1M;
-  - of a history longer than `max_length` the last so many items are read;
-  - with `scored` below 1 an update reads the loss of that share of the steps of its batch, drawn at
-    random (the GRU still reads them all): an unbiased estimate of the objective's gradient, for
-    less time in the softmax.
+  - only the last `max_length` items of a history are read;
+  - with `scored` below 1 the loss of an update is that of a random share of the steps of its batch
+    (the GRU still reads them all): an unbiased estimate of the gradient that saves time in the
+    softmax.
 """
 
 import math
@@ -51,12 +51,12 @@ class Config:
     activation: activations.Name = "tanh"  # of the hidden layers
     latent_activation: activations.Name = "identity"  # of the code, after the noise
     ahead: Count = 4  # k: the items that a step predicts; 1: the next one
-    max_length: Count = 1000  # of a longer history the last so many items are read
-    scored: Part = 1.0  # share of a batch's steps, drawn in each update, that the loss reads
+    max_length: Count = 1000  # only so many of the last items are read
+    scored: Part = 1.0  # share of the steps, drawn in each update, in the loss
     dropout: Probability = 0.0  # of the states, where the encoder reads them
-    beta: Weight = 0.02  # the KL's largest weight
-    anneal_steps: Natural = 10_000  # the KL's weight is min(beta, step / anneal_steps); 0: beta
-    l2: Weight = 22.0  # lambda of lambda / 2 |kernels|^2 beside the sum over all steps
+    beta: Weight = 0.02  # largest weight of the KL term
+    anneal_steps: Natural = 10_000  # the KL term weighs min(beta, step / anneal_steps); 0: beta
+    l2: Weight = 22.0  # lambda of lambda / 2 |kernels|^2, added to the sum over steps
 
 
 def traits(config) -> Traits:
@@ -158,7 +158,7 @@ def following(x: Rows, ahead: int) -> jax.Array:
 
 
 def draw(key: jax.Array, counted: jax.Array, share: float) -> tuple[jax.Array, jax.Array]:
-    """Draw places of entries, and which are scored: a random `share` of those that count.
+    """Draw the entries that are scored: a random `share` of those that count.
 
     Args:
       counted: [C], whether the entry may be scored; `share` of C places are returned.

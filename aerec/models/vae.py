@@ -2,7 +2,7 @@
 
 Kingma, Welling: *Auto-Encoding Variational Bayes*, ICLR 2014, as the article's primer (Susman
 2024) has it for recommenders. x -> (mean, log variance) of q(z | x) = N(mean, diag), z is drawn
-from q with noise of standard deviation 1, y = decoder(z). The objective to be maximised is
+from q with noise of standard deviation 1, y = decoder(z). The objective, which is maximised, is
 
     -1/2 |x - y|^2 - beta KL(q || N(0, I))
 
@@ -32,7 +32,7 @@ class Config:
     latent_activation: activations.Name = "identity"  # of the code, after the noise
     dropout: Probability = 0.0  # of the listed entries of the input
     beta: Weight = 1.0  # the KL's weight: the variance of x given z
-    l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2 beside the sum over users
+    l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, added to the sum over users
 
 
 def make(config: Config, facts: Facts) -> Model:

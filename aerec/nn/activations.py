@@ -8,14 +8,14 @@ and `[..., K] -> [..., K + 1]` for the names that begin with `lift:`.
 
     get("tanh")          the plain function
     get("shift:tanh")    tanh + 1 + SHIFT: never zero; changes the order of the scores
-    get("lift:tanh")     (LIFT, tanh): never zero, at the price of one coordinate and no order at
-                         all, because every latent dot product grows by the same LIFT^2
+    get("lift:tanh")     (LIFT, tanh): never zero, for one more coordinate; keeps all order, because
+                         every latent dot product grows by LIFT^2
 
-The shifts: a function bounded below by `low` gets `max(0, -low) + SHIFT`, so relu, relu6 and abs
-get SHIFT, tanh gets 1 + SHIFT, selu, swish and gelu the depth of their minimum and SHIFT, and
-the ones that are positive already a floor of SHIFT under which floating point cannot fall. `elu`
-gets exactly 1 (`elu + 1` is `exp` below zero: positive, though it underflows). `identity` and
-`leaky_relu` are unbounded below: no shift helps, `lift:` does.
+A shift adds `max(0, -low) + SHIFT` to a function with infimum `low`: SHIFT to relu, relu6 and abs,
+1 + SHIFT to tanh, and the depth of the minimum plus SHIFT to selu, swish and gelu. For functions
+that are positive already, SHIFT prevents an underflow to zero. `elu` gets exactly 1 (`elu + 1` is
+`exp` below zero: positive, though it underflows). `identity` and `leaky_relu` are unbounded below:
+no shift helps, `lift:` does.
 """
 
 import difflib

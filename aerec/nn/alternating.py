@@ -44,11 +44,11 @@ def ridge(weights: Batch, targets: Batch, factors: jax.Array, base: jax.Array) -
 def fit(table: Table, half: Half, *, width: int, sweeps: int) -> jax.Array:
     """Fit the columns' factors [N, width] in `sweeps` alternations between columns and rows.
 
-    The rows start at random (standard deviation .1, a fixed key), so the first to be solved are
-    the columns, and renaming these renames the result.
+    The rows start at random (standard deviation .1, a fixed key), so the columns are solved first,
+    and permuting them permutes the result.
 
     Raises:
-      memory.TooLarge: before anything is allocated, where factors and their products do not fit.
+      memory.TooLarge: before anything is allocated, if the factors and their products do not fit.
     """
     memory.require(  # factors and the products of their pairs, and these again where gathered
         4 * max(table.num_rows, table.num_columns) * width * (width + 5),

@@ -45,8 +45,8 @@ def model(
 class Stack(nn.Module):
     """An encoder of dense layers and a decoder that is its mirror image, layer by layer.
 
-    Encoder layer `level` and decoder layer -1 - `level` belong together, as greedy pre-training and
-    tied kernels want it.
+    Encoder layer `level` and decoder layer -1 - `level` form a pair, for greedy pre-training and
+    tied kernels.
 
     Attributes:
       encoder_widths: of the encoder's layers, the last of the code.
@@ -135,8 +135,8 @@ class Pair(nn.Module):
       activation: of the hidden layers.
       latent_activation: of the code.
       num_columns: N.
-      gaussian: whether the encoder gives a distribution: mean and log-variance of the code, which
-        is activated after it has been drawn.
+      gaussian: whether the encoder returns the mean and log-variance of a distribution; the code is
+        activated after sampling.
     """
 
     hidden: tuple[int, ...]
@@ -159,11 +159,11 @@ class Pair(nn.Module):
         return mean, log_variance
 
     def encode(self, x: Batch) -> jax.Array:
-        """Return the code [B, K]; of a distribution, its activated mean."""
+        """Return the code [B, K]; for a distribution, its activated mean."""
         return self.activated(self.posterior(x)[0]) if self.gaussian else self.encoder(x)
 
     def decode(self, z: jax.Array) -> jax.Array:
-        """Decode z [B, K], drawn from q and not yet activated, to y [B, N]."""
+        """Decode z [B, K], sampled from q and not yet activated, to y [B, N]."""
         return self.decoder(self.activated(z))
 
     def __call__(self, x: Batch) -> jax.Array:

@@ -20,7 +20,7 @@ Likelihood = Literal["multinomial", "gaussian", "logistic"]
 def squared_error(y: jax.Array, x: Batch) -> Loss:
     """Compute the squared error over listed entries, weighted by their number (AutoRec, eq. 2).
 
-    Of `Rows` only listed entries count; of a dense batch every entry does (dense re-feeding).
+    In `Rows` only listed entries count; in a dense batch all entries do (dense re-feeding).
     """
     chex.assert_shape(y, x.shape)
     if isinstance(x, Rows):
@@ -85,7 +85,7 @@ def gaussian_kl(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
 
 
 def annealed(step: jax.Array, beta: float, steps: int) -> jax.Array | float:
-    """Compute the KL's weight min(beta, step / steps), or beta where `steps` is 0."""
+    """Compute the weight of the KL term, min(beta, step / steps), or beta if `steps` is 0."""
     return jnp.minimum(beta, step / steps) if steps else beta
 
 
@@ -97,7 +97,7 @@ def nonempty(x: Batch) -> jax.Array:
 
 
 def by_row(total: jax.Array, x: Batch) -> Loss:
-    """Make an objective [B] that counts rows, to which an empty row adds nothing."""
+    """Make an objective [B] in which each row counts one, and an empty row nothing."""
     weight = nonempty(x)
     return total * weight, weight
 

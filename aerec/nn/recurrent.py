@@ -68,11 +68,11 @@ def last(
 def gru(table: jax.Array, sequences: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     """Compute the state after every step, [L, B, H].
 
-    Its reverse derivative is written out: only delta, the derivative by the state, is carried back
-    through time, and the kernel's derivative is a product over all steps instead of a sum of L
-    small ones. Forward and backward on two CPU cores, 200 units: 82, 99 and 130 ms for 50, 200 and
-    800 steps of 6,400 entries, 82, 114 and 196 with the derivative left to JAX, 100, 137 and 217
-    with Flax's cell (`python -m experiments.benchmark --what=gru`).
+    Its reverse derivative is written out: only delta, the derivative with respect to the state, is
+    carried back through time, and the kernel's derivative is a product over all steps instead of a
+    sum of L small ones. Forward and backward on two CPU cores, 200 units: 82, 99 and 130 ms for 50,
+    200 and 800 steps of 6,400 entries, 82, 114 and 196 with the derivative left to JAX, 100, 137
+    and 217 with Flax's cell (`python -m experiments.benchmark --what=gru`).
 
     Args:
       table: [M, 3H], the input's part a of every item that may be read.

@@ -1,10 +1,10 @@
-"""The softmax over all N items behind many entries at once, and its gradient, slice by slice.
+"""Softmax cross-entropy over all N items for many entries, with its gradient, in slices.
 
 A [C, N] block of logits would be the largest array of a sequential model. Here a slice of
 `SLICE` entries is multiplied, normalised and turned into its gradient before the next begins:
-the working set fits in a processor's cache, entries past the last one that counts cost nothing, and
-nothing is computed twice. Forward and backward on two CPU cores: 42 ms for 2,000 entries of 3,500
-columns, 171 for 8,000, and 319 for 2,000 of 20,000; the plain one takes 62, 234 and 352
+the working set fits in a processor's cache, entries after the last one that counts cost nothing,
+and nothing is computed twice. Forward and backward on two CPU cores: 42 ms for 2,000 entries of
+3,500 columns, 171 for 8,000, and 319 for 2,000 of 20,000; the plain one takes 62, 234 and 352
 (`python -m experiments.benchmark --what=softmax`).
 """
 

@@ -1,4 +1,4 @@
-"""A trained model with its vocabulary: all that is needed to use it, without the dataset."""
+"""A trained model with its vocabulary: all that its use requires, without the dataset."""
 
 import os
 import pathlib
@@ -27,7 +27,7 @@ class Vocabulary(NamedTuple):
       item_ids: [N] raw ids of the items, int64 or str.
       titles: [N] str, or None.
       user_ids: [U] raw ids of the users trained on.
-      counts: training entries of each column of the model's table; None where not known.
+      counts: training entries of each column of the model's table; None if unknown.
     """
 
     item_ids: np.ndarray
@@ -134,7 +134,7 @@ def parameters(workdir: pathlib.Path, model: Model, replicas: int) -> Params:
 
 
 def checksum(params: Params) -> int:
-    """Compute the CRC-32 of all parameters: it differs where a byte on a disk did."""
+    """Compute the CRC-32 of all parameters, which reveals a damaged byte on a disk."""
     total = 0
     for leaf in jax.tree.leaves(params):
         total = zlib.crc32(np.asarray(leaf).tobytes(), total)

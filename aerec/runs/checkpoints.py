@@ -17,9 +17,9 @@ class Checkpoints:
     """Save the state of a run, its best parameters and its record as one atomic checkpoint.
 
     Args:
-      folder: created where it is missing.
-      seconds: the least time between two saves; a forced save (the last) ignores it. The result
-        of a run does not depend on it, only how much is done again after an interruption.
+      folder: created if it is missing.
+      seconds: the least time between two saves; a forced save (the last) ignores it. It does not
+        affect the result of a run, only how much is repeated after an interruption.
     """
 
     def __init__(self, folder: pathlib.Path, *, seconds: float = 15.0):
@@ -53,7 +53,7 @@ class Checkpoints:
         """Save in the background, unless the last save is too recent.
 
         Raises:
-          BadInput: the disk is full, or may not be written; this save or the one before it failed.
+          BadInput: the disk is full or read-only; this save or the one before it failed.
         """
         if not force and time.monotonic() - self.saved_at < self.seconds:
             return
@@ -68,7 +68,7 @@ class Checkpoints:
         self.saved_at = time.monotonic()
 
     def close(self) -> None:
-        """Wait for the last save to be on disk. Raises BadInput, as `save`, where it failed."""
+        """Wait until the last save is on disk. Raises BadInput, like `save`, if it failed."""
         with writing(self.folder):
             self.manager.wait_until_finished()
             self.manager.close()

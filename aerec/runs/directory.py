@@ -1,6 +1,6 @@
 """The run directory: its file names, its lock, atomic writes.
 
-config.json     what the run is, written before all else; a directory belongs to one run
+config.json     the identity of the run, written first; a directory belongs to one run
 metrics.jsonl   a line per evaluation
 losses.jsonl    a line per epoch: the loss of each step, a list per seed
 checkpoints/    to resume from
@@ -8,11 +8,11 @@ model/          the best parameters, leaves [S, ...], one entry per replica
 vocabulary.npz  raw ids and titles of the columns, raw ids of the training rows
 test_rows.npz   figures per test row, for intervals and paired tests between runs
 results.json    written last: a run that has it and its model is finished
-run.lock        while a process is at work
+run.lock        present while a process works on the run
 
-Pictures (`learning_curve.png`, `activity.png`) and `audit/` are made of a finished run. All but the
-two logs is written under a temporary name and renamed; a log loses at most its last line. So at any
-moment a kill leaves a run that is finished, or that the same command resumes.
+Plots (`learning_curve.png`, `activity.png`) and `audit/` are made from a finished run. All files
+but the two logs are written under a temporary name and renamed; a log loses at most its last line.
+So after a kill at any moment, the run is finished or the same command resumes it.
 """
 
 import contextlib
@@ -43,11 +43,11 @@ AGAIN = "delete it, and train again with the command that made the run"
 def claimed(workdir: pathlib.Path, config: Mapping[str, Any]) -> Iterator[None]:
     """Create the run directory, or check that it belongs to this run; lock it.
 
-    A new run that is refused, or fails before it has made anything, leaves all as it was.
+    A new run that is refused, or fails before it has produced anything, leaves no trace.
 
     Raises:
-      BadInput: another process is at work on the directory, it holds another run (the differing
-        entries are named), is not of a run, or cannot be written.
+      BadInput: another process works on the directory, it holds another run (names the entries that
+        differ), is no run directory, or is not writable.
     """
     with files.writing(workdir):
         missing = [part for part in (workdir, *workdir.parents) if not part.exists()]
@@ -126,7 +126,7 @@ def read_rows(workdir: pathlib.Path) -> list[dict[str, np.ndarray]]:
 
 
 def read_reports(workdir: pathlib.Path, results: Mapping[str, Any]) -> list[Report]:
-    """Read the test report of each replica; none where nothing was held out."""
+    """Read the test report of each replica; none if nothing was held out."""
     reports = []
     for own, per_row in zip(results["seeds"], read_rows(workdir), strict=False):
         figures = {name: value for name, value in own.items() if name != "seed"}
@@ -194,7 +194,7 @@ def _lock(workdir: pathlib.Path) -> int:
     """Create the directory and lock it; the kernel unlocks when the process ends or is killed.
 
     Returns:
-      The descriptor of the lock file. Who holds it may delete the file.
+      The descriptor of the lock file. Its holder may delete the file.
 
     Raises:
       BadInput: another process holds it.
@@ -227,7 +227,7 @@ def _lock(workdir: pathlib.Path) -> int:
 def _require_run_or_empty(workdir: pathlib.Path) -> None:
     names = {part.name for part in workdir.iterdir()} if workdir.exists() else set()
     strange = names - {CONFIG, CONFIG + files.TEMPORARY, LOCK}
-    # Looked for after the listing: of a run that is beginning it is there before all else.
+    # Checked after the listing, because a new run writes it first.
     if strange and not (workdir / CONFIG).exists():
         raise BadInput(f"{workdir} exists and is not a run; name another workdir")
 

@@ -21,9 +21,9 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 def write(artefact: Artefact, path: pathlib.Path, format: str | None = None) -> pathlib.Path:
     """Write one model, and its raw ids and titles as `<path>.vocabulary.json`.
 
-    stablehlo: the scores [b, N] of dense rows [b, N], any b, its weights inside; what
-      `jax.export.deserialize` reads. A row has what the model was trained on: 1 for a click, or
-      the rating; 0 elsewhere. Needs flatbuffers.
+    stablehlo: the scores [b, N] of dense rows [b, N], for any b, with the weights inside, as read
+      by `jax.export.deserialize`. A row has 1 for a click, or the rating, and 0 elsewhere. Needs
+      flatbuffers.
     safetensors: the parameters by name, `layer/kernel`. Needs safetensors.
     onnx: the function of stablehlo. Needs jax2onnx.
 
@@ -46,10 +46,10 @@ def write(artefact: Artefact, path: pathlib.Path, format: str | None = None) -> 
     }
     if config["item_based"]:  # whose columns are the users
         description["users"] = vocabulary.user_ids.tolist()
-    beside = path.with_name(path.name + ".vocabulary.json")
+    vocabulary_path = path.with_name(path.name + ".vocabulary.json")
     with files.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_json(beside, description)
+    files.write_json(vocabulary_path, description)
     with files.replacing(path) as temporary:
         temporary.write_bytes(content)
     return path

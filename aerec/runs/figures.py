@@ -36,7 +36,7 @@ class Figure(float):
     _of: tuple[str, Report]
 
     def __getnewargs__(self):
-        """What a copy is made of."""
+        """Return the arguments that a copy is made from."""
         name, report = self._of
         return name, float(self), self.se, self.sd, report
 
@@ -44,7 +44,7 @@ class Figure(float):
         """Bootstrap an interval over rows, each row's figure averaged over the replicas.
 
         Raises:
-          BadInput: a figure of all rows at once (coverage) has no rows to draw.
+          BadInput: a figure of all rows at once (coverage) has no values per row.
         """
         name, report = self._of
         if not isinstance(confidence, float) or not 0 < confidence < 1:

@@ -30,12 +30,12 @@ class Finished(NamedTuple):
     """A finished run.
 
     Attributes:
-      config: config.json, what the run is.
+      config: config.json, the identity of the run.
       results: results.json.
-      reports: the test report of each replica; none where nothing is held out.
+      reports: the test report of each replica; none if nothing is held out.
       baselines: the test report of each baseline.
       params: the selected parameters, leaves [S, ...], one entry per replica.
-      metrics, losses: the lines of the two logs; empty where a directory keeps them.
+      metrics, losses: the lines of the two logs; empty if they are in a directory.
     """
 
     config: dict[str, Any]
@@ -59,8 +59,8 @@ def run(
 ) -> Finished:
     """Train, select and score.
 
-    In a directory the run is written, a run that was cut off is resumed, and a finished one is
-    scored again. Where the splits hold nothing out, nothing is selected or scored.
+    With a directory, the run is saved there, an interrupted run resumes, and a finished one is
+    scored again. If the splits hold nothing out, nothing is selected or scored.
 
     Args:
       splits: one for all replicas, or one per seed.
@@ -68,7 +68,7 @@ def run(
       baselines: models at their default settings, fitted to the first split and scored too.
 
     Raises:
-      BadInput: for whatever a person can put right; of a new run nothing stays written.
+      BadInput: anything that the user can correct; nothing of a new run stays on disk.
       loop.Diverged: the workdir keeps its last good checkpoint.
     """
     require_float32()
@@ -116,7 +116,7 @@ class _Job(NamedTuple):
 
 
 def _prepared(spec: Spec, splits: Sequence[Split], baselines, progress, log) -> _Job:
-    """Check that spec, splits and baselines go together, before anything is written."""
+    """Check that spec, splits and baselines are compatible, before anything is written."""
     _require_alike(splits, len(spec.seeds))
     as_read = oriented(models.traits(spec.model, spec.set), splits)
     model = _trainable(spec, as_read[0])
@@ -154,7 +154,7 @@ def solved(spec: Spec, split: Split) -> bool:
 
 
 def has_targets(split: Split) -> bool:
-    """Return whether the split holds anything out; splits for use have no test rows."""
+    """Return whether the split holds anything out; splits for deployment have no test rows."""
     return split.test.input.num_rows > 0
 
 
@@ -245,7 +245,7 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
     if has_targets(job.splits[0]):
         then = f", then {', '.join(job.baselines)}" if job.baselines else ""
         job.log(f"Scoring {job.as_read[0].test.input.num_rows:,} test rows{then}.")
-        # One evaluator per split: what is popular, and known, is read off its training table.
+        # One evaluator per split: popularity and known items are those of its training table.
         score = [scoring.evaluator(job.model, split) for split in job.as_read]
         for replica in range(len(job.spec.seeds)):
             i = replica % len(score)

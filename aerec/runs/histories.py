@@ -25,10 +25,10 @@ class Histories(NamedTuple):
       single: the source was one history without a user.
       read: [H, N] what the model reads: clicks where it was trained on clicks.
       seen: [H, N] all that is listed, also below the threshold of a click.
-      unknown: raw ids of items that the model does not know, each named once.
-      without: users of whose items the model knows none, or who list nothing; not among `users`.
-      below: users all of whose ratings are below the threshold of a click; not among `users`.
-      dropped: ratings of the others that are below it.
+      unknown: raw ids of items that the model does not know, each once.
+      without: users without a known item; not among `users`.
+      below: users whose ratings are all below the threshold of a click; not among `users`.
+      dropped: number of the other users' ratings below it.
       everyone: labels of all, also of those without an answer, in the order of the source.
     """
 
@@ -43,7 +43,7 @@ class Histories(NamedTuple):
     everyone: list[Any]
 
     def notes(self, threshold: Any = None) -> list[str]:
-        """Say what was left out and which users get no answer, a sentence each."""
+        """Describe what was left out and which users get no answer, one sentence each."""
         notes = []
         if self.unknown:
             notes.append(

@@ -26,7 +26,7 @@ def batches(
 
 
 def _rows(matrix: scipy.sparse.csr_array, part: slice, size: int, num_columns: int) -> Rows:
-    """Pad a slice of a matrix to a batch; no row of it was trained on."""
+    """Pad a slice of a matrix to a batch, whose rows are marked as not in training."""
     first, last = matrix.indptr[part.start], matrix.indptr[part.stop]
     count = int(last - first)
     capacity = padded_size(count)
@@ -49,5 +49,5 @@ def _rows(matrix: scipy.sparse.csr_array, part: slice, size: int, num_columns: i
 
 
 def padded_size(size: int) -> int:
-    """The power of two, at least `LEAST`, that holds a size."""
+    """Round a size up to a power of two, at least `LEAST`."""
     return max(LEAST, 1 << (size - 1).bit_length()) if size else LEAST

@@ -21,7 +21,7 @@ def bar(
 ) -> Iterator[Callable[[loop.Record, Mapping[str, float]], None]]:
     """Show a progress bar with loss and validation figure; yield the callback of `fitting.run`.
 
-    Without `epochs`, of a model in closed form, it shows that work is going on.
+    Without `epochs`, for a model in closed form, it shows only that work is in progress.
     """
     solving = TextColumn("solving"), BarColumn(), TimeElapsedColumn()
     training = (

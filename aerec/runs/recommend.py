@@ -29,7 +29,7 @@ from aerec.runs.histories import (
 
 
 class Recommender:
-    """Answer for users whom the model has never seen, by folding in their history.
+    """Recommend to users who were not in training, by folding in their history.
 
     Rows, entries and k are padded to a few sizes, so that programs are compiled once per shape and
     not once per call.
@@ -61,7 +61,7 @@ class Recommender:
           keep_seen: whether what a user has listed may be recommended.
 
         Returns:
-          A frame of user, rank, item, title, score; and sentences on what has no answer and why.
+          A frame of user, rank, item, title, score; and notes on what has no answer and why.
 
         Raises:
           BadInput: k is below 1, or no item of `among` is known.
@@ -102,10 +102,10 @@ class Recommender:
         return pl.DataFrame(answer), notes
 
     def predict(self, source: Source, items: Any) -> tuple[pl.DataFrame, list[str]]:
-        """Score given items for users; ratings, clipped to the scale, of a model of ratings.
+        """Score given items for users; for a rating model, ratings clipped to the scale.
 
-        As in the evaluation, a model of ratings predicts the middle of the scale for an item
-        without a training rating.
+        As in the evaluation, a rating model predicts the middle of the scale for an item without a
+        training rating.
 
         Args:
           source: the histories.
@@ -114,7 +114,7 @@ class Recommender:
         Returns:
           A frame of user, item, title, score in the order asked; pairs of users without a history
           and of unknown items have a null score, and with an unknown item all ids are text. And
-          sentences on what has no answer and why.
+          notes on what has no answer and why.
         """
         histories = self.reader(source)
         notes = histories.notes(self.reader.threshold)
@@ -158,12 +158,12 @@ class Recommender:
     def explain(self, source: Source, item: Any) -> tuple[pl.DataFrame, list[str]]:
         """Split an item's score for one history into what each listed item contributes to it.
 
-        Of a model that is linear in its input, score = x W + b: entry i contributes x_i W[i, item].
+        For a model that is linear in its input, score = x W + b, entry i contributes x_i W[i,
+        item].
 
         Returns:
-          A frame of item, title, contribution, the largest first; they sum to the score. Where the
-          constant b is not 0, it is the last row, without an item. And sentences on what was left
-          out.
+          A frame of item, title, contribution, the largest first; they sum to the score. If the
+          constant b is not 0, it is the last row, without an item. And notes on what was left out.
 
         Raises:
           BadInput: the model is not linear, the item is not known, or the history has no answer.
@@ -197,7 +197,7 @@ class Recommender:
     def similar(self, item: Any, *, k: int = 10) -> pl.DataFrame:
         """Rank the items most like one.
 
-        Of a model that is linear in its input by its item-item weights, W[item, j]; of others by
+        For a model that is linear in its input, by the item-item weights W[item, j]; for others, by
         the cosine of the item codes g in score = <q, g> + b.
 
         Returns:
@@ -277,7 +277,7 @@ class Recommender:
 
 
 def _labels(labels: Sequence[Any]) -> pl.Series:
-    """The users of an answer as a column: whole numbers, or text."""
+    """Return the users of an answer as a column of whole numbers or text."""
     whole = all(isinstance(label, int | np.integer) for label in labels) and len(labels) > 0
     return pl.Series(labels if whole else list(map(str, labels)),
                      dtype=pl.Int64 if whole else pl.String)  # fmt: skip
@@ -287,7 +287,7 @@ def _unmatched(
     labels: Sequence[Any], row: np.ndarray, wanted: Sequence[Any], column: np.ndarray,
     histories: Histories,
 ) -> list[str]:  # fmt: skip
-    """Say which pairs have no score, as their item or their user is not known."""
+    """Describe which pairs have no score because their item or user is unknown."""
     notes = []
     items = [spelled(wanted[i]) for i in np.flatnonzero(column < 0).tolist()]
     if items := list(dict.fromkeys(items)):
@@ -300,7 +300,7 @@ def _unmatched(
 
 
 def _count(k: Any) -> int:
-    """Return k as an integer. Raises BadInput if it is none, or below 1."""
+    """Return k as an integer. Raises BadInput if it is not whole, or below 1."""
     if isinstance(k, bool | np.bool_) or not hasattr(k, "__index__") or operator.index(k) < 1:
         raise BadInput(f"k={k!r}: ask for at least one item")
     return operator.index(k)

@@ -45,15 +45,15 @@ def score(loaded: Artefact, own: Sequence[Split]) -> list[Report]:
 
     Args:
       loaded: the run, its parameters with leaves [S, ...].
-      own: the run's splits, made again from its data.
+      own: the run's splits, rebuilt from its data.
 
     Raises:
       BadInput: the splits are not those of the run.
     """
-    faced = _own(loaded.config, own)
+    as_read = _own(loaded.config, own)
     reports = []
     for replica in range(len(loaded.config["seeds"])):
-        split = faced[replica % len(faced)]
+        split = as_read[replica % len(as_read)]
         params = loop.replica(loaded.params, replica)
         reports.append(scoring.evaluator(loaded.model, split)(params, split.test))
     return reports
@@ -63,19 +63,19 @@ def score_other(loaded: Artefact, own: Sequence[Split], other: Sequence[Split]) 
     """Score each replica of a run on the test part of another protocol's split.
 
     Users and items are matched by raw id; items that the model does not know are left out.
-    Popularity, and what counts as an item without a training rating, stay those of the training.
+    Popularity and items without a training rating are those of the training data.
 
     Args:
       loaded: the run, its parameters with leaves [S, ...].
-      own: the run's splits, made again from its data.
+      own: the run's splits, rebuilt from its data.
       other: one split of another protocol, or one per replica.
 
     Raises:
-      BadInput: `own` are not the run's splits, the protocols are of different tasks, or the other
-        predicts what the run was trained on.
+      BadInput: `own` are not the run's splits, the protocols are of different tasks, or a target of
+        the other was in training.
     """
     config = loaded.config
-    faced = _own(config, own)
+    as_read = _own(config, own)
     tasks = [splits[0].protocol["task"] for splits in (own, other)]
     if tasks[0] != tasks[1]:
         raise BadInput(
@@ -88,7 +88,7 @@ def score_other(loaded: Artefact, own: Sequence[Split], other: Sequence[Split]) 
         trained, split = own[replica % len(own)], other[replica % len(other)]
         heldout = matched(loaded, split)
         _require_untrained(trained, heldout, split, loaded)
-        seen = faced[replica % len(faced)]._replace(mask_seen=split.mask_seen)
+        seen = as_read[replica % len(as_read)]._replace(mask_seen=split.mask_seen)
         if config["item_based"]:
             heldout = weak(heldout.input.transpose(), heldout.target.transpose())
         reports.append(scoring.evaluator(loaded.model, seen)(params, heldout))
@@ -126,7 +126,7 @@ class Paired(NamedTuple):
 
     seeds: tuple[int, int]
     figures: dict[str, tuple[float, float]]  # name -> (of a, of b)
-    tests: dict[str, statistics.Comparison]  # name -> the test of a less b
+    tests: dict[str, statistics.Comparison]  # name -> the test of a minus b
 
 
 def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Paired]:
@@ -134,7 +134,7 @@ def against(a: pathlib.Path, b: pathlib.Path, names: Sequence[str]) -> list[Pair
 
     Raises:
       BadInput: a run is not finished, the two are of different protocols or data, their rows are
-        not the same, or a figure is not there.
+        not the same, or a figure is missing.
     """
     both = [read(workdir) for workdir in (a, b)]
     configs = [config for config, _, _ in both]
@@ -191,15 +191,15 @@ def _differ(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
 
 def _own(config: Mapping[str, Any], own: Sequence[Split]) -> list[Split]:
     """Check that the splits are the run's; return them as its model reads them."""
-    faced = oriented(models.traits(config["model"], model_settings(config)), own)
+    as_read = oriented(models.traits(config["model"], model_settings(config)), own)
     if own[0].protocol["hash"] != config["protocol"]["hash"]:
         raise BadInput("The files of the split are not those that the run was trained on.")
-    if [data_hash(split, config["format"]) for split in faced] != config["data_hash"]:
+    if [data_hash(split, config["format"]) for split in as_read] != config["data_hash"]:
         raise BadInput(
             f"The ratings read as {config['dataset']} are not those that the run was trained on, "
             "so its test part cannot be made again."
         )
-    return faced
+    return as_read
 
 
 def _require_untrained(own: Split, heldout: Heldout, other: Split, loaded: Artefact) -> None:
@@ -221,7 +221,7 @@ def _require_untrained(own: Split, heldout: Heldout, other: Split, loaded: Artef
 
 
 def _places(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Look up the position of each id among the `known`, -1 if it is not there."""
+    """Look up the position of each id among the `known`; -1 if it is missing."""
     order = np.argsort(known)
     at = np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)
     return np.where(known[order[at]] == ids, order[at], -1)

@@ -32,7 +32,7 @@ class Run:
       replicas: the parameters of all replicas, leaves [S, ...].
       vocabulary: raw ids and titles.
       finished: the figures, and config.json as `config`.
-      splits: the splits it was fitted on; None of a run that was opened.
+      splits: the splits it was fitted on; None for a run that was opened.
     """
 
     model: Model
@@ -63,7 +63,7 @@ class Run:
 
     @functools.cached_property
     def test(self) -> Figures:
-        """The test figures by name, like `run.test["ndcg@100"]`; none where nothing is held out."""
+        """The test figures by name, like `run.test["ndcg@100"]`; none if nothing is held out."""
         return Figures(self.finished.reports)
 
     def figures(self) -> pl.DataFrame:
@@ -107,7 +107,7 @@ class Run:
           history: raw ids of one user's items, `["260", "1196"]`; a mapping of ids to ratings; a
             list of several such; a pandas, polars or Arrow frame with a column `item` and
             optionally `user`, `rating`, `time`; or a SciPy matrix [H, N] in the columns of
-            `item_ids` and the model's units, where every entry is a click of a model of clicks.
+            `item_ids` and the model's units; for a model of clicks, every entry is a click.
           k: how many items for each user.
           among: raw ids of the only items to recommend; None allows all.
           exclude: raw ids of items never to recommend.
@@ -120,7 +120,7 @@ class Run:
           warning says so.
 
         Raises:
-          BadInput: no item is known, a model of ratings got none, or the model cannot fold in.
+          BadInput: no item is known, a rating model got no ratings, or the model cannot fold in.
           NotNumbers: a score is NaN.
         """
         recommender = self.recommender(replica)
@@ -139,12 +139,12 @@ class Run:
 
         Returns:
           A polars frame of user (where there are several), item, title, score, in the order asked:
-          ratings, clipped to the scale, of a model of ratings, and preferences of others. The score
-          of an unknown item, or without a known history, is null, and a warning says so.
+          for a rating model, ratings clipped to the scale; for others, preferences. The score of an
+          unknown item, or without a known history, is null, and a warning says so.
 
         Raises:
-          BadInput: no item of the histories is known, a model of ratings got none, the model cannot
-            fold in, or `items` is neither a list of ids nor a frame of pairs.
+          BadInput: no item of the histories is known, a rating model got no ratings, the model
+            cannot fold in, or `items` is neither a list of ids nor a frame of pairs.
           NotNumbers: a score is NaN.
         """
         frame, notes = self.recommender(replica).predict(history, items)
@@ -154,8 +154,8 @@ class Run:
     def similar(self, item: Any, *, k: int = 10, replica: int = 0) -> pl.DataFrame:
         """Find the k items most like one: rank, item, title, similarity.
 
-        Of a model that is linear in its input (ease, elsa, itemknn, mdae) by its item-item weights;
-        of others by the cosine of their item codes.
+        For a model that is linear in its input (ease, elsa, itemknn, mdae), by its item-item
+        weights; for others, by the cosine of their item codes.
 
         Raises:
           BadInput: the item is not known, or the model has neither weights nor item codes.
@@ -220,7 +220,7 @@ class Run:
         Args:
           path: the file; its vocabulary is written as `<path>.vocabulary.json`.
           format: "stablehlo" (scores of rows [b, N], any b), "safetensors" (the weights alone) or
-            "onnx"; by default what the path ends in.
+            "onnx"; default: the suffix of the path.
 
         Raises:
           BadInput: an unknown format, a model of sequences, or a package that is not installed.

@@ -62,7 +62,7 @@ def require_metric(metric: str, task: str) -> None:
 
 
 def require_task(name: str, traits: Traits, split: Split) -> None:
-    """Raise BadInput if a model of preferences would be scored as one of ratings."""
+    """Raise BadInput if a ranking model would be scored on rating prediction."""
     task = split.protocol["task"]
     if task == "rating" and traits.task != "rating":
         raise BadInput(
@@ -73,7 +73,7 @@ def require_task(name: str, traits: Traits, split: Split) -> None:
 
 
 def require_targets(split: Split, *, select: bool) -> None:
-    """Raise BadInput if a split has nothing to predict in test, or nothing to select on."""
+    """Raise BadInput if a split has nothing to predict in test, or nothing for selection."""
     parts = [("validation", split.valid)] if select else []
     for part, held in (*parts, ("test", split.test)):
         if not held.target.columns.size:
@@ -85,8 +85,8 @@ def require_targets(split: Split, *, select: bool) -> None:
 
 def baseline(name: str, split: Split) -> Report:
     """Score a closed-form model with default settings on the split's test rows."""
-    model, faced = baseline_model(name, split)
-    return evaluator(model, faced)(loop.solve(model, faced.train), faced.test)
+    model, as_read = baseline_model(name, split)
+    return evaluator(model, as_read)(loop.solve(model, as_read.train), as_read.test)
 
 
 def baseline_model(name: str, split: Split) -> tuple[Model, Split]:
@@ -95,15 +95,15 @@ def baseline_model(name: str, split: Split) -> tuple[Model, Split]:
     Raises:
       BadInput: no model is called that, or it has to be trained.
     """
-    (faced,) = oriented(models.traits(name, {}), [split])
-    model = models.build(name, {}, Facts.of(faced.train, faced.scale))
+    (as_read,) = oriented(models.traits(name, {}), [split])
+    model = models.build(name, {}, Facts.of(as_read.train, as_read.scale))
     if model.solve is None:
         raise BadInput(f"baseline {name!r} has to be trained; train it by itself")
-    return model, faced
+    return model, as_read
 
 
 def mean_figures(reports: Sequence[Report]) -> dict[str, float]:
-    """Average each figure over replicas; of several add the standard deviation `<name>_sd`."""
+    """Average each figure over replicas; of several, add the standard deviation, `<name>_sd`."""
     if not reports:
         return {}
     each = {name: [r.figures[name] for r in reports] for name in reports[0].figures}

@@ -42,7 +42,7 @@ def oriented(traits: Traits, splits: Sequence[Split]) -> list[Split]:
 
 
 def describe(spec: Spec, splits: Sequence[Split]) -> dict[str, Any]:
-    """Return config.json: all that the results depend on, and all that loading needs."""
+    """Return config.json: all that the results depend on and that loading requires."""
     table, config = splits[0].train, models.configure(spec.model, spec.set)
     return {
         "format": directory.FORMAT,
@@ -65,7 +65,7 @@ def describe(spec: Spec, splits: Sequence[Split]) -> dict[str, Any]:
 
 
 def data_hash(split: Split, format: int = directory.FORMAT) -> str:
-    """Return the hash of a split's entries, raw ids and shapes, wherever they came from.
+    """Return the hash of a split's entries, raw ids and shapes, whatever their source.
 
     Args:
       format: of the run directory that the hash is compared with; in format 1 it was of the bytes
@@ -99,7 +99,7 @@ def default_workdir(spec: Spec, splits: Sequence[Split]) -> pathlib.Path:
 
 
 def require_float32() -> None:
-    """Raise BadInput under JAX_ENABLE_X64, which makes a run half float64: only its draws."""
+    """Raise BadInput under JAX_ENABLE_X64, which would make only the random draws float64."""
     if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise BadInput(
             "JAX_ENABLE_X64 is set, and runs are in float32: half in float64 they would draw other "

@@ -1,7 +1,7 @@
 """The rows of each batch of an epoch, in shapes planned once on the host so that it compiles once.
 
-`plan` gives the shapes, `turns` the shape of each step, `order` the rows. The shapes are fixed; the
-others are drawn anew every epoch, from (seed, epoch) alone.
+`plan` chooses the shapes, `shapes` the order in which steps use them, `order` the rows. `plan` is
+fixed; the others are drawn anew every epoch, from (seed, epoch) alone.
 """
 
 import math
@@ -63,7 +63,7 @@ def _bucket(first: int, lengths: np.ndarray, batch_size: float, parts: int) -> B
     return Bucket(first, rows, steps, batch, max(1, room), int(lengths.max()))
 
 
-def turns(plan: Sequence[Bucket], epoch: int) -> np.ndarray:
+def shapes(plan: Sequence[Bucket], epoch: int) -> np.ndarray:
     """Shuffle the buckets over the steps of an epoch, [steps] int32, by `epoch` alone.
 
     All replicas have the same order, so that a step has one shape.
@@ -84,7 +84,7 @@ def order(
     rows = np.random.default_rng([seed, epoch])
     padded = np.append(lengths, 0)
     by_length = np.argsort(lengths, kind="stable")
-    taken = turns(plan, epoch)
+    taken = shapes(plan, epoch)
     widest = max(bucket.batch for bucket in plan)
     index = np.full((len(taken), parts, widest), len(lengths), np.int32)
     for number, bucket in enumerate(plan):

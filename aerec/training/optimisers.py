@@ -43,8 +43,8 @@ def optimiser(
 def l2_penalty(decay: float, *, after: int = 0) -> optax.GradientTransformation:
     """Add `decay * w` to the gradient of each kernel (rank 2 and up), from step `after` on.
 
-    Under greedy pre-training an adaptive optimiser would otherwise drive layers that wait for
-    their stage, and whose gradient is the penalty alone, to zero.
+    In greedy pre-training, the gradient of a layer whose stage is still to come is the penalty
+    alone, and an adaptive optimiser would drive it to zero.
     """
     penalty = optax.add_decayed_weights(
         decay, mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)

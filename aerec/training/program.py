@@ -88,7 +88,7 @@ def compiled(
     def drawn(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         pairs = zip(lengths, seeds, strict=True)
         orders = [batches.order(rows, plan, seed, epoch, devices) for rows, seed in pairs]
-        return batches.turns(plan, epoch), np.stack(orders)
+        return batches.shapes(plan, epoch), np.stack(orders)
 
     lowered = jax.jit(run, donate_argnums=0).lower(state, table, *drawn(0), step_keys)
     executable = lowered.compile()
@@ -146,8 +146,8 @@ def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:
     if count > 1:
         return jax.vmap(epoch, (0, None if shared else 0, None, 0, 0))
 
-    def single(state, table, turns, order, key):
-        out = epoch(*jax.tree.map(lambda leaf: leaf[0], (state,)), table, turns, order[0], key[0])
+    def single(state, table, shapes, order, key):
+        out = epoch(*jax.tree.map(lambda leaf: leaf[0], (state,)), table, shapes, order[0], key[0])
         return jax.tree.map(lambda leaf: leaf[None], out)
 
     return single

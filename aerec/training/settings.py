@@ -11,19 +11,19 @@ class Settings:
     """Hyper-parameters of training. Raises BadInput for a value that is not valid."""
 
     epochs: Count = 100  # passes over the training rows
-    batch_size: Count = 500  # most rows in a batch; of several buckets, in one of mean length
+    batch_size: Count = 500  # most rows in a batch; with buckets, of mean length
     buckets: Count = 1  # shapes of batches, by the length of rows; 1: rows mix
     optimiser: Literal["adam", "rprop", "sgd", "adagrad"] = "adam"  # the optimiser
     learning_rate: Weight = 1e-3  # the highest learning rate
     momentum: Share = 0.9  # of sgd
-    schedule: Literal["constant", "cosine", "step"] = "constant"  # of the rate; cosine: to zero
-    milestones: tuple[Count, ...] = ()  # of the step schedule: epochs after which the rate falls
-    gamma: Part = 0.5  # of the step schedule: the factor of the rate at each milestone
+    schedule: Literal["constant", "cosine", "step"] = "constant"  # cosine: to zero
+    milestones: tuple[Count, ...] = ()  # epochs after which the rate of the step schedule falls
+    gamma: Part = 0.5  # factor of the step schedule at each milestone
     warmup: Share = 0.0  # share of all steps over which the rate rises from zero
-    devices: Count = 1  # each batch is divided among so many; all hold table and parameters
+    devices: Count = 1  # devices among which each batch is divided
     evaluate_every: Count = 1  # epochs between evaluations
-    patience: Natural = 0  # evaluations without a better one before a replica stops; 0: never
-    metric: str = "ndcg@100"  # the validation figure that decides what is best
+    patience: Natural = 0  # evaluations without improvement before a replica stops; 0: never
+    metric: str = "ndcg@100"  # the validation figure by which the best epoch is selected
 
     def __post_init__(self) -> None:
         if (self.schedule == "step") != bool(self.milestones):

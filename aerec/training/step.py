@@ -64,7 +64,7 @@ def make_epoch(
 ) -> Callable:
     """Make the epoch of one replica; with `axis`, on the device's part of each batch.
 
-    (state, table, turns [steps], order [steps, B], key) -> (state, loss [steps], finite): a
+    (state, table, shapes [steps], order [steps, B], key) -> (state, loss [steps], finite): a
     `lax.scan` over the batches of `order`, each in the shape of its bucket and gathered on the
     device.
     """
@@ -81,12 +81,12 @@ def make_epoch(
 
     steps = [of(bucket) for bucket in plan]
 
-    def epoch(state: State, table: Table, turns: jax.Array, order: jax.Array, key: jax.Array):
+    def epoch(state: State, table: Table, shapes: jax.Array, order: jax.Array, key: jax.Array):
         def train_step(state: State, drawn):
-            turn, index = drawn
-            return jax.lax.switch(turn, steps, state, table, index, key)
+            shape, index = drawn
+            return jax.lax.switch(shape, steps, state, table, index, key)
 
-        state, losses = jax.lax.scan(train_step, state, (turns, order))
+        state, losses = jax.lax.scan(train_step, state, (shapes, order))
         finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.params)]
         return state, losses, jnp.all(jnp.stack(finite))
 

@@ -91,7 +91,7 @@ def test_nonnegative_ease_is_nnls_and_meets_the_kkt_conditions(dropout):
 
 def test_nonnegative_ease_that_does_not_converge_is_refused():
     gram = ease.gram(clicks()[1])
-    with pytest.raises(BadInput, match=r"still move by .* after 2 turns; raise l2"):
+    with pytest.raises(BadInput, match=r"still move by .* after 2 iterations; raise l2"):
         ease.nonnegative_weights(gram, jnp.full(N, 0.5), limit=2)
 
 

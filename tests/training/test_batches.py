@@ -54,7 +54,7 @@ def test_a_permutation_beyond_the_capacity_is_drawn_again(monkeypatch, steps, pa
     lengths, plan = np.array([3, 1, 2]), [Bucket(0, 3, steps, 2, 3, 3)]
     # Down the columns of (0, 1), (2, padding): 5 entries and 1. Of (1, 0), (2, padding): 3 and 3.
     draws = iter([np.array([0, 1, 2]), np.array([1, 0, 2])])
-    monkeypatch.setattr(batches, "turns", lambda plan, epoch: np.zeros(steps, int))
+    monkeypatch.setattr(batches, "shapes", lambda plan, epoch: np.zeros(steps, int))
     monkeypatch.setattr(np.random, "default_rng", lambda seed: generator)
     generator = mock.Mock(permutation=lambda size: next(draws))
     order = batches.order(lengths, plan, 0, 0, parts)
@@ -71,13 +71,14 @@ def test_an_epoch_of_no_rows_is_a_batch_of_padding():
 def test_an_epoch_is_every_row_once_within_the_plan(lengths, batch_size, buckets, parts, epoch):
     lengths = np.array(lengths, np.int32)
     plan = batches.plan(lengths, batch_size, buckets, parts)
-    order, turns = batches.order(lengths, plan, 3, epoch, parts), batches.turns(plan, epoch)
+    order = batches.order(lengths, plan, 3, epoch, parts)
+    shapes = batches.shapes(plan, epoch)
     widest = max(bucket.batch for bucket in plan)
-    chex.assert_shape(order, (len(turns), parts * widest))
+    chex.assert_shape(order, (len(shapes), parts * widest))
     assert sorted(order[order < len(lengths)]) == list(range(len(lengths)))
     assert (order == batches.order(lengths, plan, 3, epoch, parts)).all()
     for number, bucket in enumerate(plan):
-        mine = order[turns == number].reshape(-1, parts, widest)
+        mine = order[shapes == number].reshape(-1, parts, widest)
         assert len(mine) == bucket.steps
         assert (mine[:, :, bucket.batch :] == len(lengths)).all()
         per_row = np.append(lengths, 0)[mine]
@@ -106,4 +107,4 @@ def test_orders_differ_between_epochs_and_seeds():
     plan = batches.plan(lengths, 4, 3)
     orders = {batches.order(lengths, plan, s, e).tobytes() for s in range(3) for e in range(3)}
     assert len(orders) == 9
-    assert (batches.turns(plan, 0) != batches.turns(plan, 1)).any(), "shapes take turns at random"
+    assert (batches.shapes(plan, 0) != batches.shapes(plan, 1)).any(), "shapes alternate at random"
