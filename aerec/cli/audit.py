@@ -18,6 +18,7 @@ docs/theory.md.
 import importlib
 import math
 import pathlib
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -181,7 +182,7 @@ def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[
                     task, description=f"{subject.name}: {stage}", completed=done, total=of or None
                 ),
             )  # fmt: skip
-            found.save(subject.folder)
+            found.save(subject.folder, command=f"aerec audit {shlex.join(options.command_flags())}")
             plots.figures(found, subject.folder)
         except ValueError as error:
             raise BadInput(f"{subject.name}: {' '.join(str(error).split())}") from error

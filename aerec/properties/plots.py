@@ -14,18 +14,21 @@ from aerec.properties.report import Audit
 _WIDTH, _HEIGHT = 4.8, 3.2  # inches
 
 
-def figures(audit: Audit, folder: Path | str) -> list[Path]:
-    """Write `rate_by_margin.png`, `local_angle.png` and `spectrum.png` of one audit to a folder."""
-    folder = Path(folder)
-    made = [_rate_by_margin({audit.encoder: audit}, folder / "rate_by_margin.png")]
+def drawn(audit: Audit) -> dict[str, Figure]:
+    """Draw the plots of one audit: errors by true margin, local angles, spectrum of the codes."""
+    found = {"rate_by_margin": _rate_by_margin({audit.encoder: audit})}
     if audit.angles is not None and np.isfinite(audit.angles).any():
-        made.append(_angles(audit, folder / "local_angle.png"))
-    return [*made, _spectrum(audit, folder / "spectrum.png")]
+        found["local_angle"] = _angles(audit)
+    return {**found, "spectrum": _spectrum(audit)}
+
+
+def figures(audit: Audit, folder: Path | str) -> list[Path]:
+    """Write the plots of one audit to a folder, `rate_by_margin.png` and others."""
+    return [_save(figure, Path(folder), name) for name, figure in drawn(audit).items()]
 
 
 def comparison(audits: Mapping[str, Audit], folder: Path | str) -> list[Path]:
     """Write `compared_margins.png` and `compared_rates.png`: several encoders on one domain."""
-    folder = Path(folder)
     fig, axes = _subplots(0.3 * len(audits) + 1.4)
     for row, audit in enumerate(audits.values()):
         finding = audit.properties["order"]
@@ -35,8 +38,8 @@ def comparison(audits: Mapping[str, Audit], folder: Path | str) -> list[Path]:
     axes.axvline(0.5, color="k", linestyle=":", linewidth=1)
     axes.set_xlabel("reversed, of the triples with a true order\n(grey: vacuous; dotted: a coin)")
     axes.invert_yaxis()
-    margins = _rate_by_margin(audits, folder / "compared_margins.png")
-    return [margins, _save(fig, folder / "compared_rates.png")]
+    made = {"compared_margins": _rate_by_margin(audits), "compared_rates": fig}
+    return [_save(figure, Path(folder), name) for name, figure in made.items()]
 
 
 def _subplots(height: float = _HEIGHT):
@@ -44,7 +47,7 @@ def _subplots(height: float = _HEIGHT):
     return fig, fig.subplots()
 
 
-def _rate_by_margin(audits: Mapping[str, Audit], path: Path) -> Path:
+def _rate_by_margin(audits: Mapping[str, Audit]) -> Figure:
     fig, axes = _subplots()
     for name, audit in audits.items():
         tallies = [order.summary(counts) for counts in audit.counts]
@@ -65,10 +68,10 @@ def _rate_by_margin(audits: Mapping[str, Audit], path: Path) -> Path:
     axes.set_xlabel("true margin over $|x| \\max(|u|, |v|)$")
     axes.set_ylabel("share ranked the wrong way")
     axes.legend(frameon=False, fontsize="small")
-    return _save(fig, path)
+    return fig
 
 
-def _angles(audit: Audit, path: Path) -> Path:
+def _angles(audit: Audit) -> Figure:
     fig, axes = _subplots()
     assert audit.angles is not None
     angles = np.degrees(audit.angles[np.isfinite(audit.angles)])
@@ -79,10 +82,10 @@ def _angles(audit: Audit, path: Path) -> Path:
         axes.legend(frameon=False, fontsize="small")
     axes.set_xlabel("angle between $x$ and $J_f(u)^T f(x)$, degrees")
     axes.set_ylabel("pairs")
-    return _save(fig, path)
+    return fig
 
 
-def _spectrum(audit: Audit, path: Path) -> Path:
+def _spectrum(audit: Audit) -> Figure:
     fig, axes = _subplots()
     values = np.array(audit.vacuity.spectrum)
     axes.semilogy(1 + np.arange(len(values)), np.where(values > 1e-12, values, np.nan), marker=".")
@@ -90,12 +93,13 @@ def _spectrum(audit: Audit, path: Path) -> Path:
     axes.set_title(f"effective rank {audit.vacuity.effective_rank:.1f}", fontsize="medium")
     axes.set_xlabel("direction of the code")
     axes.set_ylabel("singular value over the largest")
-    return _save(fig, path)
+    return fig
 
 
-def _save(fig, path: Path) -> Path:
-    with files.writing(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+def _save(fig: Figure, folder: Path, name: str) -> Path:
+    path = folder / f"{name}.png"
+    with files.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with files.replacing(path) as temporary:
         fig.savefig(temporary, format="png", dpi=160)
     return path

@@ -124,30 +124,39 @@ class Audit:
             "|---|---|---|---|---|---|",
         ]
         for name, finding in self.properties.items():
-            between = finding.interval and " to ".join(_figure(end) for end in finding.interval)
+            between = finding.interval and " to ".join(figure(end) for end in finding.interval)
             lines.append(
                 f"| {NAMES[name]} | **{finding.verdict}** | {finding.domain} |"
-                f" {_figure(finding.rate)} | {between or '-'} | {_figure(finding.skill)} |"
+                f" {figure(finding.rate)} | {between or '-'} | {figure(finding.skill)} |"
             )
         lines += ["", *(f"- {NAMES[k]}: {v.why}" for k, v in self.properties.items()), ""]
         for name, finding in self.properties.items():
             if finding.witness is not None and name != "dimension":
-                lines += [f"## Witness against {NAMES[name]}", "", *_shown(finding.witness), ""]
+                lines += [f"## Witness against {NAMES[name]}", "", *shown(finding.witness), ""]
         lines += ["## Has the code collapsed?", "", "| figure | value |", "|---|---|"]
         figures = self.vacuity._asdict()
         figures.pop("spectrum")
-        lines += [f"| {k.replace('_', ' ')} | {_figure(v)} |" for k, v in figures.items()]
+        lines += [f"| {k.replace('_', ' ')} | {figure(v)} |" for k, v in figures.items()]
         for name, finding in self.properties.items():
             if finding.details:
                 lines += ["", f"## More on {NAMES[name]}", "", "| figure | value |", "|---|---|"]
                 lines += [
-                    f"| {k.replace('_', ' ')} | {_figure(v)} |"
+                    f"| {k.replace('_', ' ')} | {figure(v)} |"
                     for k, v in finding.details.items() if not isinstance(v, dict | np.ndarray)
                 ]  # fmt: skip
         return "\n".join(lines) + "\n"
 
-    def save(self, folder: Path | str) -> Path:
-        """Write `audit.json`, `audit.md` and the witnesses, each atomically; return the first."""
+    def save(self, folder: Path | str, *, command: str = "") -> Path:
+        """Write `audit.json`, `audit.md`, `audit.html` and the witnesses, each atomically.
+
+        Args:
+          command: how the audit was made, for the page.
+
+        Returns:
+          The path of `audit.json`.
+        """
+        from aerec.properties import page  # here, as Matplotlib takes half a second to import
+
         folder = Path(folder)
         with files.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -157,12 +166,33 @@ class Audit:
             elif isinstance(finding.witness, Zero):
                 files.write_arrays(folder / f"witness_{name}.npz", {"x": finding.witness.x})
         files.write_text(folder / "audit.md", self.to_markdown())
+        files.write_text(folder / "audit.html", page.page(self, command=command))
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         files.write_text(folder / "audit.json", text)
         return folder / "audit.json"
 
 
-def _shown(witness: Witness | Zero) -> list[str]:
+def in_words(witness: Witness | Zero) -> str:
+    """Describe a witness in one or two sentences."""
+    if isinstance(witness, Zero):
+        size = "exactly zero" if witness.norm == 0 else f"{witness.norm:.1g} of its usual size"
+        return f"The vector x has norm {np.linalg.norm(witness.x):.4g}, and its code is {size}."
+    true = (
+        "u and v tie in their true score with x"
+        if witness.kind == "tie" else
+        f"x prefers u to v: the true margin is {witness.true_margin:.4g},"
+        f" {witness.true_relative:.3g} of |x| max(|u|, |v|)"
+    )  # fmt: skip
+    wrong = abs(witness.latent_relative)
+    return (
+        f"By the true scores, {true}. The codes rank v above u, by {wrong:.3g} of"
+        f" |f(x)| max(|f(u)|, |f(v)|), which is {wrong / witness.tolerance:,.0f} times the tie"
+        " tolerance."
+    )
+
+
+def shown(witness: Witness | Zero) -> list[str]:
+    """List a witness: its vectors and margins, as lines of Markdown."""
     if isinstance(witness, Zero):
         told = (
             "`f(x)` is exactly 0 in float64" if witness.norm == 0 else
@@ -191,7 +221,8 @@ def _vector(x: np.ndarray) -> str:
     return np.array2string(x, precision=4, threshold=12).replace("\n", "")
 
 
-def _figure(value: Any) -> str:
+def figure(value: Any) -> str:
+    """Format a figure of a table."""
     if value is None:
         return "-"
     if isinstance(value, bool | int | str):
