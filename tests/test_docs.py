@@ -148,3 +148,9 @@ def test_versions_agree():
     assert version == aerec.__version__
     assert f"version = {{{version}}}" in read("README.md")
     assert re.search(r"^## \[Unreleased\]$", read("CHANGELOG.md"), re.MULTILINE)
+
+
+def test_the_tests_that_the_theory_names_exist():
+    named = set(re.findall(r"`(test_\w+)`", read("docs/theory.md")))
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 20 and named <= set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))
