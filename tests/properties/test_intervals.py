@@ -94,6 +94,8 @@ def test_an_interval_of_extremes_and_of_nobody():
         assert intervals.over_users([value] * 5) == pytest.approx(exact, abs=3e-3)
     tiny = intervals.over_users([1e-300] * 4 + [1 - 1e-15], [1, 1, 1, 1, 1e-9])
     assert 0 <= tiny[0] < tiny[1] < 1
+    low, high = intervals.over_users([1 - 1e-11], confidence=1 - 1e-9)
+    assert low < 1 - 1e-11 < high <= 1
 
 
 def test_values_that_are_no_rates_are_refused():
@@ -104,6 +106,9 @@ def test_values_that_are_no_rates_are_refused():
     ):  # fmt: skip
         with pytest.raises(ValueError, match=wrong):
             intervals.over_users(values, weights)
+    for confidence in (0.4, 1.0, np.nan):
+        with pytest.raises(ValueError, match="confidence"):
+            intervals.over_users([0.5], confidence=confidence)
 
 
 def beta(a, b):
