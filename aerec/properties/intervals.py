@@ -38,8 +38,8 @@ def over_users(
     without any violation of U users the upper end is `1 - (alpha / 2)^(1 / U)`. So rare violations
     do not make it too narrow, as they do a bootstrap. That each end has its nominal coverage for
     any values in [0, 1] is conjectured, not proven; `tests/properties/test_intervals.py` simulates
-    it. The quantile is a saddlepoint approximation: no random numbers, and an upper end of 5 users
-    or more at most 0.7% too high where it can be compared with the exact one.
+    it. The quantile is a saddlepoint approximation without random numbers: for values of 0 and 1
+    of 5 users or more the upper end is within 0.7% of the exact one.
 
     With weights the mean is pooled, `sum(w values) / sum(w)`, and the added user weighs as much as
     the heaviest one: it assumes that no user weighs more than the heaviest of those drawn.
