@@ -16,6 +16,7 @@ from aerec.properties.separation import Space
 Progress = Callable[[int, int], object]  # called with what is done, and of how many
 
 _BLOCK = 1024  # queries scored at once
+_TRIES = 40  # of k held-out items
 
 
 class Reachability(NamedTuple):
@@ -149,10 +150,10 @@ def ceiling(
     """Find the users for whom some query would make no mistake on the k first places.
 
     Seen items are not ranked. With at most k held-out items, the query must rank all of them
-    strictly above the other items. With more, it must rank k of them so, no matter which. These are
-    searched greedily: from all held-out items, those with the most weight in the certificate are
-    left out. If that fails, the user is undecided; or impossible, if fewer than k held-out items
-    can each be ranked above all that are not.
+    strictly above the other items. With more, it must rank k of them so, no matter which. Each
+    certificate names items of which one must be left out; an integer programme finds the k items to
+    try next (Parker & Ryan 1996), or that there are none. After too many tries the user is
+    undecided.
 
     Where no query can, the item codes are at fault. Where one can, but the user's own query does
     not, the encoder is.
@@ -210,25 +211,39 @@ def _top(
     space: Space, held_out: np.ndarray, rivals: np.ndarray, k: int
 ) -> tuple[np.ndarray | None, float]:
     """A query that ranks k held-out items above the rivals, or the residual of a proof, or NaN."""
-    chosen = held_out
-    while True:
-        query, proof = separation.separate(space, chosen, rivals)
-        surplus = len(chosen) - k
-        if query is not None or proof is None or surplus <= 0:
+    chosen, weights, residual = np.arange(len(held_out)), np.zeros((0, len(held_out))), 0.0
+    for _ in range(_TRIES):
+        query, proof = separation.separate(space, held_out[chosen], rivals)
+        if query is not None:
+            return query, np.nan
+        if proof is None:
             break
-        by_weight = np.argsort(proof.chosen, kind="stable")
-        chosen = chosen[by_weight[: k + surplus // 2]]
-    if query is not None:
-        return query, np.nan
-    if len(held_out) <= k:
-        return None, np.nan if proof is None else proof.residual
-    residuals: list[float] = []  # of items that no query ranks above the rivals
-    for tried, v in enumerate(held_out):
-        if tried - len(residuals) == k:
-            return None, np.nan
-        _, proof = separation.separate(space, np.array([v]), rivals)
-        residuals += [] if proof is None else [proof.residual]
-    return None, max(residuals)
+        residual = max(residual, proof.residual)
+        if len(held_out) <= k:
+            return None, residual
+        weights = np.vstack([weights, np.zeros(len(held_out))])
+        weights[-1, chosen] = proof.chosen
+        choice = _choice(weights, k)
+        if choice.status == 2:  # infeasible
+            return None, residual
+        if choice.x is None:
+            break
+        chosen = np.flatnonzero(choice.x > 0.5)
+    return None, np.nan
+
+
+def _choice(weights: np.ndarray, k: int) -> Any:
+    """Choose k items that include no certificate's whole support, those of least total weight."""
+    support = (weights > 0).astype(float)
+    return scipy.optimize.milp(
+        weights.sum(axis=0),
+        integrality=np.ones(weights.shape[1]),
+        bounds=scipy.optimize.Bounds(0, 1),
+        constraints=[
+            scipy.optimize.LinearConstraint(support, ub=support.sum(axis=1) - 1),
+            scipy.optimize.LinearConstraint(np.ones((1, weights.shape[1])), lb=k, ub=k),
+        ],
+    )
 
 
 def _firsts(space: Space, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
