@@ -84,7 +84,7 @@ def margin(
         raise ValueError(f"k = {k} of {n} items: give at least 1, and fewer than all")
     if not 0 < eta < 1:
         raise ValueError(f"eta = {eta} is no probability between 0 and 1")
-    users = inputs.users(listed, [()] * len(listed), n)
+    users = inputs.users(listed, [()] * len(listed), n, name="listed")
     if len(users) != len(asked):
         raise ValueError(f"queries of {len(asked)} users, but listed items of {len(users)}")
     if bias is not None:

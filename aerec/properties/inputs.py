@@ -42,19 +42,19 @@ def _finite(values: Any, name: str, axes: int) -> np.ndarray:
 
 
 def users(
-    targets: Sequence[Any], seen: Sequence[Any], count: int
+    targets: Sequence[Any], seen: Sequence[Any], count: int, *, name: str = "targets"
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Each user's held-out items, and the items that are neither held-out nor seen."""
     if len(targets) != len(seen) or not len(targets):
-        raise ValueError(f"targets of {len(targets)} users and seen items of {len(seen)}")
+        raise ValueError(f"{name} of {len(targets)} users and seen items of {len(seen)}")
     found = []
     for u, (held_out, skipped) in enumerate(zip(targets, seen, strict=True)):
-        kept = _numbers(held_out, count, f"targets[{u}]")
+        kept = _numbers(held_out, count, f"{name}[{u}]")
         skip = _numbers(skipped, count, f"seen[{u}]")
         if not len(kept) or len(np.unique(kept)) < len(kept):
-            raise ValueError(f"targets[{u}] is empty or has an item twice")
+            raise ValueError(f"{name}[{u}] is empty or has an item twice")
         if len(both := np.intersect1d(kept, skip)):
-            raise ValueError(f"item {both[0]} is in targets[{u}] and in seen[{u}]")
+            raise ValueError(f"item {both[0]} is in {name}[{u}] and in seen[{u}]")
         left = np.ones(count, bool)
         left[kept] = left[skip] = False
         found.append((kept, np.flatnonzero(left)))

@@ -30,7 +30,8 @@ class Reachability(NamedTuple):
       groups: [I] the number of each item's group.
       reached: [I] bool; `query` proves it.
       unreachable: [I] bool; `weights` prove it.
-      undecided: the number of items that are neither.
+      undecided: the number of items that are neither, like two whose codes differ by a rounding
+        error.
       query: [I, d] a query that ranks the item first; NaN where none was found.
       weights: [I, I] sparse. For an unreachable item: weights of sum 1 on others, whose mean code
         is its own, and whose mean bias is no less.

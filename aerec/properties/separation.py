@@ -124,7 +124,8 @@ def separate(
     rows, split = _inequalities(space, chosen, rivals)
     start = len(rows) - len(rivals)
     near = np.argsort(-(points[rivals] @ guess), kind="stable")[:_RIVALS]
-    z, weights = _alternative(rows, np.concatenate([np.arange(start), start + near]))
+    first = np.arange(min(split + 1, start))  # those of the chosen, and that of the bias
+    z, weights = _alternative(rows, np.concatenate([first, start + near]))
     if z is not None:
         query = _query(space, z[: len(guess)])
         if query is not None and holds(space, query, chosen, rivals):
@@ -145,9 +146,7 @@ def _query(space: Space, z: np.ndarray) -> np.ndarray | None:
     return lifted[:-1] / lifted[-1] if lifted[-1] > 0 else None
 
 
-def _inequalities(
-    space: Space, chosen: np.ndarray, rivals: np.ndarray
-) -> tuple[np.ndarray, int]:
+def _inequalities(space: Space, chosen: np.ndarray, rivals: np.ndarray) -> tuple[np.ndarray, int]:
     """Rows that (z, threshold) must have positive products with, and how many are the chosen's.
 
     The chosen come first, the rivals last. The threshold of a single item is its own score: then
