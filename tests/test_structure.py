@@ -190,7 +190,7 @@ def test_a_recipe_states_its_command_and_what_it_says_is_known(path):
 def test_every_test_file_names_what_it_tests():
     """tests/test_<file>.py tests <file>; the others say so here."""
     stems = {path.stem for path in FILES}
-    whole = {"all_models", "numbers", "structure", "notebooks", "docs", "onnx"}
+    whole = {"all_models", "numbers", "structure", "notebooks", "docs", "onnx", "theory"}
     grouped = {"denoising", "linear", "sequential", "spine", "bad_input", "reports"}
     for path in (ROOT / "tests").rglob("test_*.py"):
         stem = path.stem.removeprefix("test_")
