@@ -31,7 +31,6 @@ from aerec import configuration, memory, models
 from aerec.cli import options, show
 from aerec.core import Facts
 from aerec.errors import BadInput, nearest
-from aerec.nn import activations
 from aerec.properties import Audit, audit, plots, samplers, search
 from aerec.properties.domain import Data, Domain
 from aerec.runs import artefact, directory, encoding, rescore
@@ -52,18 +51,16 @@ HULL = 256  # rows of a run's data that `--domain=hull` mixes
 WAYS = ("workdir", "model", "encoder")
 BELONGS = {  # flags that apply to some of the ways to name an encoder only
     "input_dim": ("model", "encoder"), "set": ("model",), "batched": ("encoder",),
-    "data_dir": ("workdir",), "data_file": ("workdir",), "split_dir": ("workdir",),
+    **dict.fromkeys(("alone", "data_dir", "data_file", "split_dir"), ("workdir",)),
 }  # fmt: skip
 
 
 class Subject(NamedTuple):
-    """An encoder to audit: rows [B, n] -> codes, what its last activation is, where to write."""
+    """What to audit, and where to write: encoders as arguments of `properties.audit`."""
 
     name: str
-    encode: Callable
+    encoders: dict[str, Any]
     dimension: int
-    batched: bool
-    activation: activations.Activation | None  # None: not known
     folder: pathlib.Path
     data: Callable[[], Data] | None = None
 
@@ -74,6 +71,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("set", [], "a setting of that model, NAME=VALUE; may be repeated")
     flags.DEFINE_string("encoder", None, "MODULE:FUNCTION, one vector [n] -> code")
     flags.DEFINE_bool("batched", False, "the --encoder takes rows [B, n]")
+    flags.DEFINE_bool("alone", False, "audit the encoder of a run alone, for items as for users")
     flags.DEFINE_integer("input_dim", None, "n, with --model and --encoder", 1)
     flags.DEFINE_string("domain", None, f"data, hull (of a run) or {', '.join(DOMAINS)}")
     flags.DEFINE_string("budget", "1e6", "triples to sample, or seconds like 30s")
@@ -173,10 +171,9 @@ def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[
         task = bar.add_task(f"auditing {subject.name}", total=None)
         try:
             found = audit(
-                subject.encode, domain, jax.random.key(given["seed"]), budget=budget,
-                batched=subject.batched, name=subject.name, truth=given["truth"],
-                latent=given["latent"], activation=subject.activation, search_points=points,
-                state=given["state"],
+                domain=domain, key=jax.random.key(given["seed"]), budget=budget,
+                name=subject.name, truth=given["truth"], latent=given["latent"],
+                search_points=points, state=given["state"], **subject.encoders,
                 progress=lambda stage, done, of: bar.update(
                     task, description=f"{subject.name}: {stage}", completed=done, total=of or None
                 ),
@@ -209,10 +206,8 @@ def _trained(
 
     return Subject(
         name=name,
-        encode=encoding.encoder(loaded),
+        encoders=encoding.subject(loaded, alone=given["alone"]),
         dimension=config["shape"][1],
-        batched=True,
-        activation=encoding.last_activation(config["set"]),
         folder=folder,
         data=data,
     )
@@ -224,10 +219,12 @@ def _initial(given: Mapping[str, Any]) -> Subject:
     params = model.init(jax.random.key(given["seed"]))
     return Subject(
         name=f"{given['model']} at initialisation",
-        encode=lambda x: model.encode(params, x),
+        encoders={
+            "encode": lambda x: model.encode(params, x),
+            "batched": True,
+            "activation": encoding.last_activation(vars(config)),
+        },
         dimension=given["input_dim"],
-        batched=True,
-        activation=encoding.last_activation(vars(config)),
         folder=pathlib.Path(given["output"] or f"runs/audit-{given['model']}-initial"),
     )
 
@@ -250,10 +247,8 @@ def _callable(given: Mapping[str, Any]) -> Subject:
 
     return Subject(
         name=given["encoder"],
-        encode=guarded,
+        encoders={"encode": guarded, "batched": given["batched"]},
         dimension=given["input_dim"],
-        batched=given["batched"],
-        activation=None,
         folder=pathlib.Path(given["output"] or f"runs/audit-{module}-{function}"),
     )
 

@@ -29,6 +29,7 @@ from aerec.properties import (
 from aerec.properties.domain import Data, Domain, Separated, whole
 from aerec.properties.encoder import check_finite, wrap
 from aerec.properties.journal import Journal
+from aerec.properties.modules import as_function
 from aerec.properties.problem import Problem, pose
 from aerec.properties.report import Audit
 from aerec.properties.verdict import Evidence
@@ -67,7 +68,8 @@ def audit(
     of devices.
 
     Args:
-      encode: one vector [n] -> its code; rows [B, n] if `batched`; pytrees like `example`.
+      encode: one vector [n] -> its code; rows [B, n] if `batched`; pytrees like `example`. Modules
+        of flax.nnx and torch are put in evaluation mode.
       domain: the vectors and triples that the verdicts are about, from `samplers`.
       items: the encoder of u and v, if it is not that of x.
       budget: sampled triples (rounded up to blocks), or seconds as "30s".
@@ -98,8 +100,10 @@ def audit(
     k_count, k_probe, k_search, k_zero, k_boot = jax.random.split(key, 5)
     seed = [int(part) for part in np.asarray(jax.random.key_data(key)).ravel()]
     example = domain.dimension if example is None else example
-    f = wrap(encode, example, batched=batched)
-    g = None if items is None else wrap(items, example, batched=batched)
+    f, g = (
+        None if given is None else wrap(as_function(given), example, batched=batched)
+        for given in (encode, items)
+    )
     problem = pose(f, domain, items=g, truth=truth, latent=latent)
 
     probes = _probes(domain, k_probe)

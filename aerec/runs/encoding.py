@@ -1,9 +1,12 @@
-"""Adapters for the audit: the encoder of a run, and its data as a domain."""
+"""Adapters for the audit: the encoders of a run, and its data as a domain."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import scipy.sparse
 
 from aerec.data.splits import Split
@@ -17,6 +20,48 @@ from aerec.runs.spec import oriented
 def encoder(artefact: Artefact) -> Callable[[Any], Any]:
     """Return the encoder of a trained model: rows [B, N] to codes [B, K]."""
     return lambda x: artefact.model.encode(artefact.params, x)
+
+
+def towers(artefact: Artefact) -> tuple[Callable[[Any], Any], Callable[[Any], Any]] | None:
+    """Return f and g, rows [B, N] to codes [B, D], such that the model ranks by `<f(x), g(u)>`.
+
+    Of a score `<q, g> + b`, f(x) is the query and g(e_i) the item code, with a 1 and the bias
+    appended; a bias that is equal for all items ranks none and is left out. g is linear: a vector
+    u stands for a sum of items. None for a model without a dot product at its end.
+    """
+    model, params = artefact.model, artefact.params
+    if model.queries is None or model.item_codes is None or model.item_bias is None:
+        return None
+    query = functools.partial(model.queries, params)
+    with jax.default_matmul_precision("highest"):
+        codes, bias = model.item_codes(params), model.item_bias(params)
+    if codes.shape[1] and jnp.ptp(bias) == 0:
+        return query, lambda u: u @ codes
+    codes = jnp.concatenate([codes, bias[:, None]], axis=1)
+
+    def users(x):
+        queries = query(x)
+        return jnp.concatenate([queries, jnp.ones_like(queries, shape=(len(x), 1))], axis=1)
+
+    return users, lambda u: u @ codes
+
+
+def subject(artefact: Artefact, *, alone: bool = False) -> dict[str, Any]:
+    """Return the encoders of a model, as arguments of `properties.audit`.
+
+    They are the two towers that the model ranks by.
+
+    Args:
+      alone: whether the encoder of the model is taken instead, for users and for items.
+    """
+    pair = None if alone else towers(artefact)
+    if pair is None:
+        return {
+            "encode": encoder(artefact),
+            "activation": last_activation(artefact.config["set"]),
+            "batched": True,
+        }
+    return {"encode": pair[0], "items": pair[1], "batched": True}
 
 
 def domain(artefact: Artefact, split: Split) -> Data:
