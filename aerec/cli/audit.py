@@ -91,7 +91,8 @@ def main(given: Mapping[str, Any]) -> None:
     audits = {}
     for subject, domain in zip(found, domains, strict=True):
         audits[subject.name] = examine(subject, domain, budget, given)
-    show.CONSOLE.print(show.audits(audits))
+    for table in (*show.comparisons(audits), show.audits(audits)):
+        show.CONSOLE.print(table)
     folders = [str(subject.folder) for subject in found]
     if len(audits) > 1:
         folder = pathlib.Path(given["output"] or "runs/audit")

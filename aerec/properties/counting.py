@@ -21,7 +21,7 @@ import numpy as np
 import scipy.sparse.linalg
 
 from aerec.properties import order
-from aerec.properties.domain import Data, dense
+from aerec.properties.domain import dense
 from aerec.properties.encoder import check_finite, finite_codes
 from aerec.properties.journal import Journal
 from aerec.properties.order import Tally
@@ -47,29 +47,19 @@ class Scores(NamedTuple):
     latent_norms: np.ndarray
 
 
-def score_rows(problem: Problem) -> Scores:
-    """Return the scores of a data domain; items are encoded once, and only codes are kept."""
-    data, f, g = problem.domain, problem.users, problem.items
-    assert isinstance(data, Data)
-    count = data.shape[1]
-    pieces = np.array_split(np.arange(count), max(1, count // 512))
-    codes = np.concatenate([finite_codes(g, data.item_rows(p), "an item") for p in pieces])
-    codes = (codes / order.safe(abs(codes).max())).astype(np.float32)
+def true_rows(problem: Problem) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """Return the true scores of a data domain, and the norms of the items, as in `Scores`."""
+    data = problem.data
     vectors = data.items
     if vectors is None or data.truth is not None:
-        true_norms = np.ones(count)
+        norms = np.ones(data.shape[1])
     elif scipy.sparse.issparse(vectors):
-        true_norms = scipy.sparse.linalg.norm(vectors, axis=1)
+        norms = scipy.sparse.linalg.norm(vectors, axis=1)
     else:
-        true_norms = np.linalg.norm(vectors, axis=1)
-    latent_norms = np.linalg.norm(codes, axis=1)
-    if problem.latent == "cosine":
-        codes, latent_norms = order.unit(codes), np.ones(count)
-    product = jax.jit(lambda a, b: jnp.matmul(a, b.T, precision="highest"))
+        norms = np.linalg.norm(vectors, axis=1)
 
     def rows(index):
-        x = data.user_rows(index)
-        unit = order.unit(x)
+        unit = order.unit(data.user_rows(index))
         if data.truth is not None:
             true = data.relevance(index)
         elif vectors is None:
@@ -77,15 +67,39 @@ def score_rows(problem: Problem) -> Scores:
         elif scipy.sparse.issparse(vectors):
             true = np.asarray((vectors @ unit.T).T)
         else:
-            true = np.asarray(product(unit, vectors))
+            true = np.asarray(_product(unit, vectors))
         if problem.truth == "cosine":
-            true = true / order.safe(true_norms).astype(np.float32)
-        check_finite(true, x, "true scores")
+            true = true / order.safe(norms).astype(np.float32)
+        check_finite(true, true, "true scores")
         if data.seen is not None:
             true = np.where(dense(data.seen, index) == 0, true, np.float32(np.nan))
-        return true, np.asarray(product(order.unit(finite_codes(f, x, "a user")), codes))
+        return true
 
-    return Scores(rows, np.ones(count) if problem.truth == "cosine" else true_norms, latent_norms)
+    return rows, np.ones_like(norms) if problem.truth == "cosine" else norms
+
+
+def score_rows(problem: Problem) -> Scores:
+    """Return the scores of a data domain; items are encoded once, and only codes are kept."""
+    data, f, g = problem.data, problem.users, problem.items
+    count = data.shape[1]
+    truths, true_norms = true_rows(problem)
+    pieces = np.array_split(np.arange(count), max(1, count // 512))
+    codes = np.concatenate([finite_codes(g, data.item_rows(p), "an item") for p in pieces])
+    codes = (codes / order.safe(abs(codes).max())).astype(np.float32)
+    latent_norms = np.linalg.norm(codes, axis=1)
+    if problem.latent == "cosine":
+        codes, latent_norms = order.unit(codes), np.ones(count)
+
+    def rows(index):
+        queries = order.unit(finite_codes(f, data.user_rows(index), "a user"))
+        return truths(index), np.asarray(_product(queries, codes))
+
+    return Scores(rows, true_norms, latent_norms)
+
+
+@jax.jit
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.matmul(a, b.T, precision="highest")
 
 
 def sample(
@@ -214,7 +228,7 @@ def each_user(
             if len(waiting) > workers + 1:
                 parts.append(waiting.popleft().result())
                 if progress:
-                    progress(sum(part.shape[1] for part in parts), len(users))
+                    progress(sum(found.shape[1] for found in parts), len(users))
                 if state.due():
                     state.keep(part, np.concatenate(parts, axis=1).tolist())
         parts.extend(task.result() for task in waiting)
@@ -229,8 +243,8 @@ def count_rows(
 ) -> Tally:
     """Count the pairs of two score blocks [B, I] on the host, row by row: a tally of [B] int64.
 
-    An item whose true score is NaN is left out. The time per row is O(I log I) for I distinct true scores and any tolerance, and O(I) after
-    sorting if only a few are distinct.
+    An item whose true score is NaN is left out. The time per row is O(I log I) for I distinct true
+    scores and any tolerance, and O(I) after sorting if only a few are distinct.
     """
     rows = zip(np.asarray(true, np.float32), np.asarray(latent, np.float32), strict=True)
     counts = [_count_row(a, b, true_ties, latent_ties) for a, b in rows]
