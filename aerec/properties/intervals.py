@@ -36,22 +36,25 @@ def over_users(
     exponential weights. The upper end is the `(1 + confidence) / 2` quantile of the weighted mean,
     and the lower end mirrors it. For values of 0 and 1 it is the interval of Clopper and Pearson:
     without any violation of U users the upper end is `1 - (alpha / 2)^(1 / U)`. So rare violations
-    do not deceive it, as they do a bootstrap. That each end has its nominal coverage for any values
-    in [0, 1] is conjectured, not proven; `tests/properties/test_intervals.py` simulates it.
+    do not make it too narrow, as they do a bootstrap. That each end has its nominal coverage for
+    any values in [0, 1] is conjectured, not proven; `tests/properties/test_intervals.py` simulates
+    it. The quantile is a saddlepoint approximation without random numbers: for values of 0 and 1
+    of 5 users or more the upper end is within 0.7% of the exact one.
 
     With weights the mean is pooled, `sum(w values) / sum(w)`, and the added user weighs as much as
-    the heaviest one: no user is supposed to weigh more than the heaviest of those drawn.
+    the heaviest one: it assumes that no user weighs more than the heaviest of those drawn.
 
     Args:
       values: [U], one value per user; a user whose value is NaN is left out.
       weights: [U], non-negative, such as the number of triples of each user; None: equal weights.
-      confidence: of both ends together; each end alone has `(1 + confidence) / 2`.
+      confidence: of both ends together, in [0.5, 1); each end alone has `(1 + confidence) / 2`.
 
     Returns:
       (lower, upper end), in [0, 1]: 0 and 1 if no user has a value and a weight.
 
     Raises:
-      ValueError: a value outside [0, 1]; a weight that is negative or not finite; other shapes.
+      ValueError: a value outside [0, 1]; a weight that is negative or not finite; a confidence
+        outside [0.5, 1); other shapes.
     """
     values = np.asarray(values, float)
     weights = np.ones_like(values) if weights is None else np.asarray(weights, float)
@@ -61,6 +64,8 @@ def over_users(
         raise ValueError("a value outside [0, 1]: divide each user's count by that of its triples")
     if not np.all((weights >= 0) & (weights < np.inf)):
         raise ValueError("a weight is negative or not finite")
+    if not 0.5 <= confidence < 1:
+        raise ValueError(f"a confidence of {confidence:g} is not in [0.5, 1)")
     known = (weights > 0) & ~np.isnan(values)
     if not known.any():
         return 0.0, 1.0
@@ -74,8 +79,7 @@ def _upper(values: np.ndarray, weights: np.ndarray, deviate: float) -> float:
     low, high = float(np.append(values, 1.0) @ np.append(weights, 1.0) / (weights.sum() + 1.0)), 1.0
     if low > 1.0 - 1e-12:
         return 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
+    while low < (middle := (low + high) / 2) < high:
         if _deviate(values, weights, middle) < deviate:
             low = middle
         else:

@@ -101,7 +101,7 @@ def orthogonal_projection_rate(n: int, m: int, k: Any) -> Any:
         rest = np.maximum(0.0, 1.0 - cotangent**2 * kept / (1.0 - kept))
         return scipy.special.betainc((n - 2) / 2, 0.5, rest) / 2 if n > 2 else (rest > 0) / 2
 
-    return scipy.integrate.quad_vec(reversed_, 0.0, 1.0, epsabs=1e-12, epsrel=1e-6)[0]
+    return scipy.integrate.quad_vec(reversed_, 0.0, 1.0, epsabs=1e-12, epsrel=1e-10)[0]
 
 
 def safe_margin(m: int, triples: int, *, failure: float = 0.05) -> float:

@@ -85,7 +85,7 @@ def test_the_rates_of_projections_where_they_have_a_closed_form():
     np.testing.assert_allclose(rates.random_projection_rate(1, k), angle / np.pi)
     for n in (2, 3, 50):
         found = rates.orthogonal_projection_rate(n, 1, k)
-        np.testing.assert_allclose(found, angle / np.pi, atol=1e-8)
+        np.testing.assert_allclose(found, angle / np.pi, atol=1e-9)
     # Student's t of two degrees of freedom: (1 - cos th) / 2
     np.testing.assert_allclose(rates.random_projection_rate(2, k), (1 - cosine) / 2)
     np.testing.assert_array_equal(rates.orthogonal_projection_rate(7, 7, k), 0 * k)
