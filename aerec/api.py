@@ -12,7 +12,7 @@ import dataclasses
 import pathlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -192,6 +192,7 @@ def audit(
     users: Callable[[Any], Any] | None = None,
     items: Callable[[Any], Any] | None = None,
     alone: bool = False,
+    relevance: Literal["listed", "heldout"] = "listed",
     seed: int = 0,
     replica: int = 0,
     **options: Any,
@@ -207,6 +208,8 @@ def audit(
       domain: where vectors come from, by `aerec.properties.samplers`.
       users, items: two encoders instead of a subject: of x, and of u and v.
       alone: whether the encoder of a run is audited alone, for items as for users.
+      relevance: what a run's data say of an item: that a row lists it, or that it is held out for
+        the test.
       seed: of everything random.
       replica: of a run with several seeds.
       options: of `aerec.properties.audit`, like `budget="30s"`.
@@ -218,14 +221,16 @@ def audit(
       BadInput: a callable without a domain, or a run that was opened and has no rows at hand.
     """
     key = jax.random.key(configuration.value_of(Natural, seed, "seed"))
+    if relevance not in ("listed", "heldout"):
+        raise BadInput(f"relevance is 'listed' or 'heldout', not {relevance!r}")
     if domain is not None and not isinstance(domain, Domain):
         kind = type(domain).__name__
         raise BadInput(f"{kind} is no domain: give one of `aerec.properties.samplers`")
     if (subject is None) == (users is None and items is None):
         raise BadInput("give a run, a function, or two functions, `users` and `items`")
     if not isinstance(subject, Run):
-        if replica or alone:
-            raise BadInput("`replica` and `alone` are for runs: leave them out")
+        if replica or alone or relevance != "listed":
+            raise BadInput("`replica`, `alone` and `relevance` are for runs: leave them out")
         first: Any = users if subject is None else subject
         for function in (first, items) if subject is None else (first,):
             if not callable(function):
@@ -240,7 +245,9 @@ def audit(
                 "the run was opened and its ratings are not at hand: give a `domain`, or use the "
                 "command `aerec audit`, which reads them again"
             )
-        domain = encoding.domain(loaded, subject.splits[0])
+        domain = encoding.domain(loaded, subject.splits[0], relevance=relevance)
+    elif relevance != "listed":
+        raise BadInput("`relevance` is for a run's own data: leave out the domain")
     if note := encoding.order_note(loaded):
         warnings.warn(note, stacklevel=2)
     given = {"name": subject.config["model"], **encoding.subject(loaded, alone=alone), **options}

@@ -24,10 +24,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import polars as pl
 from absl import flags
 from rich.progress import Progress
 
-from aerec import configuration, memory, models
+from aerec import configuration, files, memory, models
 from aerec.cli import options, show
 from aerec.core import Facts
 from aerec.errors import BadInput, nearest
@@ -51,7 +52,7 @@ HULL = 256  # rows of a run's data that `--domain=hull` mixes
 WAYS = ("workdir", "model", "encoder")
 BELONGS = {  # flags that apply to some of the ways to name an encoder only
     "input_dim": ("model", "encoder"), "set": ("model",), "batched": ("encoder",),
-    **dict.fromkeys(("alone", "data_dir", "data_file", "split_dir"), ("workdir",)),
+    **dict.fromkeys(("alone", "items", "data_dir", "data_file", "split_dir"), ("workdir",)),
 }  # fmt: skip
 
 
@@ -73,7 +74,14 @@ def define_flags() -> None:
     flags.DEFINE_bool("batched", False, "the --encoder takes rows [B, n]")
     flags.DEFINE_bool("alone", False, "audit the encoder of a run alone, for items as for users")
     flags.DEFINE_integer("input_dim", None, "n, with --model and --encoder", 1)
-    flags.DEFINE_string("domain", None, f"data, hull (of a run) or {', '.join(DOMAINS)}")
+    flags.DEFINE_string(
+        "domain", None, f"data, hull (of a run), box:LOW,HIGH or {', '.join(DOMAINS)}"
+    )
+    relevant = "what a run's data say of an item: a row lists it, or it is held out for the test"
+    flags.DEFINE_enum("relevance", "listed", ["listed", "heldout"], relevant)
+    flags.DEFINE_string(
+        "items", None, "features of items [I, n], .npy or .parquet, for the encoder of a run"
+    )
     flags.DEFINE_string("budget", "1e6", "triples to sample, or seconds like 30s")
     flags.DEFINE_enum("truth", "dot", ["dot", "cosine"], "the true similarity")
     flags.DEFINE_enum("latent", "dot", ["dot", "cosine"], "the similarity of codes")
@@ -117,8 +125,13 @@ def check(given: Mapping[str, Any]) -> int | str:
         raise BadInput("--input_dim is needed: the dimension n of the vectors that are encoded")
     memory.require(1000 * (given["input_dim"] or 0), "The audit", "use a smaller --input_dim")
     name, known = given["domain"], [*DOMAINS, "data", "hull"]
-    if name is not None and name not in known:
+    if name is not None and name not in known and not sides(name):
         raise BadInput(f"No domain is called {name!r}. {nearest(name, known)}")
+    for flag, needed in (("items", given["items"]), ("relevance", given["relevance"] == "heldout")):
+        if needed and (ways[0] != "workdir" or name not in (None, "data")):
+            raise BadInput(f"--{flag} needs a run's own data: give --workdir and no --domain")
+    if given["items"] and given["relevance"] == "heldout":
+        raise BadInput("--items are not the columns, of which some are held out: give one of both")
     if name in ("data", "hull") and ways[0] != "workdir":
         raise BadInput(f"--domain={name} needs a finished run: give --workdir")
     if given["state"] and len(given["workdir"]) > 1:
@@ -161,7 +174,41 @@ def domain_of(subject: Subject, given: Mapping[str, Any]) -> Domain:
         count = min(HULL, users.shape[0])
         rows = np.random.default_rng(given["seed"]).choice(users.shape[0], count, replace=False)
         return samplers.hull(users[np.sort(rows)].toarray())
-    return DOMAINS[given["domain"] or "gaussian"](subject.dimension)
+    name = given["domain"] or "gaussian"
+    if ends := sides(name):
+        return samplers.box(*np.tile(np.array(ends)[:, None], subject.dimension))
+    return DOMAINS[name](subject.dimension)
+
+
+def sides(domain: str) -> tuple[float, float] | None:
+    """Read "box:LOW,HIGH"; None for another domain. Raises BadInput for no such pair."""
+    name, colon, ends = domain.partition(":")
+    if name != "box" or not colon:
+        return None
+    try:
+        low, high = map(float, ends.split(","))
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not low < high < math.inf or low == -math.inf:
+        raise BadInput(f"--domain={domain}: two numbers, the lower one first, like box:-1,1")
+    return low, high
+
+
+def features(path: pathlib.Path, width: int) -> np.ndarray:
+    """Read features of items [I, n] from .npy or .parquet.
+
+    Raises:
+      BadInput: no such file, or no matrix of finite numbers of that width.
+    """
+    with files.reading(path, "give a .npy or .parquet file with a row for each item"):
+        if path.suffix == ".parquet":
+            rows = pl.read_parquet(path).to_numpy()
+        else:
+            rows = np.load(path, allow_pickle=False)
+    if rows.ndim != 2 or rows.dtype.kind not in "fiub" or rows.shape[1] != width:
+        wanted = f"not numbers [I, {width}], the width of the run's rows"
+        raise BadInput(f"{path}: {rows.dtype} {rows.shape}, {wanted}")
+    return rows
 
 
 def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[str, Any]) -> Audit:
@@ -203,11 +250,14 @@ def _trained(
         source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
         text = rescore.protocol_text(config)
         own = options.load_splits(source, config["dataset"], text, config["seeds"][:1])
-        return encoding.domain(loaded, own[0])
+        items = None
+        if given["items"]:
+            items = features(pathlib.Path(given["items"]), config["shape"][1])
+        return encoding.domain(loaded, own[0], relevance=given["relevance"], items=items)
 
     return Subject(
         name=name,
-        encoders=encoding.subject(loaded, alone=given["alone"]),
+        encoders=encoding.subject(loaded, alone=given["alone"] or bool(given["items"])),
         dimension=config["shape"][1],
         folder=folder,
         data=data,

@@ -76,8 +76,8 @@ def audit(
         of flax.nnx and torch are put in evaluation mode.
       domain: the vectors and triples that the verdicts are about, from `samplers`.
       items: the encoder of u and v, if it is not that of x.
-      own: what the model ranks by, if it is not these codes: rows [B, n] -> the scores of all items
-        [B, I]. It stands beside them on data.
+      own: what the model ranks by, if it is not these codes: rows [B, n] -> scores of the columns
+        [B, n]. They stand beside the codes on data whose items are the columns.
       budget: sampled triples (rounded up to blocks), or seconds as "30s".
       example: the dimension n or a pytree; default: the dimension of the domain.
       batched: whether the encoders take rows.

@@ -132,12 +132,12 @@ def compare(
     Args:
       audited: of the codes.
       users: [U] the numbers of the users that were counted.
-      own: the scores of the model itself, rows [B, n] -> [B, I], if the codes are not what it ranks
-        by.
+      own: the scores of the model itself, rows [B, n] -> [B, n], if the codes are not what it ranks
+        by; for data whose items are the columns.
     """
     data, (truths, _) = problem.data, counting.true_rows(problem)
     others: dict[str, baselines.ScoreRows] = {}
-    if own is not None:
+    if own is not None and data.items is None:
         score = jax.jit(own)
 
         def scored(index):
@@ -176,8 +176,8 @@ def worst_pair(
         gap = np.where(last >= 0, below[last] - latent[items], -np.inf)
         above = int(np.argmax(gap))
         u, v = items[above], items[np.argmax(latent[items[: last[above] + 1]])]
-        x, (u_row, v_row) = data.user_rows(users[place : place + 1]), data.item_rows(np.array([u, v]))
-        z_x, z_u, z_v = problem.exact(x, u_row[None], v_row[None])
+        x, pair = data.user_rows(users[place : place + 1]), data.item_rows(np.array([u, v]))
+        z_x, z_u, z_v = problem.exact(x, pair[:1], pair[1:])
         margin = float(order.relative_margin(z_x, z_u, z_v, kind=problem.latent)[0])
         if margin < -problem.latent_ties:
             true_margin = float(true[u]) - float(true[v])

@@ -242,7 +242,9 @@ def empirical(users: Any, items: Any = None, *, truth: Any = None, seen: Any = N
         return found.user_rows(np.asarray(jax.random.randint(key, (count,), 0, num_users)))
 
     found = Data(
-        name=f"{num_users} users x {num_items} {'' if seen is None else 'unseen '}items in R^{n}",
+        name=f"{num_users} users x {num_items} items in R^{n}"
+        + (", unseen items only" if seen is not None else "")
+        + (", other scores as the truth" if truth is not None else ""),
         dimension=n, triples=triples, points=points, step=lambda rows, g, rate: rows,
         contains=lambda p: np.ones(len(p), bool), continuous=False, users=users, items=items,
         truth=truth, seen=seen,
