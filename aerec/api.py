@@ -12,7 +12,7 @@ import dataclasses
 import pathlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -186,19 +186,30 @@ def compare(first: Run, second: Run, figure: str) -> Comparison:
 
 
 def audit(
-    subject: Run | Callable[[Any], Any],
+    subject: Run | Callable[[Any], Any] | None = None,
     domain: Domain | None = None,
     *,
+    users: Callable[[Any], Any] | None = None,
+    items: Callable[[Any], Any] | None = None,
+    alone: bool = False,
+    relevance: Literal["listed", "heldout"] = "listed",
     seed: int = 0,
     replica: int = 0,
     **options: Any,
 ) -> properties.Audit:
-    """Audit an encoder: dimension, order of similarities, non-zero vectors.
+    """Audit an encoder, or two: dimension, order of similarities, non-zero vectors.
+
+    A run is audited on its own rows unless a domain is given, and by what it ranks by: where its
+    score is `<q, g> + b`, x is encoded by its queries, and items by their codes with the bias.
 
     Args:
-      subject: a run, whose encoder is audited on its own rows unless a domain is given; or any
-        function of one vector [n] (of rows [B, n] with `batched=True`).
+      subject: a run; or any function of one vector [n] (of rows [B, n] with `batched=True`), or a
+        module of flax.nnx or torch.
       domain: where vectors come from, by `aerec.properties.samplers`.
+      users, items: two encoders instead of a subject: of x, and of u and v.
+      alone: whether the encoder of a run is audited alone, for items as for users.
+      relevance: what a run's data say of an item: that a row lists it, or that it is held out for
+        the test.
       seed: of everything random.
       replica: of a run with several seeds.
       options: of `aerec.properties.audit`, like `budget="30s"`.
@@ -210,17 +221,23 @@ def audit(
       BadInput: a callable without a domain, or a run that was opened and has no rows at hand.
     """
     key = jax.random.key(configuration.value_of(Natural, seed, "seed"))
+    if relevance not in ("listed", "heldout"):
+        raise BadInput(f"relevance is 'listed' or 'heldout', not {relevance!r}")
     if domain is not None and not isinstance(domain, Domain):
         kind = type(domain).__name__
         raise BadInput(f"{kind} is no domain: give one of `aerec.properties.samplers`")
-    if not isinstance(subject, Run) and not callable(subject):
-        raise BadInput(f"{type(subject).__name__} is no run and no function to audit")
+    if (subject is None) == (users is None and items is None):
+        raise BadInput("give a run, a function, or two functions, `users` and `items`")
     if not isinstance(subject, Run):
-        if replica:
-            raise BadInput("a function has no replicas: leave out `replica`")
+        if replica or alone or relevance != "listed":
+            raise BadInput("`replica`, `alone` and `relevance` are for runs: leave them out")
+        first: Any = users if subject is None else subject
+        for function in (first, items) if subject is None else (first,):
+            if not callable(function):
+                raise BadInput(f"{type(function).__name__} is no run and no function to audit")
         if domain is None:
             raise BadInput("give a domain, like aerec.properties.samplers.gaussian(50)")
-        return properties.audit(subject, domain, key, **options)
+        return properties.audit(first, domain, key, items=items, **options)
     loaded = subject.artefact(replica)
     if domain is None:
         if subject.splits is None:
@@ -228,16 +245,13 @@ def audit(
                 "the run was opened and its ratings are not at hand: give a `domain`, or use the "
                 "command `aerec audit`, which reads them again"
             )
-        domain = encoding.domain(loaded, subject.splits[0])
+        domain = encoding.domain(loaded, subject.splits[0], relevance=relevance)
+    elif relevance != "listed":
+        raise BadInput("`relevance` is for a run's own data: leave out the domain")
     if note := encoding.order_note(loaded):
         warnings.warn(note, stacklevel=2)
-    given = {
-        "batched": True,
-        "name": subject.config["model"],
-        "activation": encoding.last_activation(subject.config["set"]),
-        **options,
-    }
-    return properties.audit(encoding.encoder(loaded), domain, key, **given)
+    given = {"name": subject.config["model"], **encoding.subject(loaded, alone=alone), **options}
+    return properties.audit(domain=domain, key=key, **given)
 
 
 def open(path: str | pathlib.Path) -> Run:

@@ -16,7 +16,7 @@ from aerec.core import Facts, Table
 from aerec.errors import BadInput
 from aerec.models import MODELS
 from aerec.nn import activations
-from aerec.runs import artefact
+from aerec.runs import artefact, encoding
 
 U, N = 12, 23  # N is like no other size in a model, so that its axes can be told
 NAMES = sorted(MODELS)
@@ -124,6 +124,23 @@ def test_scores_are_queries_times_item_codes_where_it_says_so(name):
     chex.assert_shape([codes, bias], [(N, codes.shape[1]), (N,)])
     scores = np.asarray(read(name)(params, x)[1], float)
     chex.assert_trees_all_close(scores, queries @ codes.T + bias, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_towers_differ_by_the_differences_of_scores(name):
+    """<f(x), g(e_i) - g(e_j)> = y_i - y_j, all that ranks; g is linear."""
+    model, params, train = prepared(name)
+    pair = encoding.towers(artefact.Artefact(model, params, {}, None))
+    assert (pair is None) == (model.queries is None)
+    if pair is None:
+        return
+    x = batch(train).dense()
+    users, items = jax.jit(lambda x: (pair[0](x), pair[1](jnp.eye(N))))(x)
+    margins = np.diff(np.asarray(users, float) @ np.asarray(items, float).T, axis=1)
+    scores = np.asarray(read(name)(params, x)[1], float)
+    chex.assert_trees_all_close(margins, np.diff(scores, axis=1), rtol=1e-3, atol=2e-5)
+    two = jnp.eye(N)[:1] + jnp.eye(N)[1:2]
+    chex.assert_trees_all_close(pair[1](two)[0], items[0] + items[1], rtol=1e-5, atol=1e-6)
 
 
 def test_most_models_rank_by_a_dot_product():

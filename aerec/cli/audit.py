@@ -25,14 +25,14 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import polars as pl
 from absl import flags
 from rich.progress import Progress
 
-from aerec import configuration, memory, models
+from aerec import configuration, files, memory, models
 from aerec.cli import options, show
 from aerec.core import Facts
 from aerec.errors import BadInput, nearest
-from aerec.nn import activations
 from aerec.properties import Audit, audit, plots, samplers, search
 from aerec.properties.domain import Data, Domain
 from aerec.runs import artefact, directory, encoding, rescore
@@ -53,18 +53,16 @@ HULL = 256  # rows of a run's data that `--domain=hull` mixes
 WAYS = ("workdir", "model", "encoder")
 BELONGS = {  # flags that apply to some of the ways to name an encoder only
     "input_dim": ("model", "encoder"), "set": ("model",), "batched": ("encoder",),
-    "data_dir": ("workdir",), "data_file": ("workdir",), "split_dir": ("workdir",),
+    **dict.fromkeys(("alone", "items", "data_dir", "data_file", "split_dir"), ("workdir",)),
 }  # fmt: skip
 
 
 class Subject(NamedTuple):
-    """An encoder to audit: rows [B, n] -> codes, what its last activation is, where to write."""
+    """What to audit, and where to write: encoders as arguments of `properties.audit`."""
 
     name: str
-    encode: Callable
+    encoders: dict[str, Any]
     dimension: int
-    batched: bool
-    activation: activations.Activation | None  # None: not known
     folder: pathlib.Path
     data: Callable[[], Data] | None = None
 
@@ -75,8 +73,16 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("set", [], "a setting of that model, NAME=VALUE; may be repeated")
     flags.DEFINE_string("encoder", None, "MODULE:FUNCTION, one vector [n] -> code")
     flags.DEFINE_bool("batched", False, "the --encoder takes rows [B, n]")
+    flags.DEFINE_bool("alone", False, "audit the encoder of a run alone, for items as for users")
     flags.DEFINE_integer("input_dim", None, "n, with --model and --encoder", 1)
-    flags.DEFINE_string("domain", None, f"data, hull (of a run) or {', '.join(DOMAINS)}")
+    flags.DEFINE_string(
+        "domain", None, f"data, hull (of a run), box:LOW,HIGH or {', '.join(DOMAINS)}"
+    )
+    relevant = "what a run's data say of an item: a row lists it, or it is held out for the test"
+    flags.DEFINE_enum("relevance", "listed", ["listed", "heldout"], relevant)
+    flags.DEFINE_string(
+        "items", None, "features of items [I, n], .npy or .parquet, for the encoder of a run"
+    )
     flags.DEFINE_string("budget", "1e6", "triples to sample, or seconds like 30s")
     flags.DEFINE_enum("truth", "dot", ["dot", "cosine"], "the true similarity")
     flags.DEFINE_enum("latent", "dot", ["dot", "cosine"], "the similarity of codes")
@@ -94,7 +100,8 @@ def main(given: Mapping[str, Any]) -> None:
     audits = {}
     for subject, domain in zip(found, domains, strict=True):
         audits[subject.name] = examine(subject, domain, budget, given)
-    show.CONSOLE.print(show.audits(audits))
+    for table in (*show.comparisons(audits), show.audits(audits)):
+        show.CONSOLE.print(table)
     folders = [str(subject.folder) for subject in found]
     if len(audits) > 1:
         folder = pathlib.Path(given["output"] or "runs/audit")
@@ -119,8 +126,13 @@ def check(given: Mapping[str, Any]) -> int | str:
         raise BadInput("--input_dim is needed: the dimension n of the vectors that are encoded")
     memory.require(1000 * (given["input_dim"] or 0), "The audit", "use a smaller --input_dim")
     name, known = given["domain"], [*DOMAINS, "data", "hull"]
-    if name is not None and name not in known:
+    if name is not None and name not in known and not sides(name):
         raise BadInput(f"No domain is called {name!r}. {nearest(name, known)}")
+    for flag, needed in (("items", given["items"]), ("relevance", given["relevance"] == "heldout")):
+        if needed and (ways[0] != "workdir" or name not in (None, "data")):
+            raise BadInput(f"--{flag} needs a run's own data: give --workdir and no --domain")
+    if given["items"] and given["relevance"] == "heldout":
+        raise BadInput("--items are not the columns, of which some are held out: give one of both")
     if name in ("data", "hull") and ways[0] != "workdir":
         raise BadInput(f"--domain={name} needs a finished run: give --workdir")
     if given["state"] and len(given["workdir"]) > 1:
@@ -163,7 +175,41 @@ def domain_of(subject: Subject, given: Mapping[str, Any]) -> Domain:
         count = min(HULL, users.shape[0])
         rows = np.random.default_rng(given["seed"]).choice(users.shape[0], count, replace=False)
         return samplers.hull(users[np.sort(rows)].toarray())
-    return DOMAINS[given["domain"] or "gaussian"](subject.dimension)
+    name = given["domain"] or "gaussian"
+    if ends := sides(name):
+        return samplers.box(*np.tile(np.array(ends)[:, None], subject.dimension))
+    return DOMAINS[name](subject.dimension)
+
+
+def sides(domain: str) -> tuple[float, float] | None:
+    """Read "box:LOW,HIGH"; None for another domain. Raises BadInput for no such pair."""
+    name, colon, ends = domain.partition(":")
+    if name != "box" or not colon:
+        return None
+    try:
+        low, high = map(float, ends.split(","))
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not low < high < math.inf or low == -math.inf:
+        raise BadInput(f"--domain={domain}: two numbers, the lower one first, like box:-1,1")
+    return low, high
+
+
+def features(path: pathlib.Path, width: int) -> np.ndarray:
+    """Read features of items [I, n] from .npy or .parquet.
+
+    Raises:
+      BadInput: no such file, or no matrix of finite numbers of that width.
+    """
+    with files.reading(path, "give a .npy or .parquet file with a row for each item"):
+        if path.suffix == ".parquet":
+            rows = pl.read_parquet(path).to_numpy()
+        else:
+            rows = np.load(path, allow_pickle=False)
+    if rows.ndim != 2 or rows.dtype.kind not in "fiub" or rows.shape[1] != width:
+        wanted = f"not numbers [I, {width}], the width of the run's rows"
+        raise BadInput(f"{path}: {rows.dtype} {rows.shape}, {wanted}")
+    return rows
 
 
 def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[str, Any]) -> Audit:
@@ -174,10 +220,9 @@ def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[
         task = bar.add_task(f"auditing {subject.name}", total=None)
         try:
             found = audit(
-                subject.encode, domain, jax.random.key(given["seed"]), budget=budget,
-                batched=subject.batched, name=subject.name, truth=given["truth"],
-                latent=given["latent"], activation=subject.activation, search_points=points,
-                state=given["state"],
+                domain=domain, key=jax.random.key(given["seed"]), budget=budget,
+                name=subject.name, truth=given["truth"], latent=given["latent"],
+                search_points=points, state=given["state"], **subject.encoders,
                 progress=lambda stage, done, of: bar.update(
                     task, description=f"{subject.name}: {stage}", completed=done, total=of or None
                 ),
@@ -206,14 +251,15 @@ def _trained(
         source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
         text = rescore.protocol_text(config)
         own = options.load_splits(source, config["dataset"], text, config["seeds"][:1])
-        return encoding.domain(loaded, own[0])
+        items = None
+        if given["items"]:
+            items = features(pathlib.Path(given["items"]), config["shape"][1])
+        return encoding.domain(loaded, own[0], relevance=given["relevance"], items=items)
 
     return Subject(
         name=name,
-        encode=encoding.encoder(loaded),
+        encoders=encoding.subject(loaded, alone=given["alone"] or bool(given["items"])),
         dimension=config["shape"][1],
-        batched=True,
-        activation=encoding.last_activation(config["set"]),
         folder=folder,
         data=data,
     )
@@ -225,10 +271,12 @@ def _initial(given: Mapping[str, Any]) -> Subject:
     params = model.init(jax.random.key(given["seed"]))
     return Subject(
         name=f"{given['model']} at initialisation",
-        encode=lambda x: model.encode(params, x),
+        encoders={
+            "encode": lambda x: model.encode(params, x),
+            "batched": True,
+            "activation": encoding.last_activation(vars(config)),
+        },
         dimension=given["input_dim"],
-        batched=True,
-        activation=encoding.last_activation(vars(config)),
         folder=pathlib.Path(given["output"] or f"runs/audit-{given['model']}-initial"),
     )
 
@@ -251,10 +299,8 @@ def _callable(given: Mapping[str, Any]) -> Subject:
 
     return Subject(
         name=given["encoder"],
-        encode=guarded,
+        encoders={"encode": guarded, "batched": given["batched"]},
         dimension=given["input_dim"],
-        batched=given["batched"],
-        activation=None,
         folder=pathlib.Path(given["output"] or f"runs/audit-{module}-{function}"),
     )
 

@@ -14,6 +14,8 @@ from rich.table import Table
 from aerec.evaluation import statistics
 from aerec.evaluation.report import Report
 from aerec.properties import Audit
+from aerec.properties.report import LEGEND as COMPARED
+from aerec.properties.report import tables
 
 CONSOLE = Console(highlight=False, width=None if sys.stdout.isatty() else 112)
 COLUMNS = {  # of the results table, by task; runs are compared by the first
@@ -93,6 +95,25 @@ def recommendations_table(title: str, answer: pl.DataFrame) -> Table:
         item, name = escape(str(line["item"])), escape(line["title"] or "")
         table.add_row(str(line["rank"]), item, name, f"{line['score']:.3f}")
     return table
+
+
+def comparisons(found: Mapping[str, Audit]) -> list[Table]:
+    """Tabulate, for each encoder audited on data, its figures beside those of baselines."""
+    shown = []
+    for encoder, audit in found.items():
+        if audit.comparison is None:
+            continue
+        for number, (header, *rows) in enumerate(tables(audit.comparison)):
+            title = None if number else escape(f"{encoder} on {audit.domain}")
+            table = Table(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left")
+            for place, name in enumerate(header):
+                table.add_column(name, justify="right" if place else "left")
+            for row in rows:
+                table.add_row(*map(escape, row))
+            shown.append(table)
+    if shown:
+        shown[-1].caption, shown[-1].caption_justify = COMPARED, "left"
+    return shown
 
 
 def audits(found: Mapping[str, Audit]) -> Table:

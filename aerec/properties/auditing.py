@@ -16,7 +16,9 @@ import scipy
 from aerec.properties import (
     angle,
     bounds,
+    comparison,
     counting,
+    intervals,
     order,
     rates,
     sampling,
@@ -29,6 +31,7 @@ from aerec.properties import (
 from aerec.properties.domain import Data, Domain, Separated, whole
 from aerec.properties.encoder import check_finite, wrap
 from aerec.properties.journal import Journal
+from aerec.properties.modules import as_function
 from aerec.properties.problem import Problem, pose
 from aerec.properties.report import Audit
 from aerec.properties.verdict import Evidence
@@ -38,6 +41,7 @@ from aerec.properties.zeros import Zero
 BUDGET = 2**20  # triples, by default
 _PROBES = 512  # points whose codes are examined for collapse, angles and zeros
 _WHOLE = 10**11  # data with at most this many triples is counted exhaustively by default
+_FEW = 256  # users whose triples are all counted where those of all users are too many
 
 
 def audit(
@@ -46,6 +50,7 @@ def audit(
     key: jax.Array,
     *,
     items: Callable[[Any], Any] | None = None,
+    own: Callable[[Any], Any] | None = None,
     budget: int | str = BUDGET,
     example: Any = None,
     batched: bool = False,
@@ -67,9 +72,12 @@ def audit(
     of devices.
 
     Args:
-      encode: one vector [n] -> its code; rows [B, n] if `batched`; pytrees like `example`.
+      encode: one vector [n] -> its code; rows [B, n] if `batched`; pytrees like `example`. Modules
+        of flax.nnx and torch are put in evaluation mode.
       domain: the vectors and triples that the verdicts are about, from `samplers`.
       items: the encoder of u and v, if it is not that of x.
+      own: what the model ranks by, if it is not these codes: rows [B, n] -> scores of the columns
+        [B, n]. They stand beside the codes on data whose items are the columns.
       budget: sampled triples (rounded up to blocks), or seconds as "30s".
       example: the dimension n or a pytree; default: the dimension of the domain.
       batched: whether the encoders take rows.
@@ -95,11 +103,11 @@ def audit(
         the state file of another audit, or cosines on a domain that dot products separate.
     """
     chunk, search_points = whole(chunk, "chunk"), whole(search_points, "search_points")
-    k_count, k_probe, k_search, k_zero, k_boot = jax.random.split(key, 5)
+    k_count, k_probe, k_search, k_zero, k_data = jax.random.split(key, 5)
     seed = [int(part) for part in np.asarray(jax.random.key_data(key)).ravel()]
     example = domain.dimension if example is None else example
-    f = wrap(encode, example, batched=batched)
-    g = None if items is None else wrap(items, example, batched=batched)
+    f = wrap(as_function(encode), example, batched=batched)
+    g = None if items is None else wrap(as_function(items), example, batched=batched)
     problem = pose(f, domain, items=g, truth=truth, latent=latent)
 
     probes = _probes(domain, k_probe)
@@ -113,13 +121,15 @@ def audit(
         problem, scores, k_count, budget=budget, chunk=chunk, state=kept,
         progress=functools.partial(progress, "sampling"),
     )  # fmt: skip
-    tally, interval, per_user = _rates(
-        problem, totals, scores, k_boot, kept, exhaustive=exhaustive, confidence=confidence,
-        progress=functools.partial(progress, "counting"),
+    rated = _rates(
+        problem, totals, scores, k_data, kept, own=own, exhaustive=exhaustive,
+        confidence=confidence, progress=functools.partial(progress, "counting"),
     )  # fmt: skip
 
-    found = None
-    if not empty.collapsed:
+    found: Witness | comparison.Pair | None = None
+    if isinstance(domain, Data) and domain.truth is not None:
+        found = rated.pair
+    elif not empty.collapsed:
         report_search = functools.partial(progress, "searching")
         fields = kept.once(
             f"witness among {search_points} points",
@@ -127,7 +137,7 @@ def audit(
         )
         found = None if fields is None else Witness.from_dict(fields, problem.n)
     angles = None
-    if problem.traceable:
+    if problem.traceable and getattr(domain, "truth", None) is None:
         angles = angle.distribution(
             problem.users.single, *map(jnp.asarray, probes), kind=latent,
             items=problem.items.single, block=max(1, min(256, 2**24 // (problem.n + problem.m))),
@@ -139,8 +149,8 @@ def audit(
         zero = fields and Zero(**{**fields, "x": np.array(fields["x"])})
         dead, encoded = totals.zeros, int(totals.counts.sum())
     evidence = Evidence(
-        problem, tally, interval, per_user, empty, probes, codes, found, angles, dead, encoded,
-        zero, activation, network, confidence,
+        problem, rated, empty, probes, codes, found, angles, dead, encoded, zero, activation,
+        network, confidence,
     )  # fmt: skip
     findings = {
         "dimension": verdict.dimension(problem),
@@ -149,9 +159,10 @@ def audit(
     }
     return Audit(
         encoder=name, n=problem.n, m=problem.m, domain=domain.name, seed=seed,
-        triples=tally.total, properties=findings, vacuity=empty, curve=order.curve(totals.counts),
-        counts=totals.counts, angles=None if angles is None else angles["angles"],
-        per_user=per_user,
+        triples=rated.tally.total, properties=findings, vacuity=empty,
+        curve=order.curve(totals.counts), counts=totals.counts,
+        angles=None if angles is None else angles["angles"],
+        per_user=rated.per_user, comparison=rated.comparison,
         versions={
             "python": platform.python_version(), "jax": jax.__version__,
             "numpy": np.__version__, "scipy": scipy.__version__,
@@ -193,39 +204,46 @@ def _zero(problem: Problem, key) -> dict | None:
     return None if found is None else {**found._asdict(), "x": found.x.tolist()}
 
 
-def _rates(problem, totals, scores, key, kept, *, exhaustive, confidence, progress):
-    """Return tally, interval and arrays per user.
-
-    Data is counted exhaustively if `exhaustive` is true.
-    """
+def _rates(
+    problem, totals, scores, key, kept, *, own, exhaustive, confidence, progress
+) -> verdict.Rated:
+    """Summarise what was sampled; count data, exhaustively if `exhaustive` is true."""
+    sampled = order.summary(totals.counts)
     if scores is None:
-        tally = order.summary(totals.counts)
-        interval = rates.clopper_pearson(tally.violations, tally.total, confidence=confidence)
-        return tally, interval, {}
-    users, items = problem.domain.shape
+        interval = intervals.clopper_pearson(
+            sampled.violations, sampled.total, confidence=confidence
+        )
+        return verdict.Rated(sampled, interval, {})
+    users, items = problem.data.shape
     if exhaustive is None:
         exhaustive = users * items * (items - 1) // 2 <= _WHOLE
+    k_users, k_others = jax.random.split(key)
+    chosen = np.arange(users)
     if not exhaustive:
-        tally = order.summary(totals.counts)
-        wrong, of = np.array(totals.users).T
-        per_user = {"rate": wrong / of}
+        few = min(users, _FEW)
+        chosen = np.sort(np.asarray(jax.random.choice(k_users, users, (few,), replace=False)))
+    counts = comparison.count(problem, scores.rows, chosen, state=kept, progress=progress)
+    compared = comparison.compare(
+        problem, counts, chosen, k_others, own=own, state=kept, confidence=confidence,
+        progress=progress,
+    )  # fmt: skip
+    per_user = {
+        "tau_b": rates.tau_b(counts.tally),
+        f"precision_at_{compared.k}": counts.precision,
+    }
+    if exhaustive:
+        tally = order.Tally(*(int(part.sum()) for part in counts.tally))
+        wrong, of = counts.tally.violations, counts.tally.total
     else:
-        counts = counting.exhaustive(
-            scores.rows, users, true_tolerance=problem.true_ties,
-            latent_tolerance=problem.latent_ties, state=kept, progress=progress,
-        )  # fmt: skip
-        tally = order.Tally(*(int(part.sum()) for part in counts))
-        wrong, of = counts.violations, counts.total
-        some = np.linspace(0, users - 1, min(users, 256)).astype(int)
-        true, latent = scores.rows(some)
-        top = min(10, items)
-        per_user = {
-            "rate": wrong / of,
-            "tau_b": rates.tau_b(counts),
-            f"overlap_at_{top}": rates.overlap(true, latent, k=top),
-        }
-    interval = rates.bootstrap(wrong, of, key, confidence=confidence)
-    return tally, interval, per_user
+        tally, (wrong, of) = sampled, np.array(totals.users).T
+    with np.errstate(invalid="ignore"):  # a user who has seen everything has no triples
+        rate = wrong / of
+    interval = intervals.over_users(rate, of, confidence=confidence)
+    pair = None
+    if problem.data.truth is not None:
+        pair = comparison.worst_pair(problem, scores, counts, chosen)
+    per_user = {"rate": rate, **per_user}
+    return verdict.Rated(tally, interval, per_user, compared, exhaustive, pair)
 
 
 def _probes(domain: Domain, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -9,10 +9,11 @@ tolerance 0 if they are equal. Being within a tolerance is not transitive, so sc
 to classes: for each entry the first position beyond the tolerance is looked up.
 """
 
+import functools
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ import numpy as np
 import scipy.sparse.linalg
 
 from aerec.properties import order
-from aerec.properties.domain import Data
+from aerec.properties.domain import dense
 from aerec.properties.encoder import check_finite, finite_codes
 from aerec.properties.journal import Journal
 from aerec.properties.order import Tally
@@ -37,6 +38,7 @@ class Scores(NamedTuple):
 
     Attributes:
       rows: user numbers [B] -> true and latent scores, each [B, I], of users scaled to unit norm.
+        The true score of an item that is not counted is NaN.
       true_norms, latent_norms: [I], norms of the items and of their codes; 1 for cosines.
     """
 
@@ -45,40 +47,59 @@ class Scores(NamedTuple):
     latent_norms: np.ndarray
 
 
-def score_rows(problem: Problem) -> Scores:
-    """Return the scores of a data domain; items are encoded once, and only codes are kept."""
-    data, f, g = problem.domain, problem.users, problem.items
-    assert isinstance(data, Data)
-    count = data.shape[1]
-    pieces = np.array_split(np.arange(count), max(1, count // 512))
-    codes = np.concatenate([finite_codes(g, data.item_rows(p), "an item") for p in pieces])
-    codes = (codes / order.safe(abs(codes).max())).astype(np.float32)
+def true_rows(problem: Problem) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """Return the true scores of a data domain, and the norms of the items, as in `Scores`."""
+    data = problem.data
     vectors = data.items
-    if vectors is None:
-        true_norms = np.ones(count)
+    if vectors is None or data.truth is not None:
+        norms = np.ones(data.shape[1])
     elif scipy.sparse.issparse(vectors):
-        true_norms = scipy.sparse.linalg.norm(vectors, axis=1)
+        norms = scipy.sparse.linalg.norm(vectors, axis=1)
     else:
-        true_norms = np.linalg.norm(vectors, axis=1)
-    latent_norms = np.linalg.norm(codes, axis=1)
-    if problem.latent == "cosine":
-        codes, latent_norms = order.unit(codes), np.ones(count)
-    product = jax.jit(lambda a, b: jnp.matmul(a, b.T, precision="highest"))
+        norms = np.linalg.norm(vectors, axis=1)
 
     def rows(index):
-        x = data.user_rows(index)
-        unit = order.unit(x)
-        if vectors is None:
+        unit = order.unit(data.user_rows(index))
+        if data.truth is not None:
+            true = data.relevance(index)
+        elif vectors is None:
             true = unit
         elif scipy.sparse.issparse(vectors):
             true = np.asarray((vectors @ unit.T).T)
         else:
-            true = np.asarray(product(unit, vectors))
+            true = np.asarray(_product(unit, vectors))
         if problem.truth == "cosine":
-            true = true / order.safe(true_norms).astype(np.float32)
-        return true, np.asarray(product(order.unit(finite_codes(f, x, "a user")), codes))
+            true = true / order.safe(norms).astype(np.float32)
+        check_finite(true, true, "true scores")
+        if data.seen is not None:
+            true = np.where(dense(data.seen, index) == 0, true, np.float32(np.nan))
+        return true
 
-    return Scores(rows, np.ones(count) if problem.truth == "cosine" else true_norms, latent_norms)
+    return rows, np.ones_like(norms) if problem.truth == "cosine" else norms
+
+
+def score_rows(problem: Problem) -> Scores:
+    """Return the scores of a data domain; items are encoded once, and only codes are kept."""
+    data, f, g = problem.data, problem.users, problem.items
+    count = data.shape[1]
+    truths, true_norms = true_rows(problem)
+    pieces = np.array_split(np.arange(count), max(1, count // 512))
+    codes = np.concatenate([finite_codes(g, data.item_rows(p), "an item") for p in pieces])
+    codes = (codes / order.safe(abs(codes).max())).astype(np.float32)
+    latent_norms = np.linalg.norm(codes, axis=1)
+    if problem.latent == "cosine":
+        codes, latent_norms = order.unit(codes), np.ones(count)
+
+    def rows(index):
+        queries = order.unit(finite_codes(f, data.user_rows(index), "a user"))
+        return truths(index), np.asarray(_product(queries, codes))
+
+    return Scores(rows, true_norms, latent_norms)
+
+
+@jax.jit
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.matmul(a, b.T, precision="highest")
 
 
 def sample(
@@ -121,6 +142,7 @@ def sample(
                 / np.maximum(norm[:count], norm[shift : shift + count])
                 for a, norm in zip(pair, norms, strict=True)
             ]
+            both = [margins[~np.isnan(both[0])] for margins in both]
             out[user] += order.tally(*both, true_ties=true_ties, latent_ties=latent_ties)
     return out
 
@@ -131,59 +153,89 @@ def exhaustive(
     *,
     true_tolerance: float = 0.0,
     latent_tolerance: float = 0.0,
-    block: int = 64,
-    workers: int = 2,
     on_device: bool | None = None,
-    state: Journal | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> Tally:
-    """Count all `I (I - 1) / 2` pairs of the two score rows of each user.
-
-    Memory: a few blocks of `block` rows. Neither the block size nor resuming from `state` changes
-    any count.
+    """Count all pairs of the two score rows of each user.
 
     Args:
       rows: as from `score_rows(...).rows`: user numbers [B] -> two score blocks [B, I].
       num_users: U.
       true_tolerance, latent_tolerance: of ties, relative to the largest score of a row.
-      block: users scored at once.
-      workers: threads that count on the host while the next block is scored.
-      on_device: whether pairs are compared on the device instead; default: if JAX has an
-        accelerator.
-      state: the journal that stores counts, to resume from.
-      progress: called with the number of users counted, and of all.
+      on_device: as in `counter`.
+      options: of `each_user`.
 
     Returns:
       A tally of counts per user, [U] int64 each.
+    """
+    count = counter(true_tolerance, latent_tolerance, on_device=on_device)
+    judge = lambda true, latent: np.array(count(true, latent))  # noqa: E731
+    return Tally(*each_user(judge, rows, np.arange(num_users), **options))
 
-    Raises:
-      ValueError: a true score is not finite.
+
+def counter(
+    true_ties: float, latent_ties: float, *, on_device: bool | None = None
+) -> Callable[[np.ndarray, np.ndarray], Tally]:
+    """Return the function that counts the pairs of two score blocks [B, I].
+
+    Args:
+      true_ties, latent_ties: tolerances, relative to the largest score of a row.
+      on_device: whether pairs are compared on the device, not the host; default: if JAX has an
+        accelerator.
     """
     if on_device is None:
         on_device = jax.default_backend() != "cpu"
-    state = state or Journal(None, "")
     count = count_on_device if on_device else count_rows
-    parts = [np.array(state.parts.get("counted", [[]] * 5), np.int64)]
+    return functools.partial(count, true_ties=true_ties, latent_ties=latent_ties)
 
-    def counted(true, latent):
-        check_finite(true, true, "true scores")
-        return count(true, latent, true_ties=true_tolerance, latent_ties=latent_tolerance)
 
+def each_user(
+    judge: Callable[..., np.ndarray],
+    rows: Callable[[np.ndarray], tuple[np.ndarray, ...]],
+    users: np.ndarray,
+    *,
+    block: int = 64,
+    workers: int = 2,
+    state: Journal | None = None,
+    part: str = "counted",
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Judge the scores of each user, in blocks.
+
+    Memory: a few blocks of `block` rows. Neither the block size nor resuming from `state` changes
+    any figure.
+
+    Args:
+      judge: the scores of B users -> figures [K, B].
+      rows: user numbers [B] -> those scores.
+      users: [U] user numbers.
+      block: users scored at once.
+      workers: threads that judge on the host while the next block is scored.
+      state: the journal that stores the figures, to resume from.
+      part: their name in the journal.
+      progress: called with the number of users judged, and of all.
+
+    Returns:
+      The figures, [K, U].
+    """
+    state = state or Journal(None, "")
+    parts = [np.array(state.parts[part])] if part in state.parts else []
+    done = parts[0].shape[1] if parts else 0
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()
-        for first in range(parts[0].shape[1], num_users, block):
-            index = np.arange(first, min(first + block, num_users))
-            waiting.append(pool.submit(counted, *rows(index)))
+        for first in range(done, len(users), block):
+            waiting.append(pool.submit(judge, *rows(users[first : first + block])))
             if len(waiting) > workers + 1:
-                parts.append(np.array(waiting.popleft().result()))
+                parts.append(waiting.popleft().result())
                 if progress:
-                    progress(sum(part.shape[1] for part in parts), num_users)
+                    progress(sum(found.shape[1] for found in parts), len(users))
                 if state.due():
-                    state.keep("counted", np.concatenate(parts, axis=1).tolist())
-        parts.extend(np.array(task.result()) for task in waiting)
-    counts = np.concatenate(parts, axis=1)
-    state.keep("counted", counts.tolist())
-    return Tally(*counts)
+                    state.keep(part, np.concatenate(parts, axis=1).tolist())
+        parts.extend(task.result() for task in waiting)
+    figures = np.concatenate(parts, axis=1)
+    if figures.shape[1] > done:
+        state.keep(part, figures.tolist())
+    return figures
 
 
 def count_rows(
@@ -191,8 +243,8 @@ def count_rows(
 ) -> Tally:
     """Count the pairs of two score blocks [B, I] on the host, row by row: a tally of [B] int64.
 
-    The time per row is O(I log I) for I distinct true scores and any tolerance, and O(I) after
-    sorting if only a few are distinct.
+    An item whose true score is NaN is left out. The time per row is O(I log I) for I distinct true
+    scores and any tolerance, and O(I) after sorting if only a few are distinct.
     """
     rows = zip(np.asarray(true, np.float32), np.asarray(latent, np.float32), strict=True)
     counts = [_count_row(a, b, true_ties, latent_ties) for a, b in rows]
@@ -219,11 +271,15 @@ def count_on_device(
 def _all_pairs(true: jax.Array, latent: jax.Array, *ties: jax.Array) -> jax.Array:
     def one(row):
         t, z = (a[None, :] - a[:, None] for a in row)  # of i and j: positive where j is higher
-        reach = [tie * jnp.max(jnp.abs(a)) for tie, a in zip(ties, row, strict=True)]
+        left_out = jnp.isnan(row[0])
+        reach = [
+            tie * jnp.max(jnp.where(left_out, 0, jnp.abs(a)))
+            for tie, a in zip(ties, row, strict=True)
+        ]
         rise, level = t > reach[0], jnp.abs(t) <= reach[0]
-        climb, fall = z > reach[1], z < -reach[1]
+        climb, fall = z > reach[1], z < -reach[1]  # NaN is neither above, below nor level
         count = lambda mask: jnp.sum(mask, dtype=jnp.int32)  # noqa: E731
-        same = (count(level & ~climb & ~fall) - len(row[0])) // 2
+        same = (count(level & ~climb & ~fall) - count(~left_out)) // 2
         return jnp.stack([
             count(rise & climb), count(rise & fall), count(level & climb),
             count(rise & ~climb & ~fall), same,
@@ -239,7 +295,12 @@ def _count_row(true, latent, true_ties, latent_ties) -> tuple[int, ...]:
     position, `climb[i]`. Equal true scores form one kind. In the order of kinds, those above it
     begin at `rise`, and those below it end at `sink`.
     """
+    if np.isnan(true).any():
+        kept = ~np.isnan(true)
+        true, latent = true[kept], latent[kept]
     size = len(true)
+    if size < 2:
+        return 0, 0, 0, 0, 0
     where = np.argsort(latent)
     climb = _above(latent[where], latent_ties * abs(latent).max())
     ordered = np.sort(true)

@@ -80,24 +80,42 @@ class Data(Domain):
       users: [U, n], a dense array or a SciPy CSR matrix.
       items: [I, n] likewise; None for the standard basis, so that `<x, e_i>` is x's own rating of
         item i.
+      truth: [U, I] likewise, relevances that take the place of `<x, u>`, such as held-out ratings;
+        None: there are none.
+      seen: [U, I] likewise; a user's triples leave out items that are not zero here.
     """
 
     users: Any
     items: Any = None
+    truth: Any = None
+    seen: Any = None
+
+    @property
+    def listing(self) -> bool:
+        """Whether a true score says what a user lists: zero for items that are not listed."""
+        return self.items is None or self.truth is not None
 
     @property
     def shape(self) -> tuple[int, int]:
         """(U, I)."""
         return self.users.shape[0], (self.users if self.items is None else self.items.T).shape[1]
 
+    def lengths(self) -> np.ndarray:
+        """Count the entries of each user that are not zero, [U]."""
+        return np.asarray((self.users != 0).sum(axis=1)).ravel()
+
     def user_rows(self, index: np.ndarray) -> np.ndarray:
         """Return users by number, [B, n] float32."""
-        return _dense(self.users, index)
+        return dense(self.users, index)
+
+    def relevance(self, index: np.ndarray) -> np.ndarray:
+        """Return the rows of `truth` by user number, [B, I] float32."""
+        return dense(self.truth, index)
 
     def item_rows(self, index: np.ndarray) -> np.ndarray:
         """Return items by number, [B, n] float32."""
         if self.items is not None:
-            return _dense(self.items, index)
+            return dense(self.items, index)
         rows = np.zeros((len(index), self.users.shape[1]), np.float32)
         rows[np.arange(len(index)), index] = 1.0
         return rows
@@ -114,6 +132,7 @@ def whole(value: Any, name: str) -> int:
     return number
 
 
-def _dense(rows: Any, index: np.ndarray) -> np.ndarray:
+def dense(rows: Any, index: np.ndarray) -> np.ndarray:
+    """Return rows by number of a dense array or a SciPy CSR matrix, [B, n] float32."""
     part = rows[index]
     return np.asarray(part.todense() if scipy.sparse.issparse(part) else part, np.float32)

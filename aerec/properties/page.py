@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from aerec.properties import plots, report
+from aerec.properties.comparison import Pair
 from aerec.properties.report import Audit
 from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
@@ -67,6 +68,7 @@ def page(audit: Audit, *, command: str = "") -> str:
         f'<p class="subject">R<sup>{audit.n}</sup> &rarr; R<sup>{audit.m}</sup> on'
         f" {_text(audit.domain)}; {audit.triples:,} triples</p>",
         *(f'<p class="note">{_text(note)}</p>' for note in audit.notes),
+        *_compared(audit),
         '<div class="cards">',
         *(_card(name, finding) for name, finding in audit.properties.items()),
         "</div>",
@@ -116,11 +118,19 @@ def _card(name: str, finding) -> str:
     )
 
 
+def _compared(audit: Audit) -> list[str]:
+    if audit.comparison is None:
+        return []
+    tables = [table(header, rows) for header, *rows in report.tables(audit.comparison)]
+    return ["<h2>Beside baselines</h2>", *tables, f'<p class="note">{_text(report.LEGEND)}</p>',
+            "<h2>Verdicts</h2>"]  # fmt: skip
+
+
 def _witnesses(audit: Audit) -> list[str]:
     parts = []
     for name, finding in audit.properties.items():
         found = finding.witness
-        if isinstance(found, Witness | Zero):
+        if isinstance(found, Witness | Zero | Pair):
             parts.append(f"<h2>Witness against: {_text(report.NAMES[name])}</h2>")
             parts.append(f"<p>{_text(report.in_words(found))}</p>")
             lines = "".join(f"<li>{_text(line)}</li>" for line in report.shown(found))

@@ -8,15 +8,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from aerec import files
-from aerec.properties import order, rates
+from aerec.properties import intervals, order, rates
+from aerec.properties.comparison import Comparison
 from aerec.properties.report import Audit
 
 _WIDTH, _HEIGHT = 4.8, 3.2  # inches
 
 
 def drawn(audit: Audit) -> dict[str, Figure]:
-    """Draw the plots of one audit: errors by true margin, local angles, spectrum of the codes."""
-    found = {"rate_by_margin": _rate_by_margin({audit.encoder: audit})}
+    """Draw the plots of one audit.
+
+    Errors by true margin, local angles, spectrum of the codes; on data, errors by history length.
+    """
+    found = {}
+    if audit.comparison is not None and len(audit.comparison.lengths) > 1:
+        found["loss_by_length"] = _loss_by_length(audit.comparison)
+    found |= {"rate_by_margin": _rate_by_margin({audit.encoder: audit})}
     if audit.angles is not None and np.isfinite(audit.angles).any():
         found["local_angle"] = _angles(audit)
     return {**found, "spectrum": _spectrum(audit)}
@@ -55,7 +62,7 @@ def _rate_by_margin(audits: Mapping[str, Audit]) -> Figure:
         middle = np.append(order.EDGES, order.EDGES[-1])[full] / 2**0.25
         wrong = [tallies[i].reversed_ for i in full]
         of = [tallies[i].ordered for i in full]
-        ends = np.array([rates.clopper_pearson(k, n) for k, n in zip(wrong, of, strict=True)])
+        ends = np.array([intervals.clopper_pearson(k, n) for k, n in zip(wrong, of, strict=True)])
         (line,) = axes.plot(middle, np.divide(wrong, of), marker=".", linewidth=1, label=name)
         if len(ends):
             axes.fill_between(middle, *ends.T, color=line.get_color(), alpha=0.2, linewidth=0)
@@ -67,6 +74,23 @@ def _rate_by_margin(audits: Mapping[str, Audit]) -> Figure:
     axes.axhline(0.5, color="k", linestyle=":", linewidth=1)
     axes.set_xlabel("true margin over $|x| \\max(|u|, |v|)$")
     axes.set_ylabel("share ranked the wrong way")
+    axes.legend(frameon=False, fontsize="small")
+    return fig
+
+
+def _loss_by_length(comparison: Comparison) -> Figure:
+    fig, axes = _subplots()
+    middle = [np.sqrt(max(low, 1) * max(high, 1)) for low, high, _ in comparison.lengths]
+    for number, scored in enumerate(comparison.scored):
+        style = "-" if number == 0 else "--"
+        axes.plot(middle, scored.by_length, style, marker=".", linewidth=1, label=scored.name)
+    if comparison.expected is not None:
+        label = "random projection, by theorem T6"
+        axes.plot(middle, comparison.expected, "k:", linewidth=1, label=label)
+    axes.set(xscale="log", ylim=(0, None))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("items in the history")
+    axes.set_ylabel("1 - AUC")
     axes.legend(frameon=False, fontsize="small")
     return fig
 

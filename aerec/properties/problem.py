@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec.properties import order
-from aerec.properties.domain import Domain, Separated
+from aerec.properties.domain import Data, Domain, Separated
 from aerec.properties.encoder import Encoder
 
 SINGLE = float(np.finfo(np.float32).eps)
@@ -47,6 +47,12 @@ class Problem(NamedTuple):
     @property
     def traceable(self) -> bool:
         return self.users.traceable and self.items.traceable
+
+    @property
+    def data(self) -> Data:
+        """The domain, which is data."""
+        assert isinstance(self.domain, Data)
+        return self.domain
 
     @property
     def eps(self) -> float:

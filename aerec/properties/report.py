@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 
 from aerec import files
+from aerec.properties.comparison import Comparison, Pair
 from aerec.properties.vacuity import Vacuity
 from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
 
+LEGEND = (
+    "AUC: of all pairs of items with different true scores, the share that is ranked the right way"
+    " round; a tie is half. 2 AUC - 1 is Somers' D, the skill. Intervals are over users."
+    " precision: the share of listed items among the best; places that tie are shared. flat users:"
+    " those whose items all tie, of the users with any true order. Popularity does not know the"
+    " user. Random projection and truncated SVD have as many dimensions as the codes."
+)
 REFUTED, CERTIFIED, VACUOUS = "REFUTED", "CERTIFIED", "VACUOUS"
 NAMES = {
     "dimension": "P1, dimension reduction",
@@ -67,6 +75,7 @@ class Audit:
       angles: [N] local angles in radians, or None.
       per_user: arrays by user (tau-b, overlap, rate), if the domain is data.
       versions: of Python and the packages.
+      comparison: the codes beside baselines, if the domain is data.
       notes: on how the encoder was called.
     """
 
@@ -83,6 +92,7 @@ class Audit:
     angles: np.ndarray | None
     per_user: dict[str, np.ndarray]
     versions: dict[str, str]
+    comparison: Comparison | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
 
     @property
@@ -103,10 +113,6 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """Convert to types of JSON; arrays are summarised by their quantiles."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        fields["properties"] = {
-            k: {f.name: getattr(v, f.name) for f in dataclasses.fields(v)}
-            for k, v in self.properties.items()
-        }
         fields["angles"] = None if self.angles is None else _quantiles(self.angles)
         fields["per_user"] = {k: _quantiles(v) for k, v in self.per_user.items()}
         return _plain(fields)
@@ -120,6 +126,7 @@ class Audit:
             f" seed {self.seed}.",
             "",
             *(line for note in self.notes for line in (note, "")),
+            *([] if self.comparison is None else _compared(self.comparison)),
             "| property | verdict | domain | rate | interval | skill |",
             "|---|---|---|---|---|---|",
         ]
@@ -172,8 +179,15 @@ class Audit:
         return folder / "audit.json"
 
 
-def in_words(witness: Witness | Zero) -> str:
+def in_words(witness: Witness | Zero | Pair) -> str:
     """Describe a witness in one or two sentences."""
+    if isinstance(witness, Pair):
+        return (
+            f"The true scores of user {witness.user} have item {witness.u} at or above item"
+            f" {witness.v}, by row number: the margin is {witness.true_margin:.4g}. The codes rank"
+            f" item {witness.v} above item {witness.u}, by"
+            f" {abs(witness.latent_margin):.3g} of |f(x)| max(|g(u)|, |g(v)|)."
+        )
     if isinstance(witness, Zero):
         size = "exactly zero" if witness.norm == 0 else f"{witness.norm:.1g} of its usual size"
         return f"The vector x has norm {np.linalg.norm(witness.x):.4g}, and its code is {size}."
@@ -191,8 +205,58 @@ def in_words(witness: Witness | Zero) -> str:
     )
 
 
-def shown(witness: Witness | Zero) -> list[str]:
+def _compared(comparison: Comparison) -> list[str]:
+    """Format the figures on data: a line per scorer, then the loss by length of history."""
+    lines = []
+    for header, *rows in tables(comparison):
+        lines += ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+    return [*lines, LEGEND, ""]
+
+
+def tables(comparison: Comparison) -> list[list[list[str]]]:
+    """Return the figures on data as tables of text, each with its header."""
+    scored, listing = comparison.scored, bool(comparison.lengths)
+    header = ["scores", "AUC", "AUC, mean of users", *[f"precision@{comparison.k}"] * listing,
+              "flat users", "reversed of ordered"]  # fmt: skip
+    rows = [
+        [
+            each.name,
+            _between(each.auc, each.auc_interval),
+            _between(each.auc_users, each.auc_users_interval),
+            *[_between(each.precision, each.precision_interval)] * listing,
+            f"{each.flat:.1%}",
+            figure(each.reversed_),
+        ]
+        for each in scored
+    ]
+    if not listing:
+        return [[header, *rows]]
+    columns = [(each.name, each.by_length) for each in scored]
+    if comparison.expected is not None:
+        columns.append(("random projection, by theorem T6", comparison.expected))
+    by_length = [["1 - AUC, by length of history", *(name for name, _ in columns)]]
+    for place, (low, high, users) in enumerate(comparison.lengths):
+        between = f"{low} to {high}" if low < high else str(low)
+        losses = (figure(values[place]) for _, values in columns)
+        by_length.append([f"{between} ({users:,} users)", *losses])
+    return [[header, *rows], by_length]
+
+
+def _between(value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None or interval is None:
+        return "-"
+    return f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]"
+
+
+def shown(witness: Witness | Zero | Pair) -> list[str]:
     """List a witness: its vectors and margins, as lines of Markdown."""
+    if isinstance(witness, Pair):
+        return [
+            f"- user {witness.user}, items u = {witness.u} and v = {witness.v}, by row number",
+            f"- true margin {witness.true_margin:.6g}; relative latent margin"
+            f" {witness.latent_margin:.3g}",
+        ]
     if isinstance(witness, Zero):
         told = (
             "`f(x)` is exactly 0 in float64" if witness.norm == 0 else
@@ -249,6 +313,8 @@ def _plain(value: Any) -> Any:
         return _plain(value.to_dict())
     if hasattr(value, "_asdict"):
         return _plain(value._asdict())
+    if dataclasses.is_dataclass(value):
+        return _plain(vars(value))
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -203,24 +203,32 @@ def hull(points: Any) -> Domain:
     )  # fmt: skip
 
 
-def empirical(users: Any, items: Any = None) -> Data:
+def empirical(users: Any, items: Any = None, *, truth: Any = None, seen: Any = None) -> Data:
     """Return the domain of data rows: x is a user row, u and v are two different item rows.
 
-    All triples are equally likely.
+    All triples are equally likely. With `truth`, held-out items say what a user prefers. With
+    `seen`, the pairs are those of the items that a user has not seen.
 
     Args:
       users: [U, n], an array or a SciPy sparse matrix.
       items: [I, n] likewise; None: the standard basis, so that a true score is the user's rating.
+      truth: [U, I] likewise, true scores in place of dot products.
+      seen: [U, I] likewise, not zero where the user has seen the item.
 
     Raises:
-      ValueError: the widths differ, or there are fewer than two items.
+      ValueError: the shapes do not go together, there are fewer than two items, or a number is not
+        finite.
     """
-    to_rows = lambda a: a.tocsr() if scipy.sparse.issparse(a) else np.asarray(a, np.float32)  # noqa: E731
-    users, items = to_rows(users), None if items is None else to_rows(items)
+    parts = {"users": users, "items": items, "truth": truth, "seen": seen}
+    users, items, truth, seen = (_rows(part, name) for name, part in parts.items())
     num_users, n = users.shape
     num_items = n if items is None else items.shape[0]
     if num_items < 2 or num_users < 1 or (items is not None and items.shape[1] != n):
         raise ValueError(f"users {users.shape} and {num_items} items do not make triples")
+    for name, part in (("truth", truth), ("seen", seen)):
+        if part is not None and part.shape != (num_users, num_items):
+            wanted = f"{num_users} users x {num_items} items"
+            raise ValueError(f"{name} is {part.shape}: not {wanted}")
 
     def triples(key, count):
         k_x, k_u, k_v = jax.random.split(key, 3)
@@ -234,9 +242,12 @@ def empirical(users: Any, items: Any = None) -> Data:
         return found.user_rows(np.asarray(jax.random.randint(key, (count,), 0, num_users)))
 
     found = Data(
-        name=f"{num_users} users x {num_items} items in R^{n}", dimension=n, triples=triples,
-        points=points, step=lambda rows, g, rate: rows,
+        name=f"{num_users} users x {num_items} items in R^{n}"
+        + (", unseen items only" if seen is not None else "")
+        + (", other scores as the truth" if truth is not None else ""),
+        dimension=n, triples=triples, points=points, step=lambda rows, g, rate: rows,
         contains=lambda p: np.ones(len(p), bool), continuous=False, users=users, items=items,
+        truth=truth, seen=seen,
     )  # fmt: skip
     return found
 
@@ -280,6 +291,17 @@ def orthogonal(n: int) -> Domain:
 
     draw = lambda key, count: jax.random.normal(key, (count, n))  # noqa: E731
     return _space(f"orthogonal Gaussian pairs on R^{n}", n, triples, draw)
+
+
+def _rows(given: Any, name: str) -> Any:
+    """Return a matrix as a SciPy CSR matrix or a dense array, float32; None as it is."""
+    if given is None:
+        return None
+    sparse = scipy.sparse.issparse(given)
+    rows = given.tocsr().astype(np.float32) if sparse else np.asarray(given, np.float32)
+    if rows.ndim != 2 or not np.isfinite(rows.data if sparse else rows).all():
+        raise ValueError(f"{name}: not a matrix of finite numbers")
+    return rows
 
 
 def _independent(draw: Points) -> Callable:

@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aerec.properties import bounds, rates, report, zeros
-from aerec.properties.domain import Box, Data, Separated
+from aerec.properties import baselines, bounds, rates, report, zeros
+from aerec.properties.comparison import Comparison, Pair
+from aerec.properties.domain import Box, Data, Separated, Space
 from aerec.properties.order import Tally
 from aerec.properties.problem import Problem
 from aerec.properties.report import Finding
@@ -14,14 +15,32 @@ from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
 
 
+class Rated(NamedTuple):
+    """What an audit counted.
+
+    Attributes:
+      tally: the outcomes of all counted triples.
+      interval: of the rate of violations.
+      per_user: arrays [U] by figure; empty unless the domain is data.
+      comparison: with baselines; None unless the domain is data.
+      exhaustive: whether these are all triples of the domain.
+      pair: a violation among them, if they have a truth of their own.
+    """
+
+    tally: Tally
+    interval: tuple[float, float]
+    per_user: dict[str, np.ndarray]
+    comparison: Comparison | None = None
+    exhaustive: bool = False
+    pair: Pair | None = None
+
+
 class Evidence(NamedTuple):
     """What an audit gathered about a problem.
 
     Attributes:
       problem: what was examined.
-      tally: the outcomes of all counted triples.
-      interval: of the rate of violations.
-      per_user: arrays [U] by figure; empty unless the domain is data.
+      rated: what was counted.
       vacuity: of the codes of the probes.
       probes: x and u, [A, n] and [B, n]: points of the domain.
       codes: f(x) and g(u), [A, m] and [B, m].
@@ -35,13 +54,11 @@ class Evidence(NamedTuple):
     """
 
     problem: Problem
-    tally: Tally
-    interval: tuple[float, float]
-    per_user: dict[str, np.ndarray]
+    rated: Rated
     vacuity: Vacuity
     probes: tuple[np.ndarray, np.ndarray]
     codes: tuple[np.ndarray, np.ndarray]
-    witness: Witness | None
+    witness: Witness | Pair | None
     angles: dict[str, Any] | None
     zero_codes: int
     encoded: int
@@ -64,22 +81,28 @@ def dimension(problem: Problem) -> Finding:
 
 def order(evidence: Evidence) -> Finding:
     """Judge P2."""
-    problem, tally, angles = evidence.problem, evidence.tally, evidence.angles
+    problem, rated, angles = evidence.problem, evidence.rated, evidence.angles
     domain, empty, found = problem.domain, evidence.vacuity, evidence.witness
+    tally, compared = rated.tally, rated.comparison
     rate = tally.violations / tally.total
     baseline = rates.projection_baseline(problem.n, problem.m)
+    skill = rates.skill(tally, baseline)
+    if compared is not None:  # the projection that was counted on these data
+        loss = {each.name: 1.0 - each.auc for each in compared.scored}
+        baseline = loss[baselines.PROJECTION]
+        skill = 1.0 - loss[compared.scored[0].name] / baseline if baseline else float("nan")
     details = {
         **{k.strip("_"): v for k, v in tally._asdict().items()},
         "reversed_of_ordered": tally.reversed_ / tally.ordered if tally.ordered else None,
         "strict_rate": tally.strict_violations / tally.total,
         "baseline_no_information": 0.5,
         "baseline_projection": baseline,
-        "skill_over_projection": rates.skill(tally, baseline),
+        "skill_over_projection": skill,
         "local_angle_rate": None if angles is None else angles["rate"],
         "flat_share": None if angles is None else angles["flat"],
         **{
             f"mean_{k}": float("nan") if np.isnan(v).all() else float(np.nanmean(v))
-            for k, v in evidence.per_user.items()
+            for k, v in rated.per_user.items()
             if len(v)
         },
     }
@@ -91,20 +114,30 @@ def order(evidence: Evidence) -> Finding:
         )
     elif found is not None:
         verdict = report.REFUTED
-        why = f"a witness ({found.kind}, by {found.source}), rechecked in float64"
+        how = f"{found.kind}, by {found.source}" if isinstance(found, Witness) else "rows of data"
+        why = f"a witness ({how}), rechecked in float64"
     elif _keeps_order(evidence):
         verdict = report.CERTIFIED
         why = "bounds of the latent score keep every u of the one box above every v of the other"
+    elif rated.exhaustive and not tally.violations:
+        verdict = report.CERTIFIED
+        why = f"no violation among all {tally.total:,} triples of these data, up to rounding"
+        details["rate_of_new_users_at_most"] = rated.interval[1]
     else:
-        verdict = report.not_refuted(evidence.interval[1])
+        verdict = report.not_refuted(rated.interval[1])
         why = f"{tally.violations:,} violations in {tally.total:,} triples, and no search found one"
         if tally.violations:
             why += (
                 " that float64 confirms and that outlives a change of the inputs by rounding: those"
                 " counted do not, or f jumps everywhere, or is no function"
             )
+    if problem.towers and problem.m < problem.n and isinstance(domain, Space | Box):
+        why += (
+            "; continuous towers with m < n keep the order of an open domain only if each user"
+            " scores all items alike (theorem T4)"
+        )
     return Finding(
-        verdict, domain.name, why, rate, evidence.interval, rates.skill(tally), found, details
+        verdict, domain.name, why, rate, rated.interval, rates.skill(tally), found, details
     )
 
 

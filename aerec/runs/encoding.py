@@ -1,12 +1,17 @@
-"""Adapters for the audit: the encoder of a run, and its data as a domain."""
+"""Adapters for the audit: the encoders of a run, and its data as a domain."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import scipy.sparse
 
+from aerec.core import Table
 from aerec.data.splits import Split
+from aerec.errors import BadInput
 from aerec.nn import activations
 from aerec.properties import samplers
 from aerec.properties.domain import Data
@@ -19,26 +24,98 @@ def encoder(artefact: Artefact) -> Callable[[Any], Any]:
     return lambda x: artefact.model.encode(artefact.params, x)
 
 
-def domain(artefact: Artefact, split: Split) -> Data:
-    """Build the domain of the rows that were trained on or folded in, crossed with all columns.
+def towers(artefact: Artefact) -> tuple[Callable[[Any], Any], Callable[[Any], Any]] | None:
+    """Return f and g, rows [B, N] to codes [B, D], such that the model ranks by `<f(x), g(u)>`.
+
+    Of a score `<q, g> + b`, f(x) is the query and g(e_i) the item code, with a 1 and the bias
+    appended; a bias that is equal for all items ranks none and is left out. g is linear: a vector
+    u stands for a sum of items. None for a model without a dot product at its end.
+    """
+    model, params = artefact.model, artefact.params
+    if model.queries is None or model.item_codes is None or model.item_bias is None:
+        return None
+    query = functools.partial(model.queries, params)
+    with jax.default_matmul_precision("highest"):
+        codes, bias = model.item_codes(params), model.item_bias(params)
+    if codes.shape[1] and jnp.ptp(bias) == 0:
+        return query, lambda u: u @ codes
+    codes = jnp.concatenate([codes, bias[:, None]], axis=1)
+
+    def users(x):
+        queries = query(x)
+        return jnp.concatenate([queries, jnp.ones_like(queries, shape=(len(x), 1))], axis=1)
+
+    return users, lambda u: u @ codes
+
+
+def subject(artefact: Artefact, *, alone: bool = False) -> dict[str, Any]:
+    """Return the encoders of a model, as arguments of `properties.audit`.
+
+    They are the two towers that the model ranks by. For a model without any, they are its encoder,
+    and its own scores stand beside.
+
+    Args:
+      alone: whether the encoder of the model is taken instead, for users and for items.
+    """
+    pair = None if alone else towers(artefact)
+    if pair is not None:
+        return {"encode": pair[0], "items": pair[1], "batched": True}
+    return {
+        "encode": encoder(artefact),
+        "own": functools.partial(artefact.model.score, artefact.params),
+        "activation": last_activation(artefact.config["set"]),
+        "batched": True,
+    }
+
+
+def domain(
+    artefact: Artefact, split: Split, *, relevance: str = "listed", items: Any = None
+) -> Data:
+    """Build the domain of the rows that the model reads, crossed with all columns.
 
     Args:
       split: the run's own.
+      relevance: "listed": the true score <x, u> of the rows that were trained on or folded in.
+        "heldout": the test rows are x, what they hold out is the truth, and items that they list
+        are left out where the protocol masks them.
+      items: [I, N] features of items in the space of the rows, in place of single columns.
+
+    Raises:
+      BadInput: nothing is held out, or the items have another width.
     """
     (split,) = oriented(artefact.model.traits, [split])
-    tables = [split.train]
-    if split.test_ids is not None:  # rows that were not trained on
-        tables += [split.valid.input, split.test.input]
-    rows = []
-    for part in tables:
-        row, column, value = part.entries()
-        shape = (part.num_rows, part.num_columns)
-        rows.append(scipy.sparse.csr_matrix((value, (row, column)), shape))
-    found = samplers.empirical(scipy.sparse.vstack(rows, "csr"))
-    if artefact.config["item_based"]:  # the rows are items
-        users, items = found.shape[::-1]
-        found = dataclasses.replace(found, name=f"{items} items x {users} users in R^{users}")
+    try:
+        if relevance == "heldout":
+            found = _heldout(split)
+        else:
+            tables = [split.train]
+            if split.test_ids is not None:  # rows that were not trained on
+                tables += [split.valid.input, split.test.input]
+            found = samplers.empirical(scipy.sparse.vstack(map(_matrix, tables), "csr"), items)
+    except ValueError as error:
+        raise BadInput(f"The data of the run make no domain: {error}") from error
+    if artefact.config["item_based"] and items is None:  # the rows are items
+        rows, columns = found.shape
+        name = found.name.replace(
+            f"{rows} users x {columns} items", f"{rows} items x {columns} users"
+        )
+        found = dataclasses.replace(found, name=name)
     return found
+
+
+def _heldout(split: Split) -> Data:
+    held = split.test
+    if not held.target.columns.size:
+        protocol = split.protocol["name"]
+        raise BadInput(f"Protocol {protocol!r} holds nothing out: relevance=heldout needs a test")
+    listed = _matrix(held.input)
+    seen = listed if split.mask_seen else None
+    return samplers.empirical(listed, truth=_matrix(held.target), seen=seen)
+
+
+def _matrix(table: Table) -> scipy.sparse.csr_matrix:
+    row, column, value = table.entries()
+    return scipy.sparse.csr_matrix((value, (row, column)), (table.num_rows, table.num_columns))
 
 
 def order_note(artefact: Artefact) -> str:

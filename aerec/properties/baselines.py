@@ -1,0 +1,64 @@
+"""Scores that need no encoder, for comparison on the same data."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.sparse.linalg
+
+from aerec.properties.domain import Data
+
+ScoreRows = Callable[[np.ndarray], np.ndarray]  # user numbers [B] -> scores [B, I]
+PROJECTION = "random projection"
+
+
+def baselines(data: Data, m: int, key: jax.Array) -> dict[str, ScoreRows]:
+    """Return scores of the items of data by name.
+
+    They are a truncated singular value decomposition of the users and a random projection, both of
+    rank m, which take the place of the encoder; and popularity, which knows no user. Consumes
+    `key`.
+    """
+    seed = np.asarray(jax.random.key_data(key)).tolist()
+    weights = np.random.default_rng(seed).standard_normal((data.dimension, m), np.float32)
+    return {
+        "truncated SVD": _projected(data, principal(data.users, m)),
+        PROJECTION: _projected(data, weights),
+        "popularity": popularity(data),
+    }
+
+
+def popularity(data: Data) -> ScoreRows:
+    """Return the same scores for every user: how many list an item, or the mean true score."""
+    if data.items is None:
+        scores = np.asarray((data.users != 0).sum(axis=0), np.float32).ravel()
+    else:
+        scores = np.asarray(data.items @ np.asarray(data.users.mean(axis=0)).ravel(), np.float32)
+    return lambda index: np.broadcast_to(scores, (len(index), len(scores)))
+
+
+def principal(users: Any, m: int) -> np.ndarray | None:
+    """Return the leading m right singular vectors of users [U, n], [n, m] float32.
+
+    None where they would lose nothing of any user: m is the least of the shape, or no user lists
+    anything.
+    """
+    if m >= min(users.shape) or not (users != 0).sum():
+        return None
+    start = np.random.default_rng(0).standard_normal(min(users.shape), np.float32)
+    return scipy.sparse.linalg.svds(users, k=m, v0=start, return_singular_vectors="vh")[2].T
+
+
+def _projected(data: Data, weights: np.ndarray | None) -> ScoreRows:
+    """Return the scores `<x W, u W>`, of W [n, m]; `<x, u>` for None."""
+    users, items = data.users, data.items
+    if weights is None:
+        codes = items if items is not None else scipy.sparse.eye_array(data.dimension, format="csr")
+        return lambda index: _dense(users[index] @ codes.T)
+    codes = weights if items is None else items @ weights
+    return lambda index: (users[index] @ weights) @ codes.T
+
+
+def _dense(scores: Any) -> np.ndarray:
+    return scores.toarray() if scipy.sparse.issparse(scores) else np.asarray(scores)
