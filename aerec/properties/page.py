@@ -72,6 +72,7 @@ def page(audit: Audit, *, command: str = "") -> str:
         '<div class="cards">',
         *(_card(name, finding) for name, finding in audit.properties.items()),
         "</div>",
+        *_geometry(audit),
         *_witnesses(audit),
         '<h2>Plots</h2><div class="plots">',
         *(_image(name, figure) for name, figure in plots.drawn(audit).items()),
@@ -124,6 +125,12 @@ def _compared(audit: Audit) -> list[str]:
     tables = [table(header, rows) for header, *rows in report.tables(audit.comparison)]
     return ["<h2>Beside baselines</h2>", *tables, f'<p class="note">{_text(report.LEGEND)}</p>',
             "<h2>Verdicts</h2>"]  # fmt: skip
+
+
+def _geometry(audit: Audit) -> list[str]:
+    if not audit.geometry:
+        return []
+    return ["<h2>Geometry of the item codes</h2>", table(["figure", "value"], audit.geometry.items())]
 
 
 def _witnesses(audit: Audit) -> list[str]:

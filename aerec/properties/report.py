@@ -76,6 +76,7 @@ class Audit:
       per_user: arrays by user (tau-b, overlap, rate), if the domain is data.
       versions: of Python and the packages.
       comparison: the codes beside baselines, if the domain is data.
+      geometry: figures of the item codes by name, where they were examined.
       notes: on how the encoder was called.
     """
 
@@ -93,6 +94,7 @@ class Audit:
     per_user: dict[str, np.ndarray]
     versions: dict[str, str]
     comparison: Comparison | None = None
+    geometry: dict[str, Any] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
 
     @property
@@ -140,6 +142,9 @@ class Audit:
         for name, finding in self.properties.items():
             if finding.witness is not None and name != "dimension":
                 lines += [f"## Witness against {NAMES[name]}", "", *shown(finding.witness), ""]
+        if self.geometry:
+            lines += ["## Geometry of the item codes", "", "| figure | value |", "|---|---|"]
+            lines += [f"| {k} | {figure(v)} |" for k, v in self.geometry.items()] + [""]
         lines += ["## Has the code collapsed?", "", "| figure | value |", "|---|---|"]
         figures = self.vacuity._asdict()
         figures.pop("spectrum")
