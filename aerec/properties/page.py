@@ -130,7 +130,8 @@ def _compared(audit: Audit) -> list[str]:
 def _geometry(audit: Audit) -> list[str]:
     if not audit.geometry:
         return []
-    return ["<h2>Geometry of the item codes</h2>", table(["figure", "value"], audit.geometry.items())]
+    figures = table(["figure", "value"], audit.geometry.items())
+    return ["<h2>Geometry of the item codes</h2>", figures]
 
 
 def _witnesses(audit: Audit) -> list[str]:
