@@ -12,7 +12,7 @@ from aerec.properties import rates, reachability, separation
 
 
 def separable(codes, bias, chosen, rivals, bound=None):
-    """Ask a linear programme for the largest t: chosen score at least c + t, rivals at most c - t."""
+    """Ask a linear programme: the chosen score at least c + t, the rivals at most c - t, t > 0."""
     d = codes.shape[1]
     lifted = np.column_stack([codes, np.zeros(len(codes)) if bias is None else bias])
     rows = np.vstack([lifted[chosen], -lifted[rivals]])
