@@ -34,7 +34,8 @@ class Reachability(NamedTuple):
         error.
       query: [I, d] a query that ranks the item first; NaN where none was found.
       weights: [I, I] sparse. For an unreachable item: weights of sum 1 on others, whose mean code
-        is its own, and whose mean bias is no less.
+        is its own, and whose mean bias is no less. With a bound, the codes may differ by what the
+        bias makes up for at any such query.
       residual: [I] by how much that fails, at most `separation.TOLERANCE`; NaN for other items.
     """
 

@@ -12,7 +12,7 @@ from aerec.properties import rates, reachability, separation
 
 
 def separable(codes, bias, chosen, rivals, bound=None):
-    """Ask a linear programme for the largest lead of the chosen items over their rivals."""
+    """Ask a linear programme: the chosen score at least c + t, the rivals at most c - t, t > 0."""
     d = codes.shape[1]
     lifted = np.column_stack([codes, np.zeros(len(codes)) if bias is None else bias])
     rows = np.vstack([lifted[chosen], -lifted[rivals]])
@@ -57,8 +57,10 @@ def test_reachable_agrees_with_a_linear_programme(d, size, bound):
     assert 0 < found.reached.sum() < items
 
 
-def test_reachable_items_are_the_vertices_of_the_hull():
-    codes = np.random.default_rng(0).normal(size=(300, 3))
+@pytest.mark.parametrize("rivals", [4, 200])
+def test_reachable_items_are_the_vertices_of_the_hull(rivals, monkeypatch):
+    monkeypatch.setattr(separation, "_RIVALS", rivals)
+    codes = np.random.default_rng(0).normal(size=(250, 3))
     reached = reachability.reachable(codes).reached
     np.testing.assert_array_equal(np.flatnonzero(reached), scipy.spatial.ConvexHull(codes).vertices)
 
@@ -134,7 +136,41 @@ def test_a_difference_within_rounding_errors_is_undecided():
     assert found.undecided + found.unreachable.sum() + found.reached.sum() == 4
 
 
+@pytest.mark.parametrize(
+    "answer", [(np.array([1.0, 1.0]), None), (None, np.array([1.0, 1.0, 1.0, 0.0])), (None, None)]
+)
+def test_a_wrong_answer_of_the_solver_is_undecided(answer, monkeypatch):
+    """Item 0 is half way between items 1 and 2."""
+    codes = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 3.0], [0.0, -3.0]])
+    case = separation.space(codes, None), np.array([0]), np.arange(1, 5)
+    assert separation.separate(*case)[1] is not None
+    monkeypatch.setattr(separation, "_alternative", lambda rows, first: answer)
+    assert separation.separate(*case) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("bias", "bound", "residual"),
+    [
+        (None, None, 0.5 / 3),
+        ([0.0, 0.0, 0.0, 0.0, 1.0], None, 0.5 / 3),
+        ([1.0, 0.0, 0.0, 0.0, 0.0], None, 1 / 0.8),
+        ([-1.0, 0.0, 0.0, 0.0, 0.0], 4.0, 1 / (4 * 3 * 2**0.5 + 0.8)),
+        ([-1.0, 0.0, 0.0, 0.0, 0.0], 2.0, 0.0),
+    ],
+)
+def test_residual_is_what_the_weights_leave_open(bias, bound, residual):
+    """The weights' mean code is (1/2, 0), and item 0 is at the origin."""
+    codes = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 3.0], [0.0, -3.0]])
+    space = separation.space(codes, None if bias is None else np.array(bias), bound)
+    chosen, rivals, weights = np.array([0]), np.array([1, 2]), np.array([3.0, 1.0])
+    found = separation._certificate(space, chosen, np.ones(1), rivals, weights)
+    assert found.residual == pytest.approx(residual)
+    np.testing.assert_allclose(found.rivals, [0.75, 0.25])
+
+
 def test_share_that_the_users_reach_leaves_out_ties():
+    tied = reachability.reachable(np.eye(3), None, [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    assert tied.by_users == 1 / 3
     draw = np.random.default_rng(2)
     codes, bias = draw.normal(size=(50, 3)), draw.normal(size=50)
     codes[1], bias[1] = codes[0], bias[0]
