@@ -91,7 +91,8 @@ def domain(
             tables = [split.train]
             if split.test_ids is not None:  # rows that were not trained on
                 tables += [split.valid.input, split.test.input]
-            found = samplers.empirical(scipy.sparse.vstack(map(_matrix, tables), "csr"), items)
+            rows = scipy.sparse.vstack([_matrix(table) for table in tables], "csr")
+            found = samplers.empirical(rows, items)
     except ValueError as error:
         raise BadInput(f"The data of the run make no domain: {error}") from error
     if artefact.config["item_based"] and items is None:  # the rows are items
