@@ -3,15 +3,17 @@
 from fractions import Fraction
 from unittest import mock
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from aerec.nn import activations
-from aerec.properties import bounds
+from aerec.properties import bounds, propagation, relaxation
 
 EPS = 2.0**-52
 IDENTITY = activations.describe("identity")
-RELU = activations.describe("relu")._replace(function=lambda z: np.maximum(z, 0.0))
+RELU = activations.describe("relu")
 EYE = (bounds.Affine(np.eye(2), np.zeros(2), IDENTITY),)
 
 
@@ -21,7 +23,31 @@ def layer(weight, bias, activation=IDENTITY):
 
 def coarse():
     """Rounding errors of a number format with 10 bits, so that float64 holds the slack exactly."""
-    return mock.patch.object(bounds, "_gamma", lambda terms: terms * 2.0**-10)
+    return mock.patch.object(propagation, "gamma", lambda terms: terms * 2.0**-10)
+
+
+def relax(activation, low, high):
+    """The chord's slope and lines, and the range."""
+    found = relaxation.relax(activation, low, high)
+    return found.slope, *found.lines(found.slope), found.least, found.most
+
+
+def relaxed(slope, under, over, least, most):
+    """An activation of which the lines, for any slopes, are given."""
+    lines = mock.Mock(return_value=(np.array(under), np.array(over)))
+    return mock.Mock(
+        lines=lines, slope=np.array(slope), least=np.array(least), most=np.array(most),
+        constants=np.zeros(len(under) - len(slope)),
+    )  # fmt: skip
+
+
+def score_range(net, direction, low, high, **options):
+    """The lower and the upper bound of a latent score."""
+    layers = propagation.forward(net, low, high)
+    least, negative = (
+        propagation.score(net, layers, d, low, high, **options) for d in (direction, -direction)
+    )
+    return least, -negative
 
 
 # One activation
@@ -29,7 +55,7 @@ def coarse():
 
 def test_a_relaxation_of_the_identity_is_as_wide_as_its_rounding():
     low, high = np.array([-4.0, 3.0]), np.array([1.0, 8.0])
-    slope, under, over, least, most = bounds._relax(IDENTITY, low, high)
+    slope, under, over, least, most = relax(IDENTITY, low, high)
     error = (1e-13 + 4 * EPS) * np.array([4.0, 8.0])
     np.testing.assert_array_equal(slope, [1.0, 1.0])
     np.testing.assert_allclose([-under, over], [error, error], rtol=1e-12)
@@ -41,10 +67,10 @@ def test_a_relaxation_of_the_identity_is_as_wide_as_its_rounding():
 def test_a_relaxation_of_the_square_is_its_chord_and_the_bulge_between_grid_points():
     """On [a, b] the chord's slope is a + b, and t^2 - (a + b) t lies between -(a + b)^2 / 4 and
     -ab; between grid points h apart t^2 departs from its chord by h^2 / 4."""
-    square = IDENTITY._replace(function=np.square, monotone=False, curvature=2.0)
+    square = IDENTITY._replace(function=jnp.square, monotone=False, curvature=2.0)
     for low, high in ((0.0, 32.0), (-8.0, 24.0), (1.0, 1.5)):
         ends = np.array([[low, -1.0], [high, 1.0]])
-        slope, under, over, least, most = (a[0] for a in bounds._relax(square, *ends))
+        slope, under, over, least, most = (a[0] for a in relax(square, *ends))
         size, bulge = max(abs(low), high), ((high - low) / 32) ** 2 / 4 * (1 + 1e-9)
         error = 1e-13 * size**2 + 4 * EPS * (low + high) * size
         assert slope == low + high
@@ -57,13 +83,13 @@ def test_a_relaxation_of_the_square_is_its_chord_and_the_bulge_between_grid_poin
 
 def test_a_relaxation_at_a_point_is_flat():
     point = np.array([3.0])
-    slope, under, over, _, _ = bounds._relax(IDENTITY, point, point)
+    slope, under, over, _, _ = relax(IDENTITY, point, point)
     assert slope == 0.0
     np.testing.assert_allclose([under, over], [[3 - 3e-13], [3 + 3e-13]], rtol=1e-15)
 
 
 def test_a_relaxation_meets_the_kinks_between_grid_points():
-    slope, under, over, least, most = bounds._relax(
+    slope, under, over, least, most = relax(
         RELU, np.array([-1.0, -6.0]), np.array([2.0, 3.0])
     )
     np.testing.assert_allclose(slope, [2 / 3, 1 / 3], rtol=1e-15)
@@ -71,7 +97,7 @@ def test_a_relaxation_meets_the_kinks_between_grid_points():
     np.testing.assert_allclose(over, [2 / 3, 2.0], rtol=1e-12)
     np.testing.assert_array_equal(least, [0.0, 0.0])
     np.testing.assert_allclose(most, [2 + 2e-13, 3 + 3e-13], rtol=1e-15)
-    _, under, over, _, _ = bounds._relax(RELU, np.array([-2.0]), np.array([-1.0]))
+    _, under, over, _, _ = relax(RELU, np.array([-2.0]), np.array([-1.0]))
     assert under < 0 < over  # strictly, where all values are zero
 
 
@@ -82,7 +108,7 @@ def test_a_relaxation_meets_the_kinks_between_grid_points():
 def test_errors_are_relative_but_for_a_sum_with_a_constant(prefix, low, constant, absolute):
     activation = activations.describe(prefix + "relu")
     assert activation.low == low
-    slope, *parts = bounds._relax(activation, np.array([2.0]), np.array([4.0]))
+    slope, *parts = relax(activation, np.array([2.0]), np.array([4.0]))
     if prefix == "lift:":
         assert {float(part[0]) for part in parts} == {activations.LIFT}
     under, over, least, most = (part[-1] for part in parts)
@@ -95,11 +121,11 @@ def test_errors_are_relative_but_for_a_sum_with_a_constant(prefix, low, constant
 
 
 def test_a_range_ends_where_the_activation_does():
-    cosine = activations.describe("tanh")._replace(function=np.cos, monotone=False, curvature=1.0)
-    _, _, _, least, most = bounds._relax(cosine, np.array([-4.0]), np.array([4.0]))
+    cosine = activations.describe("tanh")._replace(function=jnp.cos, monotone=False, curvature=1.0)
+    _, _, _, least, most = relax(cosine, np.array([-4.0]), np.array([4.0]))
     assert (least, most) == (-1 - 2e-13, 1 + 2e-13)
-    tanh = activations.describe("tanh")._replace(function=np.tanh)
-    _, _, _, least, most = bounds._relax(tanh, np.array([-40.0, 30.0]), np.array([-30.0, 40.0]))
+    tanh = activations.describe("tanh")._replace(function=jnp.tanh)
+    _, _, _, least, most = relax(tanh, np.array([-40.0, 30.0]), np.array([-30.0, 40.0]))
     np.testing.assert_array_equal(least, [-1 - 1e-13, 1 - 1e-13])
     np.testing.assert_array_equal(most, [-1 + 1e-13, 1 + 1e-13])
 
@@ -114,13 +140,13 @@ def test_a_box_on_which_an_activation_overflows_has_no_bounds():
 
 
 def test_gamma_is_twice_the_bound_on_a_dot_products_rounding():
-    assert bounds._gamma(3) == 2 * (3 + 2) * EPS
+    assert relaxation.gamma(3) == 2 * (3 + 2) * EPS
 
 
 def pre_activations(net, low, high):
     """What the last layer's activation is given."""
-    with mock.patch.object(bounds, "_relax", wraps=bounds._relax) as relax:
-        bounds._forward(net, np.array(low, float), np.array(high, float))
+    with mock.patch.object(propagation, "relax", wraps=propagation.relax) as relax:
+        propagation.forward(net, np.array(low, float), np.array(high, float))
     return relax.call_args.args[1:]
 
 
@@ -130,7 +156,7 @@ def test_a_layers_intervals_are_widened_by_their_rounding():
     point = np.array([7.0, -3.0])
     bias = -weight @ point
     products = abs(weight) @ abs(point)
-    slack = 1e-15 * products + bounds._gamma(2) * (products + abs(bias))
+    slack = 1e-15 * products + relaxation.gamma(2) * (products + abs(bias))
     low, high = pre_activations((layer(weight, bias),), point, point)
     np.testing.assert_allclose([-low, high], [slack, slack], rtol=1e-12)
     with coarse():
@@ -158,10 +184,10 @@ def test_bounds_of_a_score_by_intervals_and_the_drift_of_its_direction():
     low, high = np.array([-1.0]), np.array([1.0])
     direction, wobble = np.array([3.0, 1.0]), np.array([0.5, 0.25])
     with coarse():
-        _, lower, upper = bounds._forward((KINKED,), low, high)
-        least, most = bounds._linear((KINKED,), direction, low, high)
-        flipped = bounds._linear((KINKED,), -direction, low, high)
-        drifted = bounds._linear((KINKED,), direction, low, high, wobble=wobble)
+        lower, upper = bounds.interval((KINKED,), low, high)
+        least, most = score_range((KINKED,), direction, low, high)
+        flipped = score_range((KINKED,), -direction, low, high)
+        drifted = score_range((KINKED,), direction, low, high, wobble=wobble)
     slack = 2 * 2.0**-10 * (direction @ upper)
     assert least == pytest.approx(direction @ lower - slack, rel=1e-12)
     assert flipped == pytest.approx((-most, -least), rel=1e-12)
@@ -194,13 +220,20 @@ def slowly_backward(layers, relaxed, a, c, box):
     return c + sum(terms) + 2 * slack
 
 
+def backward(net, layers, matrix, offset, low, high):
+    """The upper bound by the chords."""
+    chords = [each.slope for each in layers]
+    rows = np.array(matrix), np.array(offset)
+    return propagation._upper(net, layers, chords, *rows, low, high)
+
+
 def test_lines_are_substituted_backwards_with_the_rounding_of_each_step():
     """Two inputs, three units and a constant coordinate, two outputs; small dyadic numbers."""
     layers = (
         ([[1.0, -2.0], [0.5, 1.0], [-1.0, 3.0]], [2.0, -1.0, 0.5]),
         ([[1.0, 2.0, -0.5, 1.0], [-3.0, 0.5, 1.0, -1.0]], [-2.0, 4.0]),
     )
-    relaxed = (
+    lines = (
         # slope, under, over, least, most: a constant 1, then relaxed units
         ([0.5, 1.0, 0.25], [1.0, -0.5, 0.0, -2.0], [1.0, 0.25, 0.5, 1.0],
          [1.0, -3.0, 0.0, -1.0], [1.0, 2.0, 4.0, 0.5]),
@@ -208,15 +241,11 @@ def test_lines_are_substituted_backwards_with_the_rounding_of_each_step():
     )  # fmt: skip
     matrix, offset = [[1.0, -0.5], [-0.25, -2.0], [0.125, 0.25]], [3.0, -1.0, 0.5]
     box = [(-1.0, 2.0), (-5.0, -3.0)]
-    arrays = [tuple(map(np.array, lines)) for lines in relaxed]
     net = tuple(layer(*pair) for pair in layers)
     with coarse():
-        least, most = bounds._backward(
-            net, arrays, np.array(matrix), np.array(offset), *np.array(box).T
-        )
+        most = backward(net, [relaxed(*each) for each in lines], matrix, offset, *np.array(box).T)
     for k, (row, c) in enumerate(zip(matrix, offset, strict=True)):
-        assert most[k] == slowly_backward(layers, relaxed, row, c, box)
-        assert least[k] == -slowly_backward(layers, relaxed, [-a for a in row], -c, box)
+        assert most[k] == slowly_backward(layers, lines, row, c, box)
 
 
 def test_the_slack_covers_the_rounding_of_a_linear_net_and_little_more():
@@ -232,11 +261,12 @@ def test_the_slack_covers_the_rounding_of_a_linear_net_and_little_more():
         (code,) = exact(second) @ hidden
         size = float((abs(second) @ (abs(first) @ abs(point) + abs(net[0].bias)))[0])
         ranges = (hidden.astype(float), np.array([float(code)]))
-        lines = [(np.ones(len(a)), *np.zeros((2, len(a))), a, a) for a in ranges]
+        lines = [relaxed(np.ones(len(a)), *np.zeros((2, len(a))), a, a) for a in ranges]
+        ends = [s * backward(net, lines, [[s]], [0.0], point, point) for s in (-1.0, 1.0)]
         found = (
-            (*bounds._backward(net, lines, np.ones((1, 1)), np.zeros(1), point, point), 1000 * EPS),
+            (*ends, 1000 * EPS),
             (*bounds.interval(net, point, point), 1e-12),
-            (*np.array(bounds._linear(net, np.ones(1), point, point)), 1e-12),
+            (*np.array(score_range(net, np.ones(1), point, point)), 1e-12),
         )
         for lower, upper, room in found:
             assert Fraction(lower.item()) <= code <= Fraction(upper.item())
@@ -400,7 +430,7 @@ def test_a_million_random_points_stay_within_their_bounds(name):
             codes = bounds._evaluate(net, points)
             assert (lower <= codes).all() and (codes <= upper).all()
             direction = draw.normal(size=codes.shape[1])
-            least, most = bounds._linear(net, direction, low, high)
+            least, most = score_range(net, direction, low, high)
             scores = codes @ direction
             assert (least <= scores).all() and (scores <= most).all()
 
