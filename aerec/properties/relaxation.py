@@ -93,7 +93,7 @@ def relax(activation: Any, low: np.ndarray, high: np.ndarray) -> Relaxation:
     slope = np.where(width > 0, (values[-1] - values[0]) / np.where(width > 0, width, 1.0), 0.0)
     step = np.diff(grid, axis=0).max(axis=0)
     curvature = np.exp(high) if np.isinf(activation.curvature) else activation.curvature
-    bulge = curvature * step**2 / 8 * (1 + 1e-9)
+    bulge = curvature * step * step / 8 * (1 + 1e-9)  # 0 without curvature, however large the step
     error = _FUNCTION * (abs(values).max(axis=0) + (activation.low > 0)) + UNDERFLOW
     small = 0.0 if activation.monotone else bulge
     shifted = not activation.extra and activation.low > 0  # a sum with 1 or so: absolute errors

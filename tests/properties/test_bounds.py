@@ -278,6 +278,166 @@ def test_apply_is_the_network_on_rows():
     x = np.array([[1.0, 2.0], [-3.0, 0.25]])
     hidden = x @ net[0].weight.T + net[0].bias
     np.testing.assert_allclose(bounds._evaluate(net, x), hidden @ net[1].weight.T + 4, rtol=1e-15)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(bounds.apply(net, x), hidden @ net[1].weight.T + 4, rtol=1e-15)
+
+
+# Exact arithmetic, from below the normal numbers to close to the largest
+
+LINEAR = {  # on each side of 0
+    "identity": lambda t: t,
+    "relu": lambda t: max(t, Fraction(0)),
+    "leaky_relu": lambda t: t if t > 0 else Fraction(0.01) * t,
+    "abs": abs,
+}
+
+
+def exactly(net, x):
+    """The code of x in rational arithmetic."""
+    x = [Fraction(float(part)) for part in x]
+    for weight, bias, activation in net:
+        sums = [
+            sum((Fraction(float(w)) * part for w, part in zip(row, x, strict=True)), Fraction(b))
+            for row, b in zip(weight, bias.tolist(), strict=True)
+        ]
+        x = [LINEAR[activation.name](part) for part in sums]
+    return x
+
+
+def sound(net, low, high, draw, points=8):
+    """Check the bounds of codes and of a score at corners and points of the box; whether any."""
+    try:
+        lower, upper = bounds.interval(net, low, high)
+    except OverflowError:
+        return False
+    assert not np.isnan([lower, upper]).any() and (lower < upper).all()
+    direction = draw.normal(size=len(lower)) * 2.0 ** draw.choice([0, -500, -1000])
+    with np.errstate(over="ignore", invalid="ignore"):
+        layers = propagation.forward(net, low, high)
+        scores = [propagation.score(net, layers, direction, low, high, steps=k) for k in (0, 5)]
+    for _ in range(points):
+        part = draw.choice([0.0, 1.0, draw.random()], size=len(low))
+        code = exactly(net, np.clip(low + part * (high - low), low, high))
+        for least, value, most in zip(lower, code, upper, strict=True):
+            assert least == -np.inf or Fraction(least.item()) <= value
+            assert most == np.inf or value <= Fraction(most.item())
+        score = sum(Fraction(d) * value for d, value in zip(direction.tolist(), code, strict=True))
+        assert all(not np.isfinite(each) or Fraction(each) <= score for each in scores)
+        assert not np.isposinf(scores).any()
+    return True
+
+
+def sized(draw, shape, exponent):
+    """Numbers of either sign within a few powers of two, some of them zero or subnormal."""
+    values = draw.normal(size=shape) * 2.0 ** (exponent + draw.integers(-3, 4, size=shape))
+    few = draw.random(shape) < 0.1
+    return np.where(few, draw.choice([0.0, -0.0, 5e-324, -5e-324, 2.0**-1022], size=shape), values)
+
+
+@pytest.mark.parametrize(
+    ("weights", "bias", "box", "width"),
+    [
+        ((-976,), -1100, -90, -93),  # the products are subnormal
+        ((-976, 900), -1070, -90, -93),  # and large again after the next layer
+        ((0, 0), -1060, -1060, -1070),  # all that enters is subnormal
+        ((-500, -560, 1000), -1040, 0, -2),  # products underflow between layers
+        ((0, 0), 0, 0, -1074),  # a box whose width is subnormal
+        ((600, 400), 600, 0, -2),  # close to the largest number
+        ((300, -300, 330), -1000, 300, 290),
+    ],
+)
+def test_bounds_hold_in_rational_arithmetic(weights, bias, box, width):
+    """Of four inputs, and layers of three units of every activation that is linear in pieces."""
+    draw, some = np.random.default_rng(0), 0
+    for number in range(24):
+        net = []
+        for exponent in weights:
+            shape = 3, 3 if net else 4
+            name = draw.choice(list(LINEAR))
+            net.append(layer(sized(draw, shape, exponent), sized(draw, 3, bias),
+                             activations.describe(name)))  # fmt: skip
+        centre, radius = sized(draw, 4, box), abs(sized(draw, 4, width)) * (number % 3 > 0)
+        some += sound(net, centre - radius, centre + radius, draw)
+    assert some >= 12
+
+
+def test_a_layer_of_subnormal_products_against_its_exact_range():
+    """Two sums of four products of 2^-976 and 2^-90: their low digits are lost in float64."""
+    draw, lost = np.random.default_rng(1), 0
+    for _ in range(50):
+        weight, point = draw.normal(size=(2, 4)) * 2.0**-976, draw.normal(size=4) * 2.0**-90
+        net = (layer(weight, [0.0, 0.0]),)
+        lower, upper = bounds.interval(net, point, point)
+        for code, least, value, most in zip(
+            exactly(net, point), lower, weight @ point, upper, strict=True
+        ):
+            assert Fraction(least) < code < Fraction(most)
+            lost += abs(Fraction(value) - code) > Fraction(relaxation.gamma(4)) * abs(code)
+    assert lost > 50  # a slack relative to the products would be too small
+
+
+# Slopes
+
+
+def test_the_derivatives_by_the_slopes():
+    """Against central differences, of two tanh layers with an added coordinate between them."""
+    draw = np.random.default_rng(4)
+    lift, tanh = activations.describe("lift:tanh"), activations.describe("tanh")
+    net = (
+        layer(draw.normal(size=(4, 3)), draw.normal(size=4), lift),
+        layer(draw.normal(size=(3, 5)), draw.normal(size=3), tanh),
+    )
+    low, high, rows = -np.ones(3), np.full(3, 0.5), draw.normal(size=(2, 3))
+    layers = propagation.forward(net, low, high)
+    slopes = [each.slope + 0.1 * draw.normal(size=(2, len(each.slope))) for each in layers]
+    rest = rows, low, high
+    value, gradients = propagation.slope_gradients(net, layers, slopes, *rest)
+    above = propagation._upper(net, layers, slopes, rows, np.zeros(2), low, high)
+    margins = sum(abs(each.margin).max() for each in layers)
+    assert (value <= above).all() and (above <= value + 50 * margins).all()
+    for depth, gradient in enumerate(gradients):
+        for unit in range(gradient.shape[1]):
+            ends = []
+            for step in (1e-7, -1e-7):
+                moved = [slope.copy() for slope in slopes]
+                moved[depth][:, unit] += step
+                ends.append(propagation.slope_gradients(net, layers, moved, *rest)[0])
+            np.testing.assert_allclose((ends[0] - ends[1]) / 2e-7, gradient[:, unit], atol=1e-6)
+
+
+# |x| + x / 2 + 1/2 and a constant, by relu(x), relu(-x) and relu(x + 5); a second input is ignored
+BENT = (
+    layer([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]], [0.0, 0.0, 5.0], RELU),
+    layer([[1.0, 1.0, 0.5]], [-2.2]),
+)
+
+
+def test_slopes_tighten_a_score_and_never_loosen_it():
+    """On [-1, 3] the lines under relu(x) and relu(-x) have slopes 3/4 and 1/4; the sum is at least
+    2 by intervals, 3/2 by these, and 5/2 by slopes that differ by 1/2 the other way."""
+    low, high, direction = np.array([-1.0, 1.0]), np.array([3.0, 2.0]), np.array([1.0, 1.0, 0.5])
+    layers = propagation.forward(BENT[:1], low, high)
+    scores = [propagation.score(BENT[:1], layers, direction, low, high, steps=k) for k in (0, 40)]
+    assert scores[0] == pytest.approx(2, rel=1e-11) and 2.48 < scores[1] < 2.5
+    draw = np.random.default_rng(5)
+    for name in ("relu", "tanh", "elu"):
+        net = random_network(draw, name, 2)
+        low = draw.normal(size=5)
+        direction, layers = draw.normal(size=4), propagation.forward(net, low, low + 1)
+        plain, bent = (
+            propagation.score(net, layers, direction, low, low + 1, steps=k) for k in (0, 8)
+        )
+        codes = bounds._evaluate(net, draw.uniform(low, low + 1, size=(2000, 5)))
+        assert plain < bent <= (codes @ direction).min()
+
+
+def test_better_slopes_save_boxes():
+    box = np.array([-1.0, 1.0]), np.array([3.0, 2.0])
+    found = bounds.nonzero(BENT, *box)
+    assert found.proven and found.boxes == 1 and 0 < found.bound < 0.3
+    with mock.patch.object(bounds, "_SHARE", 0.0):
+        without = bounds.nonzero(BENT, *box)
+    assert without.proven and without.boxes > 1
 
 
 # Branch and bound
@@ -320,6 +480,21 @@ def test_a_bound_of_zero_proves_nothing_and_a_counterexample_ends_the_search():
     found, _ = branch(lambda side: (-1.0, bad) if side[0] > 0 else -0.5, *box, 100)
     assert found == bounds.Certificate(False, -1.0, 3, bad)
     assert branch(lambda _: (1.0, bad), *box, 100)[0] == bounds.Certificate(False, 1.0, 1, bad)
+
+
+def test_a_bound_that_is_no_number_proves_nothing():
+    values = {(0.0, 1.0): -1.0, (0.0, 0.5): 1.0}
+    found, _ = branch(lambda first: values.get(first, np.nan), [0.0], [1.0], [[1.0]], 3)
+    assert found == bounds.Certificate(False, -np.inf, 3, None)
+
+
+@pytest.mark.parametrize("function", [bounds.interval, bounds.nonzero])
+def test_a_box_is_two_finite_vectors_in_order(function):
+    for low, high in (([1.0], [2.0]), ([1.0, 2.0], [2.0, 1.0]), ([1.0, np.nan], [2.0, 3.0])):
+        with pytest.raises(ValueError, match="low <= high, two vectors of 2 numbers"):
+            function(EYE, low, high)
+    with pytest.raises(ValueError, match="finite ends"):
+        function(EYE, [1.0, 1.0], [2.0, np.inf])
 
 
 def test_nonzero_is_asked_of_boxes_without_zero():
@@ -367,6 +542,17 @@ def test_boxes_may_touch_along_x_and_not_overlap():
         bounds.margin_order(eye, x, u, v)
     below = v[0] - [14, 0, 0], v[1] - [14, 0, 0]
     assert bounds.margin_order(eye, x, u, below, budget=1).bound == pytest.approx(0, abs=1e-11)
+    # 1 against 1 + 2^-60, which float64 rounds to 1
+    x, u, v = np.array([1.0, 2.0**-60]), np.array([1.0, 0.0]), np.array([1.0, 1.0])
+    with pytest.raises(ValueError, match="overlap along x"):
+        bounds.margin_order(EYE, x, (u, u), (v, v))
+
+
+def test_a_user_whose_code_overflows_has_no_certificate():
+    net = (layer([[1.0]], [0.0], activations.describe("exp")),)
+    one, two = np.ones(1), np.full(1, 2.0)
+    found = bounds.margin_order(net, np.full(1, 1000.0), (two, two), (one, one))
+    assert found == bounds.Certificate(False, -np.inf, 0, None)
 
 
 BLIND = (layer([[1.0, 0.0]], [0.0]),)  # sees the first coordinate
