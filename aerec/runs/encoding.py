@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import scipy.sparse
 
 from aerec.data.splits import Split
 from aerec.nn import activations
-from aerec.properties import samplers
+from aerec.properties import bounds, samplers
 from aerec.properties.domain import Domain
 from aerec.runs.artefact import Artefact
 from aerec.runs.spec import oriented
@@ -16,6 +17,15 @@ from aerec.runs.spec import oriented
 def encoder(artefact: Artefact) -> Callable[[Any], Any]:
     """Return the encoder of a trained model: rows [B, N] to codes [B, K]."""
     return lambda x: artefact.model.encode(artefact.params, x)
+
+
+def network(artefact: Artefact) -> bounds.Network | None:
+    """Return the layers of a trained encoder, for certificates; None if it is no MLP of its row."""
+    if artefact.model.layers is None:
+        return None
+    exact = lambda leaf: np.asarray(leaf, np.float64)  # noqa: E731
+    layers = artefact.model.layers(artefact.params)
+    return [bounds.Affine(exact(weight), exact(bias), a) for weight, bias, a in layers]
 
 
 def domain(artefact: Artefact, split: Split) -> Domain:
