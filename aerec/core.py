@@ -4,7 +4,7 @@ Shapes throughout the project: U rows of a table (users, or items where a model 
 N columns, B rows in a batch, C entries in a batch, K latent dimensions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -272,6 +272,9 @@ class Model(NamedTuple):
       queries: (params, x) -> q [B, D].
       item_codes: params -> g [N, D].
       item_bias: params -> b [N].
+      layers: params -> the encoder as affine layers, where it is an MLP: `encode(params, x)` of
+        dense rows x is `a(W x + b)` of each of the triples (W [m, n], b [m], a) in turn, a an entry
+        of the catalogue of activations.
     """
 
     traits: Traits
@@ -283,3 +286,4 @@ class Model(NamedTuple):
     queries: Callable[[Params, Batch], jax.Array] | None = None
     item_codes: Callable[[Params], jax.Array] | None = None
     item_bias: Callable[[Params], jax.Array] | None = None
+    layers: Callable[[Params], Sequence[tuple[jax.Array, jax.Array, Any]]] | None = None

@@ -16,6 +16,7 @@ from aerec.core import Facts, Table
 from aerec.errors import BadInput
 from aerec.models import MODELS
 from aerec.nn import activations
+from aerec.properties import bounds
 from aerec.runs import artefact, encoding
 
 U, N = 12, 23  # N is like no other size in a model, so that its axes can be told
@@ -146,6 +147,65 @@ def test_towers_differ_by_the_differences_of_scores(name):
 def test_most_models_rank_by_a_dot_product():
     none = {"cdae", "dae", "elsa", "deeprec"}
     assert {name for name in NAMES if build(name)[0].queries is None} == none
+
+
+def same_as_its_layers(model, params):
+    """Dense rows of any sign, zeros among them, through the encoder and through its layers."""
+    rng = np.random.default_rng(7)
+    x = (rng.normal(size=(9, N)) * (rng.random((9, N)) < 0.7)).astype(np.float32)
+    network = [bounds.Affine(*layer) for layer in model.layers(params)]
+    assert all(weight.shape == (*bias.shape, weight.shape[1]) for weight, bias, _ in network)
+    encode = jax.jit(lambda params, x: (model.encode(params, x), bounds.apply(network, x)))
+    chex.assert_trees_all_close(*encode(params, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if build(name)[0].layers is not None])
+def test_an_encoder_is_its_layers_where_it_says_so(name):
+    same_as_its_layers(*prepared(name)[:2])
+
+
+def test_models_with_layers():
+    """The others scale rows to length 1, read them in order, or solve for the code."""
+    with_layers = {name for name in NAMES if build(name)[0].layers is not None}
+    assert with_layers == {
+        "autorec", "cdae", "dae", "deeprec", "ease", "elsa", "itemknn", "mdae", "vae",
+    }  # fmt: skip
+    assert models.build("autorec", {"centre": True}, Facts(U, N)).layers is None
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("autorec", {"hidden": (8, 5, 8), "activation": "lift:relu", "latent_activation": "elu"}),
+        ("deeprec", {"hidden": (6, 5), "tied": True, "latent_activation": "tanh"}),
+        ("mdae", {"depth": 2, "latent_activation": "lift:elu"}),
+        ("vae", {"hidden": (6, 5), "latent": 3, "activation": "lift:elu",
+                 "latent_activation": "shift:tanh"}),
+        ("vae", {"hidden": (), "latent": 3, "latent_activation": "relu"}),
+    ],
+)  # fmt: skip
+def test_layers_of_deep_encoders_with_added_coordinates(name, given):
+    model = models.build(name, given, Facts(U, N))
+    rng = np.random.default_rng(8)
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    same_as_its_layers(
+        model,
+        jax.tree.map(lambda s: jnp.asarray(rng.normal(size=s.shape) / 3, jnp.float32), shapes),
+    )
+
+
+def test_the_network_of_a_run_bounds_its_codes():
+    model, params, _ = prepared("vae")
+    trained = artefact.Artefact(model, params, {"model": "vae"}, None)
+    network = encoding.network(trained)
+    assert {part.dtype for layer in network for part in layer[:2]} == {np.dtype(np.float64)}
+    low = np.linspace(0.2, 0.6, N)
+    lower, upper = bounds.interval(network, low, low + 0.01)
+    code = np.asarray(model.encode(params, low[None].astype(np.float32) + 0.005))[0]
+    assert (lower - 1e-5 <= code).all() and (code <= upper + 1e-5).all()
+    assert (upper - lower < 0.5).all()
+    model, params, _ = prepared("multvae")
+    assert encoding.network(artefact.Artefact(model, params, {"model": "multvae"}, None)) is None
 
 
 @pytest.mark.parametrize("name", SOLVED)

@@ -219,17 +219,43 @@ def test_audit_of_a_run_and_of_a_function(run):
     assert found.order.verdict == "REFUTED" and found.order.witness is not None
     assert found.dimension.verdict == "CERTIFIED" and found.nonzero.rate is not None
     assert found.encoder == "multvae" and "in R^" in found.domain
+    assert found.m == 8 + 1  # the last hidden layer and the bias: what the model ranks by
+    codes, model = aerec.audit(run, alone=True, budget=2000).comparison.scored[:2]
+    assert model.name == "the model's own score" and model.auc != codes.auc
+    assert model.auc == pytest.approx(found.comparison.scored[0].auc, abs=1e-4)
     plain = aerec.audit(lambda x: x[:2], samplers.gaussian(3), budget=1000)
     assert plain.order.verdict == "REFUTED"
     with pytest.raises(BadInput, match="give a domain"):
         aerec.audit(lambda x: x)
 
 
+def test_audit_of_two_towers(run, split):
+    """Those of a run by hand are those of the run; and held-out items are the evaluator's."""
+    held = aerec.audit(run, relevance="heldout", budget=2000)
+    params, target = run.artefact(0).params, split.test.target
+    query = lambda x: run.model.queries(params, x)  # noqa: E731
+    codes = np.asarray(run.model.item_codes(params)), np.asarray(run.model.item_bias(params))
+    rows = [scipy.sparse.csr_matrix((table.entries()[2], table.entries()[:2]), (30, 40)).toarray()
+            for table in (split.test.input, target)]  # fmt: skip
+    domain = samplers.empirical(rows[0], truth=rows[1], seen=rows[0])
+    by_hand = aerec.audit(
+        users=lambda x: jax.numpy.pad(query(x), ((0, 0), (0, 1)), constant_values=1.0),
+        items=lambda u: u @ np.column_stack(codes), domain=domain, batched=True, budget=2000,
+    )  # fmt: skip
+    assert by_hand.comparison.scored[0] == held.comparison.scored[0]
+    assert held.domain.endswith("in R^40, unseen items only, other scores as the truth")
+    scores = np.where(rows[0] > 0, -np.inf, np.asarray(run.model.score(params, rows[0])))
+    best = np.argsort(-scores, axis=1)[:, :10]
+    hits = np.take_along_axis(rows[1], best, axis=1).mean(axis=1)
+    expected = hits[rows[1].any(axis=1)].mean()
+    assert held.comparison.scored[0].precision == pytest.approx(expected)
+
+
 def test_audit_of_a_constant_code_is_vacuous_without_a_warning(split):
     popular = aerec.fit("popularity", split, **QUIET)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert aerec.audit(popular, budget=1000).order.verdict == "VACUOUS"
+        assert aerec.audit(popular, alone=True, budget=1000).order.verdict == "VACUOUS"
 
 
 def test_audit_of_an_opened_run_needs_a_domain(run, tmp_path):
@@ -271,7 +297,12 @@ def test_audit_of_an_opened_run_needs_a_domain(run, tmp_path):
         (lambda r, s: aerec.fit("ease", (s, None), seeds=2), "a list of splits alone"),
         (lambda r, s: aerec.compare(None, None, "ndcg@100"), "NoneType is no run"),
         (lambda r, s: aerec.evaluate(None, s), "NoneType is no run"),
-        (lambda r, s: aerec.audit(None), "NoneType is no run and no function"),
+        (lambda r, s: aerec.audit(None), "give a run, a function, or two functions"),
+        (lambda r, s: aerec.audit(5), "int is no run and no function"),
+        (lambda r, s: aerec.audit(len, items=len), "give a run, a function, or two functions"),
+        (lambda r, s: aerec.audit(items=len), "NoneType is no run and no function"),
+        (lambda r, s: aerec.audit(len, alone=True), "are for runs"),
+        (lambda r, s: aerec.audit(len, relevance="seen"), "'listed' or 'heldout', not 'seen'"),
         (lambda r, s: aerec.audit(lambda x: x, "gaussian"), "str is no domain"),
         (lambda r, s: aerec.audit(lambda x: x, samplers.binary(3), seed="x"), "seed is a whole"),
     ],

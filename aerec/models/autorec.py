@@ -108,4 +108,6 @@ def make(config: Config, facts: Facts) -> Model:
 
     loss = losses.greedy([*map(stage, range(code)), whole], pretrain_steps=config.pretrain_steps)
     linear = config.output_activation == "identity" and not middle
-    return autoencoders.model(net, facts, traits(config), loss, read=read, linear=linear)
+    return autoencoders.model(
+        net, facts, traits(config), loss, read=read, linear=linear, mlp=not middle
+    )

@@ -150,6 +150,7 @@ def autoencoder(config: Config, num_nodes: int, num_columns: int) -> Model:
         queries=encode if linear else None,
         item_codes=(lambda params: decoder(params)[0]) if linear else None,
         item_bias=(lambda params: decoder(params)[1]) if linear else None,
+        layers=lambda params: [(params["encoder"].T, params["latent_bias"], latent)],  # no node
     )
 
 

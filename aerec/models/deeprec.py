@@ -99,4 +99,5 @@ def make(config: Config, facts: Facts) -> Model:
         corrupted = layers.dropout(keys[0], x, config.corruption)
         return losses.squared_error(apply(params, corrupted, after), x)
 
-    return autoencoders.model(net, facts, traits(config), loss, linear=last == "identity")
+    linear = last == "identity"
+    return autoencoders.model(net, facts, traits(config), loss, linear=linear, mlp=True)

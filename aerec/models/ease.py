@@ -26,7 +26,7 @@ from aerec import memory
 from aerec.configuration import Positive, Probability, settings
 from aerec.core import Batch, Facts, Model, Params, Table, Traits
 from aerec.errors import BadInput
-from aerec.nn import layers
+from aerec.nn import activations, layers
 
 
 @settings
@@ -86,6 +86,9 @@ def item_item(solve: Callable[[Table], Params], facts: Facts, traits: Traits) ->
         queries=lambda params, x: layers.dense(x),
         item_codes=lambda params: params["weights"].T,
         item_bias=lambda params: jnp.zeros(num_columns),
+        layers=lambda params: [
+            (params["weights"].T, jnp.zeros(num_columns), activations.describe("identity"))
+        ],
     )
 
 

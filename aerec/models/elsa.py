@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from aerec.configuration import Count, settings
 from aerec.core import Batch, Facts, Model, Traits
-from aerec.nn import layers, losses
+from aerec.nn import activations, layers, losses
 
 
 @settings
@@ -53,4 +53,10 @@ def make(config: Config, facts: Facts) -> Model:
         apart = layers.dense(layers.normalise(x)) - layers.normalise(score(params, x))
         return losses.by_row(jnp.sum(apart**2, axis=1), x)
 
-    return Model(traits=traits(config), init=init, encode=encode, score=score, loss=loss)
+    def affine(params):
+        kernel = layers.normalise(params["kernel"])
+        return [(kernel.T, jnp.zeros(config.latent), activations.describe("identity"))]
+
+    return Model(
+        traits=traits(config), init=init, encode=encode, score=score, loss=loss, layers=affine
+    )

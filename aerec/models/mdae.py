@@ -75,6 +75,14 @@ def make(config: Config, facts: Facts) -> Model:
     def encode(params, x: Batch) -> jax.Array:
         return latent(score(params, x))
 
+    def affine(params):
+        names = [config.activation] * (config.depth - 1)
+        names.append(config.latent_activation or config.activation)
+        return [
+            (layer["kernel"].T, layer["bias"], activations.describe(name))
+            for layer, name in zip(params, names, strict=True)
+        ]
+
     def between(params, x: Batch) -> jax.Array:
         return activation(score(params, x))
 
@@ -105,6 +113,7 @@ def make(config: Config, facts: Facts) -> Model:
         queries=lambda params, x: layers.dense(below(params, x)),
         item_codes=lambda params: params[-1]["kernel"].T,
         item_bias=lambda params: params[-1]["bias"],
+        layers=affine,
     )
 
 

@@ -61,7 +61,7 @@ def variational(
     facts: Facts,
     likelihood: Callable[[jax.Array, Batch], jax.Array],
     beta: Callable[[jax.Array], jax.Array | float],
-    read: Callable[[Batch], Batch],
+    read: Callable[[Batch], Batch] | None = None,
 ) -> Model:
     """Build an autoencoder with a Gaussian code, of which each update samples one per row.
 
@@ -69,22 +69,23 @@ def variational(
       config: with the encoder's settings of `Config`.
       likelihood: (y [B, N], x) -> the negative log-likelihood [B].
       beta: step -> the KL's weight.
-      read: turns a batch into the input of the encoder, before dropout.
+      read: turns a batch into the input of the encoder, before dropout; default: the batch itself.
     """
     net = autoencoders.Pair(
         config.hidden, config.latent, config.activation, config.latent_activation,
         facts.num_columns, gaussian=True,
     )  # fmt: skip
     apply: Callable[..., Any] = net.apply
+    given = read or (lambda x: x)
 
     def loss(params, x, key, step):
         """Compute the negative bound (Liang 2018, eq. 8); weights count non-empty rows."""
         dropout_key, noise_key = jax.random.split(key)
-        corrupted = layers.dropout(dropout_key, read(x), config.dropout)
+        corrupted = layers.dropout(dropout_key, given(x), config.dropout)
         mean, log_variance = apply(params, corrupted, method="posterior")
         noise = jax.random.normal(noise_key, mean.shape)
         y = apply(params, mean + jnp.exp(log_variance / 2) * noise, method="decode")
         total = likelihood(y, x) + beta(step) * losses.gaussian_kl(mean, log_variance)
         return losses.by_row(total, x)
 
-    return autoencoders.model(net, facts, traits(config), loss, read=read)
+    return autoencoders.model(net, facts, traits(config), loss, read=given, mlp=read is None)

@@ -37,6 +37,4 @@ class Config:
 
 def make(config: Config, facts: Facts) -> Model:
     """Build the model over rows of N clicks; scores are y [B, N] at the mean of q."""
-    return variational(
-        config, facts, losses.gaussian, beta=lambda step: config.beta, read=lambda x: x
-    )
+    return variational(config, facts, losses.gaussian, beta=lambda step: config.beta)

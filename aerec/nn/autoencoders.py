@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from aerec.core import Batch, Facts, Model, Traits
 from aerec.nn import activations, layers
 
+Affine = tuple[jax.Array, jax.Array, activations.Activation]  # of `Model.layers`
 After = Callable[[int, jax.Array], jax.Array]  # (layer, its output) -> what the next layer reads
 
 
@@ -21,6 +22,7 @@ def model(
     *,
     read: Callable[[Batch], Batch] = lambda x: x,
     linear: bool = True,
+    mlp: bool = False,
 ) -> Model:
     """Make a `Model` that encodes by the network's method `encode` and scores by calling it.
 
@@ -28,6 +30,7 @@ def model(
       loss: (params, x, key, step) -> (total [B], weight [B]).
       read: turns a batch into the network's input.
       linear: whether scores are the network's method `query` times `codes`, plus their bias.
+      mlp: whether the encoder of a dense row is the affine layers of the network's method `layers`.
     """
     apply: Callable[..., Any] = net.apply
     return Model(
@@ -39,6 +42,7 @@ def model(
         queries=(lambda params, x: apply(params, read(x), method="query")) if linear else None,
         item_codes=(lambda params: apply(params, method="codes")[0]) if linear else None,
         item_bias=(lambda params: apply(params, method="codes")[1]) if linear else None,
+        layers=(lambda params: apply(params, method="layers")) if mlp else None,
     )
 
 
@@ -73,6 +77,13 @@ class Stack(nn.Module):
             self.decoder = [layers.Layer(width) for width in self.decoder_widths]
         self.between = activations.get(self.activation)
         self.latent = activations.get(self.latent_activation or self.activation)
+
+    def layers(self) -> list[Affine]:
+        """Return the encoder as affine layers."""
+        names = [self.activation] * (len(self.encoder) - 1)
+        names.append(self.latent_activation or self.activation)
+        pairs = zip(self.encoder, names, strict=True)
+        return [_affine(layer.variables["params"], name) for layer, name in pairs]
 
     def up(self, level: int, h: Batch) -> jax.Array:
         """Apply encoder layer `level`."""
@@ -153,6 +164,13 @@ class Pair(nn.Module):
         self.encoder = layers.MLP((*self.hidden, width), activation, last)
         self.decoder = layers.MLP((*self.hidden[::-1], self.num_columns), activation, linear)
 
+    def layers(self) -> list[Affine]:
+        """Return the encoder as affine layers; of a distribution, that of its activated mean."""
+        params, depth = self.encoder.variables["params"], len(self.hidden)
+        found = [_affine(params[f"Layer_{level}"], self.activation) for level in range(depth)]
+        last = jax.tree.map(lambda leaf: leaf[..., : self.latent], params[f"Layer_{depth}"])
+        return [*found, _affine(last, self.latent_activation)]
+
     def posterior(self, x: Batch) -> tuple[jax.Array, jax.Array]:
         """Return mean and log-variance of q(z | x), each [B, K]."""
         mean, log_variance = jnp.split(self.encoder(x), 2, axis=1)
@@ -180,3 +198,7 @@ class Pair(nn.Module):
 
 def _transposed(layer: Any) -> tuple[jax.Array, jax.Array]:
     return layer["kernel"].T, layer["bias"]
+
+
+def _affine(layer: Any, activation: str) -> Affine:
+    return *_transposed(layer), activations.describe(activation)

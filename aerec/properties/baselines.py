@@ -5,12 +5,14 @@ from typing import Any
 
 import jax
 import numpy as np
+import scipy.linalg
 import scipy.sparse.linalg
 
 from aerec.properties.domain import Data
 
 ScoreRows = Callable[[np.ndarray], np.ndarray]  # user numbers [B] -> scores [B, I]
 PROJECTION = "random projection"
+_GRAM = 5000  # columns up to which a Gram matrix is dense
 
 
 def baselines(data: Data, m: int, key: jax.Array) -> dict[str, ScoreRows]:
@@ -42,10 +44,14 @@ def principal(users: Any, m: int) -> np.ndarray | None:
     """Return the leading m right singular vectors of users [U, n], [n, m] float32.
 
     None where they would lose nothing of any user: m is the least of the shape, or no user lists
-    anything.
+    anything. Lanczos iterations (ARPACK) are faster than the eigenvectors of the Gram matrix for a
+    small share of them: at 3,706 columns 12 s of a core to 23 for 200 of them, 68 s to 19 for 601.
     """
+    n = users.shape[1]
     if m >= min(users.shape) or not (users != 0).sum():
         return None
+    if n <= _GRAM and 15 * m > n:
+        return scipy.linalg.eigh(_dense(users.T @ users), subset_by_index=(n - m, n - 1))[1]
     start = np.random.default_rng(0).standard_normal(min(users.shape), np.float32)
     return scipy.sparse.linalg.svds(users, k=m, v0=start, return_singular_vectors="vh")[2].T
 

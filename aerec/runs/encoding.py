@@ -7,13 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import scipy.sparse
 
 from aerec.core import Table
 from aerec.data.splits import Split
 from aerec.errors import BadInput
 from aerec.nn import activations
-from aerec.properties import samplers
+from aerec.properties import bounds, samplers
 from aerec.properties.domain import Data
 from aerec.runs.artefact import Artefact
 from aerec.runs.spec import oriented
@@ -64,8 +65,18 @@ def subject(artefact: Artefact, *, alone: bool = False) -> dict[str, Any]:
         "encode": encoder(artefact),
         "own": functools.partial(artefact.model.score, artefact.params),
         "activation": last_activation(artefact.config["set"]),
+        "network": network(artefact),
         "batched": True,
     }
+
+
+def network(artefact: Artefact) -> bounds.Network | None:
+    """Return the layers of a trained encoder, for certificates; None if it is no MLP of its row."""
+    if artefact.model.layers is None:
+        return None
+    exact = lambda leaf: np.asarray(leaf, np.float64)  # noqa: E731
+    layers = artefact.model.layers(artefact.params)
+    return [bounds.Affine(exact(weight), exact(bias), a) for weight, bias, a in layers]
 
 
 def domain(
@@ -91,7 +102,8 @@ def domain(
             tables = [split.train]
             if split.test_ids is not None:  # rows that were not trained on
                 tables += [split.valid.input, split.test.input]
-            found = samplers.empirical(scipy.sparse.vstack(map(_matrix, tables), "csr"), items)
+            rows = scipy.sparse.vstack([_matrix(table) for table in tables], "csr")
+            found = samplers.empirical(rows, items)
     except ValueError as error:
         raise BadInput(f"The data of the run make no domain: {error}") from error
     if artefact.config["item_based"] and items is None:  # the rows are items

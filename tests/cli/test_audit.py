@@ -5,6 +5,7 @@ import re
 import sys
 
 import numpy as np
+import polars as pl
 import pytest
 
 DATA = "--dataset=synthetic:users=150,items=60,ratings=4000"
@@ -54,7 +55,8 @@ def test_a_run_audited_on_its_own_data(compared, name):
         assert {"verdict", "domain", "rate", "interval", "skill", "witness"} <= set(finding)
     dimension, order, nonzero = found["properties"].values()
     assert (dimension["verdict"], nonzero["verdict"]) == ("CERTIFIED", "CERTIFIED")
-    assert (found["n"], found["m"]) == (60, 4)
+    width = {"clicks": 16, "stars": 4}[name]  # of the last hidden layer, and one for the bias
+    assert (found["n"], found["m"]) == (60, width + 1)
     # Every triple was counted: users x pairs of items.
     users = int(re.fullmatch(r"(\d+) users x 60 items in R\^60", order["domain"])[1])
     assert found["triples"] == users * 60 * 59 // 2
@@ -70,6 +72,10 @@ def test_a_run_audited_on_its_own_data(compared, name):
         assert said in markdown
     for said in (name, f"{order['rate']:.3g}", "reversed of ordered: share", "Next: less"):
         assert said in " ".join(out.split())
+    assert out.index("popularity") < out.index("REFUTED")  # the figures come first
+    codes, *others = found["comparison"]["scored"]
+    assert [each["name"] for each in others] == ["truncated SVD", "random projection", "popularity"]
+    assert codes["reversed_"] == counts["reversed_of_ordered"]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -81,10 +87,9 @@ def test_the_witness_of_a_run_is_data_and_refutes(compared, trained, name):
         x, u, v = saved["x"], saved["u"], saved["v"]
     assert u.sum() == v.sum() == np.count_nonzero(u) == np.count_nonzero(v) == 1
     loaded = artefact.load(trained[list(MODELS).index(name)])
-    rows = np.stack([x, u, v]).astype(np.float32)
-    codes = np.asarray(loaded.model.encode(loaded.params, rows), np.float64)
+    scores = np.asarray(loaded.model.score(loaded.params, x[None].astype(np.float32)))[0]
     assert x @ u > x @ v  # not one of the many ties, of two columns that x lacks
-    assert codes[0] @ codes[1] < codes[0] @ codes[2]
+    assert scores @ u < scores @ v  # by what the model ranks by
 
 
 def test_two_runs_in_one_picture(compared):
@@ -113,6 +118,59 @@ def test_a_run_on_another_domain(trained, here, tmp_path):
     found = report(tmp_path)
     assert "sparse ratings of 60 items" in found["properties"]["order"]["domain"]
     assert 1e4 <= found["triples"] < 2e4
+
+
+def test_the_encoder_of_a_run_alone_and_with_features_of_items(trained, here, tmp_path):
+    """Features that are the columns are the encoder alone; its domain may be a box of any side."""
+    np.save(tmp_path / "items.npy", np.eye(60))
+    pl.DataFrame(np.eye(60)).write_parquet(tmp_path / "items.parquet")
+    ways = ["--alone", *(f"--items={tmp_path / 'items'}.{kind}" for kind in ("npy", "parquet"))]
+    found = []
+    for place, way in enumerate(ways):
+        output = tmp_path / str(place)
+        ran = here("audit", f"--workdir={trained[0]}", way, SMALL, f"--output={output}")
+        assert ran.status == 0, ran.err
+        found.append(report(output))
+    names = [[each["name"] for each in one["comparison"]["scored"]] for one in found]
+    assert "the model's own score" in names[0] and "the model's own score" not in names[1]
+    for one in found:
+        assert one["m"] == 4
+        assert one["comparison"]["scored"][0]["auc"] == found[0]["comparison"]["scored"][0]["auc"]
+    argv = (f"--workdir={trained[0]}", "--alone", "--domain=box:-1,2", "--budget=4096")
+    ran = here("audit", *argv, f"--output={tmp_path / 'box'}")
+    assert ran.status == 0, ran.err
+    assert report(tmp_path / "box")["domain"] == "box [-1, 2]^60"
+
+
+def test_held_out_items_as_the_truth(trained, here, tmp_path):
+    """Precision of ranking the unseen is what the run's evaluation found."""
+    argv = (f"--workdir={trained[0]}", "--relevance=heldout", SMALL, f"--output={tmp_path}")
+    ran = here("audit", *argv)
+    assert ran.status == 0, ran.err
+    found = report(tmp_path)
+    assert "unseen items only" in found["domain"]
+    pair = found["properties"]["order"]["witness"]
+    assert set(pair) == {"user", "u", "v", "true_margin", "latent_margin"}
+    assert pair["true_margin"] == 1 and pair["latent_margin"] < 0
+    assert "items u =" in (tmp_path / "audit.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, ["unreadable"]),
+        (np.eye(5), ["float64 (5, 5)", "[I, 60]"]),
+        (np.full((3, 60), np.inf), ["items: not a matrix of finite numbers"]),
+        (np.array(["a"]), ["not numbers"]),
+    ],
+)
+def test_features_of_items_that_do_not_go(trained, here, tmp_path, content, words):
+    path = tmp_path / "items.npy"
+    if content is not None:
+        np.save(path, content)
+    argv = (f"--workdir={trained[0]}", f"--items={path}", SMALL, f"--output={tmp_path / 'out'}")
+    refused(here("audit", *argv), *words)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_on_the_hull_of_its_data(trained, here, tmp_path):
@@ -338,6 +396,14 @@ INITIAL = ("--model=autorec", "--set", "hidden=4", "--input_dim=12")
             for text in ("many", "0", "-5", "nan", "inf", "1e999", "s", "-3s", "nans", "infs", "")
         ),
         (["--encoder=a:b", "--input_dim=2000000000"], ["GiB", "smaller --input_dim"]),
+        (["--workdir=nowhere", "--domain=box:1,0"], ["--domain=box:1,0: two numbers"]),
+        (["--workdir=nowhere", "--domain=box:a,0"], ["--domain=box:a,0: two numbers"]),
+        (["--workdir=nowhere", "--domain=box:0,inf"], ["--domain=box:0,inf: two numbers"]),
+        (["--workdir=a", "--relevance=heldout", "--domain=hull"], ["a run's own data"]),
+        ([*INITIAL, "--relevance=heldout"], ["--relevance needs a run's own data"]),
+        ([*INITIAL, "--items=a.npy"], ["--items goes with --workdir"]),
+        ([*INITIAL, "--alone"], ["--alone goes with --workdir"]),
+        (["--workdir=a", "--relevance=heldout", "--items=a.npy"], ["give one of both"]),
         (["--workdir=nowhere"], ["nowhere has no config.json", "no finished run is there"]),
         (["--workdir=nowhere", "--set", "a=1"], ["--set goes with --model"]),
         (["--workdir=a", "--workdir=b", "--state=s"], ["--state belongs to one audit"]),

@@ -3,15 +3,17 @@
 from fractions import Fraction
 from unittest import mock
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from aerec.nn import activations
-from aerec.properties import bounds
+from aerec.properties import bounds, propagation, relaxation
 
 EPS = 2.0**-52
 IDENTITY = activations.describe("identity")
-RELU = activations.describe("relu")._replace(function=lambda z: np.maximum(z, 0.0))
+RELU = activations.describe("relu")
 EYE = (bounds.Affine(np.eye(2), np.zeros(2), IDENTITY),)
 
 
@@ -21,7 +23,31 @@ def layer(weight, bias, activation=IDENTITY):
 
 def coarse():
     """Rounding errors of a number format with 10 bits, so that float64 holds the slack exactly."""
-    return mock.patch.object(bounds, "_gamma", lambda terms: terms * 2.0**-10)
+    return mock.patch.object(propagation, "gamma", lambda terms: terms * 2.0**-10)
+
+
+def relax(activation, low, high):
+    """The chord's slope and lines, and the range."""
+    found = relaxation.relax(activation, low, high)
+    return found.slope, *found.lines(found.slope), found.least, found.most
+
+
+def relaxed(slope, under, over, least, most):
+    """An activation of which the lines, for any slopes, are given."""
+    lines = mock.Mock(return_value=(np.array(under), np.array(over)))
+    return mock.Mock(
+        lines=lines, slope=np.array(slope), least=np.array(least), most=np.array(most),
+        constants=np.zeros(len(under) - len(slope)),
+    )  # fmt: skip
+
+
+def score_range(net, direction, low, high, **options):
+    """The lower and the upper bound of a latent score."""
+    layers = propagation.forward(net, low, high)
+    least, negative = (
+        propagation.score(net, layers, d, low, high, **options) for d in (direction, -direction)
+    )
+    return least, -negative
 
 
 # One activation
@@ -29,7 +55,7 @@ def coarse():
 
 def test_a_relaxation_of_the_identity_is_as_wide_as_its_rounding():
     low, high = np.array([-4.0, 3.0]), np.array([1.0, 8.0])
-    slope, under, over, least, most = bounds._relax(IDENTITY, low, high)
+    slope, under, over, least, most = relax(IDENTITY, low, high)
     error = (1e-13 + 4 * EPS) * np.array([4.0, 8.0])
     np.testing.assert_array_equal(slope, [1.0, 1.0])
     np.testing.assert_allclose([-under, over], [error, error], rtol=1e-12)
@@ -41,10 +67,10 @@ def test_a_relaxation_of_the_identity_is_as_wide_as_its_rounding():
 def test_a_relaxation_of_the_square_is_its_chord_and_the_bulge_between_grid_points():
     """On [a, b] the chord's slope is a + b, and t^2 - (a + b) t lies between -(a + b)^2 / 4 and
     -ab; between grid points h apart t^2 departs from its chord by h^2 / 4."""
-    square = IDENTITY._replace(function=np.square, monotone=False, curvature=2.0)
+    square = IDENTITY._replace(function=jnp.square, monotone=False, curvature=2.0)
     for low, high in ((0.0, 32.0), (-8.0, 24.0), (1.0, 1.5)):
         ends = np.array([[low, -1.0], [high, 1.0]])
-        slope, under, over, least, most = (a[0] for a in bounds._relax(square, *ends))
+        slope, under, over, least, most = (a[0] for a in relax(square, *ends))
         size, bulge = max(abs(low), high), ((high - low) / 32) ** 2 / 4 * (1 + 1e-9)
         error = 1e-13 * size**2 + 4 * EPS * (low + high) * size
         assert slope == low + high
@@ -57,13 +83,13 @@ def test_a_relaxation_of_the_square_is_its_chord_and_the_bulge_between_grid_poin
 
 def test_a_relaxation_at_a_point_is_flat():
     point = np.array([3.0])
-    slope, under, over, _, _ = bounds._relax(IDENTITY, point, point)
+    slope, under, over, _, _ = relax(IDENTITY, point, point)
     assert slope == 0.0
     np.testing.assert_allclose([under, over], [[3 - 3e-13], [3 + 3e-13]], rtol=1e-15)
 
 
 def test_a_relaxation_meets_the_kinks_between_grid_points():
-    slope, under, over, least, most = bounds._relax(
+    slope, under, over, least, most = relax(
         RELU, np.array([-1.0, -6.0]), np.array([2.0, 3.0])
     )
     np.testing.assert_allclose(slope, [2 / 3, 1 / 3], rtol=1e-15)
@@ -71,7 +97,7 @@ def test_a_relaxation_meets_the_kinks_between_grid_points():
     np.testing.assert_allclose(over, [2 / 3, 2.0], rtol=1e-12)
     np.testing.assert_array_equal(least, [0.0, 0.0])
     np.testing.assert_allclose(most, [2 + 2e-13, 3 + 3e-13], rtol=1e-15)
-    _, under, over, _, _ = bounds._relax(RELU, np.array([-2.0]), np.array([-1.0]))
+    _, under, over, _, _ = relax(RELU, np.array([-2.0]), np.array([-1.0]))
     assert under < 0 < over  # strictly, where all values are zero
 
 
@@ -82,7 +108,7 @@ def test_a_relaxation_meets_the_kinks_between_grid_points():
 def test_errors_are_relative_but_for_a_sum_with_a_constant(prefix, low, constant, absolute):
     activation = activations.describe(prefix + "relu")
     assert activation.low == low
-    slope, *parts = bounds._relax(activation, np.array([2.0]), np.array([4.0]))
+    slope, *parts = relax(activation, np.array([2.0]), np.array([4.0]))
     if prefix == "lift:":
         assert {float(part[0]) for part in parts} == {activations.LIFT}
     under, over, least, most = (part[-1] for part in parts)
@@ -95,11 +121,11 @@ def test_errors_are_relative_but_for_a_sum_with_a_constant(prefix, low, constant
 
 
 def test_a_range_ends_where_the_activation_does():
-    cosine = activations.describe("tanh")._replace(function=np.cos, monotone=False, curvature=1.0)
-    _, _, _, least, most = bounds._relax(cosine, np.array([-4.0]), np.array([4.0]))
+    cosine = activations.describe("tanh")._replace(function=jnp.cos, monotone=False, curvature=1.0)
+    _, _, _, least, most = relax(cosine, np.array([-4.0]), np.array([4.0]))
     assert (least, most) == (-1 - 2e-13, 1 + 2e-13)
-    tanh = activations.describe("tanh")._replace(function=np.tanh)
-    _, _, _, least, most = bounds._relax(tanh, np.array([-40.0, 30.0]), np.array([-30.0, 40.0]))
+    tanh = activations.describe("tanh")._replace(function=jnp.tanh)
+    _, _, _, least, most = relax(tanh, np.array([-40.0, 30.0]), np.array([-30.0, 40.0]))
     np.testing.assert_array_equal(least, [-1 - 1e-13, 1 - 1e-13])
     np.testing.assert_array_equal(most, [-1 + 1e-13, 1 + 1e-13])
 
@@ -114,13 +140,13 @@ def test_a_box_on_which_an_activation_overflows_has_no_bounds():
 
 
 def test_gamma_is_twice_the_bound_on_a_dot_products_rounding():
-    assert bounds._gamma(3) == 2 * (3 + 2) * EPS
+    assert relaxation.gamma(3) == 2 * (3 + 2) * EPS
 
 
 def pre_activations(net, low, high):
     """What the last layer's activation is given."""
-    with mock.patch.object(bounds, "_relax", wraps=bounds._relax) as relax:
-        bounds._forward(net, np.array(low, float), np.array(high, float))
+    with mock.patch.object(propagation, "relax", wraps=propagation.relax) as relax:
+        propagation.forward(net, np.array(low, float), np.array(high, float))
     return relax.call_args.args[1:]
 
 
@@ -130,7 +156,7 @@ def test_a_layers_intervals_are_widened_by_their_rounding():
     point = np.array([7.0, -3.0])
     bias = -weight @ point
     products = abs(weight) @ abs(point)
-    slack = 1e-15 * products + bounds._gamma(2) * (products + abs(bias))
+    slack = 1e-15 * products + relaxation.gamma(2) * (products + abs(bias))
     low, high = pre_activations((layer(weight, bias),), point, point)
     np.testing.assert_allclose([-low, high], [slack, slack], rtol=1e-12)
     with coarse():
@@ -158,10 +184,10 @@ def test_bounds_of_a_score_by_intervals_and_the_drift_of_its_direction():
     low, high = np.array([-1.0]), np.array([1.0])
     direction, wobble = np.array([3.0, 1.0]), np.array([0.5, 0.25])
     with coarse():
-        _, lower, upper = bounds._forward((KINKED,), low, high)
-        least, most = bounds._linear((KINKED,), direction, low, high)
-        flipped = bounds._linear((KINKED,), -direction, low, high)
-        drifted = bounds._linear((KINKED,), direction, low, high, wobble=wobble)
+        lower, upper = bounds.interval((KINKED,), low, high)
+        least, most = score_range((KINKED,), direction, low, high)
+        flipped = score_range((KINKED,), -direction, low, high)
+        drifted = score_range((KINKED,), direction, low, high, wobble=wobble)
     slack = 2 * 2.0**-10 * (direction @ upper)
     assert least == pytest.approx(direction @ lower - slack, rel=1e-12)
     assert flipped == pytest.approx((-most, -least), rel=1e-12)
@@ -194,13 +220,20 @@ def slowly_backward(layers, relaxed, a, c, box):
     return c + sum(terms) + 2 * slack
 
 
+def backward(net, layers, matrix, offset, low, high):
+    """The upper bound by the chords."""
+    chords = [each.slope for each in layers]
+    rows = np.array(matrix), np.array(offset)
+    return propagation._upper(net, layers, chords, *rows, low, high)
+
+
 def test_lines_are_substituted_backwards_with_the_rounding_of_each_step():
     """Two inputs, three units and a constant coordinate, two outputs; small dyadic numbers."""
     layers = (
         ([[1.0, -2.0], [0.5, 1.0], [-1.0, 3.0]], [2.0, -1.0, 0.5]),
         ([[1.0, 2.0, -0.5, 1.0], [-3.0, 0.5, 1.0, -1.0]], [-2.0, 4.0]),
     )
-    relaxed = (
+    lines = (
         # slope, under, over, least, most: a constant 1, then relaxed units
         ([0.5, 1.0, 0.25], [1.0, -0.5, 0.0, -2.0], [1.0, 0.25, 0.5, 1.0],
          [1.0, -3.0, 0.0, -1.0], [1.0, 2.0, 4.0, 0.5]),
@@ -208,15 +241,11 @@ def test_lines_are_substituted_backwards_with_the_rounding_of_each_step():
     )  # fmt: skip
     matrix, offset = [[1.0, -0.5], [-0.25, -2.0], [0.125, 0.25]], [3.0, -1.0, 0.5]
     box = [(-1.0, 2.0), (-5.0, -3.0)]
-    arrays = [tuple(map(np.array, lines)) for lines in relaxed]
     net = tuple(layer(*pair) for pair in layers)
     with coarse():
-        least, most = bounds._backward(
-            net, arrays, np.array(matrix), np.array(offset), *np.array(box).T
-        )
+        most = backward(net, [relaxed(*each) for each in lines], matrix, offset, *np.array(box).T)
     for k, (row, c) in enumerate(zip(matrix, offset, strict=True)):
-        assert most[k] == slowly_backward(layers, relaxed, row, c, box)
-        assert least[k] == -slowly_backward(layers, relaxed, [-a for a in row], -c, box)
+        assert most[k] == slowly_backward(layers, lines, row, c, box)
 
 
 def test_the_slack_covers_the_rounding_of_a_linear_net_and_little_more():
@@ -232,11 +261,12 @@ def test_the_slack_covers_the_rounding_of_a_linear_net_and_little_more():
         (code,) = exact(second) @ hidden
         size = float((abs(second) @ (abs(first) @ abs(point) + abs(net[0].bias)))[0])
         ranges = (hidden.astype(float), np.array([float(code)]))
-        lines = [(np.ones(len(a)), *np.zeros((2, len(a))), a, a) for a in ranges]
+        lines = [relaxed(np.ones(len(a)), *np.zeros((2, len(a))), a, a) for a in ranges]
+        ends = [s * backward(net, lines, [[s]], [0.0], point, point) for s in (-1.0, 1.0)]
         found = (
-            (*bounds._backward(net, lines, np.ones((1, 1)), np.zeros(1), point, point), 1000 * EPS),
+            (*ends, 1000 * EPS),
             (*bounds.interval(net, point, point), 1e-12),
-            (*np.array(bounds._linear(net, np.ones(1), point, point)), 1e-12),
+            (*np.array(score_range(net, np.ones(1), point, point)), 1e-12),
         )
         for lower, upper, room in found:
             assert Fraction(lower.item()) <= code <= Fraction(upper.item())
@@ -248,6 +278,166 @@ def test_apply_is_the_network_on_rows():
     x = np.array([[1.0, 2.0], [-3.0, 0.25]])
     hidden = x @ net[0].weight.T + net[0].bias
     np.testing.assert_allclose(bounds._evaluate(net, x), hidden @ net[1].weight.T + 4, rtol=1e-15)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(bounds.apply(net, x), hidden @ net[1].weight.T + 4, rtol=1e-15)
+
+
+# Exact arithmetic, from below the normal numbers to close to the largest
+
+LINEAR = {  # on each side of 0
+    "identity": lambda t: t,
+    "relu": lambda t: max(t, Fraction(0)),
+    "leaky_relu": lambda t: t if t > 0 else Fraction(0.01) * t,
+    "abs": abs,
+}
+
+
+def exactly(net, x):
+    """The code of x in rational arithmetic."""
+    x = [Fraction(float(part)) for part in x]
+    for weight, bias, activation in net:
+        sums = [
+            sum((Fraction(float(w)) * part for w, part in zip(row, x, strict=True)), Fraction(b))
+            for row, b in zip(weight, bias.tolist(), strict=True)
+        ]
+        x = [LINEAR[activation.name](part) for part in sums]
+    return x
+
+
+def sound(net, low, high, draw, points=8):
+    """Check the bounds of codes and of a score at corners and points of the box; whether any."""
+    try:
+        lower, upper = bounds.interval(net, low, high)
+    except OverflowError:
+        return False
+    assert not np.isnan([lower, upper]).any() and (lower < upper).all()
+    direction = draw.normal(size=len(lower)) * 2.0 ** draw.choice([0, -500, -1000])
+    with np.errstate(over="ignore", invalid="ignore"):
+        layers = propagation.forward(net, low, high)
+        scores = [propagation.score(net, layers, direction, low, high, steps=k) for k in (0, 5)]
+    for _ in range(points):
+        part = draw.choice([0.0, 1.0, draw.random()], size=len(low))
+        code = exactly(net, np.clip(low + part * (high - low), low, high))
+        for least, value, most in zip(lower, code, upper, strict=True):
+            assert least == -np.inf or Fraction(least.item()) <= value
+            assert most == np.inf or value <= Fraction(most.item())
+        score = sum(Fraction(d) * value for d, value in zip(direction.tolist(), code, strict=True))
+        assert all(not np.isfinite(each) or Fraction(each) <= score for each in scores)
+        assert not np.isposinf(scores).any()
+    return True
+
+
+def sized(draw, shape, exponent):
+    """Numbers of either sign within a few powers of two, some of them zero or subnormal."""
+    values = draw.normal(size=shape) * 2.0 ** (exponent + draw.integers(-3, 4, size=shape))
+    few = draw.random(shape) < 0.1
+    return np.where(few, draw.choice([0.0, -0.0, 5e-324, -5e-324, 2.0**-1022], size=shape), values)
+
+
+@pytest.mark.parametrize(
+    ("weights", "bias", "box", "width"),
+    [
+        ((-976,), -1100, -90, -93),  # the products are subnormal
+        ((-976, 900), -1070, -90, -93),  # and large again after the next layer
+        ((0, 0), -1060, -1060, -1070),  # all that enters is subnormal
+        ((-500, -560, 1000), -1040, 0, -2),  # products underflow between layers
+        ((0, 0), 0, 0, -1074),  # a box whose width is subnormal
+        ((600, 400), 600, 0, -2),  # close to the largest number
+        ((300, -300, 330), -1000, 300, 290),
+    ],
+)
+def test_bounds_hold_in_rational_arithmetic(weights, bias, box, width):
+    """Of four inputs, and layers of three units of every activation that is linear in pieces."""
+    draw, some = np.random.default_rng(0), 0
+    for number in range(24):
+        net = []
+        for exponent in weights:
+            shape = 3, 3 if net else 4
+            name = draw.choice(list(LINEAR))
+            net.append(layer(sized(draw, shape, exponent), sized(draw, 3, bias),
+                             activations.describe(name)))  # fmt: skip
+        centre, radius = sized(draw, 4, box), abs(sized(draw, 4, width)) * (number % 3 > 0)
+        some += sound(net, centre - radius, centre + radius, draw)
+    assert some >= 12
+
+
+def test_a_layer_of_subnormal_products_against_its_exact_range():
+    """Two sums of four products of 2^-976 and 2^-90: their low digits are lost in float64."""
+    draw, lost = np.random.default_rng(1), 0
+    for _ in range(50):
+        weight, point = draw.normal(size=(2, 4)) * 2.0**-976, draw.normal(size=4) * 2.0**-90
+        net = (layer(weight, [0.0, 0.0]),)
+        lower, upper = bounds.interval(net, point, point)
+        for code, least, value, most in zip(
+            exactly(net, point), lower, weight @ point, upper, strict=True
+        ):
+            assert Fraction(least) < code < Fraction(most)
+            lost += abs(Fraction(value) - code) > Fraction(relaxation.gamma(4)) * abs(code)
+    assert lost > 50  # a slack relative to the products would be too small
+
+
+# Slopes
+
+
+def test_the_derivatives_by_the_slopes():
+    """Against central differences, of two tanh layers with an added coordinate between them."""
+    draw = np.random.default_rng(4)
+    lift, tanh = activations.describe("lift:tanh"), activations.describe("tanh")
+    net = (
+        layer(draw.normal(size=(4, 3)), draw.normal(size=4), lift),
+        layer(draw.normal(size=(3, 5)), draw.normal(size=3), tanh),
+    )
+    low, high, rows = -np.ones(3), np.full(3, 0.5), draw.normal(size=(2, 3))
+    layers = propagation.forward(net, low, high)
+    slopes = [each.slope + 0.1 * draw.normal(size=(2, len(each.slope))) for each in layers]
+    rest = rows, low, high
+    value, gradients = propagation.slope_gradients(net, layers, slopes, *rest)
+    above = propagation._upper(net, layers, slopes, rows, np.zeros(2), low, high)
+    margins = sum(abs(each.margin).max() for each in layers)
+    assert (value <= above).all() and (above <= value + 50 * margins).all()
+    for depth, gradient in enumerate(gradients):
+        for unit in range(gradient.shape[1]):
+            ends = []
+            for step in (1e-7, -1e-7):
+                moved = [slope.copy() for slope in slopes]
+                moved[depth][:, unit] += step
+                ends.append(propagation.slope_gradients(net, layers, moved, *rest)[0])
+            np.testing.assert_allclose((ends[0] - ends[1]) / 2e-7, gradient[:, unit], atol=1e-6)
+
+
+# |x| + x / 2 + 1/2 and a constant, by relu(x), relu(-x) and relu(x + 5); a second input is ignored
+BENT = (
+    layer([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]], [0.0, 0.0, 5.0], RELU),
+    layer([[1.0, 1.0, 0.5]], [-2.2]),
+)
+
+
+def test_slopes_tighten_a_score_and_never_loosen_it():
+    """On [-1, 3] the lines under relu(x) and relu(-x) have slopes 3/4 and 1/4; the sum is at least
+    2 by intervals, 3/2 by these, and 5/2 by slopes that differ by 1/2 the other way."""
+    low, high, direction = np.array([-1.0, 1.0]), np.array([3.0, 2.0]), np.array([1.0, 1.0, 0.5])
+    layers = propagation.forward(BENT[:1], low, high)
+    scores = [propagation.score(BENT[:1], layers, direction, low, high, steps=k) for k in (0, 40)]
+    assert scores[0] == pytest.approx(2, rel=1e-11) and 2.48 < scores[1] < 2.5
+    draw = np.random.default_rng(5)
+    for name in ("relu", "tanh", "elu"):
+        net = random_network(draw, name, 2)
+        low = draw.normal(size=5)
+        direction, layers = draw.normal(size=4), propagation.forward(net, low, low + 1)
+        plain, bent = (
+            propagation.score(net, layers, direction, low, low + 1, steps=k) for k in (0, 8)
+        )
+        codes = bounds._evaluate(net, draw.uniform(low, low + 1, size=(2000, 5)))
+        assert plain < bent <= (codes @ direction).min()
+
+
+def test_better_slopes_save_boxes():
+    box = np.array([-1.0, 1.0]), np.array([3.0, 2.0])
+    found = bounds.nonzero(BENT, *box)
+    assert found.proven and found.boxes == 1 and 0 < found.bound < 0.3
+    with mock.patch.object(bounds, "_SHARE", 0.0):
+        without = bounds.nonzero(BENT, *box)
+    assert without.proven and without.boxes > 1
 
 
 # Branch and bound
@@ -290,6 +480,21 @@ def test_a_bound_of_zero_proves_nothing_and_a_counterexample_ends_the_search():
     found, _ = branch(lambda side: (-1.0, bad) if side[0] > 0 else -0.5, *box, 100)
     assert found == bounds.Certificate(False, -1.0, 3, bad)
     assert branch(lambda _: (1.0, bad), *box, 100)[0] == bounds.Certificate(False, 1.0, 1, bad)
+
+
+def test_a_bound_that_is_no_number_proves_nothing():
+    values = {(0.0, 1.0): -1.0, (0.0, 0.5): 1.0}
+    found, _ = branch(lambda first: values.get(first, np.nan), [0.0], [1.0], [[1.0]], 3)
+    assert found == bounds.Certificate(False, -np.inf, 3, None)
+
+
+@pytest.mark.parametrize("function", [bounds.interval, bounds.nonzero])
+def test_a_box_is_two_finite_vectors_in_order(function):
+    for low, high in (([1.0], [2.0]), ([1.0, 2.0], [2.0, 1.0]), ([1.0, np.nan], [2.0, 3.0])):
+        with pytest.raises(ValueError, match="low <= high, two vectors of 2 numbers"):
+            function(EYE, low, high)
+    with pytest.raises(ValueError, match="finite ends"):
+        function(EYE, [1.0, 1.0], [2.0, np.inf])
 
 
 def test_nonzero_is_asked_of_boxes_without_zero():
@@ -337,6 +542,17 @@ def test_boxes_may_touch_along_x_and_not_overlap():
         bounds.margin_order(eye, x, u, v)
     below = v[0] - [14, 0, 0], v[1] - [14, 0, 0]
     assert bounds.margin_order(eye, x, u, below, budget=1).bound == pytest.approx(0, abs=1e-11)
+    # 1 against 1 + 2^-60, which float64 rounds to 1
+    x, u, v = np.array([1.0, 2.0**-60]), np.array([1.0, 0.0]), np.array([1.0, 1.0])
+    with pytest.raises(ValueError, match="overlap along x"):
+        bounds.margin_order(EYE, x, (u, u), (v, v))
+
+
+def test_a_user_whose_code_overflows_has_no_certificate():
+    net = (layer([[1.0]], [0.0], activations.describe("exp")),)
+    one, two = np.ones(1), np.full(1, 2.0)
+    found = bounds.margin_order(net, np.full(1, 1000.0), (two, two), (one, one))
+    assert found == bounds.Certificate(False, -np.inf, 0, None)
 
 
 BLIND = (layer([[1.0, 0.0]], [0.0]),)  # sees the first coordinate
@@ -400,7 +616,7 @@ def test_a_million_random_points_stay_within_their_bounds(name):
             codes = bounds._evaluate(net, points)
             assert (lower <= codes).all() and (codes <= upper).all()
             direction = draw.normal(size=codes.shape[1])
-            least, most = bounds._linear(net, direction, low, high)
+            least, most = score_range(net, direction, low, high)
             scores = codes @ direction
             assert (least <= scores).all() and (scores <= most).all()
 

@@ -235,8 +235,12 @@ def test_a_sample_draws_users_with_replacement():
 
 
 def test_a_score_that_is_not_a_number_is_named():
+    """As of vectors whose dot products overflow; in a count it is an item that is left out."""
+    huge = np.full((2, 3), 3e38, np.float32)
+    problem = pose(encoder.wrap(lambda x: x[:2], 3), samplers.empirical(np.ones((1, 3)), huge))
+    rows, _ = counting.true_rows(problem)
     with pytest.raises(ValueError, match="true scores"):
-        counting.exhaustive(lambda i: (np.full((1, 3), np.nan), np.ones((1, 3))), 1)
+        rows(np.arange(1))
 
 
 @pytest.mark.slow

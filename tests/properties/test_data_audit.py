@@ -139,6 +139,16 @@ def test_baselines_are_what_their_names_say(towers, heldout):
     np.testing.assert_allclose(dense["popularity"](some), np.stack([mean] * 3), rtol=1e-6)
 
 
+@pytest.mark.parametrize("m", [2, 5])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_principal_directions_are_numpys(m, sparse):
+    """By Lanczos iterations for a small share of the columns, of the Gram matrix for a larger."""
+    users = (DRAW.random((50, 40)) < 0.3).astype(np.float32)
+    expected = np.linalg.svd(users)[2][:m]
+    found = baselines.principal(scipy.sparse.csr_matrix(users) if sparse else users, m)
+    np.testing.assert_allclose(found @ found.T, expected.T @ expected, atol=1e-4)
+
+
 def test_an_svd_of_full_rank_ranks_all_as_listed():
     for users in (LISTED, scipy.sparse.csr_matrix(LISTED)):
         for items in (None, np.eye(N, dtype=np.float32)):
