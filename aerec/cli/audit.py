@@ -15,6 +15,8 @@ audit.json, audit.md, the witnesses and plots; with --state an interrupted audit
 docs/theory.md.
 """
 
+import dataclasses
+import functools
 import importlib
 import math
 import pathlib
@@ -32,10 +34,11 @@ from rich.progress import Progress
 from aerec import configuration, files, memory, models
 from aerec.cli import options, show
 from aerec.core import Facts
+from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.properties import Audit, audit, plots, samplers, search
 from aerec.properties.domain import Data, Domain
-from aerec.runs import artefact, directory, encoding, rescore
+from aerec.runs import artefact, directory, encoding, geometry, rescore
 
 DOMAINS: dict[str, Callable[[int], Domain]] = {
     "gaussian": samplers.gaussian,
@@ -53,7 +56,8 @@ HULL = 256  # rows of a run's data that `--domain=hull` mixes
 WAYS = ("workdir", "model", "encoder")
 BELONGS = {  # flags that apply to some of the ways to name an encoder only
     "input_dim": ("model", "encoder"), "set": ("model",), "batched": ("encoder",),
-    **dict.fromkeys(("alone", "items", "data_dir", "data_file", "split_dir"), ("workdir",)),
+    **dict.fromkeys(("alone", "items", "geometry"), ("workdir",)),
+    **dict.fromkeys(("data_dir", "data_file", "split_dir"), ("workdir",)),
 }  # fmt: skip
 
 
@@ -65,6 +69,7 @@ class Subject(NamedTuple):
     dimension: int
     folder: pathlib.Path
     data: Callable[[], Data] | None = None
+    geometry: Callable[[geometry.Progress], geometry.Geometry] | None = None
 
 
 def define_flags() -> None:
@@ -83,6 +88,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "items", None, "features of items [I, n], .npy or .parquet, for the encoder of a run"
     )
+    flags.DEFINE_bool("geometry", False, "examine the item codes of a run too, a few minutes more")
     flags.DEFINE_string("budget", "1e6", "triples to sample, or seconds like 30s")
     flags.DEFINE_enum("truth", "dot", ["dot", "cosine"], "the true similarity")
     flags.DEFINE_enum("latent", "dot", ["dot", "cosine"], "the similarity of codes")
@@ -100,7 +106,7 @@ def main(given: Mapping[str, Any]) -> None:
     audits = {}
     for subject, domain in zip(found, domains, strict=True):
         audits[subject.name] = examine(subject, domain, budget, given)
-    for table in (*show.comparisons(audits), show.audits(audits)):
+    for table in (*show.comparisons(audits), *show.geometries(audits), show.audits(audits)):
         show.CONSOLE.print(table)
     folders = [str(subject.folder) for subject in found]
     if len(audits) > 1:
@@ -218,15 +224,20 @@ def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[
     points = search.POINTS if isinstance(budget, str) else min(search.POINTS, budget)
     with Progress(console=show.CONSOLE, transient=True) as bar:
         task = bar.add_task(f"auditing {subject.name}", total=None)
+
+        def progress(stage: str, done: int, of: int) -> None:
+            text = f"{subject.name}: {stage}"
+            bar.update(task, description=text, completed=done, total=of or None)
+
         try:
             found = audit(
                 domain=domain, key=jax.random.key(given["seed"]), budget=budget,
                 name=subject.name, truth=given["truth"], latent=given["latent"],
-                search_points=points, state=given["state"], **subject.encoders,
-                progress=lambda stage, done, of: bar.update(
-                    task, description=f"{subject.name}: {stage}", completed=done, total=of or None
-                ),
+                search_points=points, state=given["state"], **subject.encoders, progress=progress,
             )  # fmt: skip
+            if given["geometry"] and subject.geometry is not None:
+                figures = geometry.figures(subject.geometry(progress))
+                found = dataclasses.replace(found, geometry=figures)
             found.save(subject.folder, command=f"aerec audit {shlex.join(options.command_flags())}")
             plots.figures(found, subject.folder)
         except ValueError as error:
@@ -246,15 +257,21 @@ def _trained(
     if note := encoding.order_note(loaded):
         show.CONSOLE.print(f"{name}: {note}", style="yellow", markup=False)
 
-    def data() -> Data:
+    @functools.cache
+    def split() -> Split:
         moved = ("data_dir", "data_file", "split_dir")
         source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
         text = rescore.protocol_text(config)
-        own = options.load_splits(source, config["dataset"], text, config["seeds"][:1])
+        return options.load_splits(source, config["dataset"], text, config["seeds"][:1])[0]
+
+    def data() -> Data:
         items = None
         if given["items"]:
             items = features(pathlib.Path(given["items"]), config["shape"][1])
-        return encoding.domain(loaded, own[0], relevance=given["relevance"], items=items)
+        return encoding.domain(loaded, split(), relevance=given["relevance"], items=items)
+
+    if given["geometry"]:
+        geometry.require_codes(loaded)
 
     return Subject(
         name=name,
@@ -262,6 +279,7 @@ def _trained(
         dimension=config["shape"][1],
         folder=folder,
         data=data,
+        geometry=lambda progress: geometry.examine(loaded, split(), progress=progress),
     )
 
 

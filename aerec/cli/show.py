@@ -15,7 +15,7 @@ from aerec.evaluation import statistics
 from aerec.evaluation.report import Report
 from aerec.properties import Audit
 from aerec.properties.report import LEGEND as COMPARED
-from aerec.properties.report import tables
+from aerec.properties.report import figure, tables
 
 CONSOLE = Console(highlight=False, width=None if sys.stdout.isatty() else 112)
 COLUMNS = {  # of the results table, by task; runs are compared by the first
@@ -114,6 +114,20 @@ def comparisons(found: Mapping[str, Audit]) -> list[Table]:
     if shown:
         shown[-1].caption, shown[-1].caption_justify = COMPARED, "left"
     return shown
+
+
+def geometries(found: Mapping[str, Audit]) -> list[Table]:
+    """Tabulate the geometry of item codes, a column for each encoder; none if none was examined."""
+    examined = {name: audit.geometry for name, audit in found.items() if audit.geometry}
+    if not examined:
+        return []
+    table = Table(title="Item codes", box=rich.box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("")
+    for name in examined:
+        table.add_column(escape(name), justify="right")
+    for row in dict.fromkeys(row for figures in examined.values() for row in figures):
+        table.add_row(row, *(figure(figures.get(row)) for figures in examined.values()))
+    return [table]
 
 
 def audits(found: Mapping[str, Audit]) -> Table:

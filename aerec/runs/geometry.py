@@ -66,10 +66,9 @@ def examine(
     Raises:
       BadInput: the model does not rank by a dot product.
     """
+    require_codes(artefact)
     model, params = artefact.model, artefact.params
-    if model.queries is None or model.item_codes is None or model.item_bias is None:
-        name = artefact.config["model"]
-        raise BadInput(f"{name} ranks by no dot product of item codes: it has no geometry")
+    assert model.item_codes is not None and model.item_bias is not None
     (split,) = oriented(model.traits, [split])
     with jax.default_matmul_precision("highest"):
         codes = np.asarray(model.item_codes(params), np.float64)
@@ -96,6 +95,14 @@ def examine(
     items, dimension = codes.shape
     capacity = geometry.capacity(items, dimension)
     return Geometry(items, dimension, reached, ceiling, capacity, margin, k)
+
+
+def require_codes(artefact: Artefact) -> None:
+    """Raise BadInput unless the model ranks by a dot product of queries and item codes."""
+    codes = artefact.model.item_codes
+    if codes is None or not jax.eval_shape(codes, artefact.params).shape[1]:
+        name = artefact.config["model"]
+        raise BadInput(f"{name} ranks by no dot product of queries and item codes: no geometry")
 
 
 def figures(found: Geometry) -> dict[str, float | int | None]:
