@@ -52,6 +52,9 @@ def score_rows(problem: Problem) -> Scores:
     count = data.shape[1]
     pieces = np.array_split(np.arange(count), max(1, count // 512))
     codes = np.concatenate([finite_codes(g, data.item_rows(p), "an item") for p in pieces])
+    # a constant adds the same to all scores of a user, at the cost of their precision (theorem B)
+    moves = (codes != codes[:1]).any(axis=0) | (problem.latent == "cosine")
+    codes = codes * moves
     codes = (codes / order.safe(abs(codes).max())).astype(np.float32)
     vectors = data.items
     if vectors is None:
@@ -76,7 +79,7 @@ def score_rows(problem: Problem) -> Scores:
             true = np.asarray(product(unit, vectors))
         if problem.truth == "cosine":
             true = true / order.safe(true_norms).astype(np.float32)
-        return true, np.asarray(product(order.unit(finite_codes(f, x, "a user")), codes))
+        return true, np.asarray(product(order.unit(finite_codes(f, x, "a user") * moves), codes))
 
     return Scores(rows, np.ones(count) if problem.truth == "cosine" else true_norms, latent_norms)
 

@@ -14,6 +14,11 @@ from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
 
 
+def is_flat(tally: Tally, vacuity: Vacuity) -> bool:
+    """Return whether the codes rank nothing: neither of the counted triples nor of the probes."""
+    return vacuity.collapsed and tally.total == tally.flattened + tally.tied
+
+
 class Evidence(NamedTuple):
     """What an audit gathered about a problem.
 
@@ -83,15 +88,18 @@ def order(evidence: Evidence) -> Finding:
             if len(v)
         },
     }
-    if empty.collapsed:
-        verdict = report.VACUOUS
-        why = (
-            f"latent dot products spread by {empty.spread:.3g} of their size, within the tie"
-            f" tolerance {empty.tolerance:.3g}: constant in effect, the rate is no merit"
-        )
-    elif found is not None:
+    constant = (
+        f"latent dot products spread by {empty.spread:.3g} of their size, within the tie"
+        f" tolerance {empty.tolerance:.3g}: constant in effect, the rate is no merit"
+    )
+    if found is not None:
         verdict = report.REFUTED
         why = f"a witness ({found.kind}, by {found.source}), rechecked in float64"
+        if empty.collapsed:
+            why += f"; elsewhere {constant}"
+    elif is_flat(tally, empty):
+        verdict = report.VACUOUS
+        why = f"all {tally.total:,} counted triples tie in the codes: {constant}"
     elif _keeps_order(evidence):
         verdict = report.CERTIFIED
         why = "bounds of the latent score keep every u of the one box above every v of the other"

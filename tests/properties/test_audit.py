@@ -28,6 +28,7 @@ from aerec.properties import (
     witness,
     zeros,
 )
+from aerec.properties.budget import Budget
 from aerec.properties.journal import Journal
 from aerec.properties.problem import pose
 from aerec.properties.report import CERTIFIED, REFUTED, VACUOUS
@@ -101,7 +102,7 @@ def counted(encode, domain, key, *, budget, chunk=8):
     posed = pose(encoder.wrap(encode, domain.dimension), domain)
     posed = posed._replace(true_ties=1e-6, latent_ties=2e-6)
     return sampling.count(
-        posed, None, key, budget=budget, chunk=chunk, state=Journal(None, ""), progress=None
+        posed, None, key, budget=Budget(budget), chunk=chunk, state=Journal(None, ""), progress=None
     ).counts  # fmt: skip
 
 
@@ -456,13 +457,14 @@ def test_counts_are_the_same_on_four_devices(tmp_path):
 import sys
 import jax, jax.numpy as jnp, numpy as np
 from aerec.properties import encoder, samplers, sampling
+from aerec.properties.budget import Budget
 from aerec.properties.journal import Journal
 from aerec.properties.problem import pose
 w = np.random.default_rng(1).normal(size=(5, 12)).astype(np.float32)
 posed = pose(encoder.wrap(lambda x: jnp.tanh(w @ x), 12), samplers.gaussian(12))
 totals = sampling.count(
     posed._replace(true_ties=1e-6, latent_ties=2e-6), None, jax.random.key(0),
-    budget=5 * 4096, chunk=5, state=Journal(None, ""), progress=None)
+    budget=Budget(5 * 4096), chunk=5, state=Journal(None, ""), progress=None)
 np.save(sys.argv[1], totals.counts)
 print(jax.device_count())
 """
