@@ -116,11 +116,11 @@ def audit(
     if problem.users.traceable or problem.items.traceable:
         _require_function(problem, again, "native", probes)
     problem = problem.informed(codes)
+    spending.reserve(min(problem.n, 512) + 64)  # for the figures on zeros
     calls = 3 * spending.triples + search_points + _CALLS
     if not problem.traceable:
-        calls = min(calls, int(spending.seconds / spending.cost)) if timed else calls
-        seconds = f"{calls * spending.cost:,.0f} s"
-        progress(f"at most {calls:,} calls of the encoder, {seconds}", 0, 0)
+        calls = min(calls, spending.rows(1.0))
+        progress(f"at most {calls:,} calls, {calls * spending.cost:,.0f} s", 0, 0)
     sized = [order.unit(code) if latent == "cosine" else code for code in codes]
     empty = vacuity.measure(*sized, tolerance=problem.latent_ties)
     kept = Journal(None if state is None else Path(state), _mark(problem, probes, codes, seed))
@@ -194,7 +194,6 @@ def _posed(
     encoders, domain, example, batched: bool, truth: str, latent: str, spending: Budget
 ) -> Problem:
     """Wrap the encoders, so that each of their calls checks the budget, and pose the problem."""
-
 
     def wrapped(encode):
         encoder = wrap(spending.guard(encode), example, batched=batched)

@@ -7,7 +7,7 @@ import numpy as np
 from aerec.properties import bounds, rates, report, zeros
 from aerec.properties.domain import Box, Data, Separated
 from aerec.properties.order import Tally
-from aerec.properties.problem import Problem
+from aerec.properties.problem import SINGLE, Problem
 from aerec.properties.report import Finding
 from aerec.properties.vacuity import Vacuity
 from aerec.properties.witness import Witness
@@ -82,6 +82,7 @@ def order(evidence: Evidence) -> Finding:
         "skill_over_projection": rates.skill(tally, baseline),
         "local_angle_rate": None if angles is None else angles["rate"],
         "flat_share": None if angles is None else angles["flat"],
+        "constant_coordinates": len(problem.fixed),
         **{
             f"mean_{k}": float("nan") if np.isnan(v).all() else float(np.nanmean(v))
             for k, v in evidence.per_user.items()
@@ -111,6 +112,7 @@ def order(evidence: Evidence) -> Finding:
                 " that float64 confirms and that outlives a change of the inputs by rounding: those"
                 " counted do not, or f jumps everywhere, or is no function"
             )
+    why += _cost_of_constants(evidence)
     return Finding(
         verdict, domain.name, why, rate, evidence.interval, rates.skill(tally), found, details
     )
@@ -154,6 +156,22 @@ def nonzero(evidence: Evidence) -> Finding:
         why = f"{dead:,} zero codes of {counted:,}, and no search found one"
     witness = zero if verdict == report.REFUTED else None
     return Finding(verdict, where, why, dead / counted, interval, None, witness, details)
+
+
+def _cost_of_constants(evidence: Evidence) -> str:
+    """Say what constant coordinates take from the precision of float32 scores, if it is much."""
+    problem, (x, u) = evidence.problem, (code.astype(np.float64) for code in evidence.codes)
+    if not problem.fixed or problem.latent != "dot":
+        return ""
+    fixed = list(problem.fixed)
+    lost = SINGLE * np.median(abs(x[:, fixed] @ u[0, fixed]))
+    usual = np.median((x @ (u - u.mean(axis=0)).T).std(axis=1))
+    if not 0 < 1e-3 * usual < lost:
+        return ""
+    return (
+        f"; {len(fixed)} coordinates are constant: beside them, float32 scores lose margins below"
+        f" {lost / usual:.2g} of the usual"
+    )
 
 
 def _keeps_order(evidence: Evidence) -> bool:
