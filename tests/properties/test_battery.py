@@ -20,10 +20,9 @@ Q = np.linalg.qr(DRAW.normal(size=(N, N)))[0]
 BASIS = np.linalg.qr(DRAW.normal(size=(N, 3)))[0]
 GAUSSIAN, BINARY, SPHERE = samplers.gaussian(N), samplers.binary(N), samplers.sphere(N)
 CUBE = samplers.box(np.zeros(N), np.ones(N))
-RANK_3 = samplers.empirical(DRAW.normal(size=(40, 3)) @ BASIS.T, DRAW.normal(size=(60, 3)) @ BASIS.T)
-ONE_LARGE = samplers.empirical(
-    DRAW.normal(size=(40, N)), DRAW.normal(size=(60, N)) * np.where(np.arange(60) < 59, 1, 40)[:, None]
-)
+USERS, ITEMS = DRAW.normal(size=(40, N)), DRAW.normal(size=(60, N))
+RANK_3 = samplers.empirical(USERS @ BASIS @ BASIS.T, ITEMS @ BASIS @ BASIS.T)
+ONE_LARGE = samplers.empirical(USERS, np.vstack([ITEMS, 40 * ITEMS[:1]]))
 COSINES = {"truth": "cosine", "latent": "cosine"}
 
 
@@ -88,7 +87,8 @@ COLLAPSED = {
     "a saturated tanh": layer(tanh, bias=-60.0),
     "a dead relu": layer(relu, bias=-1e4),
     "(1, prod x) on binary vectors": (  # keeps the order, and almost never shows it
-        beside(1.0, lambda x, xp: xp.prod(x, axis=1, keepdims=True)), samplers.binary(N, density=0.1)),
+        beside(1.0, lambda x, xp: xp.prod(x, axis=1, keepdims=True)),
+        samplers.binary(N, density=0.1)),
     "one corner of a box": (
         beside(1.0, lambda x, xp: 1.0 * (x == 1).all(axis=1, keepdims=True)), CUBE),
 }  # fmt: skip
@@ -113,7 +113,7 @@ BREAKS = {
     "spikes": lambda x, xp: xp.concatenate([x[:, :2], 1e9 * (x[:, 2:3] > 2.9)], axis=1),
     "a rare step": lambda x, xp: 1.0 * (x[:, :1] > 3.2),
     "rare offsets": where(rare(3.0), lambda x, xp: linear(x, xp) + 1e6, linear),
-    "heavy tails": layer(lambda z, xp: xp.sinh(6 * z)),
+    "heavy tails": layer(lambda z, xp: xp.sinh(3 * z)),
     "Cauchy tails": layer(lambda z, xp: xp.tan(z)),
     "coordinates of all sizes": lambda x, xp: linear(x, xp) * xp.asarray([1e-6, 1, 1e6], x.dtype),
     "a rare step on a constant": where(rare(3.0), constant(2.0), constant(1.0)),
@@ -167,6 +167,6 @@ def test_known_encoders_have_the_known_verdict(kind, name):
 @pytest.mark.parametrize("xp", [np, jnp])
 @pytest.mark.parametrize(("kind", "name"), ALL)
 def test_no_verdict_depends_on_the_seed(kind, name, xp):
-    for seed in range(20):
+    for seed in range(20 if xp is np else 2):  # JAX compiles each of them
         verdict = verdict_of(kind, name, seed, xp, budget=2**14, search_points=2**13)
         check(kind, name, verdict)
