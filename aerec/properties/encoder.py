@@ -9,6 +9,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 
+from aerec.properties import order
 from aerec.properties.domain import whole
 
 COARSE = (jnp.float16, jnp.bfloat16)  # formats narrower than float32, finer ones first
@@ -161,15 +162,19 @@ def _require_independent(rows: Callable[[np.ndarray], Any], n: int, eps: float) 
 def resolution(codes: np.ndarray, *formats: Any) -> float:
     """Return the epsilon of the effective precision of float64 codes.
 
-    It is that of the coarsest of float32 and `formats` that holds all codes, and float64's for
-    integers.
+    It is that of the coarsest of float32 and `formats` that holds all codes. Integers, halves and
+    the like may be exact: a format that holds them with one exponent is not counted.
     """
-    eps = float(np.finfo(np.float64).eps)
-    if (codes == np.rint(codes)).all():
-        return eps
-    with np.errstate(over="ignore"):
-        fits = [k for k in (np.float32, *formats) if (codes.astype(k).astype(float) == codes).all()]
-    return max([eps, *(float(jnp.finfo(k).eps) for k in fits)])
+    found = float(np.finfo(np.float64).eps)
+    top = 2.0 ** np.floor(np.log2(order.safe(abs(codes).max(initial=0.0))))
+    for kind in (np.float32, *formats):
+        eps = float(jnp.finfo(kind).eps)
+        with np.errstate(over="ignore", invalid="ignore"):
+            fits = (codes.astype(kind).astype(np.float64) == codes).all()
+            exact = (np.rint(codes / (top * eps)) * (top * eps) == codes).all()
+        if fits and not exact:
+            found = max(found, eps)
+    return found
 
 
 def check_finite(codes: Any, points: Any, where: str) -> None:

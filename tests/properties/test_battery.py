@@ -74,6 +74,7 @@ KEEPS = {  # the order is kept, and the code has not collapsed
     "cosines at any norm": (lambda x, xp: x * (1 + xp.sum(x * x, axis=1, keepdims=True)),
                             GAUSSIAN, COSINES),
     "PCA of data of its rank": (layer(lambda z, xp: z, BASIS.T), RANK_3),
+    "halves on binary vectors": (lambda x, xp: 0.5 * x, BINARY),
     "bent off the binary vectors": (lambda x, xp: x + 0.1 * xp.sin(2 * np.pi * x), BINARY),
 }  # fmt: skip
 COLLAPSED = {

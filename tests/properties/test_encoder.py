@@ -60,10 +60,9 @@ def test_codes_that_fit_a_coarser_format_have_its_precision():
     codes = np.random.default_rng(0).normal(size=(100, 3))
     for dtype in (jnp.bfloat16, np.float16, np.float32, np.float64):
         narrow = codes.astype(dtype).astype(float)
-        expected = float(jnp.finfo(dtype).eps)
-        assert encoder.resolution(narrow, *encoder.COARSE) == expected
-        assert encoder.resolution(narrow) == min(expected, 2.0**-23)
-    assert encoder.resolution(np.rint(codes), *encoder.COARSE) == 2.0**-52  # counts are exact
+        assert encoder.resolution(narrow, *encoder.COARSE) == float(jnp.finfo(dtype).eps)
+    for unit in (1.0, 0.125, 2.0**-80):  # counts and dyadic fractions are exact
+        assert encoder.resolution(np.rint(9 * codes) * unit, *encoder.COARSE) == 2.0**-52
 
 
 WEIGHT = np.random.default_rng(0).normal(size=(3, 5))
