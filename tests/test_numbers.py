@@ -22,6 +22,7 @@ from aerec.evaluation import ranking, rating
 from aerec.models import MODELS
 from aerec.nn import activations, layers
 from aerec.properties import bounds, counting, encoder, samplers, sampling
+from aerec.properties.budget import Budget
 from aerec.properties.journal import Journal
 from aerec.properties.problem import pose
 from aerec.training.step import State as State
@@ -661,7 +662,7 @@ def test_the_count_of_sampled_triples(name):
     domain, key, size = samplers.gaussian(n), jax.random.key(10), 4096
     posed = pose(wrapped, domain)._replace(true_ties=0.01, latent_ties=0.02)
     run = functools.partial(
-        sampling.count, posed, None, jax.random.clone(key), budget=size, chunk=1,
+        sampling.count, posed, None, jax.random.clone(key), budget=Budget(size), chunk=1,
         state=Journal(None, ""), progress=None,
     )  # fmt: skip
     counted = on_dirty_memory(run).counts.sum(axis=0)

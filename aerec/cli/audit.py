@@ -304,7 +304,7 @@ def _callable(given: Mapping[str, Any]) -> Subject:
     module, _, function = given["encoder"].partition(":")
     try:
         encode = getattr(importlib.import_module(module), function)
-    except Exception as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         raise BadInput(f"{name}: {_said(error)}; write MODULE:FUNCTION") from error
     if not callable(encode):
         raise BadInput(f"{name} is not a function")

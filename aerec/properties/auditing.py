@@ -28,8 +28,9 @@ from aerec.properties import (
     witness,
     zeros,
 )
-from aerec.properties.domain import Data, Domain, Separated, whole
-from aerec.properties.encoder import check_finite, wrap
+from aerec.properties.budget import Budget
+from aerec.properties.domain import Data, Domain, Separated, Space, whole
+from aerec.properties.encoder import check_finite, require_same, wrap
 from aerec.properties.journal import Journal
 from aerec.properties.modules import as_function
 from aerec.properties.problem import Problem, pose
@@ -39,11 +40,15 @@ from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
 
 BUDGET = 2**20  # triples, by default
+_COUNTED, _SEARCHED = 0.65, 0.85  # of the seconds of a budget; the search for zeros has the rest
+_NEAR = 4.0  # times the usual norm: how far from where it is constant a code is searched
+_CALLS = 2**17  # of an encoder in the other searches, at most
 _PROBES = 512  # points whose codes are examined for collapse, angles and zeros
 _WHOLE = 10**11  # data with at most this many triples is counted exhaustively by default
 _FEW = 256  # users whose triples are all counted where those of all users are too many
 
 
+@np.errstate(all="ignore")  # codes that are not finite are errors; all else may round
 def audit(
     encode: Callable[[Any], Any],
     domain: Domain,
@@ -78,7 +83,8 @@ def audit(
       items: the encoder of u and v, if it is not that of x.
       own: what the model ranks by, if it is not these codes: rows [B, n] -> scores of the columns
         [B, n]. They stand beside the codes on data whose items are the columns.
-      budget: sampled triples (rounded up to blocks), or seconds as "30s".
+      budget: sampled triples (rounded up to blocks), or seconds as "30s". Seconds cover the counts
+        and the searches, but not one more program to compile.
       example: the dimension n or a pytree; default: the dimension of the domain.
       batched: whether the encoders take rows.
       name: of the encoder, for the report.
@@ -99,43 +105,64 @@ def audit(
       witness, and the figures behind them.
 
     Raises:
-      ValueError: codes that are not finite, an error that the encoder raises, a malformed budget,
-        the state file of another audit, or cosines on a domain that dot products separate.
+      ValueError: codes that are not finite, an error that the encoder raises, an encoder that is
+        no function, a malformed budget, the state file of another audit, or cosines on a domain
+        that dot products separate.
     """
     chunk, search_points = whole(chunk, "chunk"), whole(search_points, "search_points")
+    spending = Budget(budget)
     k_count, k_probe, k_search, k_zero, k_data = jax.random.split(key, 5)
     seed = [int(part) for part in np.asarray(jax.random.key_data(key)).ravel()]
     example = domain.dimension if example is None else example
-    f = wrap(as_function(encode), example, batched=batched)
-    g = None if items is None else wrap(as_function(items), example, batched=batched)
-    problem = pose(f, domain, items=g, truth=truth, latent=latent)
-
-    probes = _probes(domain, k_probe)
+    problem, again = (
+        _posed((encode, items), domain, example, batched, truth, latent, spending)
+        for _ in range(2)
+    )
+    timed = not problem.traceable and spending.seconds < np.inf
+    probes = _probes(domain, k_probe, most=32 if timed else _PROBES)
     codes = _encoded(problem, probes)
+    if problem.users.traceable or problem.items.traceable:
+        _require_function(problem, again, "native", probes)
+    problem = problem.informed(codes)
+    spending.reserve(min(problem.n, 512) + 64)  # for the figures on zeros
+    calls = 3 * spending.triples + search_points + _CALLS
+    if not problem.traceable:
+        calls = min(calls, spending.rows(1.0))
+        progress(f"at most {calls:,} calls, {calls * spending.cost:,.0f} s", 0, 0)
     sized = [order.unit(code) if latent == "cosine" else code for code in codes]
     empty = vacuity.measure(*sized, tolerance=problem.latent_ties)
     kept = Journal(None if state is None else Path(state), _mark(problem, probes, codes, seed))
 
     scores = counting.score_rows(problem) if isinstance(domain, Data) else None
     totals = sampling.count(
-        problem, scores, k_count, budget=budget, chunk=chunk, state=kept,
+        problem, scores, k_count, budget=spending, chunk=chunk, state=kept,
         progress=functools.partial(progress, "sampling"),
     )  # fmt: skip
-    rated = _rates(
-        problem, totals, scores, k_data, kept, own=own, exhaustive=exhaustive,
-        confidence=confidence, progress=functools.partial(progress, "counting"),
+    count = functools.partial(
+        _rates, problem, totals, scores, k_data, kept, own=own, confidence=confidence,
+        progress=functools.partial(progress, "counting"),
     )  # fmt: skip
+    rated = spending.part(
+        "the count of every triple", _COUNTED, lambda: count(exhaustive=exhaustive)
+    ) or count(exhaustive=False)
 
     found: Witness | comparison.Pair | None = None
     if isinstance(domain, Data) and domain.truth is not None:
         found = rated.pair
-    elif not empty.collapsed:
-        report_search = functools.partial(progress, "searching")
-        fields = kept.once(
+    else:
+        flat = verdict.is_flat(rated.tally, empty)
+        fields = spending.part("the search for a violation", _SEARCHED, lambda: kept.once(
             f"witness among {search_points} points",
-            lambda: _search(problem, k_search, points=search_points, progress=report_search),
-        )
-        found = None if fields is None else Witness.from_dict(fields, problem.n)
+            lambda: _search(
+                problem, k_search, points=min(search_points, spending.rows(0.2)),
+                reach=_reach(problem, probes) if flat else None,
+                progress=functools.partial(progress, "searching"),
+            ),
+        ))  # fmt: skip
+        if fields is not None:
+            found = Witness.from_dict(fields, problem.n)
+            vectors = found.x[None], np.stack([found.u, found.v])
+            _require_function(problem, again, "exact", vectors)
     angles = None
     if problem.traceable and getattr(domain, "truth", None) is None:
         angles = angle.distribution(
@@ -143,9 +170,15 @@ def audit(
             items=problem.items.single, block=max(1, min(256, 2**24 // (problem.n + problem.m))),
         )  # fmt: skip
     if isinstance(domain, Data):  # finite: every row is checked
-        dead, encoded, zero = zeros.rows(problem)
+        seen = [points[points.any(axis=1)] for points in probes]
+        dead, encoded, zero = spending.part(
+            "the rows with a zero code", 1.0, lambda: zeros.rows(problem),
+            (sum(int((~code.any(axis=1)).sum()) for code in codes), sum(map(len, seen)), None),
+        )  # fmt: skip
     else:
-        fields = kept.once("zero", lambda: _zero(problem, k_zero))
+        fields = spending.part(
+            "the search for zeros", 1.0, lambda: kept.once("zero", lambda: _zero(problem, k_zero))
+        )
         zero = fields and Zero(**{**fields, "x": np.array(fields["x"])})
         dead, encoded = totals.zeros, int(totals.counts.sum())
     evidence = Evidence(
@@ -167,13 +200,44 @@ def audit(
             "python": platform.python_version(), "jax": jax.__version__,
             "numpy": np.__version__, "scipy": scipy.__version__,
         },
-        notes=[
+        notes=_notes(problem, spending),
+    )  # fmt: skip
+
+
+def _posed(
+    encoders, domain, example, batched: bool, truth: str, latent: str, spending: Budget
+) -> Problem:
+    """Wrap the encoders, so that each of their calls checks the budget, and pose the problem."""
+
+    def wrapped(encode):
+        encoder = wrap(spending.guard(as_function(encode)), example, batched=batched)
+        spending.measure(encoder)
+        return encoder._replace(
+            native=spending.guard(encoder.native), exact=spending.guard(encoder.exact)
+        )
+
+    users, items = encoders
+    g = None if items is None else wrapped(items)
+    return pose(wrapped(users), domain, items=g, truth=truth, latent=latent)
+
+
+def _require_function(problem: Problem, again: Problem, way: str, points) -> None:
+    """Raise ValueError unless the same encoders, traced again, give the same codes."""
+    for name, rows in zip(("users", "items"), points, strict=True):
+        first, second = (getattr(getattr(one, name), way)(rows) for one in (problem, again))
+        require_same(first, second, problem.eps)
+
+
+def _notes(problem: Problem, spending: Budget) -> list[str]:
+    return [
+        *(
             "JAX cannot trace this encoder, so that it is called with NumPy arrays, which is slower"
             f" and searches less: {encoder.untraced}"
             for encoder in (problem.users, problem.items)[: 1 + problem.towers]
             if not encoder.traceable
-        ],
-    )  # fmt: skip
+        ),
+        *(f"The seconds of the budget ended before {part} was complete." for part in spending.cut),
+    ]
 
 
 def _encoded(problem: Problem, probes) -> tuple[np.ndarray, np.ndarray]:
@@ -192,10 +256,21 @@ def _mark(problem: Problem, probes, codes, seed: list[int]) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def _search(problem: Problem, key, *, points, progress) -> dict | None:
-    free = not isinstance(problem.domain, Data | Separated)
-    found = witness.finite(problem) if free else None
-    found = found or search.find(problem, key, points=points, progress=progress)
+def _reach(problem: Problem, probes) -> float:
+    """Return the norm up to which a code that is constant on the probes is searched."""
+    norms = np.linalg.norm(np.concatenate(probes), axis=1)
+    near = _NEAR * float(np.median(norms[norms > 0])) if norms.any() else 0.0
+    return near if isinstance(problem.domain, Space) else np.inf
+
+
+def _search(problem: Problem, key, *, points, reach: float | None, progress) -> dict | None:
+    """Search for a witness; of a code that seems constant, in less than all ways, up to `reach`.
+
+    On all of R^n even a saturated code varies somewhere, far from where the domain draws.
+    """
+    flat, free = reach is not None, not isinstance(problem.domain, Data | Separated)
+    found = witness.finite(problem, reach=np.inf if reach is None else reach) if free else None
+    found = found or search.find(problem, key, points=points, quick=flat, progress=progress)
     return None if found is None else witness.shrink(problem, found).to_dict()
 
 
@@ -246,8 +321,8 @@ def _rates(
     return verdict.Rated(tally, interval, per_user, compared, exhaustive, pair)
 
 
-def _probes(domain: Domain, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
-    count = max(32, min(_PROBES, 2**22 // domain.dimension))
+def _probes(domain: Domain, key: jax.Array, *, most: int) -> tuple[np.ndarray, np.ndarray]:
+    count = max(32, min(most, 2**22 // domain.dimension))
     x, u, v = domain.triples(key, count)
     half = count // 2
     return np.asarray(x), np.concatenate([np.asarray(u)[:half], np.asarray(v)[half:]])

@@ -85,13 +85,16 @@ def score_rows(problem: Problem) -> Scores:
     truths, true_norms = true_rows(problem)
     pieces = np.array_split(np.arange(count), max(1, count // 512))
     codes = np.concatenate([finite_codes(g, data.item_rows(p), "an item") for p in pieces])
+    # a constant adds the same to all scores of a user, at the cost of their precision (theorem B)
+    moves = (codes != codes[:1]).any(axis=0) | (problem.latent == "cosine")
+    codes = codes * moves
     codes = (codes / order.safe(abs(codes).max())).astype(np.float32)
     latent_norms = np.linalg.norm(codes, axis=1)
     if problem.latent == "cosine":
         codes, latent_norms = order.unit(codes), np.ones(count)
 
     def rows(index):
-        queries = order.unit(finite_codes(f, data.user_rows(index), "a user"))
+        queries = order.unit(finite_codes(f, data.user_rows(index), "a user") * moves)
         return truths(index), np.asarray(_product(queries, codes))
 
     return Scores(rows, true_norms, latent_norms)

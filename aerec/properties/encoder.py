@@ -9,8 +9,10 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 
+from aerec.properties import order
 from aerec.properties.domain import whole
 
+COARSE = (jnp.float16, jnp.bfloat16)  # formats narrower than float32, finer ones first
 _SMALL, _LARGE = 32, 512  # float64 evaluations are padded to these row counts: two compilations
 
 
@@ -72,7 +74,7 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
         )
     n = int(flat.shape[0])
 
-    def single(x):
+    def plain(x):
         if unravel is not None:
             x = unravel(x)
         elif batched:
@@ -82,9 +84,15 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
     def real(code):  # integers and booleans are codes too
         return code if jnp.issubdtype(code.dtype, jnp.inexact) else code.astype(jnp.float32)
 
+    def wide(code):  # so that margins are not computed in half precision
+        return code.astype(jnp.float32) if code.dtype.itemsize < 4 else real(code)
+
+    def single(x):
+        return wide(plain(x))
+
     try:
         with jax.default_matmul_precision("highest"):
-            shape = jax.eval_shape(single, flat)
+            shape = jax.eval_shape(plain, flat)
             block = jax.eval_shape(encode, jnp.zeros((2, n))) if batched and not unravel else None
     except Exception as error:  # NumPy and other libraries cannot take JAX tracers
         return _on_host(encode, unravel, n, batched, why=_first_line(error))
@@ -96,14 +104,13 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
     def native(x):
         with jax.default_matmul_precision("highest"):
             codes = rows(x)
-        dtype = jnp.promote_types(codes.dtype, jnp.float32)
-        return codes.reshape(len(x), -1).astype(dtype)
+        return wide(codes.reshape(len(x), -1))
 
     def exact(x):
         with jax.enable_x64(True), jax.default_matmul_precision("highest"):
             return _in_pieces(lambda part: np.asarray(rows(jnp.asarray(part))), x)
 
-    eps = float(jnp.finfo(jnp.promote_types(shape.dtype, jnp.bfloat16)).eps)
+    eps = float(jnp.finfo(shape.dtype).eps)
     if block is not None:
         _require_independent(lambda x: native(jnp.asarray(x, jnp.float32)), n, eps)
     return Encoder(single, native, exact, n, int(np.prod(shape.shape)), eps)
@@ -152,12 +159,22 @@ def _require_independent(rows: Callable[[np.ndarray], Any], n: int, eps: float) 
             )
 
 
-def resolution(codes: np.ndarray) -> float:
-    """Return the epsilon of the effective precision of float64 codes: float32's if all fit it."""
-    with np.errstate(over="ignore"):
-        narrow = codes.astype(np.float32).astype(np.float64)
-    fits = bool((narrow == codes).all()) and bool((codes != np.rint(codes)).any())
-    return float(np.finfo(np.float32 if fits else np.float64).eps)
+def resolution(codes: np.ndarray, *formats: Any) -> float:
+    """Return the epsilon of the effective precision of float64 codes.
+
+    It is that of the coarsest of float32 and `formats` that holds all codes. Integers, halves and
+    the like may be exact: a format that holds them with one exponent is not counted.
+    """
+    found = float(np.finfo(np.float64).eps)
+    top = 2.0 ** np.floor(np.log2(order.safe(abs(codes).max(initial=0.0))))
+    for kind in (np.float32, *formats):
+        eps = float(jnp.finfo(kind).eps)
+        with np.errstate(over="ignore", invalid="ignore"):
+            fits = (codes.astype(kind).astype(np.float64) == codes).all()
+            exact = (np.rint(codes / (top * eps)) * (top * eps) == codes).all()
+        if fits and not exact:
+            found = max(found, eps)
+    return found
 
 
 def check_finite(codes: Any, points: Any, where: str) -> None:
@@ -170,6 +187,17 @@ def check_finite(codes: Any, points: Any, where: str) -> None:
             f"the encoder returned NaN or infinity for {int(bad.sum())} of {len(bad)} inputs"
             f" ({where}); the first of them is {shown}. Order is undefined there: restrict the"
             " domain or repair the encoder"
+        )
+
+
+def require_same(codes: Any, others: Any, eps: float) -> None:
+    """Raise ValueError unless two evaluations of an encoder agree but for rounding."""
+    codes, others = np.asarray(codes, np.float64), np.asarray(others, np.float64)
+    room = 1e3 * eps * abs(codes).max(initial=0, where=np.isfinite(codes))
+    if not np.allclose(codes, others, rtol=0, atol=room, equal_nan=True):
+        raise ValueError(
+            "the encoder is not a function: traced twice, it has two codes for one input (random"
+            " numbers of NumPy, or a state that changes?)"
         )
 
 
@@ -227,10 +255,9 @@ def _on_host(
         raise ValueError("the encoder is not a function: two calls on one input differ (dropout?)")
 
     if batched and unravel is None:
-        _require_independent(rows, n, float(np.finfo(first.dtype).eps))
+        _require_independent(rows, n, float(jnp.finfo(first.dtype).eps))
 
     def exact(x):
         return rows(x).astype(np.float64)
 
-    kind = first.dtype if np.issubdtype(first.dtype, np.floating) else np.dtype(np.float64)
-    return Encoder(one, rows, exact, n, first.shape[1], float(np.finfo(kind).eps), why)
+    return Encoder(one, rows, exact, n, first.shape[1], float(jnp.finfo(first.dtype).eps), why)

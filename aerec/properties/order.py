@@ -116,6 +116,27 @@ def relative_margin(x: Any, u: Any, v: Any, *, kind: str = "dot") -> Any:
     return xp.sum(unit(x) * (u - v), axis=-1)
 
 
+def code_margin(
+    x: Any, u: Any, v: Any, *, kind: str = "dot", fixed: tuple[int, ...] = ()
+) -> Any:
+    """Compute the relative margin of codes without constant coordinates, [..., m] -> [...].
+
+    A coordinate in which all items have one value adds exactly 0 to a margin of dot products
+    (theorem B). Only its size would hide what the others say. It is left out of the sizes, unless u
+    and v differ in it after all. Cosines need all coordinates.
+
+    Args:
+      fixed: the coordinates that are constant as far as is known.
+    """
+    if fixed and kind == "dot":
+        xp = x.__array_namespace__()
+        constant = np.zeros(x.shape[-1], bool)
+        constant[list(fixed)] = True
+        same = (u == v) & constant.reshape((1,) * (u.ndim - 1) + (-1,))
+        x, u, v = (xp.where(same, xp.zeros_like(part), part) for part in (x, u, v))
+    return relative_margin(x, u, v, kind=kind)
+
+
 def unit(z: Any) -> Any:
     """Compute `z / |z|` over the last axis without overflow or underflow; zero stays zero."""
     z = z / safe(top(z))

@@ -7,7 +7,7 @@ import numpy as np
 
 from aerec.properties import order
 from aerec.properties.domain import Data, Domain, Separated
-from aerec.properties.encoder import Encoder
+from aerec.properties.encoder import COARSE, Encoder, resolution
 
 SINGLE = float(np.finfo(np.float32).eps)
 
@@ -21,6 +21,8 @@ class Problem(NamedTuple):
       domain: where the triples come from.
       truth, latent: the true similarity and that of the codes, "dot" or "cosine".
       true_ties, latent_ties: the largest relative margins that count as ties.
+      eps: machine epsilon of the coarser code.
+      fixed: coordinates in which all items' codes agree, as far as is known.
     """
 
     users: Encoder
@@ -30,6 +32,8 @@ class Problem(NamedTuple):
     latent: str
     true_ties: float
     latent_ties: float
+    eps: float
+    fixed: tuple[int, ...] = ()
 
     @property
     def towers(self) -> bool:
@@ -55,9 +59,23 @@ class Problem(NamedTuple):
         return self.domain
 
     @property
-    def eps(self) -> float:
-        """Machine epsilon of the coarser code."""
-        return max(self.users.eps, self.items.eps)
+    def resolved(self) -> float:
+        """The relative margin up to which rounding of one code may change the order."""
+        return order.code_tolerance(max(self.eps, SINGLE), self.n, self.m)
+
+    def margin(self, x: Any, u: Any, v: Any) -> Any:
+        """Compute relative latent margins of codes [..., m]."""
+        return order.code_margin(x, u, v, kind=self.latent, fixed=self.fixed)
+
+    def informed(self, codes: tuple[np.ndarray, np.ndarray]) -> "Problem":
+        """Return the problem with what codes f(x) [A, m] and g(u) [B, m] of a sample show.
+
+        They may fit a coarser format than they come in, and have constant coordinates.
+        """
+        eps = max(self.eps, *(resolution(part.astype(np.float64), *COARSE) for part in codes))
+        fixed = np.flatnonzero((codes[1] == codes[1][:1]).all(axis=0)).tolist()
+        known = self._replace(eps=eps, fixed=tuple(fixed))
+        return known._replace(latent_ties=2 * known.resolved)
 
     def native(self, x: Any, u: Any, v: Any) -> tuple[Any, Any, Any]:
         """Encode x, u, v [B, n], in the precision of use: three arrays [B, m]."""
@@ -103,9 +121,9 @@ def pose(
             raise ValueError(f"the encoder takes R^{encoder.n}, {where}")
     if users.m != items.m:
         raise ValueError(f"codes of users in R^{users.m}, of items in R^{items.m}: no dot product")
-    n, eps = users.n, max(users.eps, items.eps, SINGLE)
-    ties = order.tolerance(SINGLE, n), 2 * order.code_tolerance(eps, n, users.m)
-    return Problem(users, items, domain, truth, latent, *ties)
+    ties, eps = order.tolerance(SINGLE, users.n), max(users.eps, items.eps)
+    problem = Problem(users, items, domain, truth, latent, ties, 0.0, eps)
+    return problem._replace(latent_ties=2 * problem.resolved)
 
 
 def _join(parts: list) -> Any:

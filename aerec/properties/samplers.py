@@ -6,6 +6,7 @@ at least 1 raises ValueError.
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -64,6 +65,8 @@ def box(low: Any, high: Any) -> Box:
     low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
     if low.ndim != 1 or low.shape != high.shape or not (low < high).all():
         raise ValueError("a box needs two vectors of one length with low < high everywhere")
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise ValueError("a box has finite ends, so that points can be drawn from it")
     n, floor, width = len(low), jnp.asarray(low)[None], jnp.asarray(high - low)[None]
 
     def draw(key, count):
@@ -89,12 +92,18 @@ def separated(x: Any, box_u: tuple[Any, Any], box_v: tuple[Any, Any]) -> Separat
     x = np.asarray(x, np.float32)
     boxes = [box(*ends) for ends in (box_u, box_v)]
     (u_low, u_high), (v_low, v_high) = [np.asarray(ends, np.float32) for ends in (box_u, box_v)]
+    if x.ndim != 1 or not np.isfinite(x).all():
+        raise ValueError("x is one vector of finite numbers")
     if any(part.dimension != len(x) for part in boxes):
         raise ValueError(f"x has {len(x)} coordinates, the boxes {[b.dimension for b in boxes]}")
-    least = np.where(x > 0, u_low, u_high).astype(float) @ x
-    most = np.where(x > 0, v_high, v_low).astype(float) @ x
+    least, most = (  # exact: a rounding error could separate what touches
+        sum(Fraction(float(a)) * Fraction(float(b)) for a, b in zip(x, corner, strict=True))
+        for corner in (np.where(x > 0, u_low, u_high), np.where(x > 0, v_high, v_low))
+    )
     if least <= most:
-        raise ValueError(f"the boxes overlap along x: u may have {least:g} and v {most:g}")
+        raise ValueError(
+            f"the boxes overlap along x: u may have {float(least):g} and v {float(most):g}"
+        )
 
     def triples(key, count):
         k_u, k_v = jax.random.split(key)

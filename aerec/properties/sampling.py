@@ -1,7 +1,7 @@
 """Counts of sampled triples: in blocks, over devices, within a budget, resumable."""
 
 import functools
-import time
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,9 +9,13 @@ import jax
 import numpy as np
 
 from aerec.properties import counting, order
+from aerec.properties.budget import Budget
 from aerec.properties.encoder import check_finite
 from aerec.properties.journal import Journal
 from aerec.properties.problem import Problem
+
+_SHARE = 0.5  # of the seconds of a budget, for all blocks
+_BLOCK = 0.05  # and for one block, where rows are encoded one by one
 
 
 class Sampled(NamedTuple):
@@ -37,7 +41,7 @@ def count(
     scores: counting.Scores | None,
     key: jax.Array,
     *,
-    budget: int | str,
+    budget: Budget,
     chunk: int,
     state: Journal,
     progress: Callable[[int, int], None] | None,
@@ -48,30 +52,33 @@ def count(
 
     Args:
       scores: the score rows of data; None: triples are drawn from the domain.
-      budget: triples, or seconds as "30s".
+      budget: of triples; of seconds, the first half is spent on the counts.
       chunk: blocks per compiled call.
       state: the journal to resume from.
       progress: called with the triples counted, and with all (0 if not known).
     """
-    goal, seconds = _parse(budget)
+    goal, timed = budget.triples, budget.seconds < math.inf
     size = max(64, min(4096, 2 ** int(np.log2(max(1, 2**22 // problem.n)))))
+    size = max(16, min(size, budget.rows(_BLOCK) // 3))
     totals = _totals(**state.parts["sampled"]) if "sampled" in state.parts else _NONE
+    budget.spend(totals.seconds)
     if scores is None:
         step = _free_blocks(problem, key, size)
     else:
         step = _data_blocks(problem, scores, key)
         chunk = 1
-    start = time.monotonic() - totals.seconds
+    if not problem.traceable and timed:
+        chunk = 1
     while True:
         done = int(totals.counts.sum())
         left = goal - done
-        if left <= 0 or (seconds and totals.block and totals.seconds > seconds):
+        if left <= 0 or (totals.block and budget.elapsed > _SHARE * budget.seconds):
             break
-        most = -(-left // size) if scores is None and not seconds else chunk
+        most = -(-left // size) if scores is None and not timed else chunk
         totals = step(totals, np.arange(totals.block, totals.block + min(chunk, max(1, most))))
-        totals = totals._replace(seconds=time.monotonic() - start)
+        totals = totals._replace(seconds=budget.elapsed)
         if progress:
-            progress(int(totals.counts.sum()), goal if not seconds else 0)
+            progress(int(totals.counts.sum()), 0 if timed else goal)
         if state.due():
             state.keep("sampled", _plain(totals))
     state.keep("sampled", _plain(totals))
@@ -87,7 +94,7 @@ def _free_blocks(problem, key, size):
     """
     domain = problem.domain
     how = {"true_ties": problem.true_ties, "latent_ties": problem.latent_ties,
-           "truth": problem.truth, "latent": problem.latent}  # fmt: skip
+           "truth": problem.truth, "latent": problem.latent, "fixed": problem.fixed}  # fmt: skip
     if problem.traceable:
         draw, judge = _drawing(domain.triples, size), _judging(**how)
         encode, many = _spread(problem.native), jax.device_count()
@@ -155,7 +162,7 @@ def _spread(function: Callable) -> Callable:
     )
 
 
-def _judge(triples, codes, *, true_ties, latent_ties, truth, latent):
+def _judge(triples, codes, *, true_ties, latent_ties, truth, latent, fixed):
     """Count a block: x, u, v [S, n] and their codes [S, m], NumPy's or JAX's.
 
     Returns:
@@ -169,7 +176,7 @@ def _judge(triples, codes, *, true_ties, latent_ties, truth, latent):
     )
     counts = order.tally(
         order.relative_margin(x, u, v, kind=truth),
-        order.relative_margin(z_x, z_u, z_v, kind=latent),
+        order.code_margin(z_x, z_u, z_v, kind=latent, fixed=fixed),
         true_ties=true_ties, latent_ties=latent_ties,
     )  # fmt: skip
     dead = (codes[0] == 0).all(axis=1) & (x != 0).any(axis=1)
@@ -194,20 +201,6 @@ def _data_blocks(problem, scores, key):
         return totals
 
     return step
-
-
-def _parse(budget: int | str) -> tuple[int, float]:
-    """Parse a budget as (triples, seconds); one of the two sets no limit."""
-    try:
-        if isinstance(budget, str) and budget.endswith("s"):
-            seconds = float(budget[:-1])
-            if seconds > 0:
-                return 2**62, seconds
-        elif int(float(budget)) > 0:
-            return int(float(budget)), 0.0
-    except ValueError:
-        pass
-    raise ValueError(f"budget {budget!r}: a number of triples, 1e7, or of seconds, '30s'")
 
 
 _NONE = Sampled(0, np.zeros((order.BINS, 3, 3), np.int64), 0, [], 0.0)

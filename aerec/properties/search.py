@@ -18,13 +18,14 @@ import numpy as np
 from aerec.properties import angle, order, witness
 from aerec.properties.domain import Data, Domain, Separated, Space
 from aerec.properties.encoder import check_finite, finite_codes
-from aerec.properties.problem import SINGLE, Problem
+from aerec.properties.problem import Problem
 from aerec.properties.witness import Witness
 
 POINTS = 2**18  # points drawn for pools by default
 _POOL = 256
 _AT_ONCE = 16  # pools drawn and encoded in one call
 _SCALES = (0, 0, 1, 0, -1, 3, 0, -3, 6, 0, -6, 10, 0, -10, 0, 16)  # powers of 2, on all of R^n
+_LARGE = 16.0  # times the median: codes that are also left out
 _KEEP = 64  # candidates that climb or ascend
 
 Candidates = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -35,6 +36,7 @@ def find(
     key: jax.Array,
     *,
     points: int = POINTS,
+    quick: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Witness | None:
     """Find the first candidate that the recheck confirms; None if all methods fail.
@@ -42,8 +44,9 @@ def find(
     The search is reproducible from `key`, which is consumed. Memory: one pool and its tables.
 
     Args:
-      points: a bound on the rows that the pools encode; the other methods add a few tens of
-        thousands.
+      points: a bound on the rows that the pools encode; the other methods add about as many, and
+        at most a few tens of thousands.
+      quick: whether one or two pools of the domain's own scale are all.
       progress: called with the pools drawn, and with all.
 
     Returns:
@@ -54,11 +57,12 @@ def find(
     if isinstance(domain, Separated):
         ways = [("descent in the boxes", descend(problem, k_ascend))]
     else:
-        ways = [("pools", pools(problem, k_pool, points=points, progress=progress))]
-        if problem.truth == "dot" and problem.traceable and domain.continuous:
+        drawn = min(points, 2 * _POOL) if quick else points
+        ways = [("pools", pools(problem, k_pool, points=drawn, progress=progress))]
+        if not quick and problem.truth == "dot" and problem.traceable and domain.continuous:
             ways.append(("gradient ascent", ascend(problem, k_ascend)))
-        if not isinstance(domain, Data):
-            ways.append(("climbing", climb(problem, k_climb)))
+        if not quick and not isinstance(domain, Data):
+            ways.append(("climbing", climb(problem, k_climb, points=points)))
     for source, candidates in ways:
         for x, u, v in candidates:
             found = witness.recheck(problem, x, u, v, source=source)
@@ -81,7 +85,6 @@ def pools(
     two, and zero is among the points.
     """
     size = max(32, min(_POOL, 2**24 // problem.n))
-    ties = order.code_tolerance(max(problem.eps, SINGLE), problem.n, problem.m)
     count = max(1, (points if problem.traceable else points // 4) // size)
     at_once = max(1, min(_AT_ONCE, 2**21 // (size * problem.n)))
     for first in range(0, count, at_once):
@@ -93,28 +96,34 @@ def pools(
         else:
             batch = _free_pools(problem, k_draw, numbers, size)
         for users, items, users_code, items_code in batch:
-            true = np.asarray(_table(users, items, kind=problem.truth))
-            seen = np.asarray(_table(users_code, items_code, kind=problem.latent))
-            for row, high, low in _falls(true, seen, ties):
-                yield users[row], items[high], items[low]
+            if problem.latent == "dot":  # constant coordinates only cost precision
+                moves = (items_code != items_code[:1]).any(axis=0)
+                users_code, items_code = users_code * moves, items_code * moves
+            for rows in _alike(items_code):
+                true = np.asarray(_table(users, items[rows], kind=problem.truth))
+                seen = np.asarray(_table(users_code, items_code[rows], kind=problem.latent))
+                for row, high, low in _falls(true, seen, problem.resolved):
+                    yield users[row], items[rows][high], items[rows][low]
         if progress:
             progress(int(numbers[-1]) + 1, count)
 
 
-def climb(problem: Problem, key: jax.Array, *, rounds: int = 60) -> Candidates:
+def climb(
+    problem: Problem, key: jax.Array, *, points: int = POINTS, rounds: int = 60
+) -> Candidates:
     """Climb from the triples nearest to a violation; accept moves in the domain that improve them.
 
     A move follows a random direction by `domain.step` (on binary vectors, a flip). The objective is
     `min(true margin, -latent margin)`, which is positive exactly at a strict violation.
     """
     domain = problem.domain
-    size = max(4, min(_KEEP, 2**20 // domain.dimension))
+    size = max(4, min(_KEEP, 2**20 // domain.dimension, points // 256))
 
     def value(x, u, v):
-        points = [np.asarray(a, float) for a in (x, u, v)]
-        true = order.relative_margin(*points, kind=problem.truth)
+        triples = [np.asarray(a, float) for a in (x, u, v)]
+        true = order.relative_margin(*triples, kind=problem.truth)
         swap = np.where(true < 0, -1.0, 1.0)
-        seen = order.relative_margin(*_codes(problem, *points), kind=problem.latent)
+        seen = problem.margin(*_codes(problem, *triples))
         return np.minimum(abs(true), -swap * seen)
 
     k_start, k_moves = jax.random.split(key)
@@ -124,11 +133,11 @@ def climb(problem: Problem, key: jax.Array, *, rounds: int = 60) -> Candidates:
     score = value(*best)
     for number in range(rounds):
         k_way, k_who = jax.random.split(jax.random.fold_in(k_moves, number))
-        points = np.concatenate(best).astype(np.float32)
-        ways = jax.random.normal(k_way, points.shape)
-        stepped = domain.step(jnp.asarray(points), ways, 0.5 * 0.93**number)
-        still = np.asarray(jax.random.bernoulli(k_who, 0.5, (len(points), 1)))
-        moved = np.split(np.where(still, points, np.asarray(stepped)), 3)
+        now = np.concatenate(best).astype(np.float32)
+        ways = jax.random.normal(k_way, now.shape)
+        stepped = domain.step(jnp.asarray(now), ways, 0.5 * 0.93**number)
+        still = np.asarray(jax.random.bernoulli(k_who, 0.5, (len(now), 1)))
+        moved = np.split(np.where(still, now, np.asarray(stepped)), 3)
         new = value(*moved)
         better = (new > score)[:, None]
         best = [np.where(better, b, a) for a, b in zip(best, moved, strict=True)]
@@ -198,14 +207,14 @@ def descend(
     assert isinstance(domain, Separated)
     screened = max(64, min(screened, 2**22 // domain.dimension))
     x, u, v = (np.asarray(part) for part in domain.triples(key, screened))
-    worst = np.argsort(order.relative_margin(*_codes(problem, x, u, v), kind=problem.latent))[:8]
+    worst = np.argsort(problem.margin(*_codes(problem, x, u, v)))[:8]
     x, u, v = (np.asarray(part[worst], np.float64) for part in (x, u, v))
     if problem.traceable:
         widths = [jnp.asarray(high - low)[None] for low, high in (domain.u, domain.v)]
         f, g = problem.users.single, problem.items.single
 
         def margin(u, v, x):
-            return order.relative_margin(f(x), g(u), g(v), kind=problem.latent)
+            return problem.margin(f(x), g(u), g(v))
 
         def down(number, pair):
             slopes = jax.vmap(jax.grad(margin, argnums=(0, 1)))(*pair, jnp.asarray(x))
@@ -260,6 +269,17 @@ def _data_pool(problem, data, key, size):
     items = data.item_rows(draw.permutation(data.shape[1])[: 4 * size])
     codes = finite_codes(problem.users, users, "a user")
     return users, items, codes, finite_codes(problem.items, items, "an item")
+
+
+def _alike(codes: np.ndarray) -> list[np.ndarray]:
+    """Return selections of codes [P, m]: all, and with ordinary ones in place of much larger ones.
+
+    Beside a code of 10^9 times the usual size, the margins of all others are rounding errors.
+    """
+    sizes = np.linalg.norm(codes.astype(np.float64), axis=1)
+    large = sizes > _LARGE * np.median(sizes[sizes > 0]) if sizes.any() else sizes > 0
+    every = np.arange(len(codes))
+    return [every, np.where(large, np.argmin(large), every)] if large.any() else [every]
 
 
 def _falls(true, seen, ties):

@@ -14,8 +14,9 @@ class Vacuity(NamedTuple):
     """How much information the codes of a sample carry.
 
     Attributes:
-      spread: standard deviation of `<f(x), f(u)>` over u for one x, root mean square over x,
-        relative to the largest `|f(x)| |f(u)|`. An order can be read from this spread alone.
+      spread: standard deviation of `<f(x), f(u)>` over u for one x, relative to `|f(x)|` and to
+        the median of the non-zero `|f(u)|`; root mean square over x. Coordinates in which all f(u)
+        agree are left out. An order can be read from this spread alone.
       relative_spread: the same, relative to the magnitude of the mean score.
       effective_rank: exp of the entropy of the centred codes' singular values (Roy & Vetterli
         2007); 0 for a constant.
@@ -23,7 +24,8 @@ class Vacuity(NamedTuple):
         `sqrt(mean |z - mean z|^2 / mean |z|^2)`.
       tie_share: the share of neighbouring latent scores of one x that tie.
       tolerance: of ties, relative.
-      collapsed: whether the spread is within the tolerance.
+      collapsed: whether the spread is within the tolerance. A few large codes do not hide it, and
+        do not make it.
       spectrum: the centred singular values over the largest.
     """
 
@@ -41,14 +43,15 @@ def measure(codes_x: np.ndarray, codes_u: np.ndarray, *, tolerance: float) -> Va
     """Measure the vacuity of codes [A, m] of x and [B, m] of u; `tolerance` is relative."""
     codes_x, codes_u = np.asarray(codes_x, np.float64), np.asarray(codes_u, np.float64)
     z = codes_u / order.safe(abs(codes_u).max())
-    x = codes_x / order.safe(abs(codes_x).max())
-    sizes = np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(z, axis=1).max()
+    moves = (z != z[:1]).any(axis=0)
+    sizes = np.linalg.norm(z[:, moves], axis=1)
+    usual = np.median(sizes[sizes > 0]) if sizes.any() else np.float64(1.0)
+    x = codes_x / order.safe(order.top(codes_x * moves))
+    x = x / order.safe(np.linalg.norm(x * moves, axis=1, keepdims=True))
     centred = z - z.mean(axis=0)
-    moving = x @ centred.T  # the scores minus their row means, without cancellation
-    scores = moving / order.safe(sizes)
-    deviation = scores.std(axis=1)
-    spread = float(np.sqrt(np.mean(deviation**2)))
-    mean = abs(float((x @ z.mean(axis=0) / order.safe(sizes[:, 0])).mean()))
+    scores = x @ (centred * moves / usual).T  # minus their row means, without cancellation
+    spread = float(np.sqrt(np.mean(scores.std(axis=1) ** 2)))
+    mean = abs(float((x @ z.mean(axis=0) / usual).mean()))
     ordered = np.sort(scores, axis=1)
     collapsed = spread <= tolerance
     values = np.linalg.svd(centred, compute_uv=False)

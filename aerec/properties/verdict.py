@@ -8,7 +8,7 @@ from aerec.properties import baselines, bounds, rates, report, zeros
 from aerec.properties.comparison import Comparison, Pair
 from aerec.properties.domain import Box, Data, Separated, Space
 from aerec.properties.order import Tally
-from aerec.properties.problem import Problem
+from aerec.properties.problem import SINGLE, Problem
 from aerec.properties.report import Finding
 from aerec.properties.vacuity import Vacuity
 from aerec.properties.witness import Witness
@@ -33,6 +33,11 @@ class Rated(NamedTuple):
     comparison: Comparison | None = None
     exhaustive: bool = False
     pair: Pair | None = None
+
+
+def is_flat(tally: Tally, vacuity: Vacuity) -> bool:
+    """Return whether the codes rank nothing: neither of the counted triples nor of the probes."""
+    return vacuity.collapsed and tally.total == tally.flattened + tally.tied
 
 
 class Evidence(NamedTuple):
@@ -100,22 +105,26 @@ def order(evidence: Evidence) -> Finding:
         "skill_over_projection": skill,
         "local_angle_rate": None if angles is None else angles["rate"],
         "flat_share": None if angles is None else angles["flat"],
+        "constant_coordinates": len(problem.fixed),
         **{
             f"mean_{k}": float("nan") if np.isnan(v).all() else float(np.nanmean(v))
             for k, v in rated.per_user.items()
             if len(v)
         },
     }
-    if empty.collapsed:
-        verdict = report.VACUOUS
-        why = (
-            f"latent dot products spread by {empty.spread:.3g} of their size, within the tie"
-            f" tolerance {empty.tolerance:.3g}: constant in effect, the rate is no merit"
-        )
-    elif found is not None:
+    constant = (
+        f"latent dot products spread by {empty.spread:.3g} of their size, within the tie"
+        f" tolerance {empty.tolerance:.3g}: constant in effect, the rate is no merit"
+    )
+    if found is not None:
         verdict = report.REFUTED
         how = f"{found.kind}, by {found.source}" if isinstance(found, Witness) else "rows of data"
         why = f"a witness ({how}), rechecked in float64"
+        if empty.collapsed:
+            why += f"; elsewhere {constant}"
+    elif is_flat(tally, empty):
+        verdict = report.VACUOUS
+        why = f"all {tally.total:,} counted triples tie in the codes: {constant}"
     elif _keeps_order(evidence):
         verdict = report.CERTIFIED
         why = "bounds of the latent score keep every u of the one box above every v of the other"
@@ -136,6 +145,7 @@ def order(evidence: Evidence) -> Finding:
             "; continuous towers with m < n keep the order of an open domain only if each user"
             " scores all items alike (theorem T4)"
         )
+    why += _cost_of_constants(evidence)
     return Finding(
         verdict, domain.name, why, rate, rated.interval, rates.skill(tally), found, details
     )
@@ -179,6 +189,22 @@ def nonzero(evidence: Evidence) -> Finding:
         why = f"{dead:,} zero codes of {counted:,}, and no search found one"
     witness = zero if verdict == report.REFUTED else None
     return Finding(verdict, where, why, dead / counted, interval, None, witness, details)
+
+
+def _cost_of_constants(evidence: Evidence) -> str:
+    """Say what constant coordinates take from the precision of float32 scores, if it is much."""
+    problem, (x, u) = evidence.problem, (code.astype(np.float64) for code in evidence.codes)
+    if not problem.fixed or problem.latent != "dot":
+        return ""
+    fixed = list(problem.fixed)
+    lost = SINGLE * np.median(abs(x[:, fixed] @ u[0, fixed]))
+    usual = np.median((x @ (u - u.mean(axis=0)).T).std(axis=1))
+    if not 0 < 1e-3 * usual < lost:
+        return ""
+    return (
+        f"; {len(fixed)} coordinates are constant: beside them, float32 scores lose margins below"
+        f" {lost / usual:.2g} of the usual"
+    )
 
 
 def _keeps_order(evidence: Evidence) -> bool:

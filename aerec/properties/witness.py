@@ -20,7 +20,7 @@ from aerec import files
 from aerec.properties import order
 from aerec.properties.domain import Data
 from aerec.properties.encoder import resolution
-from aerec.properties.problem import SINGLE, Problem
+from aerec.properties.problem import Problem
 
 _COPIES = 8  # of a candidate, with inputs changed by a few units in the last place
 _WIDE = 1024  # the finite construction uses at most this many coordinates, or m + 1
@@ -97,18 +97,18 @@ def recheck(
     codes = np.stack(problem.exact(*inputs.swapaxes(0, 1)), axis=1)
     if not np.isfinite(codes).all():
         return None
-    margins = order.relative_margin(codes[:, 0], codes[:, 1], codes[:, 2], kind=latent)
+    margins = problem.margin(codes[:, 0], codes[:, 1], codes[:, 2])
     if true < 0 or (true == 0 and margins[0] > 0):
         u, v, codes, margins, true = v, u, codes[:, [0, 2, 1]], -margins, -true
-    eps = max(problem.eps, resolution(codes), SINGLE)
-    ties = order.code_tolerance(eps, size, problem.m)
+    eps = max(problem.eps, resolution(codes))
+    ties = problem._replace(eps=eps).resolved
     noise = abs(margins[1:] - margins[0]).max()
     if not margins[0] < -(ties + 4.0 * noise):
         return None
     singles = (a[None].astype(np.float32) for a in (x, u, v))
     native = [np.asarray(code, np.float64)[0] for code in problem.native(*singles)]
     with np.errstate(all="ignore"):  # values of float64 may overflow in either
-        native_margin = float(order.relative_margin(native[0], native[1], native[2], kind=latent))
+        native_margin = float(problem.margin(*native))
         latent_margin = float(codes[0, 0] @ (codes[0, 1] - codes[0, 2]))
     if latent == "cosine":
         latent_margin = float(margins[0])
@@ -125,7 +125,7 @@ def recheck(
     )  # fmt: skip
 
 
-def finite(problem: Problem) -> Witness | None:
+def finite(problem: Problem, *, reach: float = math.inf) -> Witness | None:
     """Find a violation by the construction of theorem A, among ties of n + 2 points.
 
     The points are 0, b and u_1..u_n with `u_i = |b|^2 / b_i e_i`. If n is large, they span a
@@ -134,7 +134,7 @@ def finite(problem: Problem) -> Witness | None:
     `<b, u_i> = <b, b>`, `<u_i, u_j> = <u_i, 0>`. A triple must lie in the domain. At several
     scales, the b whose codes are farthest from f(0) are tried. The strongest violation of the first
     b that has one is made strict and returned. The search is deterministic. It applies to true dot
-    products and a single encoder, and returns None otherwise.
+    products and a single encoder, and returns None otherwise. No point has a norm above `reach`.
     """
     if problem.truth != "dot" or problem.towers:
         return None
@@ -147,7 +147,7 @@ def finite(problem: Problem) -> Witness | None:
     patterns[_PATTERNS // 2 :] *= 2.0 ** draw.integers(-3, 4, (_PATTERNS - _PATTERNS // 2, k))
 
     def encoded(points):
-        inside = domain.contains(points)
+        inside = domain.contains(points) & (np.linalg.norm(points, axis=1) <= reach)
         codes = np.zeros((len(points), encoder.m))
         if inside.any():
             codes[inside] = encoder.exact(points[inside])
@@ -237,6 +237,8 @@ def _strongest_tie(codes: np.ndarray, inside: np.ndarray, latent: str) -> list:
     """Return index triples (x, u, v) of tied points with the largest relative latent margins."""
     if latent == "cosine":
         codes = order.unit(codes)
+    elif inside.any():
+        codes = codes * (codes[inside] != codes[inside][:1]).any(axis=0)  # constants say nothing
     z = codes / order.safe(abs(codes).max())
     norm = np.linalg.norm(z, axis=1)
     g = z - z[0]
@@ -263,24 +265,30 @@ def _strongest_tie(codes: np.ndarray, inside: np.ndarray, latent: str) -> list:
 
 
 def _exact_margin(x: np.ndarray, u: np.ndarray, v: np.ndarray, truth: str) -> float:
-    """Compute `<x, u> - <x, v>` with its exact sign, in rational arithmetic.
+    """Compute `<x, u> - <x, v>`, or the difference of cosines, with its exact sign.
 
-    Cosines are not rational. Their margin is a tie within the float64 tolerance.
+    Cosines are not rational, but `sign(a) a^2 / |u|^2` with `a = <x, u>` is, and ranks as they do.
+    A zero vector has cosine 0.
     """
+    p, q, r = ([Fraction(value) for value in vector.tolist()] for vector in (x, u, v))
     if truth == "cosine":
-        value = float(order.relative_margin(x, u, v, kind="cosine"))
-        ties = order.tolerance(float(np.finfo(np.float64).eps), len(x))
-        return value if abs(value) > ties else 0.0
-    where = np.flatnonzero((x != 0) & (u != v))
-    total = sum(
-        (Fraction(x[i]) * (Fraction(u[i]) - Fraction(v[i])) for i in where.tolist()), Fraction(0)
-    )
+        first, second = (
+            a * abs(a) / _dot(w, w) if (a := _dot(p, w)) else Fraction(0) for w in (q, r)
+        )
+        sign = (first > second) - (first < second)
+        size = abs(float(order.relative_margin(x, u, v, kind="cosine")))
+        return sign * max(size, 5e-324) if sign else 0.0
+    total = _dot(p, [a - b for a, b in zip(q, r, strict=True)])
     if total == 0:
         return 0.0
     try:
         return float(total) or math.copysign(5e-324, total)
     except OverflowError:
         return math.copysign(1.7e308, total)
+
+
+def _dot(a: list[Fraction], b: list[Fraction]) -> Fraction:
+    return sum((p * q for p, q in zip(a, b, strict=True) if p and q), Fraction(0))
 
 
 def _largest(a: np.ndarray, count: int) -> np.ndarray:

@@ -271,9 +271,10 @@ def module(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "their_encoders.py").write_text(MODULE)
     (folder / "their_broken.py").write_text("import nothing_of_that_name\n")
+    (folder / "their_script.py").write_text("import sys\n\nsys.exit()\n")
     monkeypatch.syspath_prepend(folder)
     yield "their_encoders"
-    for name in ("their_encoders", "their_broken"):
+    for name in ("their_encoders", "their_broken", "their_script"):
         sys.modules.pop(name, None)
 
 
@@ -362,6 +363,7 @@ def refused(ran, *words):
         ("their_encoders", ["MODULE:FUNCTION"]),
         ("their_encoders:NUMBER", ["is not a function"]),
         ("their_broken:encode", ["ModuleNotFoundError", "nothing_of_that_name"]),
+        ("their_script:encode", ["SystemExit", "MODULE:FUNCTION"]),
         (":encode", ["MODULE:FUNCTION"]),
     ],
 )

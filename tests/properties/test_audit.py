@@ -1,10 +1,12 @@
 """The audit from outside: known answers, theorems A-C, faults that were planted."""
 
+import decimal
 import json
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from unittest import mock
 
@@ -28,6 +30,7 @@ from aerec.properties import (
     witness,
     zeros,
 )
+from aerec.properties.budget import Budget
 from aerec.properties.journal import Journal
 from aerec.properties.problem import pose
 from aerec.properties.report import CERTIFIED, REFUTED, VACUOUS
@@ -101,7 +104,7 @@ def counted(encode, domain, key, *, budget, chunk=8):
     posed = pose(encoder.wrap(encode, domain.dimension), domain)
     posed = posed._replace(true_ties=1e-6, latent_ties=2e-6)
     return sampling.count(
-        posed, None, key, budget=budget, chunk=chunk, state=Journal(None, ""), progress=None
+        posed, None, key, budget=Budget(budget), chunk=chunk, state=Journal(None, ""), progress=None
     ).counts  # fmt: skip
 
 
@@ -454,15 +457,17 @@ def test_counts_do_not_depend_on_chunks_or_callers_and_do_depend_on_the_key():
 def test_counts_are_the_same_on_four_devices(tmp_path):
     script = """
 import sys
+import warnings
 import jax, jax.numpy as jnp, numpy as np
 from aerec.properties import encoder, samplers, sampling
+from aerec.properties.budget import Budget
 from aerec.properties.journal import Journal
 from aerec.properties.problem import pose
 w = np.random.default_rng(1).normal(size=(5, 12)).astype(np.float32)
 posed = pose(encoder.wrap(lambda x: jnp.tanh(w @ x), 12), samplers.gaussian(12))
 totals = sampling.count(
     posed._replace(true_ties=1e-6, latent_ties=2e-6), None, jax.random.key(0),
-    budget=5 * 4096, chunk=5, state=Journal(None, ""), progress=None)
+    budget=Budget(5 * 4096), chunk=5, state=Journal(None, ""), progress=None)
 np.save(sys.argv[1], totals.counts)
 print(jax.device_count())
 """
@@ -705,3 +710,97 @@ def test_a_code_that_jumps_everywhere_is_not_called_rounding():
     finding = report.properties["order"]
     assert finding.rate > 0.3
     assert finding.verdict == REFUTED or "f jumps everywhere" in finding.why
+
+
+# What an encoder or a domain must not be able to hide
+
+
+def test_the_order_of_cosines_is_exact():
+    """Against 400 decimal digits: items whose cosines differ by 2^-40 or less, or not at all."""
+    decimal.getcontext().prec = 400
+    draw = np.random.default_rng(0)
+
+    def cosine(x, u):
+        x, u = ([decimal.Decimal(value) for value in z.tolist()] for z in (x, u))
+        dot, size_x, size_u = (
+            sum((a * b for a, b in zip(*pair, strict=True)), decimal.Decimal(0))
+            for pair in ((x, u), (x, x), (u, u))
+        )
+        return dot / (size_x * size_u).sqrt() if size_x * size_u else decimal.Decimal(0)
+
+    for power in (*range(20, 60, 4), 500):
+        x, u = draw.integers(-9, 9, (2, 4)).astype(float)
+        v = 3 * u + draw.integers(-9, 9, 4) * 2.0**-power
+        for first, second in ((u, v), (v, u), (-u, v), (u, np.zeros(4)), (np.zeros(4), v)):
+            gap = cosine(x, first) - cosine(x, second)
+            gap = 0 if abs(gap) < decimal.Decimal(10) ** -390 else gap
+            found = witness._exact_margin(x, first, second, "cosine")
+            assert np.sign(found) == (gap > 0) - (gap < 0)
+            assert found == pytest.approx(float(gap), abs=1e-15)
+
+
+def test_cosines_that_nearly_tie_refute_nothing():
+    """The first item is nearer to the user, by 2^-55, and so are the codes."""
+    nearer = lambda x: jnp.stack([1.0 + 0 * x[0], jnp.where(x[2] == 0, 1.0, 0.5)])  # noqa: E731
+    domain = samplers.empirical([[1, 1, 0.0]], [[1, 1, 0], [1, 1, 2.0**-27]])
+    assert verdicts(nearer, domain, truth="cosine")[0]["order"].startswith("NOT REFUTED")
+    farther = lambda x: jnp.stack([1.0 + 0 * x[0], jnp.where(x[2] == 0, 1.0, 1.5)])  # noqa: E731
+    found, report = verdicts(farther, domain, truth="cosine")
+    assert found["order"] == REFUTED and report.order.witness.kind == "strict"
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_noise_that_is_drawn_while_jax_traces_is_noticed(batched):
+    draw = np.random.default_rng()
+    noisy = lambda x: x + 0.5 * draw.normal(size=3).astype(np.float32)  # noqa: E731
+    with pytest.raises(ValueError, match="not a function"):
+        audit(noisy, samplers.gaussian(3), jax.random.key(0), batched=batched, **SMALL)
+
+
+def test_a_witness_is_traced_anew():
+    """In float32 a function, which keeps the order; in float64 it moves with every trace."""
+    traced = []
+
+    def changing(x):
+        traced.append(x.dtype)
+        return x if x.dtype == jnp.float32 else x + len(traced)
+
+    with pytest.raises(ValueError, match="not a function"):
+        audit(changing, samplers.gaussian(4), jax.random.key(0), **SMALL)
+
+
+def test_a_constant_coordinate_hides_nothing_in_data():
+    """Theorem B: counts, ties included, are those of the code without the constant."""
+    draw = np.random.default_rng(5)
+    domain = samplers.empirical(draw.normal(size=(30, N)), draw.normal(size=(40, N)))
+    for exhaustive in (True, False):
+        tallies = []
+        for constant in (0.0, 1.0, 1e3):
+            lifted = lambda x, c=constant: jnp.append(1e-4 * jnp.tanh(WEIGHT @ x), c)  # noqa: E731
+            found, report = verdicts(lifted, domain, exhaustive=exhaustive)
+            assert found["order"] == REFUTED
+            details = report.order.details
+            tallies.append([details[k] for k in ("concordant", "reversed", "flattened", "tied")])
+        assert details["constant_coordinates"] == 1
+        assert "float32 scores lose margins below" in report.order.why
+        np.testing.assert_array_equal(tallies[0], tallies[1])
+        np.testing.assert_array_equal(tallies[0], tallies[2])
+
+
+def test_a_code_that_is_constant_but_for_rare_points_is_searched_near_them():
+    """All counted triples tie, and the verdict still is no excuse; far away, nothing is claimed."""
+    domain = samplers.gaussian(6)
+    found, report = verdicts(lambda x: 1.0 * (x[:1] > 3.2), domain)
+    assert report.order.rate == 0 and report.vacuity.collapsed
+    assert found["order"] == REFUTED and "constant in effect" in report.order.why
+    assert verdicts(lambda x: 1.0 * (x[:1] > 400.0), domain)[0]["order"] == VACUOUS
+
+
+def test_warnings_of_numpy_do_not_leak():
+    halves = lambda x: np.exp(2 * np.asarray(x)).astype(np.float16)[:2]  # noqa: E731
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        domain = samplers.box(np.zeros(3), np.ones(3))
+        audit(halves, domain, jax.random.key(0), budget=256, search_points=256)
+        audit(lambda x: np.asarray(x, np.float16), samplers.gaussian(3), jax.random.key(0),
+              budget=256, search_points=2**13)  # fmt: skip

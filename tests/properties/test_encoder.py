@@ -38,6 +38,33 @@ def test_an_encoder_that_draws_random_numbers_is_refused():
         encoder.wrap(lambda z: np.asarray(z) + draw.normal(size=4), 4)
 
 
+@pytest.mark.parametrize(
+    "dtype", ["float8_e4m3fn", "float8_e5m2", "bfloat16", "float16", "float32", "float64"]
+)
+def test_the_precision_is_that_of_the_codes(dtype):
+    """A number rounded to p bits changes by half of 2^(1 - p) at most, and sometimes by as much."""
+    host = encoder.wrap(lambda x: np.asarray(x).astype(jnp.dtype(dtype)), 4)
+    x = 1.0 + np.random.default_rng(0).random((100, 4))  # one binade
+    wrong = abs(host.exact(x) - x).max()
+    if dtype == "float64":
+        assert wrong == 0 and host.eps == 2**-52
+    else:
+        assert 0.4 * host.eps < wrong <= 0.5 * host.eps
+        traced = encoder.wrap(lambda x: x.astype(dtype), 4)
+        assert traced.traceable and traced.eps == host.eps
+        assert np.asarray(traced.native(jnp.float32(x))).dtype == np.float32
+        np.testing.assert_array_equal(traced.exact(x), host.exact(x))
+
+
+def test_codes_that_fit_a_coarser_format_have_its_precision():
+    codes = np.random.default_rng(0).normal(size=(100, 3))
+    for dtype in (jnp.bfloat16, np.float16, np.float32, np.float64):
+        narrow = codes.astype(dtype).astype(float)
+        assert encoder.resolution(narrow, *encoder.COARSE) == float(jnp.finfo(dtype).eps)
+    for unit in (1.0, 0.125, 2.0**-80):  # counts and dyadic fractions are exact
+        assert encoder.resolution(np.rint(9 * codes) * unit, *encoder.COARSE) == 2.0**-52
+
+
 WEIGHT = np.random.default_rng(0).normal(size=(3, 5))
 
 

@@ -57,6 +57,23 @@ def test_relative_margins_of_jax_arrays_and_of_zeros():
     )
 
 
+def test_constant_coordinates_hide_no_margin():
+    x, u, v = np.random.default_rng(0).normal(size=(3, 20, 5))
+    lift = lambda z: np.hstack([np.full((20, 1), 1e9), z, np.zeros((20, 1))])  # noqa: E731
+    lifted = [lift(z) for z in (x, u, v)]
+    plain = order.relative_margin(x, u, v)
+    for arrays in (lifted, [jnp.asarray(z, jnp.float32) for z in lifted]):
+        margins = order.code_margin(*arrays, fixed=(0, 6))
+        np.testing.assert_allclose(margins, plain, atol=1e-6)
+        assert abs(order.code_margin(*arrays)).max() < 1e-8
+    x, u, v = lifted
+    u[3, 0] = 5e8  # not constant after all: then it counts
+    margins = order.code_margin(x, u, v, fixed=(0, 6))
+    assert margins[3] == pytest.approx(-0.5) and margins[4] == pytest.approx(plain[4])
+    cosines = order.code_margin(x, u, v, kind="cosine", fixed=(0, 6))
+    np.testing.assert_array_equal(cosines, order.relative_margin(x, u, v, kind="cosine"))
+
+
 def test_ties_are_rounding_errors_of_a_dot_product():
     single, half = 2.0**-23, 2.0**-7
     assert order.tolerance(single, 16) == 8 * 4 * single

@@ -73,6 +73,25 @@ def test_data_domains_refuse_what_makes_no_triple():
         samplers.binary(4, density=0.0)
 
 
+def test_separation_is_exact():
+    """Beside 2^60 float64 loses a one: boxes that touch, or overlap by it, are not separated."""
+    big = 2.0**60
+    x = np.array([1.0, 1.0, 1.0])
+    low, high = np.array([big, -big, 1.0]), np.array([2 * big, -big / 2, 2.0])
+    other = np.array([0.0, 0.0, 0.0])
+    for top, apart in ((0.5, True), (1.0, False), (1.5, False)):
+        ends = (other - 1, np.array([0.0, 0.0, top]))
+        if apart:
+            assert samplers.separated(x, (low, high), ends).dimension == 3
+        else:
+            with pytest.raises(ValueError, match="overlap along x"):
+                samplers.separated(x, (low, high), ends)
+    with pytest.raises(ValueError, match="finite"):
+        samplers.separated(x * np.inf, (low, high), (other - 1, other))
+    with pytest.raises(ValueError, match="finite"):
+        samplers.box(other, other + np.inf)
+
+
 @pytest.mark.parametrize(
     "make",
     [samplers.gaussian, samplers.sphere, samplers.ball, samplers.binary, samplers.swaps,

@@ -16,5 +16,13 @@ def test_vacuity_of_constant_nearly_constant_and_honest_codes():
         found = vacuity.measure(constant, constant, tolerance=1e-5)
         assert found.collapsed and found.effective_rank == 0.0 and found.from_constant < 1e-6
         assert found.tie_share == 1.0
+    lift = vacuity.measure(*2 * [np.pad(1e-6 * codes, ((0, 0), (1, 0)), constant_values=1.0)],
+                           tolerance=1e-5)  # fmt: skip
+    assert not lift.collapsed and lift.from_constant < 1e-5
+    assert lift.spread == pytest.approx(honest.spread)  # the constant coordinate is left out
+    spiked = codes.copy()
+    spiked[7] *= 1e12
+    for one, other in ((codes, spiked), (spiked, codes), (1 + 0 * codes, spiked)):
+        assert not vacuity.measure(one, other, tolerance=1e-5).collapsed
     tiny = vacuity.measure(1e-20 * codes, 1e-20 * codes, tolerance=1e-5)
     assert tiny.spread == pytest.approx(honest.spread)
