@@ -41,7 +41,7 @@ OPTION = "xla_cpu_experimental_ynn_fusion_type"
 def leave_out_fusions() -> None:
     """Add the option to XLA_FLAGS, unless it is given or unknown; warn where that is too late."""
     given = options()
-    if given is None or OPTION in given or not known(OPTION):
+    if given is None or OPTION in given or not known():
         return
     os.environ["XLA_FLAGS"] = f"--{OPTION}= {given}".rstrip()
     if computes_on_cpu():
@@ -65,7 +65,7 @@ def options() -> str | None:
         return None  # XLA says so, and ends the process
 
 
-def known(option: str) -> bool:
+def known() -> bool:
     """Whether the installed jaxlib has the option: whether its library contains the name."""
     jaxlib = importlib.util.find_spec("jaxlib")
     for folder in (jaxlib and jaxlib.submodule_search_locations) or []:
@@ -74,7 +74,7 @@ def known(option: str) -> bool:
                 library.open("rb") as file,
                 mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
             ):
-                if content.find(option.encode()) >= 0:
+                if content.find(OPTION.encode()) >= 0:
                     return True
     return False
 

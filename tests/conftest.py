@@ -23,15 +23,15 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Most programs here run for a moment, and compiling them takes most of the time: XLA does without
-# its optimisations and, in a version that has a choice, without its slow emitters of fusions. Child
-# processes do so too, as the results' last bits depend on it.
+# its optimisations and, in JAX 0.10, which has a choice, without its slow emitters of fusions (an
+# option that it does not know ends a process). Child processes do so too, as the results' last bits
+# depend on it.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 jax.config.update("jax_disable_most_optimizations", True)
-EMITTERS = "xla_cpu_use_fusion_emitters"
-AS_IN_USE = {}  # what XLA's own defaults are of the options that are changed
-if xla.known(EMITTERS):
-    AS_IN_USE = {EMITTERS: True, "xla_cpu_parallel_codegen_split_count": 32}
-    quick = f"--{EMITTERS}=false --xla_cpu_parallel_codegen_split_count=1"
+AS_IN_USE = {}  # XLA's own defaults of the options that are changed
+if jax.__version_info__ < (0, 11):
+    AS_IN_USE = {"xla_cpu_use_fusion_emitters": True, "xla_cpu_parallel_codegen_split_count": 32}
+    quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     os.environ["XLA_FLAGS"] = f"{xla.options() or ''} {quick}".lstrip()
 # No operation is traced back to its lines: no test reads that.
 os.environ["JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS"] = "0"
