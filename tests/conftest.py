@@ -1,6 +1,8 @@
 """Strict JAX for every test: implicit rank promotion raises, a random key is used once."""
 
 import contextlib
+import functools
+import gc
 import io
 import os
 import pathlib
@@ -13,14 +15,29 @@ from unittest import mock
 import jax
 import pytest
 from absl import flags
+from jax._src import compiler  # private: what `optimised` restores has no public place
+
+from aerec import xla
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Most programs here run for a moment: XLA does without its optimisations, which take half of the
-# time. Child processes do so too, as the results' last bits depend on it.
+# Most programs here run for a moment, and compiling them takes most of the time: XLA does without
+# its optimisations and, in JAX 0.10, which has a choice, without its slow emitters of fusions (an
+# option that it does not know ends a process). Child processes do so too, as the results' last bits
+# depend on it.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 jax.config.update("jax_disable_most_optimizations", True)
+AS_IN_USE = {}  # XLA's own defaults of the options that are changed
+if jax.__version_info__ < (0, 11):
+    AS_IN_USE = {"xla_cpu_use_fusion_emitters": True, "xla_cpu_parallel_codegen_split_count": 32}
+    quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ["XLA_FLAGS"] = f"{xla.options() or ''} {quick}".lstrip()
+# No operation is traced back to its lines: no test reads that.
+os.environ["JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS"] = "0"
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "1"
+jax.config.update("jax_include_full_tracebacks_in_locations", False)
+jax.config.update("jax_traceback_in_locations_limit", 1)
 
 
 LONGEST = ("properties/test_audit", "test_all_models", "runs/test_fitting", "test_api",
@@ -33,6 +50,12 @@ def pytest_collection_modifyitems(items):
     """The longest files first: no worker is left alone with one at the end."""
     rank = {f"tests/{name}.py": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+
+def pytest_collection_finish():
+    """What is imported stays: the collector does not look for it, and looks more seldom."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
@@ -68,10 +91,20 @@ def compiled(tmp_path_factory):
         yield folder
 
 
+def compiled_as_in_use(make, *args, env_options_overrides=None, **given):
+    """The options of a compilation, with XLA's own defaults for those that are changed here."""
+    overrides = {**AS_IN_USE, **(env_options_overrides or {})}
+    return make(*args, env_options_overrides=overrides, **given)
+
+
 @pytest.fixture(scope="module")
 def optimised():
     """For files that test XLA's numbers: programs as users run them, none compiled before."""
-    with mock.patch.dict(os.environ):
+    options = functools.partial(compiled_as_in_use, compiler.get_compile_options)
+    with (
+        mock.patch.dict(os.environ),
+        mock.patch.object(compiler, "get_compile_options", options),
+    ):
         del os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"]
         jax.config.update("jax_disable_most_optimizations", False)
         jax.clear_caches()

@@ -153,10 +153,10 @@ def test_interrupted_twice_while_a_checkpoint_is_written(tmp_path, here):
 
 
 @pytest.mark.parametrize(
-    "name", ["config.json", "model", "vocabulary.npz", "test_rows.npz",
-             "results.json", "activity.png"],
+    ("name", "number"),
+    [("config.json", errno.ENOSPC), ("model", errno.EROFS), ("vocabulary.npz", errno.ENOSPC),
+     ("test_rows.npz", errno.EROFS), ("results.json", errno.ENOSPC), ("activity.png", errno.EROFS)],
 )  # fmt: skip
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 def test_a_disk_that_refuses_a_file_of_a_run(tmp_path, here, monkeypatch, name, number):
     """One line that names the file; nothing half-written; the same command then ends the run."""
     workdir = tmp_path / "w"
