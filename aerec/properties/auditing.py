@@ -1,4 +1,4 @@
-"""The audit: one call gives three verdicts on one named domain."""
+"""The audit: one call gives four verdicts on one named domain."""
 
 import functools
 import hashlib
@@ -17,18 +17,22 @@ from aerec.properties import (
     angle,
     bounds,
     counting,
+    declared,
     order,
+    rankings,
     rates,
     sampling,
     search,
     vacuity,
     verdict,
     witness,
+    zero_search,
     zeros,
 )
 from aerec.properties.domain import Data, Domain, Separated, whole
 from aerec.properties.encoder import check_finite, wrap
 from aerec.properties.journal import Journal
+from aerec.properties.order import Tally
 from aerec.properties.problem import Problem, pose
 from aerec.properties.report import Audit
 from aerec.properties.verdict import Evidence
@@ -61,7 +65,7 @@ def audit(
     state: Path | str | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> Audit:
-    """Audit an encoder: dimension (P1), order of similarities (P2), non-zero vectors (P3).
+    """Audit an encoder: dimension (P1), order (P2), non-zero vectors (P3), rankings (P3').
 
     Consumes `key`. The counts depend on the key and the budget alone, not on `chunk` or the number
     of devices.
@@ -77,7 +81,7 @@ def audit(
       truth, latent: the similarities, "dot" or "cosine".
       activation: a catalogue entry, which the caller asserts is applied last; allows certificates.
       network: the layers, if the encoder is an `aerec.properties.bounds.Network`; allows
-        certificates.
+        certificates. Both are compared with the encoder on drawn points.
       exhaustive: whether every triple of a data domain is counted; default: up to 1e11 triples.
       search_points: points among which a witness is searched.
       confidence: of the intervals.
@@ -87,15 +91,17 @@ def audit(
       progress: called as progress(stage, done, of); `of` is 0 where it is not known.
 
     Returns:
-      The findings `.dimension`, `.order` and `.nonzero`, each with verdict, rate, skill and
-      witness, and the figures behind them.
+      The findings `.dimension`, `.order`, `.nonzero` and `.ranking`, each with verdict, rate,
+      skill and witness, and the figures behind them.
 
     Raises:
       ValueError: codes that are not finite, an error that the encoder raises, a malformed budget,
-        the state file of another audit, or cosines on a domain that dot products separate.
+        the state file of another audit, cosines on a domain that dot products separate, or a
+        network or an activation that is not the encoder's.
     """
     chunk, search_points = whole(chunk, "chunk"), whole(search_points, "search_points")
     k_count, k_probe, k_search, k_zero, k_boot = jax.random.split(key, 5)
+    k_zero, k_rank = jax.random.split(k_zero)
     seed = [int(part) for part in np.asarray(jax.random.key_data(key)).ravel()]
     example = domain.dimension if example is None else example
     f = wrap(encode, example, batched=batched)
@@ -104,6 +110,7 @@ def audit(
 
     probes = _probes(domain, k_probe)
     codes = _encoded(problem, probes)
+    declared.check(f, probes[0], network=network, activation=activation)
     sized = [order.unit(code) if latent == "cosine" else code for code in codes]
     empty = vacuity.measure(*sized, tolerance=problem.latent_ties)
     kept = Journal(None if state is None else Path(state), _mark(problem, probes, codes, seed))
@@ -133,19 +140,23 @@ def audit(
             items=problem.items.single, block=max(1, min(256, 2**24 // (problem.n + problem.m))),
         )  # fmt: skip
     if isinstance(domain, Data):  # finite: every row is checked
-        dead, encoded, zero = zeros.rows(problem)
+        assert scores is not None
+        dead, encoded, smallest, zero = zero_search.rows(problem)
+        counted = kept.parts.get("counted") if exhaustive is not False else None
+        ranked = rankings.of_data(problem, scores, counted and Tally(*np.array(counted)), k_rank)
     else:
-        fields = kept.once("zero", lambda: _zero(problem, k_zero))
-        zero = fields and Zero(**{**fields, "x": np.array(fields["x"])})
-        dead, encoded = totals.zeros, int(totals.counts.sum())
+        zero = _zero(kept.once("zero", lambda: _searched(problem, k_zero, totals.zero)))
+        dead, encoded, smallest = totals.zeros, int(totals.counts.sum()), None
+        ranked = rankings.of_domain(problem, k_rank, zero)
     evidence = Evidence(
         problem, tally, interval, per_user, empty, probes, codes, found, angles, dead, encoded,
-        zero, activation, network, confidence,
+        smallest, zero, ranked, activation, network, confidence,
     )  # fmt: skip
     findings = {
         "dimension": verdict.dimension(problem),
         "order": verdict.order(evidence),
         "nonzero": verdict.nonzero(evidence),
+        "ranking": verdict.ranking(evidence),
     }
     return Audit(
         encoder=name, n=problem.n, m=problem.m, domain=domain.name, seed=seed,
@@ -188,9 +199,20 @@ def _search(problem: Problem, key, *, points, progress) -> dict | None:
     return None if found is None else witness.shrink(problem, found).to_dict()
 
 
-def _zero(problem: Problem, key) -> dict | None:
-    found = zeros.search(problem.users, problem.domain, key)
-    return None if found is None else {**found._asdict(), "x": found.x.tolist()}
+def _searched(problem: Problem, key, seen: list[float] | None) -> dict | None:
+    """Search for a zero of either tower; as types of JSON."""
+    found = []
+    sides = (problem.users, problem.items)[: 1 + problem.towers]
+    for encoder, k in zip(sides, jax.random.split(key, len(sides)), strict=True):
+        point = None if seen is None or encoder is not problem.users else np.array(seen)
+        zero = zero_search.search(encoder, problem.domain, k, seen=point)
+        found += [] if zero is None else [zero]
+    found.sort(key=lambda zero: zero.kind not in zeros.PROVEN)
+    return {**found[0]._asdict(), "x": found[0].x.tolist()} if found else None
+
+
+def _zero(fields: dict | None) -> Zero | None:
+    return None if fields is None else Zero(**{**fields, "x": np.array(fields["x"])})
 
 
 def _rates(problem, totals, scores, key, kept, *, exhaustive, confidence, progress):

@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 
 from aerec import files
+from aerec.properties.rankings import Flat
 from aerec.properties.vacuity import Vacuity
 from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
 
 REFUTED, CERTIFIED, VACUOUS = "REFUTED", "CERTIFIED", "VACUOUS"
+FLOATING = "ZERO IN FLOATING POINT"  # whose cause is undecided
 NAMES = {
     "dimension": "P1, dimension reduction",
     "order": "P2, order preservation",
     "nonzero": "P3, non-zero preservation",
+    "ranking": "P3', non-constant rankings",
 }
 
 
@@ -26,12 +29,19 @@ def not_refuted(upper: float) -> str:
     return f"NOT REFUTED, rate <= {upper:.3g}"
 
 
+def near_zero(ratio: float) -> str:
+    """Format the verdict on a small code that is not proven to vanish anywhere near."""
+    return f"NEAR ZERO, ratio {ratio:.1e}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """The verdict on one property on one domain.
 
     Attributes:
-      verdict: REFUTED, CERTIFIED, VACUOUS, or `NOT REFUTED, rate <= U`.
+      verdict: REFUTED, CERTIFIED, VACUOUS, or `NOT REFUTED, rate <= U`. On P3 and P3' also
+        `NEAR ZERO, ratio r` (a code of that share of the usual size) or ZERO IN FLOATING POINT (a
+        zero or an underflow).
       domain: the name of the domain.
       why: the reason in one sentence.
       rate: of violations.
@@ -53,7 +63,9 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """The findings of an audit by property ("dimension", "order", "nonzero"), with its figures.
+    """The findings of an audit by property, with its figures.
+
+    The properties are "dimension", "order", "nonzero" and "ranking".
 
     Attributes:
       encoder, domain: their names.
@@ -100,6 +112,11 @@ class Audit:
         """P3: only the zero vector has a zero code."""
         return self.properties["nonzero"]
 
+    @property
+    def ranking(self) -> Finding:
+        """P3': a user with a ranking does not get constant scores."""
+        return self.properties["ranking"]
+
     def to_dict(self) -> dict[str, Any]:
         """Convert to types of JSON; arrays are summarised by their quantiles."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -132,7 +149,8 @@ class Audit:
         lines += ["", *(f"- {NAMES[k]}: {v.why}" for k, v in self.properties.items()), ""]
         for name, finding in self.properties.items():
             if finding.witness is not None and name != "dimension":
-                lines += [f"## Witness against {NAMES[name]}", "", *_shown(finding.witness), ""]
+                against = "against" if finding.verdict == REFUTED else "nearest to refuting"
+                lines += [f"## Witness {against} {NAMES[name]}", "", *_shown(finding.witness), ""]
         lines += ["## Has the code collapsed?", "", "| figure | value |", "|---|---|"]
         figures = self.vacuity._asdict()
         figures.pop("spectrum")
@@ -154,7 +172,7 @@ class Audit:
         for name, finding in self.properties.items():
             if isinstance(finding.witness, Witness):
                 finding.witness.save(folder / f"witness_{name}")
-            elif isinstance(finding.witness, Zero):
+            elif isinstance(finding.witness, Zero | Flat):
                 files.write_arrays(folder / f"witness_{name}.npz", {"x": finding.witness.x})
         files.write_text(folder / "audit.md", self.to_markdown())
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
@@ -162,16 +180,22 @@ class Audit:
         return folder / "audit.json"
 
 
-def _shown(witness: Witness | Zero) -> list[str]:
-    if isinstance(witness, Zero):
-        told = (
-            "`f(x)` is exactly 0 in float64" if witness.norm == 0 else
-            f"`f(x)` is 0 but for rounding, {witness.norm:.1g} of the codes' usual size, and"
-            " Newton's steps have converged"
-        )  # fmt: skip
+def _shown(witness: Witness | Zero | Flat) -> list[str]:
+    if isinstance(witness, Zero | Flat):
+        if isinstance(witness, Flat):
+            seen = f"the scores of x spread by {witness.spread:.1g} of their size"
+        elif witness.norm == 0:
+            seen = "`f(x)` is exactly 0 in float64"
+        elif witness.kind == "crossing":
+            seen = (
+                f"`f(x)` is 0 but for rounding, {witness.norm:.1g} of the codes' usual size, and"
+                " every coordinate of f changes sign around x"
+            )
+        else:
+            seen = f"`f(x)` has {witness.norm:.1g} of the codes' usual size"
         return [
             f"- `x = {_vector(witness.x)}`",
-            f"- `|x| = {np.linalg.norm(witness.x):.4g}`; {told} ({witness.kind}, {witness.source})",
+            f"- `|x| = {np.linalg.norm(witness.x):.4g}`; {seen} ({witness.kind}, {witness.source})",
         ]
     return [
         *(f"- `{name} = {_vector(getattr(witness, name))}`" for name in "xuv"),
