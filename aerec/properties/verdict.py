@@ -131,7 +131,7 @@ def nonzero(evidence: Evidence) -> Finding:
     }
     where, proof, witness = problem.domain.name, _never_zero(evidence), None
     collapsed = evidence.vacuity.collapsed
-    floating = dead > 0 or (kind in ("underflow", "undecided") and not collapsed)
+    floating = dead > 0 or (kind == "undecided" and not collapsed)
     if zero is not None and kind in zeros.PROVEN:
         verdict, witness = report.REFUTED, zero
         why = f"f(x) = 0 at an x of norm {np.linalg.norm(zero.x):.3g} ({kind}, {zero.source})"
@@ -139,19 +139,21 @@ def nonzero(evidence: Evidence) -> Finding:
             why += ": f is 0 there up to rounding, and changes sign around it in every coordinate"
     elif proof and not collapsed and (not floating or kind == "underflow"):
         verdict, (where, why) = report.CERTIFIED, proof
-        if floating:
+        if kind == "underflow":
             why += f"; in floating point it underflows to 0, for {dead:,} of {counted:,} codes"
     elif floating:
         verdict = report.FLOATING
         why = f"codes are 0 in floating point, {dead:,} of {counted:,} counted: {_CAUSES[kind]}"
     elif collapsed:
         verdict, why = report.VACUOUS, "no zero, because the code is constant in effect"
-    elif zero is not None:
+    elif zero is not None and kind == "near":
         verdict, witness = report.near_zero(zero.norm), zero
         why = f"a code has {zero.norm:.1g} of the usual size ({zero.source}): no proof of a zero"
     else:
         verdict = report.not_refuted(interval[1])
         why = f"no zero codes among {counted:,}, and no search found one"
+        if zero is not None:
+            why += f" but underflows, at an x of norm {np.linalg.norm(zero.x):.3g}"
     return Finding(verdict, where, why, dead / counted, interval, None, witness, details)
 
 
@@ -174,11 +176,11 @@ def ranking(evidence: Evidence) -> Finding:
             f"u -> <f(x), g(u)> is constant on {seen.items:,} items at an x of norm"
             f" {np.linalg.norm(example.x):.3g} ({kind}, {example.source}); {share}"
         )
-    elif flat or kind in ("underflow", "undecided"):
+    elif flat or kind == "undecided":
         verdict, why = report.FLOATING, f"{share} in floating point: {_CAUSES[kind]}"
     elif seen.complete and of:
         verdict, why = report.CERTIFIED, f"each of the {of:,} users ranks some items differently"
-    elif example is not None:
+    elif example is not None and kind == "near":
         verdict, witness = report.near_zero(example.norm), example
         why = f"what ranks of a code has {example.norm:.1g} of the usual size: no proof of a zero"
     else:

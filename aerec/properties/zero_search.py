@@ -65,7 +65,7 @@ def search(
     usual_norm = float(np.median(np.linalg.norm(points[:base], axis=1)))
 
     def misplaced(x):  # by which factor its norm is out of place
-        share = max(np.linalg.norm(x) / usual_norm, 1e-300)
+        share = max(float(np.linalg.norm(x)) / usual_norm, 1e-300)
         return max(1.0, 0.25 / share, share / 4)
 
     if domain.continuous and not any(zero.kind in zeros.PROVEN for zero in found):
@@ -213,7 +213,7 @@ def _gauss_newton(encoder, domain, starts, rounds, root):
                 low = np.where(better, new, low)
             length, size_x = (np.linalg.norm(a, axis=1) for a in (step, x))
             # a zero Jacobian gives no step, which is not convergence
-            shift = np.where(length > 0, length / order.safe(size_x), np.inf)
+            shift = np.where(length > 0, length / order.safe(size_x), _SHORT)
             shift = np.where(low == 0, 0.0, shift)
             moving = (best != x).any()
             x = best
