@@ -207,7 +207,7 @@ def _searched(problem: Problem, key, seen: list[float] | None) -> dict | None:
         point = None if seen is None or encoder is not problem.users else np.array(seen)
         zero = zero_search.search(encoder, problem.domain, k, seen=point)
         found += [] if zero is None else [zero]
-    found.sort(key=lambda zero: zero.kind not in zeros.PROVEN)
+    found.sort(key=lambda zero: zeros.KINDS.index(zero.kind))
     return {**found[0]._asdict(), "x": found[0].x.tolist()} if found else None
 
 

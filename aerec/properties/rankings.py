@@ -106,7 +106,7 @@ def of_data(problem: Problem, scores: Scores, tally: Tally | None, key: jax.Arra
             around = zeros.survey(problem.users, some, problem.users.exact(some))
             kind = zeros.examine(problem.users, x, around, "").kind
         found.append(Flat(x, 0.0, spread, kind, f"user {number} of the data"))
-    example = min(found, default=None, key=lambda flat: flat.kind not in zeros.PROVEN)
+    example = min(found, default=None, key=lambda flat: zeros.KINDS.index(flat.kind))
     span = len(_span(codes, problem))
     complete = len(index) == users
     return Rankings(int(flat.sum()), int(ranked.sum()), items, span, complete, example)

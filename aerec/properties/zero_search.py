@@ -79,10 +79,9 @@ def search(
             found.append(_root(encoder, domain, x, slopes, around))
             if found[-1].kind in zeros.PROVEN:
                 break
-    ranks = ("exact", "crossing", "undecided", "underflow", "near")
     return min(
         found, default=None,
-        key=lambda z: (max(1, ranks.index(z.kind)), misplaced(z.x), z.norm),
+        key=lambda z: (max(1, zeros.KINDS.index(z.kind)), misplaced(z.x), z.norm),
     )  # fmt: skip
 
 
@@ -90,7 +89,8 @@ def rows(problem: Problem) -> Rows:
     """Examine the codes of every row of a data domain (P3)."""
     data = problem.domain
     assert isinstance(data, Data)
-    dead, smallest, found = 0, np.inf, None
+    dead, smallest = 0, np.inf
+    found: list[Zero] = []
     users, items = data.shape
     for encoder, count, take, side in (
         (problem.users, users, data.user_rows, "a user"),
@@ -108,15 +108,14 @@ def rows(problem: Problem) -> Rows:
             some = take(np.linspace(0, count - 1, min(count, 512)).astype(int)).astype(np.float64)
             some = some[some.any(axis=1)]
             around = zeros.survey(encoder, some, encoder.exact(some))
-            for x in take(zero[:4]):
-                example = zeros.examine(encoder, x, around, f"{side} of the data")
-                if found is None or example.kind in zeros.PROVEN:
-                    found = example
-        elif found is None and ratio <= max(_ROOT, order.TIES * encoder.eps):
+            source = f"{side} of the data"
+            found += [zeros.examine(encoder, x, around, source) for x in take(zero[:4])]
+        elif ratio <= max(_ROOT, order.TIES * encoder.eps):
             x = take(np.array([np.nanargmin(norms)]))[0].astype(np.float64)
-            found = Zero(x, ratio, "near", f"{side} of the data")
+            found.append(Zero(x, ratio, "near", f"{side} of the data"))
         smallest = min(smallest, ratio)
-    return Rows(dead, users + items, smallest, found)
+    example = min(found, default=None, key=lambda zero: zeros.KINDS.index(zero.kind))
+    return Rows(dead, users + items, smallest, example)
 
 
 def _drawn(encoder, domain, key, starts) -> tuple[np.ndarray, np.ndarray, int]:

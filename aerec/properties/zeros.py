@@ -17,7 +17,8 @@ import numpy as np
 from aerec.properties import order
 from aerec.properties.encoder import Encoder, Failed
 
-PROVEN = ("exact", "crossing")  # kinds of zeros that refute
+KINDS = ("exact", "crossing", "undecided", "underflow", "near")  # what matters most comes first
+PROVEN = KINDS[:2]  # these refute
 ORDER = 32.0  # a larger order of a zero is not told from an exponential
 _ISOLATED = 1e-6  # of |x|: nearer to the codes that are not 0, x is on the edge of the zeros
 _DECADES = 3.0  # of codes between 0 and the usual size, at least, in which an order shows

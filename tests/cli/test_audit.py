@@ -49,10 +49,10 @@ def report(folder):
 def test_a_run_audited_on_its_own_data(compared, name):
     output, out = compared
     found = report(output / name)
-    assert list(found["properties"]) == ["dimension", "order", "nonzero"]
+    assert list(found["properties"]) == ["dimension", "order", "nonzero", "ranking"]
     for finding in found["properties"].values():
         assert {"verdict", "domain", "rate", "interval", "skill", "witness"} <= set(finding)
-    dimension, order, nonzero = found["properties"].values()
+    dimension, order, nonzero, _ = found["properties"].values()
     assert (dimension["verdict"], nonzero["verdict"]) == ("CERTIFIED", "CERTIFIED")
     assert (found["n"], found["m"]) == (60, 4)
     # Every triple was counted: users x pairs of items.
