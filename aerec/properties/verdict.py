@@ -182,7 +182,10 @@ def ranking(evidence: Evidence) -> Finding:
         verdict, why = report.CERTIFIED, f"each of the {of:,} users ranks some items differently"
     elif example is not None and kind == "near":
         verdict, witness = report.near_zero(example.norm), example
-        why = f"what ranks of a code has {example.norm:.1g} of the usual size: no proof of a zero"
+        why = (
+            f"what ranks of a code has {example.norm:.1g} of the usual size: no proof of a zero;"
+            f" relative to |f(x)| its scores spread by {example.spread:.1g}"
+        )
     else:
         verdict, why = report.not_refuted(interval[1]), f"{share}, and no search found one"
     return Finding(verdict, domain.name, why, flat / max(of, 1), interval, None, witness, details)
