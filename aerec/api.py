@@ -215,7 +215,8 @@ def audit(
       options: of `aerec.properties.audit`, like `budget="30s"`.
 
     Returns:
-      The findings `.dimension`, `.order` and `.nonzero`: verdict, rate, skill, witness.
+      The findings `.dimension`, `.order`, `.nonzero` and `.ranking`: verdict, rate, skill,
+      witness.
 
     Raises:
       BadInput: a callable without a domain, or a run that was opened and has no rows at hand.

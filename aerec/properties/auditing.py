@@ -1,8 +1,9 @@
-"""The audit: one call gives three verdicts on one named domain."""
+"""The audit: one call gives four verdicts on one named domain."""
 
 import functools
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -18,14 +19,17 @@ from aerec.properties import (
     bounds,
     comparison,
     counting,
+    declared,
     intervals,
     order,
+    rankings,
     rates,
     sampling,
     search,
     vacuity,
     verdict,
     witness,
+    zero_search,
     zeros,
 )
 from aerec.properties.budget import Budget
@@ -71,7 +75,7 @@ def audit(
     state: Path | str | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> Audit:
-    """Audit an encoder: dimension (P1), order of similarities (P2), non-zero vectors (P3).
+    """Audit an encoder: dimension (P1), order (P2), non-zero vectors (P3), rankings (P3').
 
     Consumes `key`. The counts depend on the key and the budget alone, not on `chunk` or the number
     of devices.
@@ -91,7 +95,7 @@ def audit(
       truth, latent: the similarities, "dot" or "cosine".
       activation: a catalogue entry, which the caller asserts is applied last; allows certificates.
       network: the layers, if the encoder is an `aerec.properties.bounds.Network`; allows
-        certificates.
+        certificates. Both are compared with the encoder on drawn points.
       exhaustive: whether every triple of a data domain is counted; default: up to 1e11 triples.
       search_points: points among which a witness is searched.
       confidence: of the intervals.
@@ -101,17 +105,18 @@ def audit(
       progress: called as progress(stage, done, of); `of` is 0 where it is not known.
 
     Returns:
-      The findings `.dimension`, `.order` and `.nonzero`, each with verdict, rate, skill and
-      witness, and the figures behind them.
+      The findings `.dimension`, `.order`, `.nonzero` and `.ranking`, each with verdict, rate,
+      skill and witness, and the figures behind them.
 
     Raises:
       ValueError: codes that are not finite, an error that the encoder raises, an encoder that is
-        no function, a malformed budget, the state file of another audit, or cosines on a domain
-        that dot products separate.
+        no function, a malformed budget, the state file of another audit, cosines on a domain that
+        dot products separate, or a network or an activation that is not the encoder's.
     """
     chunk, search_points = whole(chunk, "chunk"), whole(search_points, "search_points")
     spending = Budget(budget)
     k_count, k_probe, k_search, k_zero, k_data = jax.random.split(key, 5)
+    k_zero, k_rank = jax.random.split(k_zero)
     seed = [int(part) for part in np.asarray(jax.random.key_data(key)).ravel()]
     example = domain.dimension if example is None else example
     problem, again = (
@@ -129,6 +134,7 @@ def audit(
     if not problem.traceable:
         calls = min(calls, spending.rows(1.0))
         progress(f"at most {calls:,} calls, {calls * spending.cost:,.0f} s", 0, 0)
+    declared.check(problem.users, probes[0], network=network, activation=activation)
     sized = [order.unit(code) if latent == "cosine" else code for code in codes]
     empty = vacuity.measure(*sized, tolerance=problem.latent_ties)
     kept = Journal(None if state is None else Path(state), _mark(problem, probes, codes, seed))
@@ -170,25 +176,39 @@ def audit(
             items=problem.items.single, block=max(1, min(256, 2**24 // (problem.n + problem.m))),
         )  # fmt: skip
     if isinstance(domain, Data):  # finite: every row is checked
-        seen = [points[points.any(axis=1)] for points in probes]
-        dead, encoded, zero = spending.part(
-            "the rows with a zero code", 1.0, lambda: zeros.rows(problem),
-            (sum(int((~code.any(axis=1)).sum()) for code in codes), sum(map(len, seen)), None),
+        assert scores is not None
+        nonzero = [points.any(axis=1) for points in probes]
+        dead, encoded, smallest, zero = spending.part(
+            "the rows with a zero code", 1.0, lambda: zero_search.rows(problem),
+            zero_search.Rows(
+                sum(int((some & ~code.any(axis=1)).sum())
+                    for code, some in zip(codes, nonzero, strict=True)),
+                sum(int(some.sum()) for some in nonzero), math.nan, None,
+            ),
+        )  # fmt: skip
+        ranked = spending.part(
+            "the count of constant rankings", 1.0,
+            lambda: rankings.of_data(problem, scores, rated.by_user, k_rank), rankings.UNKNOWN,
         )  # fmt: skip
     else:
-        fields = spending.part(
-            "the search for zeros", 1.0, lambda: kept.once("zero", lambda: _zero(problem, k_zero))
-        )
-        zero = fields and Zero(**{**fields, "x": np.array(fields["x"])})
-        dead, encoded = totals.zeros, int(totals.counts.sum())
+        zero = _zero(spending.part(
+            "the search for zeros", 1.0,
+            lambda: kept.once("zero", lambda: _searched(problem, k_zero, totals.zero)),
+        ))  # fmt: skip
+        dead, encoded, smallest = totals.zeros, int(totals.counts.sum()), None
+        ranked = spending.part(
+            "the search for a constant ranking", 1.0,
+            lambda: rankings.of_domain(problem, k_rank, zero), rankings.UNKNOWN,
+        )  # fmt: skip
     evidence = Evidence(
-        problem, rated, empty, probes, codes, found, angles, dead, encoded, zero, activation,
-        network, confidence,
+        problem, rated, empty, probes, codes, found, angles, dead, encoded, smallest, zero, ranked,
+        activation, network, confidence,
     )  # fmt: skip
     findings = {
         "dimension": verdict.dimension(problem),
         "order": verdict.order(evidence),
         "nonzero": verdict.nonzero(evidence),
+        "ranking": verdict.ranking(evidence),
     }
     return Audit(
         encoder=name, n=problem.n, m=problem.m, domain=domain.name, seed=seed,
@@ -274,9 +294,20 @@ def _search(problem: Problem, key, *, points, reach: float | None, progress) -> 
     return None if found is None else witness.shrink(problem, found).to_dict()
 
 
-def _zero(problem: Problem, key) -> dict | None:
-    found = zeros.search(problem.users, problem.domain, key)
-    return None if found is None else {**found._asdict(), "x": found.x.tolist()}
+def _searched(problem: Problem, key, seen: list[float] | None) -> dict | None:
+    """Search for a zero of either tower; as types of JSON."""
+    found = []
+    sides = (problem.users, problem.items)[: 1 + problem.towers]
+    for encoder, k in zip(sides, jax.random.split(key, len(sides)), strict=True):
+        point = None if seen is None or encoder is not problem.users else np.array(seen)
+        zero = zero_search.search(encoder, problem.domain, k, seen=point)
+        found += [] if zero is None else [zero]
+    found.sort(key=lambda zero: zeros.KINDS.index(zero.kind))
+    return {**found[0]._asdict(), "x": found[0].x.tolist()} if found else None
+
+
+def _zero(fields: dict | None) -> Zero | None:
+    return None if fields is None else Zero(**{**fields, "x": np.array(fields["x"])})
 
 
 def _rates(
@@ -318,7 +349,8 @@ def _rates(
     if problem.data.truth is not None:
         pair = comparison.worst_pair(problem, scores, counts, chosen)
     per_user = {"rate": rate, **per_user}
-    return verdict.Rated(tally, interval, per_user, compared, exhaustive, pair)
+    by_user = counts.tally if exhaustive else None
+    return verdict.Rated(tally, interval, per_user, compared, exhaustive, pair, by_user)
 
 
 def _probes(domain: Domain, key: jax.Array, *, most: int) -> tuple[np.ndarray, np.ndarray]:

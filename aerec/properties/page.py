@@ -14,6 +14,7 @@ import numpy as np
 
 from aerec.properties import plots, report
 from aerec.properties.comparison import Pair
+from aerec.properties.rankings import Flat
 from aerec.properties.report import Audit
 from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
@@ -138,7 +139,7 @@ def _witnesses(audit: Audit) -> list[str]:
     parts = []
     for name, finding in audit.properties.items():
         found = finding.witness
-        if isinstance(found, Witness | Zero | Pair):
+        if isinstance(found, Witness | Zero | Flat | Pair):
             parts.append(f"<h2>Witness against: {_text(report.NAMES[name])}</h2>")
             parts.append(f"<p>{_text(report.in_words(found))}</p>")
             lines = "".join(f"<li>{_text(line)}</li>" for line in report.shown(found))

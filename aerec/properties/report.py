@@ -10,6 +10,7 @@ import numpy as np
 
 from aerec import files
 from aerec.properties.comparison import Comparison, Pair
+from aerec.properties.rankings import Flat
 from aerec.properties.vacuity import Vacuity
 from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
@@ -22,10 +23,12 @@ LEGEND = (
     " user. Random projection and truncated SVD have as many dimensions as the codes."
 )
 REFUTED, CERTIFIED, VACUOUS = "REFUTED", "CERTIFIED", "VACUOUS"
+FLOATING = "ZERO IN FLOATING POINT"  # whose cause is undecided
 NAMES = {
     "dimension": "P1, dimension reduction",
     "order": "P2, order preservation",
     "nonzero": "P3, non-zero preservation",
+    "ranking": "P3', non-constant rankings",
 }
 
 
@@ -34,12 +37,19 @@ def not_refuted(upper: float) -> str:
     return f"NOT REFUTED, rate <= {upper:.3g}"
 
 
+def near_zero(ratio: float) -> str:
+    """Format the verdict on a small code that is not proven to vanish anywhere near."""
+    return f"NEAR ZERO, ratio {ratio:.1e}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """The verdict on one property on one domain.
 
     Attributes:
-      verdict: REFUTED, CERTIFIED, VACUOUS, or `NOT REFUTED, rate <= U`.
+      verdict: REFUTED, CERTIFIED, VACUOUS, or `NOT REFUTED, rate <= U`. On P3 and P3' also
+        `NEAR ZERO, ratio r` (a code of that share of the usual size) or ZERO IN FLOATING POINT (a
+        zero or an underflow).
       domain: the name of the domain.
       why: the reason in one sentence.
       rate: of violations.
@@ -61,7 +71,9 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """The findings of an audit by property ("dimension", "order", "nonzero"), with its figures.
+    """The findings of an audit by property, with its figures.
+
+    The properties are "dimension", "order", "nonzero" and "ranking".
 
     Attributes:
       encoder, domain: their names.
@@ -112,6 +124,11 @@ class Audit:
         """P3: only the zero vector has a zero code."""
         return self.properties["nonzero"]
 
+    @property
+    def ranking(self) -> Finding:
+        """P3': a user with a ranking does not get constant scores."""
+        return self.properties["ranking"]
+
     def to_dict(self) -> dict[str, Any]:
         """Convert to types of JSON; arrays are summarised by their quantiles."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -141,7 +158,8 @@ class Audit:
         lines += ["", *(f"- {NAMES[k]}: {v.why}" for k, v in self.properties.items()), ""]
         for name, finding in self.properties.items():
             if finding.witness is not None and name != "dimension":
-                lines += [f"## Witness against {NAMES[name]}", "", *shown(finding.witness), ""]
+                against = "against" if finding.verdict == REFUTED else "nearest to refuting"
+                lines += [f"## Witness {against} {NAMES[name]}", "", *shown(finding.witness), ""]
         if self.geometry:
             lines += ["## Geometry of the item codes", "", "| figure | value |", "|---|---|"]
             lines += [f"| {k} | {figure(v)} |" for k, v in self.geometry.items()] + [""]
@@ -175,7 +193,7 @@ class Audit:
         for name, finding in self.properties.items():
             if isinstance(finding.witness, Witness):
                 finding.witness.save(folder / f"witness_{name}")
-            elif isinstance(finding.witness, Zero):
+            elif isinstance(finding.witness, Zero | Flat):
                 files.write_arrays(folder / f"witness_{name}.npz", {"x": finding.witness.x})
         files.write_text(folder / "audit.md", self.to_markdown())
         files.write_text(folder / "audit.html", page.page(self, command=command))
@@ -184,7 +202,7 @@ class Audit:
         return folder / "audit.json"
 
 
-def in_words(witness: Witness | Zero | Pair) -> str:
+def in_words(witness: Witness | Zero | Flat | Pair) -> str:
     """Describe a witness in one or two sentences."""
     if isinstance(witness, Pair):
         return (
@@ -193,9 +211,10 @@ def in_words(witness: Witness | Zero | Pair) -> str:
             f" item {witness.v} above item {witness.u}, by"
             f" {abs(witness.latent_margin):.3g} of |f(x)| max(|g(u)|, |g(v)|)."
         )
-    if isinstance(witness, Zero):
+    if isinstance(witness, Zero | Flat):
         size = "exactly zero" if witness.norm == 0 else f"{witness.norm:.1g} of its usual size"
-        return f"The vector x has norm {np.linalg.norm(witness.x):.4g}, and its code is {size}."
+        what = "its code" if isinstance(witness, Zero) else "the part of its code that ranks"
+        return f"The vector x has norm {np.linalg.norm(witness.x):.4g}, and {what} is {size}."
     true = (
         "u and v tie in their true score with x"
         if witness.kind == "tie" else
@@ -254,7 +273,7 @@ def _between(value: float | None, interval: tuple[float, float] | None) -> str:
     return f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]"
 
 
-def shown(witness: Witness | Zero | Pair) -> list[str]:
+def shown(witness: Witness | Zero | Flat | Pair) -> list[str]:
     """List a witness: its vectors and margins, as lines of Markdown."""
     if isinstance(witness, Pair):
         return [
@@ -262,15 +281,21 @@ def shown(witness: Witness | Zero | Pair) -> list[str]:
             f"- true margin {witness.true_margin:.6g}; relative latent margin"
             f" {witness.latent_margin:.3g}",
         ]
-    if isinstance(witness, Zero):
-        told = (
-            "`f(x)` is exactly 0 in float64" if witness.norm == 0 else
-            f"`f(x)` is 0 but for rounding, {witness.norm:.1g} of the codes' usual size, and"
-            " Newton's steps have converged"
-        )  # fmt: skip
+    if isinstance(witness, Zero | Flat):
+        if isinstance(witness, Flat):
+            seen = f"the scores of x spread by {witness.spread:.1g} of their size"
+        elif witness.norm == 0:
+            seen = "`f(x)` is exactly 0 in float64"
+        elif witness.kind == "crossing":
+            seen = (
+                f"`f(x)` is 0 but for rounding, {witness.norm:.1g} of the codes' usual size, and"
+                " every coordinate of f changes sign around x"
+            )
+        else:
+            seen = f"`f(x)` has {witness.norm:.1g} of the codes' usual size"
         return [
             f"- `x = {_vector(witness.x)}`",
-            f"- `|x| = {np.linalg.norm(witness.x):.4g}`; {told} ({witness.kind}, {witness.source})",
+            f"- `|x| = {np.linalg.norm(witness.x):.4g}`; {seen} ({witness.kind}, {witness.source})",
         ]
     return [
         *(f"- `{name} = {_vector(getattr(witness, name))}`" for name in "xuv"),

@@ -27,6 +27,7 @@ class Sampled(NamedTuple):
       zeros: codes that are exactly zero, of x that are not.
       users: (violations, triples) of each drawn user.
       seconds: elapsed.
+      zero: the first such x, [n].
     """
 
     block: int
@@ -34,6 +35,7 @@ class Sampled(NamedTuple):
     zeros: int
     users: list[tuple[int, int]]
     seconds: float
+    zero: list[float] | None = None
 
 
 def count(
@@ -121,15 +123,23 @@ def _free_blocks(problem, key, size):
 
     def step(totals, numbers):
         counts, bad, dead = run(numbers)
+        drawn = lambda where: domain.triples(  # noqa: E731
+            jax.random.fold_in(key, int(numbers[np.argmax(where > 0)])), size
+        )
         if bad.any():
-            block = int(numbers[np.argmax(bad > 0)])
-            triples = domain.triples(jax.random.fold_in(key, block), size)
+            triples = drawn(bad)
             for points, codes in zip(triples, problem.native(*triples), strict=True):
                 check_finite(codes, points, domain.name)
+        zero = totals.zero
+        if zero is None and dead.any():
+            x = np.asarray(drawn(dead)[0])
+            rows = x[~np.asarray(problem.users.native(x)).any(axis=1) & x.any(axis=1)]
+            zero = rows[0].tolist() if len(rows) else None
         return totals._replace(
             block=int(numbers[-1]) + 1,
             counts=totals.counts + counts.astype(np.int64).sum(axis=0),
             zeros=totals.zeros + int(dead.sum()),
+            zero=zero,
         )
 
     return step

@@ -4,11 +4,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aerec.properties import baselines, bounds, rates, report, zeros
+from aerec.properties import baselines, bounds, intervals, lemmas, rates, report, zeros
 from aerec.properties.comparison import Comparison, Pair
 from aerec.properties.domain import Box, Data, Separated, Space
 from aerec.properties.order import Tally
 from aerec.properties.problem import SINGLE, Problem
+from aerec.properties.rankings import Rankings
 from aerec.properties.report import Finding
 from aerec.properties.vacuity import Vacuity
 from aerec.properties.witness import Witness
@@ -25,6 +26,7 @@ class Rated(NamedTuple):
       comparison: with baselines; None unless the domain is data.
       exhaustive: whether these are all triples of the domain.
       pair: a violation among them, if they have a truth of their own.
+      by_user: the outcomes of each user, [U], if these are all triples of data.
     """
 
     tally: Tally
@@ -33,6 +35,7 @@ class Rated(NamedTuple):
     comparison: Comparison | None = None
     exhaustive: bool = False
     pair: Pair | None = None
+    by_user: Tally | None = None
 
 
 def is_flat(tally: Tally, vacuity: Vacuity) -> bool:
@@ -52,7 +55,9 @@ class Evidence(NamedTuple):
       witness: against P2, or None.
       angles: of the probes, from `angle.distribution`, or None.
       zero_codes, encoded: non-zero x with a zero code, of how many.
-      zero: a point that refutes P3, or None.
+      smallest: norm of a code of data that is not 0, relative to the median; None elsewhere.
+      zero: a point where the code is 0, or nearly; or None.
+      rankings: how many are constant.
       activation: of the last layer, as far as the caller declares it.
       network: the layers, as far as the caller gives them.
       confidence: of the intervals.
@@ -67,7 +72,9 @@ class Evidence(NamedTuple):
     angles: dict[str, Any] | None
     zero_codes: int
     encoded: int
+    smallest: float | None
     zero: Zero | None
+    rankings: Rankings
     activation: Any
     network: bounds.Network | None
     confidence: float
@@ -152,42 +159,46 @@ def order(evidence: Evidence) -> Finding:
 
 
 def nonzero(evidence: Evidence) -> Finding:
-    """Judge P3."""
-    problem, zero, empty = evidence.problem, evidence.zero, evidence.vacuity
-    dead, counted, activation = evidence.zero_codes, evidence.encoded, evidence.activation
-    interval = rates.clopper_pearson(dead, counted, confidence=evidence.confidence)
+    """Judge P3. A point refutes if its code is proven to vanish; a small code does not."""
+    problem, zero = evidence.problem, evidence.zero
+    dead, counted = evidence.zero_codes, evidence.encoded
+    interval = intervals.clopper_pearson(dead, counted, confidence=evidence.confidence)
     seen = zeros.census(np.concatenate(evidence.codes))
-    some = evidence.probes[1][:64]
-    users = problem.users
+    users, some = problem.users, evidence.probes[1][:64]
+    kind = None if zero is None else zero.kind
     details = {
         **seen._asdict(),
-        "underflow": None if zero is None or zero.kind != "underflow" else zero.x,
-        **{f"proposition_1_{k}": v for k, v in zeros.proposition_1(users, some).items()},
-        **{f"lemma_1_{k}": v for k, v in zeros.lemma_1(users).items() if k != "gram"},
+        "zero_codes": dead,
+        "smallest_zero": None if zero is None else zero.norm,
+        "underflow": zero.x if zero is not None and kind in ("underflow", "undecided") else None,
+        **{f"proposition_1_{k}": v for k, v in lemmas.proposition_1(users, some).items()},
+        **{f"lemma_1_{k}": v for k, v in lemmas.lemma_1(users).items() if k != "gram"},
     }
-    if activation is None and evidence.network is not None:
-        activation = evidence.network[-1].activation
-    where = problem.domain.name
-    if zero is not None and zero.kind != "underflow":
-        verdict = report.REFUTED
-        why = f"f(x) = 0 at an x of norm {np.linalg.norm(zero.x):.3g} ({zero.kind}, {zero.source})"
-    elif empty.collapsed:
+    where, proof, witness = problem.domain.name, _never_zero(evidence), None
+    collapsed = evidence.vacuity.collapsed
+    floating = dead > 0 or (kind == "undecided" and not collapsed)
+    if zero is not None and kind in zeros.PROVEN:
+        verdict, witness = report.REFUTED, zero
+        why = f"f(x) = 0 at an x of norm {np.linalg.norm(zero.x):.3g} ({kind}, {zero.source})"
+        if kind == "crossing":
+            why += ": f is 0 there up to rounding, and changes sign around it in every coordinate"
+    elif proof and not collapsed and (not floating or kind == "underflow"):
+        verdict, (where, why) = report.CERTIFIED, proof
+        if kind == "underflow":
+            why += f"; in floating point it underflows to 0, for {dead:,} of {counted:,} codes"
+    elif floating:
+        verdict = report.FLOATING
+        why = f"codes are 0 in floating point, {dead:,} of {counted:,} counted: {_CAUSES[kind]}"
+    elif collapsed:
         verdict, why = report.VACUOUS, "no zero, because the code is constant in effect"
-        if dead:
-            why = f"{dead:,} of {counted:,} codes underflow to 0: the code is constant in effect"
-    elif activation is not None and not activation.vanishes:
-        verdict, where = report.CERTIFIED, f"R^{problem.n}"
-        why = f"zero is not in the range of {activation.name} in exact arithmetic"
-        if seen.zero or (zero is not None and zero.kind == "underflow"):
-            why += "; in floating point it underflows to 0"
-    elif isinstance(problem.domain, Data) and not dead:
-        verdict, why = report.CERTIFIED, f"every one of the {counted:,} rows has a non-zero code"
-    elif _avoids_zero(evidence):
-        verdict, why = report.CERTIFIED, "bounds of the code exclude 0 on every part of the box"
+    elif zero is not None and kind == "near":
+        verdict, witness = report.near_zero(zero.norm), zero
+        why = f"a code has {zero.norm:.1g} of the usual size ({zero.source}): no proof of a zero"
     else:
         verdict = report.not_refuted(interval[1])
-        why = f"{dead:,} zero codes of {counted:,}, and no search found one"
-    witness = zero if verdict == report.REFUTED else None
+        why = f"no zero codes among {counted:,}, and no search found one"
+        if zero is not None:
+            why += f" but underflows, at an x of norm {np.linalg.norm(zero.x):.3g}"
     return Finding(verdict, where, why, dead / counted, interval, None, witness, details)
 
 
@@ -207,6 +218,70 @@ def _cost_of_constants(evidence: Evidence) -> str:
     )
 
 
+def ranking(evidence: Evidence) -> Finding:
+    """Judge P3': no x with a ranking has constant scores."""
+    seen, domain = evidence.rankings, evidence.problem.domain
+    flat, of, example = seen.flat, seen.of, seen.example
+    interval = intervals.clopper_pearson(flat, max(of, 1), confidence=evidence.confidence)
+    kind = None if example is None else example.kind
+    details = {
+        "flat": flat, "ranked": of, "items": seen.items, "span": seen.span,
+        "spread": None if example is None else example.spread,
+    }  # fmt: skip
+    share, witness = f"{flat:,} of {of:,} rankings are constant", None
+    if evidence.vacuity.collapsed or not seen.span:
+        verdict, why = report.VACUOUS, "every ranking is constant, because the code is"
+    elif example is not None and kind in zeros.PROVEN:
+        verdict, witness = report.REFUTED, example
+        why = (
+            f"u -> <f(x), g(u)> is constant on {seen.items:,} items at an x of norm"
+            f" {np.linalg.norm(example.x):.3g} ({kind}, {example.source}); {share}"
+        )
+    elif flat or kind == "undecided":
+        verdict, why = report.FLOATING, f"{share} in floating point: {_CAUSES[kind]}"
+    elif seen.complete and of:
+        verdict, why = report.CERTIFIED, f"each of the {of:,} users ranks some items differently"
+    elif example is not None and kind == "near":
+        verdict, witness = report.near_zero(example.norm), example
+        why = (
+            f"what ranks of a code has {example.norm:.1g} of the usual size: no proof of a zero;"
+            f" relative to |f(x)| its scores spread by {example.spread:.1g}"
+        )
+    else:
+        verdict, why = report.not_refuted(interval[1]), f"{share}, and no search found one"
+    return Finding(verdict, domain.name, why, flat / max(of, 1), interval, None, witness, details)
+
+
+_CAUSES = {
+    "underflow": "they are approached faster than by any power, as where an exponential underflows",
+    "undecided": "their neighbourhood does not show whether f vanishes or is rounded to 0",
+    "near": "a neighbouring code is small, and the cause is undecided",
+    None: "the cause is undecided",
+}
+
+
+def _never_zero(evidence: Evidence) -> tuple[str, str] | None:
+    """Return a proof that no code is 0: where it holds, and why; None if there is none.
+
+    Activation and layers are those of one encoder: they prove nothing of a second one.
+    """
+    problem, activation = evidence.problem, evidence.activation
+    domain, near = problem.domain, evidence.zero
+    if activation is None and evidence.network is not None:
+        activation = evidence.network[-1].activation
+    if activation is not None and not activation.vanishes and not problem.towers:
+        bounded = activation.low > 0 or activation.extra > 0  # such a code cannot underflow
+        if not (bounded and evidence.zero_codes):
+            why = f"zero is not in the range of {activation.name} in exact arithmetic"
+            return f"R^{problem.n}", why
+    if isinstance(domain, Data) and not evidence.zero_codes and near is None:
+        why = f"every one of the {evidence.encoded:,} rows has a non-zero code"
+        return domain.name, f"{why}; the smallest has {evidence.smallest:.2g} of the usual norm"
+    if _avoids_zero(evidence):
+        return domain.name, "bounds of the code exclude 0 on every part of the box"
+    return None
+
+
 def _keeps_order(evidence: Evidence) -> bool:
     """Return whether bounds prove P2 on separated boxes."""
     problem, network = evidence.problem, evidence.network
@@ -221,7 +296,7 @@ def _keeps_order(evidence: Evidence) -> bool:
 def _avoids_zero(evidence: Evidence) -> bool:
     """Return whether bounds prove P3 on a box; one that contains 0 is not tried."""
     domain, network = evidence.problem.domain, evidence.network
-    if network is None or not isinstance(domain, Box):
+    if network is None or not isinstance(domain, Box) or evidence.problem.towers:
         return False
     if domain.contains(np.zeros((1, domain.dimension)))[0]:
         return False

@@ -50,10 +50,10 @@ def report(folder):
 def test_a_run_audited_on_its_own_data(compared, name):
     output, out = compared
     found = report(output / name)
-    assert list(found["properties"]) == ["dimension", "order", "nonzero"]
+    assert list(found["properties"]) == ["dimension", "order", "nonzero", "ranking"]
     for finding in found["properties"].values():
         assert {"verdict", "domain", "rate", "interval", "skill", "witness"} <= set(finding)
-    dimension, order, nonzero = found["properties"].values()
+    dimension, order, nonzero, _ = found["properties"].values()
     assert (dimension["verdict"], nonzero["verdict"]) == ("CERTIFIED", "CERTIFIED")
     width = {"clicks": 16, "stars": 4}[name]  # of the last hidden layer, and one for the bias
     assert (found["n"], found["m"]) == (60, width + 1)

@@ -20,6 +20,7 @@ from aerec.properties import (
     audit,
     bounds,
     encoder,
+    lemmas,
     order,
     plots,
     rates,
@@ -28,7 +29,7 @@ from aerec.properties import (
     search,
     vacuity,
     witness,
-    zeros,
+    zero_search,
 )
 from aerec.properties.budget import Budget
 from aerec.properties.journal import Journal
@@ -222,17 +223,17 @@ def test_a_step_encoder_is_refuted():
 
 def test_eq_1_and_lemma_1():
     draw = np.random.default_rng(0).normal(size=(50, N))
-    constant = zeros.proposition_1(encoder.wrap(lambda x: jnp.ones(3) + 0 * x[0], N), draw)
+    constant = lemmas.proposition_1(encoder.wrap(lambda x: jnp.ones(3) + 0 * x[0], N), draw)
     assert constant["residual"] == 0.0 and constant["norm_at_zero"] == pytest.approx(3**0.5)
-    flat = zeros.proposition_1(
+    flat = lemmas.proposition_1(
         encoder.wrap(lambda x: jnp.concatenate([jnp.ones(1), WEIGHT @ x]), N), draw
     )
     assert flat["residual"] < 1e-12  # a lift of a linear map: the image is in its hyperplane
-    bent = zeros.proposition_1(encoder.wrap(lambda x: jax.nn.sigmoid(WEIGHT @ x), N), draw)
+    bent = lemmas.proposition_1(encoder.wrap(lambda x: jax.nn.sigmoid(WEIGHT @ x), N), draw)
     assert bent["residual"] > 0.05
-    rotated = zeros.lemma_1(encoder.wrap(lambda x: ROTATION @ x, N))
+    rotated = lemmas.lemma_1(encoder.wrap(lambda x: ROTATION @ x, N))
     assert rotated["rank"] == N and rotated["largest_off_diagonal"] < 1e-6
-    narrow = zeros.lemma_1(encoder.wrap(lambda x: WEIGHT @ x, N))
+    narrow = lemmas.lemma_1(encoder.wrap(lambda x: WEIGHT @ x, N))
     assert narrow["rank"] == 5 and narrow["largest_off_diagonal"] > 0.1
 
 
@@ -251,115 +252,12 @@ def test_theorem_b_a_lift_changes_no_margin_and_never_vanishes(name):
     assert (lifted.exact(x)[:, 0] == activations.LIFT).all()
     if name not in ("tanh", "relu"):
         return
-    assert zeros.search(lifted, GAUSSIAN, jax.random.key(0)) is None
+    assert zero_search.search(lifted, GAUSSIAN, jax.random.key(0)) is None
     verdict = audit(
         lambda x: activations.get(f"lift:{name}")(WEIGHT @ x), GAUSSIAN, jax.random.key(0),
         activation=activations.describe(f"lift:{name}"), **SMALL,
     ).properties["nonzero"]  # fmt: skip
     assert verdict.verdict == CERTIFIED and verdict.domain == f"R^{N}"
-
-
-# Theorem C
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("name", list(activations.CATALOGUE))
-def test_theorem_c_one_layer_is_decided(name, bias):
-    entry = activations.describe(name)
-    shift = np.random.default_rng(3).normal(size=5) * bias
-    region = "negative" if name in ("relu", "relu6") else "point"
-    x = zeros.one_layer(WEIGHT, shift, region=region)
-    assert x.any()
-    with jax.enable_x64(True):
-        code = np.asarray(entry.function(jnp.asarray(WEIGHT.astype(float) @ x + shift)))
-    assert (abs(code).max() < 1e-12) == entry.vanishes
-
-
-def test_theorem_c_when_there_is_no_zero():
-    assert zeros.one_layer(np.eye(3), np.zeros(3)) is None  # only x = 0
-    tall = np.array([[1.0], [-1.0]])
-    assert zeros.one_layer(tall, np.array([1.0, 1.0])) is None  # inconsistent
-    assert zeros.one_layer(tall, np.array([1.0, 1.0]), region="negative") is None
-    inside = zeros.one_layer(tall, np.array([-1.0, -1.0]), region="negative")
-    assert inside.any() and (tall @ inside <= 1.0).all()
-
-
-@pytest.mark.parametrize("name", ["tanh", "relu", "swish", "gelu", "elu", "abs", "leaky_relu"])
-def test_theorem_c_deep_zeros_are_found(name):
-    w2 = np.random.default_rng(5).normal(size=(3, 5)).astype(np.float32)
-    function = activations.get(name)
-    wrapped = encoder.wrap(lambda x: function(w2 @ function(WEIGHT @ x + 0.3)), N)
-    found = zeros.search(wrapped, GAUSSIAN, jax.random.key(0))
-    assert found is not None and found.kind != "underflow" and found.x.any()
-    size = np.linalg.norm(wrapped.exact(found.x[None]))
-    assert size <= 1e-9
-
-
-def test_zeros_at_one_point_are_found_and_at_the_origin_alone_are_not():
-    point = np.random.default_rng(6).normal(size=N).astype(np.float32)
-    for encode in (lambda x: x - point, lambda x: jnp.sum((x - point) ** 2) * jnp.ones(2)):
-        found = zeros.search(encoder.wrap(encode, N), GAUSSIAN, jax.random.key(1))
-        np.testing.assert_allclose(found.x, point, rtol=1e-4)
-    rotate = encoder.wrap(lambda x: ROTATION @ x, N)
-    assert zeros.search(rotate, GAUSSIAN, jax.random.key(2)) is None
-
-
-def test_a_zero_is_given_at_the_size_of_the_domain_where_there_is_one():
-    """Without biases the zeros are a subspace: one near 0 would say little, as f(0) = 0."""
-    for weight in (WEIGHT, 1e-3 * WEIGHT):
-        found = zeros.search(
-            encoder.wrap(lambda x, w=weight: jnp.tanh(w @ x), N), GAUSSIAN, jax.random.key(3)
-        )
-        assert np.linalg.norm(found.x) > 0.8
-    cube = encoder.wrap(lambda x: x**3, N)  # small near 0 and zero there alone
-    assert zeros.search(cube, GAUSSIAN, jax.random.key(4)) is None
-
-
-POINT = np.array([0.6, -0.8, 0.0, 0.0])
-HOST = {  # in NumPy, which JAX cannot trace: encoder, whether it has zeros in the box
-    "kink": (lambda x: [float(x[0]), float(x[1]) + abs(float(x[2]))], True),
-    "one point": (lambda x: np.asarray(x) - POINT, True),
-    "distance": (lambda x: [np.linalg.norm(np.asarray(x) - POINT)], True),
-    "float32": (lambda x: np.tanh(WEIGHT[:2, :4] @ np.asarray(x, np.float32)), True),
-    "cube": (lambda x: np.asarray(x) ** 3, False),
-    "positive": (lambda x: [1 / (1 + np.exp(-float(x[0])))], False),
-    "sign": (lambda x: [np.sign(float(x[0])) + 0.5], False),
-}
-
-
-@pytest.mark.parametrize("name", HOST)
-def test_zeros_of_numpy_callables_are_found_inside_the_domain(name):
-    encode, vanishes = HOST[name]
-    wrapped = encoder.wrap(encode, 4)
-    for domain in (samplers.sphere(4), samplers.box(np.full(4, -1.0), np.full(4, 1.0))):
-        found = zeros.search(wrapped, domain, jax.random.key(5))
-        if vanishes:
-            code = np.asarray(encode(found.x))
-            assert domain.contains(found.x[None])[0] and np.linalg.norm(found.x) > 0.1
-            assert abs(code).max() < (1e-6 if name == "float32" else 1e-9)
-        else:
-            assert found is None
-
-
-def test_a_float32_sigmoid_is_zero_from_minus_88_on():
-    """Below the smallest normal number: XLA flushes what NumPy still holds, down to -103."""
-    low = np.array([-87.0, -88.0, -103.0, -104.0], np.float32)
-    with np.errstate(under="ignore"):
-        assert (np.exp(low) > 0).tolist() == [True, True, True, False]
-    if jax.default_backend() == "cpu":
-        assert (np.asarray(jax.nn.sigmoid(low)) > 0).tolist() == [True, False, False, False]
-
-
-def test_underflow_is_told_from_a_zero():
-    steep = encoder.wrap(lambda x: jax.nn.sigmoid(2000 * x[:1]), N)
-    found = zeros.search(steep, GAUSSIAN, jax.random.key(0))
-    assert found is not None and found.kind == "underflow"
-    verdict, report = verdicts(lambda x: jax.nn.sigmoid(2000 * x[:1]))
-    assert verdict["nonzero"].startswith("NOT REFUTED")
-    assert report.properties["nonzero"].details["zero"] > 0
-    counted = zeros.census(np.array([[0, 0], [1e-40, 0], [3, 4]], np.float32))
-    assert (counted.zero, counted.subnormal, counted.dead) == (1, 1, ())
-    assert zeros.census(np.array([[0.0, 1.0]])).dead == (0,)
 
 
 # Faults that were planted
@@ -567,7 +465,7 @@ def test_the_report_is_written_with_its_witnesses_and_pictures(tmp_path):
     encode = lambda x: jax.nn.relu(WEIGHT @ x)  # noqa: E731
     _, report = verdicts(encode, name="a relu layer")
     data = json.loads(report.save(tmp_path).read_text())
-    assert set(data["properties"]) == {"dimension", "order", "nonzero"}
+    assert set(data["properties"]) == {"dimension", "order", "nonzero", "ranking"}
     for finding in data["properties"].values():
         assert {"verdict", "domain", "rate", "interval", "skill", "witness"} <= set(finding)
     with np.load(tmp_path / "witness_order.npz") as saved:
