@@ -37,7 +37,7 @@ from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
 
 BUDGET = 2**20  # triples, by default
-_COUNTED, _SEARCHED = 0.65, 0.85  # of the seconds of a budget; the search for zeros has the rest
+_COUNTED, _SEARCHED = 0.3, 0.6  # of the seconds left; the search for zeros has the rest
 _NEAR = 4.0  # times the usual norm: how far from where it is constant a code is searched
 _CALLS = 2**17  # of an encoder in the other searches, at most
 _PROBES = 512  # points whose codes are examined for collapse, angles and zeros
@@ -142,7 +142,7 @@ def audit(
     fields = spending.part("the search for a violation", _SEARCHED, lambda: kept.once(
         f"witness among {search_points} points",
         lambda: _search(
-            problem, k_search, points=min(search_points, spending.rows(0.2)),
+            problem, k_search, points=min(search_points, spending.rows(0.4)),
             reach=_reach(problem, probes) if flat else None,
             progress=functools.partial(progress, "searching"),
         ),

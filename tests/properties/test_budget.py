@@ -80,12 +80,18 @@ def test_a_part_ends_at_its_share_and_the_next_goes_on():
 
 
 def test_rows_follow_from_the_cost_of_one():
-    spending = budget.Budget("10s")
-    assert spending.rows(0.5) == 2**62
-    spending.cost = 0.01
-    assert spending.rows(0.5) == 500
-    spending.reserve(100)
-    assert spending.seconds == 9.0
-    spending.reserve(10_000)
-    assert spending.seconds == 4.5
+    clock = Slow(1.0)
+    with mock.patch.object(budget, "now", clock.now):
+        spending = budget.Budget("10s")
+        assert spending.rows(0.5) == 2**62
+        spending.cost = 0.01
+        assert spending.rows(0.5) == 500
+        clock.calls += 2
+        assert spending.left == 8.0 and spending.rows(0.5) == 400
+        spending.reserve(100)
+        assert spending.left == 7.0
+        spending.reserve(10_000)
+        assert spending.left == 2.5
+        clock.calls += 8
+        assert spending.left == 0.0 == spending.rows(1.0)
     assert budget.Budget("1e3").triples == 1000 and budget.Budget(7).seconds == float("inf")
