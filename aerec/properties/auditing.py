@@ -38,6 +38,7 @@ from aerec.properties.zeros import Zero
 
 BUDGET = 2**20  # triples, by default
 _COUNTED, _SEARCHED = 0.3, 0.6  # of the seconds left; the search for zeros has the rest
+_SEARCH = "the search for a violation"
 _NEAR = 4.0  # times the usual norm: how far from where it is constant a code is searched
 _CALLS = 2**17  # of an encoder in the other searches, at most
 _PROBES = 512  # points whose codes are examined for collapse, angles and zeros
@@ -139,7 +140,7 @@ def audit(
     ) or rated(exhaustive=False)
 
     flat = verdict.is_flat(tally, empty)
-    fields = spending.part("the search for a violation", _SEARCHED, lambda: kept.once(
+    fields = spending.part(_SEARCH, _SEARCHED, lambda: kept.once(
         f"witness among {search_points} points",
         lambda: _search(
             problem, k_search, points=min(search_points, spending.rows(0.4)),
@@ -159,7 +160,7 @@ def audit(
     if isinstance(domain, Data):  # finite: every row is checked
         seen = [points[points.any(axis=1)] for points in probes]
         dead, encoded, zero = spending.part(
-            "the rows with a zero code", 1.0, lambda: zeros.rows(problem),
+            "the count of zero codes", 1.0, lambda: zeros.rows(problem),
             (sum(int((~code.any(axis=1)).sum()) for code in codes), sum(map(len, seen)), None),
         )  # fmt: skip
     else:
@@ -170,7 +171,7 @@ def audit(
         dead, encoded = totals.zeros, int(totals.counts.sum())
     evidence = Evidence(
         problem, tally, interval, per_user, empty, probes, codes, found, angles, dead, encoded,
-        zero, activation, network, confidence,
+        zero, activation, network, confidence, _SEARCH not in spending.cut,
     )  # fmt: skip
     findings = {
         "dimension": verdict.dimension(problem),

@@ -43,6 +43,8 @@ def test_a_slow_encoder_is_audited_within_the_seconds(domain, cost):
     foreseen = int(re.fullmatch(r"at most ([\d,]+) calls, \d+ s", stages[0])[1].replace(",", ""))
     assert 0.5 * encode.calls < foreseen <= 10 / cost
     assert any("The seconds of the budget ended before" in note for note in found.notes)
+    searched = not any("the search for a violation" in note for note in found.notes)
+    assert searched == ("before the seconds of the budget ended" not in found.order.why)
     assert found.triples > 0.2 * 10 / cost / 3 and found.order.verdict.startswith("NOT REFUTED")
 
 
