@@ -44,7 +44,8 @@ from aerec.properties.witness import Witness
 from aerec.properties.zeros import Zero
 
 BUDGET = 2**20  # triples, by default
-_COUNTED, _SEARCHED = 0.65, 0.85  # of the seconds of a budget; the search for zeros has the rest
+_COUNTED, _SEARCHED = 0.3, 0.6  # of the seconds left; the search for zeros has the rest
+_SEARCH = "the search for a violation"
 _NEAR = 4.0  # times the usual norm: how far from where it is constant a code is searched
 _CALLS = 2**17  # of an encoder in the other searches, at most
 _PROBES = 512  # points whose codes are examined for collapse, angles and zeros
@@ -157,10 +158,10 @@ def audit(
         found = rated.pair
     else:
         flat = verdict.is_flat(rated.tally, empty)
-        fields = spending.part("the search for a violation", _SEARCHED, lambda: kept.once(
+        fields = spending.part(_SEARCH, _SEARCHED, lambda: kept.once(
             f"witness among {search_points} points",
             lambda: _search(
-                problem, k_search, points=min(search_points, spending.rows(0.2)),
+                problem, k_search, points=min(search_points, spending.rows(0.4)),
                 reach=_reach(problem, probes) if flat else None,
                 progress=functools.partial(progress, "searching"),
             ),
@@ -179,7 +180,7 @@ def audit(
         assert scores is not None
         nonzero = [points.any(axis=1) for points in probes]
         dead, encoded, smallest, zero = spending.part(
-            "the rows with a zero code", 1.0, lambda: zero_search.rows(problem),
+            "the count of zero codes", 1.0, lambda: zero_search.rows(problem),
             zero_search.Rows(
                 sum(int((some & ~code.any(axis=1)).sum())
                     for code, some in zip(codes, nonzero, strict=True)),
@@ -202,7 +203,7 @@ def audit(
         )  # fmt: skip
     evidence = Evidence(
         problem, rated, empty, probes, codes, found, angles, dead, encoded, smallest, zero, ranked,
-        activation, network, confidence,
+        activation, network, confidence, _SEARCH not in spending.cut,
     )  # fmt: skip
     findings = {
         "dimension": verdict.dimension(problem),

@@ -20,8 +20,8 @@ class Spent(BaseException):
 class Budget:
     """A number of triples, or seconds.
 
-    The parts of an audit end one after another at shares of the seconds. A part is interrupted at
-    the next call of an encoder. A program that JAX has compiled is not interrupted.
+    Each part of an audit has a share of the seconds that are left when it begins. It is interrupted
+    at the next call of an encoder. A program that JAX has compiled is not interrupted.
 
     Args:
       amount: triples, or seconds as "30s".
@@ -46,6 +46,11 @@ class Budget:
         """Seconds since the start, and those of the runs before."""
         return now() - self._start
 
+    @property
+    def left(self) -> float:
+        """Seconds that are left, at least 0."""
+        return max(0.0, self.seconds - self.elapsed)
+
     def spend(self, seconds: float) -> None:
         """Count seconds of an earlier run."""
         self._start -= seconds
@@ -62,10 +67,10 @@ class Budget:
         self.seconds -= min(self.seconds / 2, rows * self.cost)
 
     def rows(self, share: float) -> int:
-        """Return how many rows an encoder can encode within a share of the seconds."""
-        if not self.cost or self.seconds == math.inf:
+        """Return how many rows an encoder can encode within a share of the seconds left."""
+        if not self.cost or self.left == math.inf:
             return 2**62
-        return int(share * self.seconds / self.cost)
+        return int(share * self.left / self.cost)
 
     def check(self) -> None:
         """Raise Spent if the present part is over."""
@@ -81,9 +86,9 @@ class Budget:
 
         return guarded
 
-    def part(self, name: str, until: float, work: Callable[[], T], otherwise: Any = None) -> T:
-        """Do a part that ends at the share `until` of the seconds; `otherwise` if it is cut."""
-        self._end = self._start + until * self.seconds
+    def part(self, name: str, share: float, work: Callable[[], T], otherwise: Any = None) -> T:
+        """Do a part within a share of the seconds left; return `otherwise` if it is cut."""
+        self._end = now() + share * self.left
         try:
             return work()
         except Spent:

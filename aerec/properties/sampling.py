@@ -14,7 +14,7 @@ from aerec.properties.encoder import check_finite
 from aerec.properties.journal import Journal
 from aerec.properties.problem import Problem
 
-_SHARE = 0.5  # of the seconds of a budget, for all blocks
+_SHARE = 0.5  # of the seconds left, for all blocks
 _BLOCK = 0.05  # and for one block, where rows are encoded one by one
 
 
@@ -54,7 +54,7 @@ def count(
 
     Args:
       scores: the score rows of data; None: triples are drawn from the domain.
-      budget: of triples; of seconds, the first half is spent on the counts.
+      budget: of triples; of seconds, half of those left are spent.
       chunk: blocks per compiled call.
       state: the journal to resume from.
       progress: called with the triples counted, and with all (0 if not known).
@@ -71,10 +71,11 @@ def count(
         chunk = 1
     if not problem.traceable and timed:
         chunk = 1
+    end = budget.elapsed + _SHARE * budget.left
     while True:
         done = int(totals.counts.sum())
         left = goal - done
-        if left <= 0 or (totals.block and budget.elapsed > _SHARE * budget.seconds):
+        if left <= 0 or (totals.block and budget.elapsed > end):
             break
         most = -(-left // size) if scores is None and not timed else chunk
         totals = step(totals, np.arange(totals.block, totals.block + min(chunk, max(1, most))))

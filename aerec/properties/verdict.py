@@ -61,6 +61,7 @@ class Evidence(NamedTuple):
       activation: of the last layer, as far as the caller declares it.
       network: the layers, as far as the caller gives them.
       confidence: of the intervals.
+      searched: whether the search for a witness had the time it needed.
     """
 
     problem: Problem
@@ -78,6 +79,7 @@ class Evidence(NamedTuple):
     activation: Any
     network: bounds.Network | None
     confidence: float
+    searched: bool = True
 
 
 def dimension(problem: Problem) -> Finding:
@@ -142,7 +144,9 @@ def order(evidence: Evidence) -> Finding:
     else:
         verdict = report.not_refuted(rated.interval[1])
         why = f"{tally.violations:,} violations in {tally.total:,} triples, and no search found one"
-        if tally.violations:
+        if not evidence.searched:
+            why += " before the seconds of the budget ended"
+        elif tally.violations:
             why += (
                 " that float64 confirms and that outlives a change of the inputs by rounding: those"
                 " counted do not, or f jumps everywhere, or is no function"

@@ -43,6 +43,8 @@ def test_a_slow_encoder_is_audited_within_the_seconds(domain, cost):
     foreseen = int(re.fullmatch(r"at most ([\d,]+) calls, \d+ s", stages[0])[1].replace(",", ""))
     assert 0.5 * encode.calls < foreseen <= 10 / cost
     assert any("The seconds of the budget ended before" in note for note in found.notes)
+    searched = not any("the search for a violation" in note for note in found.notes)
+    assert searched == ("before the seconds of the budget ended" not in found.order.why)
     assert found.triples > 0.2 * 10 / cost / 3 and found.order.verdict.startswith("NOT REFUTED")
 
 
@@ -80,12 +82,18 @@ def test_a_part_ends_at_its_share_and_the_next_goes_on():
 
 
 def test_rows_follow_from_the_cost_of_one():
-    spending = budget.Budget("10s")
-    assert spending.rows(0.5) == 2**62
-    spending.cost = 0.01
-    assert spending.rows(0.5) == 500
-    spending.reserve(100)
-    assert spending.seconds == 9.0
-    spending.reserve(10_000)
-    assert spending.seconds == 4.5
+    clock = Slow(1.0)
+    with mock.patch.object(budget, "now", clock.now):
+        spending = budget.Budget("10s")
+        assert spending.rows(0.5) == 2**62
+        spending.cost = 0.01
+        assert spending.rows(0.5) == 500
+        clock.calls += 2
+        assert spending.left == 8.0 and spending.rows(0.5) == 400
+        spending.reserve(100)
+        assert spending.left == 7.0
+        spending.reserve(10_000)
+        assert spending.left == 2.5
+        clock.calls += 8
+        assert spending.left == 0.0 == spending.rows(1.0)
     assert budget.Budget("1e3").triples == 1000 and budget.Budget(7).seconds == float("inf")
