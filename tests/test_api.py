@@ -251,6 +251,12 @@ def test_audit_of_two_towers(run, split):
     assert held.comparison.scored[0].precision == pytest.approx(expected)
 
 
+def test_audit_of_held_out_items_needs_some(ratings):
+    run = aerec.fit("popularity", ratings, **QUIET)
+    with pytest.raises(BadInput, match="^Protocol 'all_clicks' holds nothing out"):
+        aerec.audit(run, relevance="heldout")
+
+
 def test_audit_of_a_constant_code_is_vacuous_without_a_warning(split):
     popular = aerec.fit("popularity", split, **QUIET)
     with warnings.catch_warnings():

@@ -7,10 +7,17 @@
 
 A trained run (of several seeds, the first) is audited on its own data, `--domain=data`: x is a row
 that the model reads, u and v are single columns, the true score <x, u> is what the row lists, and
-every triple is counted. Most of those are true ties, of two columns that x lacks: `rate` counts the
+every triple is counted. The codes are what the model ranks by: where its score is <q, g> + b, the
+query of x, and the code of an item with its bias. `--alone` audits the encoder, for items as for
+users. `--items=FILE` does so with features of items, in place of columns. `--relevance=heldout`
+ranks the items that a test row has not seen; the held-out ones are the truth.
+
+The first table compares the codes with a truncated SVD, a random projection and popularity, on the
+same triples. Most triples of data are true ties, of two columns that x lacks: `rate` counts the
 ties that the codes rank, `reversed of ordered` the pairs that they rank the wrong way round.
 `--domain=hull` is the convex hull of a few hundred of its rows. Any encoder can be audited on
-gaussian, sphere, ball, box (0 to 1), binary, swaps, ratings, stratified, ties or orthogonal. Writes
+gaussian, sphere, ball, box (0 to 1, or box:LOW,HIGH), binary, swaps, ratings, stratified, ties or
+orthogonal. Writes
 audit.json, audit.md, the witnesses and plots; with --state an interrupted audit resumes. Theory:
 docs/theory.md.
 """

@@ -273,7 +273,7 @@ def _mark(problem: Problem, probes, codes, seed: list[int]) -> str:
     """Identify the encoders, the domain and the key, for the state file."""
     arrays = (codes[1], probes[1], *(codes[:1] if problem.towers else ()))
     parts = [np.asarray(array, np.float32).tobytes() for array in arrays]
-    parts.append(json.dumps([problem.domain.name, seed, problem.truth, problem.latent, 2]).encode())
+    parts.append(json.dumps([problem.domain.name, seed, problem.truth, problem.latent, 3]).encode())
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 

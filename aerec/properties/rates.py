@@ -2,46 +2,11 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 import scipy  # whose packages are imported where they are first used
 
 from aerec.properties.intervals import clopper_pearson as clopper_pearson
 from aerec.properties.order import Tally
-
-
-def bootstrap(
-    violations: np.ndarray,
-    triples: np.ndarray,
-    key: jax.Array,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-) -> tuple[float, float]:
-    """Compute the percentile interval of a pooled rate if users, not triples, are independent.
-
-    Users are resampled with replacement; consumes `key`. If no triple is violated, or every one,
-    the bootstrap interval would be a point. The Clopper-Pearson interval of U trials with no (or
-    only) successes is returned instead.
-
-    Args:
-      violations, triples: [U], integers per drawn user.
-
-    Returns:
-      (lower, upper end), in [0, 1].
-    """
-    violations, triples = np.asarray(violations, float), np.asarray(triples, float)
-    users = len(triples)
-    if violations.sum() in (0, triples.sum()):
-        return clopper_pearson(0 if violations.sum() == 0 else users, users, confidence=confidence)
-    seed = np.asarray(jax.random.key_data(key)).tolist()
-    draw = np.random.default_rng(seed)
-    rates = np.empty(resamples)
-    for i in range(resamples):
-        pick = draw.integers(0, users, users)
-        rates[i] = violations[pick].sum() / triples[pick].sum()
-    low, high = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 def projection_baseline(n: int, m: int, *, asymptotic: bool = True) -> float:
@@ -193,23 +158,7 @@ def precision_at(true: Any, latent: Any, *, k: int, ties: float = 0.0) -> np.nda
     cut = np.partition(latent, -k, axis=1)[:, -k, None]
     reach = ties * np.abs(latent).max(axis=1, keepdims=True)
     above, tied = latent - cut > reach, np.abs(latent - cut) <= reach
-    places = (k - above.sum(axis=1)) / tied.sum(axis=1)
-    hits = (above & listed).sum(axis=1) + places * (tied & listed).sum(axis=1)
+    places = k - above.sum(axis=1)
+    shared = places * (tied & listed).sum(axis=1) / tied.sum(axis=1)  # of all places: exactly 1
+    hits = (above & listed).sum(axis=1) + shared
     return np.where(listed.any(axis=1), hits / k, np.nan)
-
-
-def overlap(true: np.ndarray, latent: np.ndarray, *, k: int) -> np.ndarray:
-    """Compute the share of the k best items by true score among the k best by latent score.
-
-    Scores are [U, I], and the result is [U]. Ties are broken by item number in both rankings.
-
-    Raises:
-      ValueError: not 0 < k <= I.
-    """
-    if not 0 < k <= true.shape[1]:
-        raise ValueError(f"top {k} of {true.shape[1]} items")
-    chosen = np.zeros((2, *true.shape), bool)
-    for side, scores in enumerate((true, latent)):
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        np.put_along_axis(chosen[side], best, True, axis=1)
-    return (chosen[0] & chosen[1]).sum(axis=1) / k

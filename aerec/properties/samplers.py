@@ -238,6 +238,8 @@ def empirical(users: Any, items: Any = None, *, truth: Any = None, seen: Any = N
         if part is not None and part.shape != (num_users, num_items):
             wanted = f"{num_users} users x {num_items} items"
             raise ValueError(f"{name} is {part.shape}: not {wanted}")
+    if seen is not None and (seen != 0).sum(axis=1).min() > num_items - 2:
+        raise ValueError("seen: no user has two unseen items, and so a triple")
 
     def triples(key, count):
         k_x, k_u, k_v = jax.random.split(key, 3)

@@ -95,15 +95,16 @@ def domain(
       BadInput: nothing is held out, or the items have another width.
     """
     (split,) = oriented(artefact.model.traits, [split])
+    if relevance == "heldout":
+        parts = _heldout(split)
+    else:
+        tables = [split.train]
+        if split.test_ids is not None:  # rows that were not trained on
+            tables += [split.valid.input, split.test.input]
+        rows = scipy.sparse.vstack([_matrix(table) for table in tables], "csr")
+        parts = {"users": rows, "items": items}
     try:
-        if relevance == "heldout":
-            found = _heldout(split)
-        else:
-            tables = [split.train]
-            if split.test_ids is not None:  # rows that were not trained on
-                tables += [split.valid.input, split.test.input]
-            rows = scipy.sparse.vstack([_matrix(table) for table in tables], "csr")
-            found = samplers.empirical(rows, items)
+        found = samplers.empirical(**parts)
     except ValueError as error:
         raise BadInput(f"The data of the run make no domain: {error}") from error
     if artefact.config["item_based"] and items is None:  # the rows are items
@@ -115,14 +116,15 @@ def domain(
     return found
 
 
-def _heldout(split: Split) -> Data:
+def _heldout(split: Split) -> dict[str, Any]:
+    """Return the test rows and what they hold out, as arguments of `samplers.empirical`."""
     held = split.test
     if not held.target.columns.size:
         protocol = split.protocol["name"]
         raise BadInput(f"Protocol {protocol!r} holds nothing out: relevance=heldout needs a test")
     listed = _matrix(held.input)
     seen = listed if split.mask_seen else None
-    return samplers.empirical(listed, truth=_matrix(held.target), seen=seen)
+    return {"users": listed, "truth": _matrix(held.target), "seen": seen}
 
 
 def _matrix(table: Table) -> scipy.sparse.csr_matrix:

@@ -265,6 +265,8 @@ def test_the_report_begins_with_the_figures(towers):
     [
         ({"truth": HELD[:, :4]}, r"truth is \(40, 4\): not 40 users x 15 items"),
         ({"seen": LISTED[:4]}, r"seen is \(4, 15\)"),
+        ({"seen": np.arange(N) * np.ones((U, 1))}, "no user has two unseen items"),
+        ({"seen": scipy.sparse.csr_matrix(np.ones((U, N)))}, "no user has two unseen items"),
         ({"items": np.full((3, N), np.nan)}, "items: not a matrix of finite numbers"),
         ({"items": np.ones(N)}, "items: not a matrix"),
     ],

@@ -2,39 +2,11 @@
 
 import itertools
 
-import jax
 import numpy as np
 import pytest
 from scipy import stats
 
-from aerec.properties import counting, intervals, order, rates
-
-
-def test_bootstrap_is_over_users_and_reproducible():
-    draw = np.random.default_rng(0)
-    users = draw.beta(2, 5, 400)
-    of = np.full(400, 10_000)
-    wrong = draw.binomial(of, users)
-    low, high = rates.bootstrap(wrong, of, jax.random.key(0))
-    assert (low, high) == rates.bootstrap(wrong, of, jax.random.key(0))
-    half = 1.96 * (wrong / of).std() / 20
-    assert high - low == pytest.approx(2 * half, rel=0.15)  # far wider than 4e6 trials' interval
-
-
-@pytest.mark.parametrize(
-    ("confidence", "expected"), [(0.4, (1 / 4, 1 / 4)), (0.6, (0.0, 1.0)), (0.95, (0.0, 1.0))]
-)
-def test_bootstrap_of_two_users_has_three_rates(confidence, expected):
-    """Both drawn are the first (rate 1, probability 1/4), one of each (1 of 4), or the second."""
-    key = jax.random.key(0)
-    assert rates.bootstrap([1, 0], [1, 3], key, confidence=confidence) == expected
-
-
-def test_bootstrap_without_spread_is_clopper_pearson_of_the_users():
-    of, key = np.array([3, 4, 5, 6]), jax.random.key(0)
-    for wrong, k in ((0 * of, 0), (of, 4)):
-        found = rates.bootstrap(wrong, of, key, confidence=0.9)
-        assert found == intervals.clopper_pearson(k, 4, confidence=0.9)
+from aerec.properties import counting, order, rates
 
 
 def test_projection_baseline_and_its_finite_dimension_value():
@@ -189,11 +161,8 @@ def test_precision_ties_scores_within_a_share_of_the_largest():
             rates.precision_at(listed, latent, k=k)
 
 
-def test_overlap_of_the_best():
-    true = np.array([[5.0, 4, 3, 2, 1], [1, 1, 1, 1, 1]])
-    latent = np.array([[1.0, 4, 3, 2, 5], [0, 0, 0, 0, 0]])
-    for k, expected in ((1, [0.0, 1.0]), (2, [0.5, 1.0]), (5, [1.0, 1.0])):
-        np.testing.assert_array_equal(rates.overlap(true, latent, k=k), expected)
-    for k in (0, 6):
-        with pytest.raises(ValueError, match=f"top {k} of 5 items"):
-            rates.overlap(true, latent, k=k)
+def test_precision_of_shared_places_does_not_pass_one():
+    """However many items tie; the share of a place is no float that is divided twice."""
+    for count in range(10, 120):
+        scores = np.zeros((1, count))
+        assert rates.precision_at(scores + 1, scores, k=10) == 1.0
