@@ -8,6 +8,7 @@ import pytest
 from aerec.nn import activations
 from aerec.properties import (
     audit,
+    auditing,
     bounds,
     declared,
     encoder,
@@ -25,6 +26,12 @@ GAUSSIAN = samplers.gaussian(N)
 WEIGHT = np.random.default_rng(1).normal(size=(5, N)).astype(np.float32)
 ROTATION = np.linalg.qr(np.random.default_rng(0).normal(size=(N, N)))[0].astype(np.float32)
 SMALL = {"budget": 2**12, "search_points": 2**9}
+
+
+@pytest.fixture(autouse=True)
+def no_search_for_p2(monkeypatch):
+    """These tests are not about P2, whose search takes most of an audit's time."""
+    monkeypatch.setattr(auditing, "_search", lambda *args, **options: None)
 
 
 def audited(encode, domain=GAUSSIAN, seed=0, **options):
@@ -175,8 +182,7 @@ SMALL_CODES = {  # encoders that come within 1e-9 of zero and do not reach it
     "shift:abs": lambda x: activations.get("shift:abs")(1e7 * (W @ x)),
     "numpy": lambda x: abs(W.astype(float) @ np.asarray(x)) + 1e-10,
 }
-CHEAP = ("three squares of relu", "zero wherever it is drawn", "a step", "exp(-1/t)", "a sigmoid",
-         "absorbed by 1", "a sigmoid as steep as a step", "abs", "one of two touches")  # fmt: skip
+CHEAP = ("three squares of relu", "a step", "exp(-1/t)", "a sigmoid", "abs", "one of two touches")
 KINDS = {"zeros": (ZEROS, zeros.PROVEN), "underflows": (UNDERFLOWS, ("underflow", "undecided")),
          "small codes": (SMALL_CODES, ("near",))}  # fmt: skip
 CASES = [
@@ -238,6 +244,7 @@ def test_the_order_of_a_zero_is_measured_and_not_its_distance():
 # Certificates
 
 
+@pytest.mark.slow
 def test_a_small_code_does_not_beat_a_certificate():
     name = "shift:abs"
     found = audited(SMALL_CODES[name], FEW, activation=activations.describe(name)).nonzero
@@ -341,8 +348,8 @@ def test_flat_users_are_counted_whatever_lifts_them():
         assert found.ranking.verdict == REFUTED and found.ranking.rate == flat / ranked > 0
         assert found.ranking.witness.x.sum() == 3 and found.ranking.witness.spread == 0
         assert found.nonzero.verdict == (CERTIFIED if lift else REFUTED)
-        sampled = audited(encode, domain, exhaustive=False).ranking
-        assert (sampled.verdict, sampled.rate) == (REFUTED, found.ranking.rate)
+    sampled = audited(encode, domain, exhaustive=False).ranking
+    assert (sampled.verdict, sampled.rate) == (REFUTED, found.ranking.rate)
     plain = audited(lambda x: x, domain).ranking
     assert plain.verdict == CERTIFIED and plain.details["flat"] == 0
 
