@@ -34,7 +34,7 @@ def main(given: Mapping[str, Any]) -> None:
     if not all(value for values in over.values() for value in values):
         raise BadInput(f"--over={','.join(given['over'])}: a value is empty")
     if twice := [name for name in over if given_elsewhere(given, name)]:
-        raise BadInput(f"{', '.join(twice)}: both swept by --over and a flag; leave one out")
+        raise BadInput(f"{', '.join(twice)}: swept by --over and set by a flag; leave one out")
     rows = []
     for values in itertools.product(*over.values()):
         settings = dict(zip(over, values, strict=True))

@@ -36,7 +36,7 @@ import jax
 import numpy as np
 import polars as pl
 from absl import flags
-from rich.progress import Progress
+from rich import progress as bars
 
 from aerec import configuration, files, memory, models
 from aerec.cli import options, show
@@ -46,6 +46,7 @@ from aerec.errors import BadInput, nearest
 from aerec.properties import Audit, audit, plots, samplers, search
 from aerec.properties.domain import Data, Domain
 from aerec.runs import artefact, directory, encoding, geometry, rescore
+from aerec.runs.geometry import Geometry, Progress
 
 DOMAINS: dict[str, Callable[[int], Domain]] = {
     "gaussian": samplers.gaussian,
@@ -69,14 +70,17 @@ BELONGS = {  # flags that apply to some of the ways to name an encoder only
 
 
 class Subject(NamedTuple):
-    """What to audit, and where to write: encoders as arguments of `properties.audit`."""
+    """What to audit, and where to write: encoders as arguments of `properties.audit`.
+
+    `data` builds the domain of a run, and `codes` examines its item codes.
+    """
 
     name: str
     encoders: dict[str, Any]
     dimension: int
     folder: pathlib.Path
     data: Callable[[], Data] | None = None
-    geometry: Callable[[geometry.Progress], geometry.Geometry] | None = None
+    codes: Callable[[Progress], Geometry] | None = None
 
 
 def define_flags() -> None:
@@ -229,7 +233,7 @@ def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[
     """Audit one encoder and write its report."""
     begun = time.perf_counter()
     points = search.POINTS if isinstance(budget, str) else min(search.POINTS, budget)
-    with Progress(console=show.CONSOLE, transient=True) as bar:
+    with bars.Progress(console=show.CONSOLE, transient=True) as bar:
         task = bar.add_task(f"auditing {subject.name}", total=None)
 
         def progress(stage: str, done: int, of: int) -> None:
@@ -242,8 +246,8 @@ def examine(subject: Subject, domain: Domain, budget: int | str, given: Mapping[
                 name=subject.name, truth=given["truth"], latent=given["latent"],
                 search_points=points, state=given["state"], **subject.encoders, progress=progress,
             )  # fmt: skip
-            if given["geometry"] and subject.geometry is not None:
-                figures = geometry.figures(subject.geometry(progress))
+            if given["geometry"] and subject.codes is not None:
+                figures = geometry.figures(subject.codes(progress))
                 found = dataclasses.replace(found, geometry=figures)
             found.save(subject.folder, command=f"aerec audit {shlex.join(options.command_flags())}")
             plots.figures(found, subject.folder)
@@ -286,7 +290,7 @@ def _trained(
         dimension=config["shape"][1],
         folder=folder,
         data=data,
-        geometry=lambda progress: geometry.examine(loaded, split(), progress=progress),
+        codes=lambda progress: geometry.examine(loaded, split(), progress=progress),
     )
 
 

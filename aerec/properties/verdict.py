@@ -1,85 +1,13 @@
 """From what was counted, searched and bounded to a verdict on each property."""
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from aerec.properties import baselines, bounds, intervals, lemmas, rates, report, zeros
-from aerec.properties.comparison import Comparison, Pair
 from aerec.properties.domain import Box, Data, Separated, Space
-from aerec.properties.order import Tally
+from aerec.properties.evidence import Evidence, is_flat
 from aerec.properties.problem import SINGLE, Problem
-from aerec.properties.rankings import Rankings
 from aerec.properties.report import Finding
-from aerec.properties.vacuity import Vacuity
 from aerec.properties.witness import Witness
-from aerec.properties.zeros import Zero
-
-
-class Rated(NamedTuple):
-    """What an audit counted.
-
-    Attributes:
-      tally: the outcomes of all counted triples.
-      interval: of the rate of violations.
-      per_user: arrays [U] by figure; empty unless the domain is data.
-      comparison: with baselines; None unless the domain is data.
-      exhaustive: whether these are all triples of the domain.
-      pair: a violation among them, if they have a truth of their own.
-      by_user: the outcomes of each user, [U], if these are all triples of data.
-    """
-
-    tally: Tally
-    interval: tuple[float, float]
-    per_user: dict[str, np.ndarray]
-    comparison: Comparison | None = None
-    exhaustive: bool = False
-    pair: Pair | None = None
-    by_user: Tally | None = None
-
-
-def is_flat(tally: Tally, vacuity: Vacuity) -> bool:
-    """Return whether the codes rank nothing: neither of the counted triples nor of the probes."""
-    return vacuity.collapsed and tally.total == tally.flattened + tally.tied
-
-
-class Evidence(NamedTuple):
-    """What an audit gathered about a problem.
-
-    Attributes:
-      problem: what was examined.
-      rated: what was counted.
-      vacuity: of the codes of the probes.
-      probes: x and u, [A, n] and [B, n]: points of the domain.
-      codes: f(x) and g(u), [A, m] and [B, m].
-      witness: against P2, or None.
-      angles: of the probes, from `angle.distribution`, or None.
-      zero_codes, encoded: non-zero x with a zero code, of how many.
-      smallest: norm of a code of data that is not 0, relative to the median; None elsewhere.
-      zero: a point where the code is 0, or nearly; or None.
-      rankings: how many are constant.
-      activation: of the last layer, as far as the caller declares it.
-      network: the layers, as far as the caller gives them.
-      confidence: of the intervals.
-      searched: whether the search for a witness had the time it needed.
-    """
-
-    problem: Problem
-    rated: Rated
-    vacuity: Vacuity
-    probes: tuple[np.ndarray, np.ndarray]
-    codes: tuple[np.ndarray, np.ndarray]
-    witness: Witness | Pair | None
-    angles: dict[str, Any] | None
-    zero_codes: int
-    encoded: int
-    smallest: float | None
-    zero: Zero | None
-    rankings: Rankings
-    activation: Any
-    network: bounds.Network | None
-    confidence: float
-    searched: bool = True
 
 
 def dimension(problem: Problem) -> Finding:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aerec.properties import audit, samplers, zeros
+from aerec.properties import audit, samplers, zero_search
 from aerec.properties.domain import Data
 from aerec.properties.report import CERTIFIED, REFUTED, VACUOUS
 
@@ -141,7 +141,7 @@ def verdict_of(kind, name, seed, xp, **options):
         (*entry, {})[:3] if isinstance(entry, tuple) else (entry, GAUSSIAN, {})
     )
     rows = (lambda x: encode(np.asarray(x), np)) if xp is np else (lambda x: encode(x, jnp))
-    with mock.patch.object(zeros, "search", return_value=None):  # this is about order
+    with mock.patch.object(zero_search, "search", return_value=None):  # this is about order
         found = audit(
             rows, domain, jax.random.key(seed), batched=True, **similarity, **options
         ).order

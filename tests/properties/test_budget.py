@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from aerec.properties import audit, budget, samplers, zeros
+from aerec.properties import audit, budget, samplers, zero_search
 
 WEIGHT = np.random.default_rng(0).normal(size=(3, 6))
 DATA = samplers.empirical(
@@ -53,7 +53,7 @@ def test_without_seconds_a_slow_encoder_is_searched_as_a_fast_one_is():
     for encode in (slow, fast):
         with (
             mock.patch.object(budget, "now", encode.now),
-            mock.patch.object(zeros, "search", return_value=None),
+            mock.patch.object(zero_search, "search", return_value=None),
         ):
             found = audit(
                 encode, samplers.gaussian(6), jax.random.key(0), budget=64, search_points=256

@@ -233,7 +233,7 @@ def test_no_violation_among_all_triples_is_a_certificate_for_these_data():
 
 
 def test_a_sample_of_users_is_compared_where_all_are_too_many(monkeypatch):
-    monkeypatch.setattr("aerec.properties.auditing._FEW", 25)
+    monkeypatch.setattr("aerec.properties.evidence._FEW", 25)
     found = audited(samplers.empirical(LISTED), exhaustive=False).comparison
     assert found.users == 25 == sum(users for _, _, users in found.lengths)
 

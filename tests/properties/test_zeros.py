@@ -8,10 +8,10 @@ import pytest
 from aerec.nn import activations
 from aerec.properties import (
     audit,
-    auditing,
     bounds,
     declared,
     encoder,
+    evidence,
     lemmas,
     rankings,
     samplers,
@@ -31,7 +31,7 @@ SMALL = {"budget": 2**12, "search_points": 2**9}
 @pytest.fixture(autouse=True)
 def no_search_for_p2(monkeypatch):
     """These tests are not about P2, whose search takes most of an audit's time."""
-    monkeypatch.setattr(auditing, "_search", lambda *args, **options: None)
+    monkeypatch.setattr(evidence, "_search", lambda *args, **options: None)
 
 
 def audited(encode, domain=GAUSSIAN, seed=0, **options):
