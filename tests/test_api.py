@@ -253,7 +253,7 @@ def test_audit_of_two_towers(run, split):
 
 def test_audit_of_held_out_items_needs_some(ratings):
     run = aerec.fit("popularity", ratings, **QUIET)
-    with pytest.raises(BadInput, match="^Protocol 'all_clicks' holds nothing out"):
+    with pytest.raises(BadInput, match=r"^Protocol 'all_clicks' holds nothing out"):
         aerec.audit(run, relevance="heldout")
 
 
