@@ -18,25 +18,26 @@ _GRAM = 5000  # columns up to which a Gram matrix is dense
 def baselines(data: Data, m: int, key: jax.Array) -> dict[str, ScoreRows]:
     """Return scores of the items of data by name.
 
-    They are a truncated singular value decomposition of the users and a random projection, both of
-    rank m, which take the place of the encoder; and popularity, which knows no user. Consumes
-    `key`.
+    They are a truncated singular value decomposition of the training rows and a random projection,
+    both of rank m, which take the place of the encoder; and popularity, which knows no user.
+    Consumes `key`.
     """
     seed = np.asarray(jax.random.key_data(key)).tolist()
     weights = np.random.default_rng(seed).standard_normal((data.dimension, m), np.float32)
+    training = data.users if data.training is None else data.training
     return {
-        "truncated SVD": _projected(data, principal(data.users, m)),
+        "truncated SVD": _projected(data, principal(training, m)),
         PROJECTION: _projected(data, weights),
-        "popularity": popularity(data),
+        "popularity": popularity(data, training),
     }
 
 
-def popularity(data: Data) -> ScoreRows:
+def popularity(data: Data, training: Any) -> ScoreRows:
     """Return the same scores for every user: how many list an item, or the mean true score."""
     if data.items is None:
-        scores = np.asarray((data.users != 0).sum(axis=0), np.float32).ravel()
+        scores = np.asarray((training != 0).sum(axis=0), np.float32).ravel()
     else:
-        scores = np.asarray(data.items @ np.asarray(data.users.mean(axis=0)).ravel(), np.float32)
+        scores = np.asarray(data.items @ np.asarray(training.mean(axis=0)).ravel(), np.float32)
     return lambda index: np.broadcast_to(scores, (len(index), len(scores)))
 
 

@@ -83,12 +83,14 @@ class Data(Domain):
       truth: [U, I] likewise, relevances that take the place of `<x, u>`, such as held-out ratings;
         None: there are none.
       seen: [U, I] likewise; a user's triples leave out items that are not zero here.
+      training: [T, n] likewise, rows that baselines are fitted to; None: the users.
     """
 
     users: Any
     items: Any = None
     truth: Any = None
     seen: Any = None
+    training: Any = None
 
     @property
     def listing(self) -> bool:

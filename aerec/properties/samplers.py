@@ -212,7 +212,9 @@ def hull(points: Any) -> Domain:
     )  # fmt: skip
 
 
-def empirical(users: Any, items: Any = None, *, truth: Any = None, seen: Any = None) -> Data:
+def empirical(
+    users: Any, items: Any = None, *, truth: Any = None, seen: Any = None, training: Any = None
+) -> Data:
     """Return the domain of data rows: x is a user row, u and v are two different item rows.
 
     All triples are equally likely. With `truth`, held-out items say what a user prefers. With
@@ -223,17 +225,21 @@ def empirical(users: Any, items: Any = None, *, truth: Any = None, seen: Any = N
       items: [I, n] likewise; None: the standard basis, so that a true score is the user's rating.
       truth: [U, I] likewise, true scores in place of dot products.
       seen: [U, I] likewise, not zero where the user has seen the item.
+      training: [T, n] likewise, rows that baselines are fitted to; None: the users.
 
     Raises:
       ValueError: the shapes do not go together, there are fewer than two items, or a number is not
         finite.
     """
-    parts = {"users": users, "items": items, "truth": truth, "seen": seen}
-    users, items, truth, seen = (_rows(part, name) for name, part in parts.items())
+    parts = {"users": users, "items": items, "truth": truth, "seen": seen,
+             "training": training}  # fmt: skip
+    users, items, truth, seen, training = (_rows(part, name) for name, part in parts.items())
     num_users, n = users.shape
     num_items = n if items is None else items.shape[0]
     if num_items < 2 or num_users < 1 or (items is not None and items.shape[1] != n):
         raise ValueError(f"users {users.shape} and {num_items} items do not make triples")
+    if training is not None and training.shape[1] != n:
+        raise ValueError(f"training is {training.shape}: not rows of R^{n}")
     for name, part in (("truth", truth), ("seen", seen)):
         if part is not None and part.shape != (num_users, num_items):
             wanted = f"{num_users} users x {num_items} items"
@@ -258,7 +264,7 @@ def empirical(users: Any, items: Any = None, *, truth: Any = None, seen: Any = N
         + (", other scores as the truth" if truth is not None else ""),
         dimension=n, triples=triples, points=points, step=lambda rows, g, rate: rows,
         contains=lambda p: np.ones(len(p), bool), continuous=False, users=users, items=items,
-        truth=truth, seen=seen,
+        truth=truth, seen=seen, training=training,
     )  # fmt: skip
     return found
 

@@ -124,7 +124,8 @@ def _heldout(split: Split) -> dict[str, Any]:
         raise BadInput(f"Protocol {protocol!r} holds nothing out: relevance=heldout needs a test")
     listed = _matrix(held.input)
     seen = listed if split.mask_seen else None
-    return {"users": listed, "truth": _matrix(held.target), "seen": seen}
+    parts = {"users": listed, "truth": _matrix(held.target), "seen": seen}
+    return {**parts, "training": _matrix(split.train)}
 
 
 def _matrix(table: Table) -> scipy.sparse.csr_matrix:

@@ -149,6 +149,16 @@ def test_principal_directions_are_numpys(m, sparse):
     np.testing.assert_allclose(found @ found.T, expected.T @ expected, atol=1e-4)
 
 
+def test_baselines_are_fitted_to_the_training_rows():
+    domain = samplers.empirical(LISTED[:5], truth=HELD[:5], seen=LISTED[:5], training=LISTED)
+    scores = baselines.baselines(domain, M, jax.random.clone(KEY))
+    basis = np.linalg.svd(LISTED)[2][:M]
+    some = np.arange(5)
+    expected = LISTED[:5] @ basis.T @ basis
+    np.testing.assert_allclose(scores["truncated SVD"](some), expected, atol=1e-4)
+    np.testing.assert_array_equal(scores["popularity"](some), [LISTED.sum(axis=0)] * 5)
+
+
 def test_an_svd_of_full_rank_ranks_all_as_listed():
     for users in (LISTED, scipy.sparse.csr_matrix(LISTED)):
         for items in (None, np.eye(N, dtype=np.float32)):
@@ -269,6 +279,7 @@ def test_the_report_begins_with_the_figures(towers):
         ({"seen": scipy.sparse.csr_matrix(np.ones((U, N)))}, "no user has two unseen items"),
         ({"items": np.full((3, N), np.nan)}, "items: not a matrix of finite numbers"),
         ({"items": np.ones(N)}, "items: not a matrix"),
+        ({"training": np.ones((3, 4))}, r"training is \(3, 4\): not rows of R\^15"),
     ],
 )
 def test_parts_of_data_that_do_not_go_together(given, message):
