@@ -153,8 +153,8 @@ def counted(
         progress=functools.partial(shared.progress, "counting"),
     )  # fmt: skip
     rated = spending.part(
-        "the count of every triple", _COUNTED, lambda: count(k_all, exhaustive=exhaustive)
-    ) or count(k_few, exhaustive=False)
+        "the count of every triple", _COUNTED, lambda: count(k_all, exhaustive=exhaustive, few=_FEW)
+    ) or count(k_few, exhaustive=False, few=min(_FEW, spending.rows(0.1)))
     return totals, scores, rated
 
 
@@ -253,7 +253,7 @@ def _searched(problem: Problem, key, seen: list[float] | None) -> dict | None:
 
 
 def _rates(
-    problem, totals, scores, kept, key, *, own, exhaustive, confidence, progress
+    problem, totals, scores, kept, key, *, own, exhaustive, few, confidence, progress
 ) -> Rated:
     """Summarise what was sampled; count data, exhaustively if `exhaustive` is true."""
     sampled = order.summary(totals.counts)
@@ -268,8 +268,8 @@ def _rates(
     k_users, k_others = jax.random.split(key)
     chosen = np.arange(users)
     if not exhaustive:
-        few = min(users, _FEW)
-        chosen = np.sort(np.asarray(jax.random.choice(k_users, users, (few,), replace=False)))
+        some = max(1, min(users, few))
+        chosen = np.sort(np.asarray(jax.random.choice(k_users, users, (some,), replace=False)))
     counts = comparison.count(problem, scores.rows, chosen, state=kept, progress=progress)
     compared = comparison.compare(
         problem, counts, chosen, k_others, own=own, state=kept, confidence=confidence,
