@@ -50,7 +50,7 @@ class Rankings(NamedTuple):
       flat: x whose true ranking is not constant and whose latent ranking is, within ties.
       of: all x whose true ranking is not constant.
       items: how many u's ranked.
-      span: dimension of the span of `g(u) - g(v)`.
+      span: dimension of the span of `g(u) - g(v)`; None on data without a flat user.
       complete: whether these are all x of the domain.
       example: a flat x, or None.
     """
@@ -58,12 +58,12 @@ class Rankings(NamedTuple):
     flat: int
     of: int
     items: int
-    span: int
+    span: int | None
     complete: bool
     example: Flat | None
 
 
-UNKNOWN = Rankings(0, 0, 0, 1, False, None)  # nothing was examined
+UNKNOWN = Rankings(0, 0, 0, None, False, None)  # nothing was examined
 
 
 def flat_users(tally: Tally) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +95,8 @@ def of_data(problem: Problem, scores: Scores, tally: Tally | None, key: jax.Arra
             true, latent, true_ties=problem.true_ties, latent_ties=problem.latent_ties
         )
     flat, ranked = flat_users(tally)
+    if not flat.any():
+        return Rankings(0, int(ranked.sum()), items, None, len(index) == users, None)
     pieces = np.array_split(np.arange(items), -(-items // _POOL))
     codes = np.concatenate([problem.items.exact(data.item_rows(piece)) for piece in pieces])
     found: list[Flat] = []

@@ -161,7 +161,7 @@ def ranking(evidence: Evidence) -> Finding:
         "spread": None if example is None else example.spread,
     }  # fmt: skip
     share, witness = f"{flat:,} of {of:,} rankings are constant", None
-    if evidence.vacuity.collapsed or not seen.span:
+    if evidence.vacuity.collapsed or seen.span == 0:
         verdict, why = report.VACUOUS, "every ranking is constant, because the code is"
     elif example is not None and kind in zeros.PROVEN:
         verdict, witness = report.REFUTED, example
