@@ -34,7 +34,7 @@ h1 { font-size: 1.5rem; margin: .5rem 0; } h2 { font-size: 1.15rem; margin: 2rem
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #e4e4e4; }
 th:first-child, td:first-child { text-align: left; }
-th { cursor: pointer; white-space: nowrap; } th[aria-sort=ascending]::after { content: " \\2191"; }
+th { cursor: pointer; vertical-align: bottom; } th[aria-sort=ascending]::after { content: " \\2191"; }
 th[aria-sort=descending]::after { content: " \\2193"; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); gap: 1rem; }
@@ -124,7 +124,7 @@ def _compared(audit: Audit) -> list[str]:
     if audit.comparison is None:
         return []
     tables = [table(header, rows) for header, *rows in report.tables(audit.comparison)]
-    return ["<h2>Beside baselines</h2>", *tables, f'<p class="note">{_text(report.LEGEND)}</p>',
+    return ["<h2>Against baselines</h2>", *tables, f'<p class="note">{_text(report.LEGEND)}</p>',
             "<h2>Verdicts</h2>"]  # fmt: skip
 
 
