@@ -125,7 +125,8 @@ def main(given: Mapping[str, Any]) -> None:
         plots.comparison(audits, folder)
         folders.append(str(folder))
     show.CONSOLE.print(
-        f"Reports and pictures: {', '.join(folders)}.\nNext: open {found[0].folder}/audit.html in a browser",
+        f"Reports and pictures: {', '.join(folders)}.\n"
+        f"Next: open {found[0].folder}/audit.html in a browser",
         markup=False,
         soft_wrap=True,
     )

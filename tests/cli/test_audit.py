@@ -70,7 +70,7 @@ def test_a_run_audited_on_its_own_data(compared, name):
         assert (output / name / picture).read_bytes().startswith(b"\x89PNG")
     for said in ("REFUTED", "Witness against P2", f"{found['triples']:,} triples"):
         assert said in markdown
-    for said in (name, f"{order['rate']:.3g}", "reversed of ordered: share", "Next: less"):
+    for said in (name, f"{order['rate']:.3g}", "reversed of ordered: share", "Next: open"):
         assert said in " ".join(out.split())
     assert out.index("popularity") < out.index("REFUTED")  # the figures come first
     codes, *others = found["comparison"]["scored"]
