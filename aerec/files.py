@@ -48,7 +48,7 @@ def error_number(error: BaseException) -> int | None:
 
 
 def advice(number: int) -> str:
-    """Say what to do about an error in writing."""
+    """Advise what to do about an error in writing."""
     if number in FULL:
         return "free some space there, then give the same command again"
     return "name another place, or change the permissions of this one"

@@ -14,8 +14,8 @@ from rich.table import Table
 from aerec.evaluation import statistics
 from aerec.evaluation.report import Report
 from aerec.properties import Audit
-from aerec.properties.report import LEGEND as COMPARED
-from aerec.properties.report import figure, tables
+from aerec.properties.wording import LEGEND as COMPARED
+from aerec.properties.wording import figure, tables
 
 CONSOLE = Console(highlight=False, width=None if sys.stdout.isatty() else 112)
 COLUMNS = {  # of the results table, by task; runs are compared by the first

@@ -70,9 +70,9 @@ def audit(
       domain: the vectors and triples that the verdicts are about, from `samplers`.
       items: the encoder of u and v, if it is not that of x.
       own: what the model ranks by, if it is not these codes: rows [B, n] -> scores of the columns
-        [B, n]. They stand beside the codes on data whose items are the columns.
+        [B, n]. On data whose items are the columns, they are compared with the codes.
       budget: sampled triples (rounded up to blocks), or seconds as "30s". Seconds cover the counts
-        and the searches, but not one more program to compile.
+        and the searches; a compilation is not interrupted.
       example: the dimension n or a pytree; default: the dimension of the domain.
       batched: whether the encoders take rows.
       name: of the encoder, for the report.

@@ -14,7 +14,7 @@ now = time.monotonic
 
 
 class Spent(BaseException):
-    """The seconds of a part are over; no encoder that catches its own errors may catch this."""
+    """The seconds of a part are over. A BaseException, so that encoders do not catch it."""
 
 
 class Budget:

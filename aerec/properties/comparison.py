@@ -1,4 +1,4 @@
-"""How well the scores of an encoder rank the items of data, beside baselines.
+"""How well the scores of an encoder rank the items of data, compared with baselines.
 
 All are counted on the same triples. `rate` is high for every encoder where most pairs of items are
 true ties. The figures here are of the pairs with a true order.
@@ -75,7 +75,7 @@ class Scored:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The audited codes beside other scores on the same data.
+    """The audited codes compared with other scores on the same data.
 
     Attributes:
       users: how many were counted.

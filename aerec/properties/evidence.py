@@ -1,4 +1,4 @@
-"""What an audit gathers: counts, a violation, zero codes, constant rankings; each in its time."""
+"""What an audit gathers: counts, a violation, zero codes, constant rankings."""
 
 import functools
 import math

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from aerec.properties import plots, report
+from aerec.properties import plots, report, wording
 from aerec.properties.comparison import Pair
 from aerec.properties.rankings import Flat
 from aerec.properties.report import Audit
@@ -110,7 +110,7 @@ def _text(value: Any) -> str:
 def _cell(value: Any) -> str:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     data = f' data-value="{float(value)}"' if number else ""
-    return f"<td{data}>{_text(report.figure(value))}</td>"
+    return f"<td{data}>{_text(wording.figure(value))}</td>"
 
 
 def _card(name: str, finding) -> str:
@@ -124,8 +124,8 @@ def _card(name: str, finding) -> str:
 def _compared(audit: Audit) -> list[str]:
     if audit.comparison is None:
         return []
-    tables = [table(header, rows) for header, *rows in report.tables(audit.comparison)]
-    return ["<h2>Against baselines</h2>", *tables, f'<p class="note">{_text(report.LEGEND)}</p>',
+    tables = [table(header, rows) for header, *rows in wording.tables(audit.comparison)]
+    return ["<h2>Against baselines</h2>", *tables, f'<p class="note">{_text(wording.LEGEND)}</p>',
             "<h2>Verdicts</h2>"]  # fmt: skip
 
 
@@ -142,8 +142,8 @@ def _witnesses(audit: Audit) -> list[str]:
         found = finding.witness
         if isinstance(found, Witness | Zero | Flat | Pair):
             parts.append(f"<h2>Witness against: {_text(report.NAMES[name])}</h2>")
-            parts.append(f"<p>{_text(report.in_words(found))}</p>")
-            lines = "".join(f"<li>{_text(line)}</li>" for line in report.shown(found))
+            parts.append(f"<p>{_text(wording.in_words(found))}</p>")
+            lines = "".join(f"<li>{_text(line)}</li>" for line in wording.shown(found))
             parts.append(f"<details><summary>The vectors</summary><ul>{lines}</ul></details>")
     return parts
 

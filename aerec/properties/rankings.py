@@ -77,7 +77,7 @@ def flat_users(tally: Tally) -> tuple[np.ndarray, np.ndarray]:
 
 
 def of_data(problem: Problem, scores: Scores, tally: Tally | None, key: jax.Array) -> Rankings:
-    """Examine the rankings of data users; consumes `key`.
+    """Examine the rankings of the users of data; consumes `key`.
 
     Args:
       scores: of the data.

@@ -135,7 +135,7 @@ def nonzero(evidence: Evidence) -> Finding:
 
 
 def _cost_of_constants(evidence: Evidence) -> str:
-    """Say what constant coordinates take from the precision of float32 scores, if it is much."""
+    """Describe the precision that constant coordinates cost float32 scores, if it is much."""
     problem, (x, u) = evidence.problem, (code.astype(np.float64) for code in evidence.codes)
     if not problem.fixed or problem.latent != "dot":
         return ""

@@ -53,7 +53,7 @@ def subject(artefact: Artefact, *, alone: bool = False) -> dict[str, Any]:
     """Return the encoders of a model, as arguments of `properties.audit`.
 
     They are the two towers that the model ranks by. For a model without any, they are its encoder,
-    and its own scores stand beside.
+    with its own scores for comparison.
 
     Args:
       alone: whether the encoder of the model is taken instead, for users and for items.
@@ -134,7 +134,7 @@ def _matrix(table: Table) -> scipy.sparse.csr_matrix:
 
 
 def order_note(artefact: Artefact) -> str:
-    """Say how a model of sequences is audited; '' for others."""
+    """Describe how a model of sequences is audited; '' for others."""
     if artefact.model.traits.reads != "sequence":
         return ""
     return (
