@@ -106,7 +106,7 @@ BREAKS = {
     "tanh of a rotation": layer(tanh, Q),
     "quantised": lambda x, xp: xp.round(2 * x) / 2,
     "moved": lambda x, xp: x + 1e-3,
-    "stretched": lambda x, xp: x * xp.asarray([1.1, 1, 1, 1, 1, 1], x.dtype),
+    "stretched": lambda x, xp: x * xp.asarray([[1.1, 1, 1, 1, 1, 1]], x.dtype),
     "longer": lambda x, xp: x * (1 + xp.sum(x * x, axis=1, keepdims=True)),
     "PCA on all of space": layer(lambda z, xp: z, BASIS.T),
     "relu of data": (layer(relu), RANK_3),
@@ -117,7 +117,7 @@ BREAKS = {
     "rare offsets": where(rare(3.0), lambda x, xp: linear(x, xp) + 1e6, linear),
     "heavy tails": layer(lambda z, xp: xp.sinh(3 * z)),
     "Cauchy tails": layer(lambda z, xp: xp.tan(z)),
-    "coordinates of all sizes": lambda x, xp: linear(x, xp) * xp.asarray([1e-6, 1, 1e6], x.dtype),
+    "coordinates of all sizes": lambda x, xp: linear(x, xp) * xp.asarray([[1e-6, 1, 1e6]], x.dtype),
     "a rare step on a constant": where(rare(3.0), constant(2.0), constant(1.0)),
     "a rare giant on a constant": where(rare(3.0), constant(1e9), constant(1.0)),
     "tiny and giant": where(
