@@ -141,7 +141,7 @@ def audits(found: Mapping[str, Audit]) -> Table:
     for encoder, audit in found.items():
         for number, (name, finding) in enumerate(audit.properties.items()):
             shown.add_row(
-                "" if number else encoder, name, finding.verdict, finding.domain,
+                "" if number else escape(encoder), name, finding.verdict, escape(finding.domain),
                 _figure(finding.rate), " to ".join(map(_figure, finding.interval or ())),
                 _figure(finding.details.get("reversed_of_ordered")), _figure(finding.skill),
             )  # fmt: skip

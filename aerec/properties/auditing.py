@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy
+import scipy.sparse
 
 from aerec.properties import (
     angle,
@@ -23,7 +24,7 @@ from aerec.properties import (
     verdict,
 )
 from aerec.properties.budget import Budget
-from aerec.properties.domain import Domain, whole
+from aerec.properties.domain import Data, Domain, whole
 from aerec.properties.encoder import check_finite, wrap
 from aerec.properties.evidence import Evidence, Shared
 from aerec.properties.journal import Journal
@@ -208,7 +209,11 @@ def _mark(problem: Problem, probes, codes, seed: list[int]) -> str:
     """Identify the encoders, the domain and the key, for the state file."""
     arrays = (codes[1], probes[1], *(codes[:1] if problem.towers else ()))
     parts = [np.asarray(array, np.float32).tobytes() for array in arrays]
-    parts.append(json.dumps([problem.domain.name, seed, problem.truth, problem.latent, 3]).encode())
+    parts.append(json.dumps([problem.domain.name, seed, problem.truth, problem.latent, 4]).encode())
+    if isinstance(problem.domain, Data):
+        given = (problem.domain.truth, problem.domain.seen, problem.domain.training)
+        for rows in map(scipy.sparse.csr_matrix, (one for one in given if one is not None)):
+            parts += [part.tobytes() for part in (rows.data, rows.indices, rows.indptr)]
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 

@@ -5,6 +5,7 @@ true ties. The figures here are of the pairs with a true order.
 """
 
 import dataclasses
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -112,6 +113,7 @@ def count(
         precision = rates.precision_at(np.where(unseen, true, 0.0), last, k=k)
         return np.array([*pairs(true, latent), precision])
 
+    part = f"{part}, users {zlib.crc32(np.asarray(users, np.int64).tobytes()):08x}"
     found = counting.each_user(judge, rows, users, state=state, part=part, progress=progress)
     return Counts(Tally(*found[:-1].astype(np.int64)), found[-1])
 

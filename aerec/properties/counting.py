@@ -120,7 +120,7 @@ def sample(
     Users are drawn with replacement. For each user, every item u is paired with the item `shift`
     positions further, for a few distinct random shifts. All ordered pairs are equally likely, and a
     pair needs no random number of its own. Triples of one user are dependent: use
-    `rates.bootstrap`.
+    `intervals.over_users`.
 
     Args:
       num_users: users in the data.

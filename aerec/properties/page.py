@@ -141,7 +141,8 @@ def _witnesses(audit: Audit) -> list[str]:
     for name, finding in audit.properties.items():
         found = finding.witness
         if isinstance(found, Witness | Zero | Flat | Pair):
-            parts.append(f"<h2>Witness against: {_text(report.NAMES[name])}</h2>")
+            against = "against" if finding.verdict == report.REFUTED else "nearest to refuting"
+            parts.append(f"<h2>Witness {against} {_text(report.NAMES[name])}</h2>")
             parts.append(f"<p>{_text(wording.in_words(found))}</p>")
             lines = "".join(f"<li>{_text(line)}</li>" for line in wording.shown(found))
             parts.append(f"<details><summary>The vectors</summary><ul>{lines}</ul></details>")

@@ -206,7 +206,8 @@ def _never_zero(evidence: Evidence) -> tuple[str, str] | None:
         if not (bounded and evidence.zero_codes):
             why = f"zero is not in the range of {activation.name} in exact arithmetic"
             return f"R^{problem.n}", why
-    if isinstance(domain, Data) and not evidence.zero_codes and near is None:
+    counted = evidence.smallest is not None and not np.isnan(evidence.smallest)
+    if isinstance(domain, Data) and counted and not evidence.zero_codes and near is None:
         why = f"every one of the {evidence.encoded:,} rows has a non-zero code"
         return domain.name, f"{why}; the smallest has {evidence.smallest:.2g} of the usual norm"
     if _avoids_zero(evidence):

@@ -439,7 +439,8 @@ def test_a_killed_audit_goes_on_with_the_same_result(tmp_path, domain, fatal):
     parts = json.loads(cut.read_text())["parts"]
     assert "zero" not in parts
     if fatal == "counted":
-        assert 0 < len(parts["counted"][0]) < 300
+        (part,) = (value for name, value in parts.items() if name.startswith("counted"))
+        assert 0 < len(part[0]) < 300
     space = {"__name__": "here"}
     with mock.patch("aerec.properties.journal.PAUSE", 0.0):
         exec(CUT_OFF, space)

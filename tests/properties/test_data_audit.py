@@ -365,3 +365,28 @@ def test_counts_of_a_comparison_resume(tmp_path):
     again = audited(domain, state=state)
     assert first.to_dict() == again.to_dict()
     assert comparison.TOP == 10 and first.comparison.k == 10
+
+
+def test_rows_that_no_second_was_left_to_count_certify_nothing():
+    users = np.eye(6)[np.arange(40) % 6]
+    users[7] = np.full(6, 0.5)  # whose code is 0
+    domain = samplers.empirical(users, np.eye(6))
+    encode = lambda x: np.where(np.asarray(x).max() < 1, 0, np.asarray(x))  # noqa: E731
+    found = audit(encode, domain, jax.random.key(0), budget="0.05s", search_points=200)
+    assert not found.nonzero.verdict.startswith("CERTIFIED")
+
+
+def test_a_state_of_another_truth_is_refused(tmp_path):
+    draw = np.random.default_rng(0)
+    users, truth = draw.random((12, 6)), (draw.random((12, 6)) < 0.4) * 1.0
+    for given in (truth, 1 - truth):
+        domain = samplers.empirical(users, truth=given)
+        run = lambda domain=domain: audit(  # noqa: E731
+            lambda x: x[:4], domain, jax.random.key(0), budget=200, search_points=200,
+            state=tmp_path / "state.json",
+        )  # fmt: skip
+        if given is truth:
+            run()
+        else:
+            with pytest.raises(ValueError, match="left by another encoder, domain or seed"):
+                run()
