@@ -109,6 +109,8 @@ def features(path: pathlib.Path, width: int) -> np.ndarray:
             rows = pl.read_parquet(path).to_numpy()
         else:
             rows = np.load(path, allow_pickle=False)
+    if not isinstance(rows, np.ndarray):
+        raise BadInput(f"{path}: several arrays; give a .npy or .parquet file with one matrix")
     if rows.ndim != 2 or rows.dtype.kind not in "fiub" or rows.shape[1] != width:
         wanted = f"not numbers [I, {width}], the width of the run's rows"
         raise BadInput(f"{path}: {rows.dtype} {rows.shape}, {wanted}")

@@ -5,6 +5,7 @@ true ties. The figures here are of the pairs with a true order.
 """
 
 import dataclasses
+import functools
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,12 +15,16 @@ import numpy as np
 import scipy.sparse
 
 from aerec.properties import baselines, counting, intervals, order, rates
+from aerec.properties.budget import Budget
 from aerec.properties.domain import Data
+from aerec.properties.encoder import wrap
 from aerec.properties.journal import Journal
+from aerec.properties.modules import as_function
 from aerec.properties.order import Tally
 from aerec.properties.problem import Problem
 
 TOP = 10  # items, of the precision
+_SHARE = 0.2  # of the seconds left, for each baseline
 Interval = tuple[float, float]
 
 
@@ -125,11 +130,14 @@ def compare(
     key: jax.Array,
     *,
     own: Callable[[Any], Any] | None,
+    spending: Budget,
     state: Journal,
     confidence: float,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Count baselines on the triples of the audited codes. Consumes `key`.
+    """Count baselines on the triples of the audited codes, as far as the seconds go.
+
+    Consumes `key`.
 
     Args:
       audited: of the codes.
@@ -140,18 +148,19 @@ def compare(
     data, (truths, _) = problem.data, counting.true_rows(problem)
     others: dict[str, baselines.ScoreRows] = {}
     if own is not None and data.items is None:
-        score = jax.jit(own)
-
-        def scored(index):
-            with jax.default_matmul_precision("highest"):
-                return np.asarray(score(data.user_rows(index)))
-
-        others["the model's own score"] = scored
+        score = wrap(as_function(own), problem.n, batched=True).native
+        others["the model's own score"] = lambda index: np.asarray(score(data.user_rows(index)))
     others |= baselines.baselines(data, problem.m, key)
     counts = {"codes": audited}
     for name, latent in others.items():
+        latent = spending.guard(latent)
         rows = lambda index, latent=latent: (truths(index), latent(index))  # noqa: E731
-        counts[name] = count(problem, rows, users, state=state, part=name, progress=progress)
+        work = functools.partial(
+            count, problem, rows, users, state=state, part=name, progress=progress
+        )
+        found = spending.part(f"the count of {name}", _SHARE, work)
+        if found is not None:
+            counts[name] = found
     return summarise(data, counts, users, problem.m, confidence=confidence)
 
 

@@ -52,7 +52,7 @@ class Rated(NamedTuple):
     Attributes:
       tally: the outcomes of all counted triples.
       interval: of the rate of violations.
-      per_user: arrays [U] by figure; empty unless the domain is data.
+      per_user: arrays by figure, of the counted or drawn users; empty unless the domain is data.
       comparison: with baselines; None unless the domain is data.
       exhaustive: whether these are all triples of the domain.
       pair: a violation among them, if they have a truth of their own.
@@ -147,15 +147,13 @@ def counted(
         problem, scores, k_sample, budget=spending, chunk=chunk, state=shared.kept,
         progress=functools.partial(shared.progress, "sampling"),
     )  # fmt: skip
-    k_all, k_few = jax.random.split(k_data)
-    count = functools.partial(
-        _rates, problem, totals, scores, shared.kept, own=own, confidence=shared.confidence,
-        progress=functools.partial(shared.progress, "counting"),
-    )  # fmt: skip
-    rated = spending.part(
-        "the count of every triple", _COUNTED, lambda: count(k_all, exhaustive=exhaustive, few=_FEW)
-    ) or count(k_few, exhaustive=False, few=min(_FEW, spending.rows(0.1)))
-    return totals, scores, rated
+    if scores is None:
+        tally = order.summary(totals.counts)
+        interval = intervals.clopper_pearson(
+            tally.violations, tally.total, confidence=shared.confidence
+        )
+        return totals, None, Rated(tally, interval, {})
+    return totals, scores, _of_data(shared, totals, scores, k_data, exhaustive, own)
 
 
 def violation(
@@ -252,44 +250,57 @@ def _searched(problem: Problem, key, seen: list[float] | None) -> dict | None:
     return {**found[0]._asdict(), "x": found[0].x.tolist()} if found else None
 
 
-def _rates(
-    problem, totals, scores, kept, key, *, own, exhaustive, few, confidence, progress
-) -> Rated:
-    """Summarise what was sampled; count data, exhaustively if `exhaustive` is true."""
-    sampled = order.summary(totals.counts)
-    if scores is None:
-        interval = intervals.clopper_pearson(
-            sampled.violations, sampled.total, confidence=confidence
-        )
-        return Rated(sampled, interval, {})
-    users, items = problem.data.shape
-    if exhaustive is None:
-        exhaustive = users * items * (items - 1) // 2 <= _WHOLE
+def _of_data(shared, totals, scores, key, exhaustive, own) -> Rated:
+    """Summarise the counts of data: all triples, or those that were sampled."""
+    problem, spending, progress = shared.problem, shared.spending, shared.progress
     k_users, k_others = jax.random.split(key)
-    chosen = np.arange(users)
-    if not exhaustive:
-        some = max(1, min(users, few))
-        chosen = np.sort(np.asarray(jax.random.choice(k_users, users, (some,), replace=False)))
-    counts = comparison.count(problem, scores.rows, chosen, state=kept, progress=progress)
+    counts, chosen, complete = _of_users(shared, scores, k_users, exhaustive)
     compared = comparison.compare(
-        problem, counts, chosen, k_others, own=own, state=kept, confidence=confidence,
-        progress=progress,
+        problem, counts, chosen, k_others, own=own, spending=spending, state=shared.kept,
+        confidence=shared.confidence, progress=functools.partial(progress, "comparing"),
     )  # fmt: skip
-    per_user = {
-        "tau_b": rates.tau_b(counts.tally),
-        f"precision_at_{compared.k}": counts.precision,
-    }
-    if exhaustive:
+    tally, (wrong, of) = order.summary(totals.counts), np.array(totals.users).T
+    if complete:
         tally = order.Tally(*(int(part.sum()) for part in counts.tally))
         wrong, of = counts.tally.violations, counts.tally.total
-    else:
-        tally, (wrong, of) = sampled, np.array(totals.users).T
     with np.errstate(invalid="ignore"):  # a user who has seen everything has no triples
         rate = wrong / of
-    interval = intervals.over_users(rate, of, confidence=confidence)
-    pair = None
-    if problem.data.truth is not None:
-        pair = comparison.worst_pair(problem, scores, counts, chosen)
-    per_user = {"rate": rate, **per_user}
-    by_user = counts.tally if exhaustive else None
-    return Rated(tally, interval, per_user, compared, exhaustive, pair, by_user)
+    return Rated(
+        tally=tally,
+        interval=intervals.over_users(rate, of, confidence=shared.confidence),
+        per_user={
+            "rate": rate,
+            "tau_b": rates.tau_b(counts.tally),
+            f"precision_at_{compared.k}": counts.precision,
+        },
+        comparison=compared,
+        exhaustive=complete,
+        pair=None if problem.data.truth is None else comparison.worst_pair(
+            problem, scores, counts, chosen
+        ),
+        by_user=counts.tally if complete else None,
+    )  # fmt: skip
+
+
+def _of_users(shared, scores, key, exhaustive) -> tuple[comparison.Counts, np.ndarray, bool]:
+    """Count the triples of all users, or of a few; return these users, and whether they are all.
+
+    All are counted if `exhaustive` is true, or None and there are at most `_WHOLE` triples, and if
+    the seconds suffice.
+    """
+    problem, spending = shared.problem, shared.spending
+    users, items = problem.data.shape
+    count = functools.partial(
+        comparison.count, problem, scores.rows, state=shared.kept,
+        progress=functools.partial(shared.progress, "counting"),
+    )  # fmt: skip
+    everyone = np.arange(users)
+    if exhaustive is None:
+        exhaustive = users * items * (items - 1) // 2 <= _WHOLE
+    if exhaustive:
+        counts = spending.part("the count of every triple", _COUNTED, lambda: count(everyone))
+        if counts is not None:
+            return counts, everyone, True
+    few = max(1, min(users, _FEW, spending.rows(0.1)))
+    chosen = np.sort(np.asarray(jax.random.choice(key, users, (few,), replace=False)))
+    return count(chosen), chosen, False

@@ -84,7 +84,7 @@ def page(audit: Audit, *, command: str = "") -> str:
         f"<p>Command: <code>{_text(command)}</code></p>" if command else "",
         f"<p>Seed {_text(audit.seed)}; "
         + ", ".join(f"{_text(k)} {_text(v)}" for k, v in audit.versions.items())
-        + ". The same command with the same versions gives the same counts.</p>",
+        + ". The same command and versions give the same counts, but for budgets in seconds.</p>",
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import scipy  # whose packages are imported where they are first used
 
-from aerec.properties.intervals import clopper_pearson as clopper_pearson
 from aerec.properties.order import Tally
 
 

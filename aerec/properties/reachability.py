@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy  # whose packages are imported where they are first used
 
-from aerec.properties import inputs, rates, separation
+from aerec.properties import inputs, intervals, separation
 from aerec.properties.separation import Space
 
 Progress = Callable[[int, int], object]  # called with what is done, and of how many
@@ -195,8 +195,8 @@ def ceiling(
         if progress is not None:
             progress(u + 1, len(users))
     sure, undecided = int(possible.sum()), int((~possible & np.isnan(residual)).sum())
-    low, _ = rates.clopper_pearson(sure, len(users), confidence=confidence)
-    _, high = rates.clopper_pearson(sure + undecided, len(users), confidence=confidence)
+    low, _ = intervals.clopper_pearson(sure, len(users), confidence=confidence)
+    _, high = intervals.clopper_pearson(sure + undecided, len(users), confidence=confidence)
     return Ceiling(
         share=sure / len(users),
         interval=(low, high),

@@ -48,7 +48,7 @@ class Finding:
       rate: of violations.
       interval: the confidence interval of the rate.
       skill: against no information: 1 is perfect, 0 a coin or a constant.
-      witness: where refuted.
+      witness: against the property, or the nearest to one; else None.
       details: further figures by name.
     """
 
@@ -78,7 +78,7 @@ class Audit:
       curve: violations by true margin, from `order.curve`.
       counts: [BINS, 3, 3], as from `order.tally`.
       angles: [N] local angles in radians, or None.
-      per_user: arrays by user (tau-b, overlap, rate), if the domain is data.
+      per_user: arrays by user (rate, tau-b, precision), if the domain is data.
       versions: of Python and the packages.
       comparison: the codes beside baselines, if the domain is data.
       geometry: figures of the item codes by name, where they were examined.
@@ -150,6 +150,8 @@ class Audit:
         with files.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         for name, finding in self.properties.items():
+            for suffix in ("npz", "json"):  # of an earlier audit
+                (folder / f"witness_{name}.{suffix}").unlink(missing_ok=True)
             if isinstance(finding.witness, Witness):
                 finding.witness.save(folder / f"witness_{name}")
             elif isinstance(finding.witness, Zero | Flat):

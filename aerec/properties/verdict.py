@@ -26,17 +26,17 @@ def order(evidence: Evidence) -> Finding:
     problem, rated, angles = evidence.problem, evidence.rated, evidence.angles
     domain, empty, found = problem.domain, evidence.vacuity, evidence.witness
     tally, compared = rated.tally, rated.comparison
-    rate = tally.violations / tally.total
+    rate = tally.violations / tally.total if tally.total else float("nan")
     baseline = rates.projection_baseline(problem.n, problem.m)
     skill = rates.skill(tally, baseline)
-    if compared is not None:  # the projection that was counted on these data
+    if compared is not None:  # the projection that was counted on these data, if it was
         loss = {each.name: 1.0 - each.auc for each in compared.scored}
-        baseline = loss[baselines.PROJECTION]
+        baseline = loss.get(baselines.PROJECTION, float("nan"))
         skill = 1.0 - loss[compared.scored[0].name] / baseline if baseline else float("nan")
     details = {
         **{k.strip("_"): v for k, v in tally._asdict().items()},
         "reversed_of_ordered": tally.reversed_ / tally.ordered if tally.ordered else None,
-        "strict_rate": tally.strict_violations / tally.total,
+        "strict_rate": tally.strict_violations / tally.total if tally.total else None,
         "baseline_no_information": 0.5,
         "baseline_projection": baseline,
         "skill_over_projection": skill,

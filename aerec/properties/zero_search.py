@@ -24,7 +24,7 @@ class Rows(NamedTuple):
 
     Attributes:
       zero: non-zero rows of users and items whose code is 0, in the precision of use.
-      rows: all rows.
+      rows: all non-zero rows.
       smallest: the smallest norm of a code that is not 0, relative to the median of its side.
       example: a row with a zero code, or else with a code that is nearly 0; None if there is none.
     """
@@ -89,7 +89,7 @@ def rows(problem: Problem) -> Rows:
     """Examine the codes of every row of a data domain (P3)."""
     data = problem.domain
     assert isinstance(data, Data)
-    dead, smallest = 0, np.inf
+    dead, counted, smallest = 0, 0, np.inf
     found: list[Zero] = []
     users, items = data.shape
     for encoder, count, take, side in (
@@ -102,7 +102,7 @@ def rows(problem: Problem) -> Rows:
             size = zeros.sizes(np.asarray(encoder.native(points), np.float64))
             norms[part] = np.where(points.any(axis=1), size, np.nan)
         zero, live = np.flatnonzero(norms == 0), norms[norms > 0]
-        dead += len(zero)
+        dead, counted = dead + len(zero), counted + len(zero) + len(live)
         ratio = float(live.min() / np.median(live)) if len(live) else np.inf
         if len(zero):
             some = take(np.linspace(0, count - 1, min(count, 512)).astype(int)).astype(np.float64)
@@ -115,7 +115,7 @@ def rows(problem: Problem) -> Rows:
             found.append(Zero(x, ratio, "near", f"{side} of the data"))
         smallest = min(smallest, ratio)
     example = min(found, default=None, key=lambda zero: zeros.KINDS.index(zero.kind))
-    return Rows(dead, users + items, smallest, example)
+    return Rows(dead, counted, smallest, example)
 
 
 def _drawn(encoder, domain, key, starts) -> tuple[np.ndarray, np.ndarray, int]:

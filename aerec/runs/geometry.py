@@ -98,11 +98,13 @@ def examine(
 
 
 def require_codes(artefact: Artefact) -> None:
-    """Raise BadInput unless the model ranks by a dot product of queries and item codes."""
+    """Raise BadInput unless the model ranks items by a dot product of queries and item codes."""
     codes = artefact.model.item_codes
     if codes is None or not jax.eval_shape(codes, artefact.params).shape[1]:
         name = artefact.config["model"]
         raise BadInput(f"{name} ranks by no dot product of queries and item codes: no geometry")
+    if artefact.config["item_based"]:
+        raise BadInput("the columns of an item-based model are users: it has no codes of items")
 
 
 def figures(found: Geometry) -> dict[str, float | int | None]:

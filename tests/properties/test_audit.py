@@ -20,6 +20,7 @@ from aerec.properties import (
     audit,
     bounds,
     encoder,
+    intervals,
     lemmas,
     order,
     plots,
@@ -114,7 +115,7 @@ def test_random_projections_lie_on_their_curve(n, m):
     basis = np.linalg.qr(np.random.default_rng(n + m).normal(size=(n, m)))[0].astype(np.float32)
     counts = counted(lambda x: x @ basis, samplers.gaussian(n), jax.random.key(m), budget=2**14)
     tally = order.summary(counts)
-    low, high = rates.clopper_pearson(tally.violations, tally.total, confidence=0.999)
+    low, high = intervals.clopper_pearson(tally.violations, tally.total, confidence=0.999)
     assert low <= rates.projection_baseline(n, m, asymptotic=False) <= high
     assert low <= rates.projection_baseline(n, m) <= high
 

@@ -10,6 +10,7 @@ import scipy.sparse
 from flax import nnx
 
 from aerec.properties import audit, baselines, comparison, counting, encoder, rates, samplers
+from aerec.properties.budget import Budget
 from aerec.properties.journal import Journal
 from aerec.properties.modules import as_function
 from aerec.properties.problem import pose
@@ -36,7 +37,8 @@ def compared(domain, encode, own=None):
     problem = pose(encoder.wrap(encode, domain.dimension, batched=True), domain)
     users, state = np.arange(domain.shape[0]), Journal(None, "")
     counts = comparison.count(problem, counting.score_rows(problem).rows, users, state=state)
-    key, options = jax.random.clone(KEY), {"own": own, "state": state, "confidence": 0.95}
+    key = jax.random.clone(KEY)
+    options = {"own": own, "spending": Budget(1), "state": state, "confidence": 0.95}
     return counts, comparison.compare(problem, counts, users, key, **options)
 
 
@@ -194,7 +196,8 @@ def test_t6_holds_where_it_is_claimed(heldout):
     projected = baselines.baselines(domain, 24, jax.random.clone(KEY))["random projection"]
     problem = pose(encoder.wrap(lambda x: x, 60), domain)
     truths, _ = counting.true_rows(problem)
-    tally = counting.exhaustive(lambda i: (truths(i), projected(i)), 400)
+    everyone = np.arange(400)
+    tally = counting.count_rows(truths(everyone), projected(everyone))
     length = users.sum(axis=1)
     expected = (rates.random_projection_rate(24, np.maximum(length, 1)) * tally.ordered).sum()
     assert tally.reversed_.sum() == pytest.approx(expected, rel=0.1)
@@ -390,3 +393,30 @@ def test_a_state_of_another_truth_is_refused(tmp_path):
         else:
             with pytest.raises(ValueError, match="left by another encoder, domain or seed"):
                 run()
+
+
+@pytest.mark.parametrize("shape", [(12, 40), (40, 12)])
+def test_principal_directions_by_the_smaller_gram_matrix(shape):
+    users = np.random.default_rng(6).normal(size=shape)
+    found = baselines.principal(users, 7)
+    expected = np.linalg.svd(users)[2][:7].T
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-9)
+
+
+def test_a_scorer_that_jax_cannot_trace_is_compared_too():
+    own = lambda x: np.array(np.asarray(x) @ np.eye(N)[:, ::-1])  # noqa: E731
+    found = audited(samplers.empirical(LISTED), own=own).comparison
+    assert found.scored[1].name == "the model's own score"
+
+
+def test_baselines_that_the_seconds_do_not_suffice_for_are_left_out():
+    domain, spending = samplers.empirical(LISTED), Budget("10s")
+    spending.spend(20.0)
+    problem = pose(encoder.wrap(lambda x: x @ WEIGHT, N, batched=True), domain)
+    counts, _ = compared(domain, lambda x: x @ WEIGHT)
+    found = comparison.compare(
+        problem, counts, np.arange(U), jax.random.clone(KEY), own=None, spending=spending,
+        state=Journal(None, ""), confidence=0.95,
+    )  # fmt: skip
+    assert [each.name for each in found.scored] == ["codes"]
+    assert len(spending.cut) == 3 and "the count of popularity" in spending.cut

@@ -8,7 +8,7 @@ import pytest
 import scipy.optimize
 import scipy.spatial
 
-from aerec.properties import rates, reachability, separation
+from aerec.properties import intervals, reachability, separation
 
 
 def separable(codes, bias, chosen, rivals, bound=None):
@@ -214,7 +214,7 @@ def test_ceiling_of_items_of_equal_codes():
     found = reachability.ceiling(codes, None, targets, seen, k=2)
     assert found.impossible.tolist() == [True, False, False, False]
     assert found.share == 0.75 and found.undecided == 0
-    assert found.interval == rates.clopper_pearson(3, 4)
+    assert found.interval == intervals.clopper_pearson(3, 4)
 
 
 def test_ceiling_counts_undecided_users_at_both_ends(monkeypatch):
@@ -234,8 +234,8 @@ def test_ceiling_counts_undecided_users_at_both_ends(monkeypatch):
     assert (found.share, found.undecided) == (1 / 3, 1)
     assert found.possible.tolist() == [False, True, False]
     assert found.impossible.tolist() == [False, False, True]
-    low, _ = rates.clopper_pearson(1, 3, confidence=0.9)
-    _, high = rates.clopper_pearson(2, 3, confidence=0.9)
+    low, _ = intervals.clopper_pearson(1, 3, confidence=0.9)
+    _, high = intervals.clopper_pearson(2, 3, confidence=0.9)
     assert found.interval == (low, high)
     assert done == [(1, 3), (2, 3), (3, 3)]
     monkeypatch.undo()
