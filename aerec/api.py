@@ -197,7 +197,7 @@ def audit(
     replica: int = 0,
     **options: Any,
 ) -> properties.Audit:
-    """Audit an encoder, or two: dimension, order of similarities, non-zero vectors.
+    """Audit an encoder, or two: dimension, order of similarities, non-zero vectors, rankings.
 
     A run is audited on its own rows unless a domain is given, and by what it ranks by: where its
     score is `<q, g> + b`, x is encoded by its queries, and items by their codes with the bias.

@@ -683,9 +683,10 @@ def test_the_exhaustive_count(name, on_device):
     x, items = (rng.normal(size=(rows, n)).astype(np.float32) for rows in (31, 250))
     wrapped = encoder.wrap(lambda x: function(x, jnp), n)
     scores = on_dirty_memory(counting.score_rows, pose(wrapped, samplers.empirical(x, items)))
-    tally = counting.exhaustive(
-        lambda index: on_dirty_memory(scores.rows, index), len(x), true_tolerance=1e-3,
-        latent_tolerance=2e-3, block=16, on_device=on_device,
+    count = counting.counter(1e-3, 2e-3, on_device=on_device)
+    tally = counting.each_user(
+        lambda true, latent: np.array(count(true, latent)),
+        lambda index: on_dirty_memory(scores.rows, index), np.arange(len(x)), block=16,
     )  # fmt: skip
     users, others = (function(part.astype(float), np) for part in (x, items))
     true, latent = unit(x) @ items.T, unit(users) @ others.T

@@ -13,7 +13,7 @@ import functools
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -148,32 +148,6 @@ def sample(
             both = [margins[~np.isnan(both[0])] for margins in both]
             out[user] += order.tally(*both, true_ties=true_ties, latent_ties=latent_ties)
     return out
-
-
-def exhaustive(
-    rows: ScoreRows,
-    num_users: int,
-    *,
-    true_tolerance: float = 0.0,
-    latent_tolerance: float = 0.0,
-    on_device: bool | None = None,
-    **options: Any,
-) -> Tally:
-    """Count all pairs of the two score rows of each user.
-
-    Args:
-      rows: as from `score_rows(...).rows`: user numbers [B] -> two score blocks [B, I].
-      num_users: U.
-      true_tolerance, latent_tolerance: of ties, relative to the largest score of a row.
-      on_device: as in `counter`.
-      options: of `each_user`.
-
-    Returns:
-      A tally of counts per user, [U] int64 each.
-    """
-    count = counter(true_tolerance, latent_tolerance, on_device=on_device)
-    judge = lambda true, latent: np.array(count(true, latent))  # noqa: E731
-    return Tally(*each_user(judge, rows, np.arange(num_users), **options))
 
 
 def counter(

@@ -13,6 +13,13 @@ from aerec.properties import counting, encoder, journal, order, rates, samplers
 from aerec.properties.problem import pose
 
 
+def exhaustive(rows, users, *, true_ties=0.0, latent_ties=0.0, **options):
+    """The count of all pairs of each user, as an audit composes it."""
+    count = counting.counter(true_ties, latent_ties)
+    judge = lambda true, latent: np.array(count(true, latent))  # noqa: E731
+    return order.Tally(*counting.each_user(judge, rows, np.arange(users), **options))
+
+
 def by_loop(true, latent, true_ties, latent_ties):
     """Pairs one by one: concordant, reversed, broken, flattened, tied per row."""
     out = np.zeros((5, len(true)), int)
@@ -72,7 +79,7 @@ def test_tau_b_is_scipys_per_user():
     draw = np.random.default_rng(0)
     true = draw.integers(0, 6, (40, 300)).astype(np.float32)
     latent = np.round(true + 3 * draw.normal(size=true.shape), 1).astype(np.float32)
-    counts = counting.exhaustive(lambda i: (true[i], latent[i]), 40, block=7)
+    counts = exhaustive(lambda i: (true[i], latent[i]), 40, block=7)
     expected = [
         stats.kendalltau(t.astype(float), z.astype(float)).statistic
         for t, z in zip(true, latent, strict=True)
@@ -108,7 +115,7 @@ def test_pairs_are_compared_on_an_accelerator_where_there_is_one():
             mock.patch.object(jax, "default_backend", return_value=backend),
             mock.patch.object(counting, used, return_value=tally) as count,
         ):
-            assert counting.exhaustive(scores, 1) == tally
+            assert exhaustive(scores, 1) == tally
             assert count.call_count == 1
 
 
@@ -121,11 +128,11 @@ def test_a_count_is_a_few_blocks_behind_the_scores():
         return np.ones((2, len(index), 3), np.float32)
 
     progress = lambda done, of: seen.append((done, of, len(scored)))  # noqa: E731
-    counting.exhaustive(rows, 11, block=2, workers=1, progress=progress)
+    exhaustive(rows, 11, block=2, workers=1, progress=progress)
     assert scored == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10]]
     assert seen == [(2, 11, 3), (4, 11, 4), (6, 11, 5), (8, 11, 6)]
     scored.clear(), seen.clear()
-    counting.exhaustive(rows, 6, block=1, progress=progress)
+    exhaustive(rows, 6, block=1, progress=progress)
     assert seen == [(1, 6, 4), (2, 6, 5), (3, 6, 6)]
 
 
@@ -141,22 +148,22 @@ def test_a_count_goes_on_from_what_was_kept(tmp_path, pause):
             raise KeyboardInterrupt
         return true[index], latent[index]
 
-    whole = counting.exhaustive(rows, 9, true_tolerance=0.01, latent_tolerance=0.02)
+    whole = exhaustive(rows, 9, true_ties=0.01, latent_ties=0.02)
     expected = by_loop(true, latent, 0.01, 0.02)
     np.testing.assert_array_equal(np.array(whole), expected)
-    options = {"true_tolerance": 0.01, "latent_tolerance": 0.02, "block": 2, "workers": 1}
+    options = {"true_ties": 0.01, "latent_ties": 0.02, "block": 2, "workers": 1}
     keep = lambda: journal.Journal(tmp_path / "state.json", "this audit")  # noqa: E731
     with mock.patch.object(journal, "PAUSE", pause):
         with pytest.raises(KeyboardInterrupt):
-            counting.exhaustive(lambda i: rows(i, broken=8), 9, **options, state=keep())
+            exhaustive(lambda i: rows(i, broken=8), 9, **options, state=keep())
         kept = keep().parts.get("counted", [[]] * 5)
         done = 4 if pause < 0 else 0  # users of the blocks that had been counted
         np.testing.assert_array_equal(np.array(kept), expected[:, :done])
         asked.clear()
-        resumed = counting.exhaustive(rows, 9, **options, state=keep())
+        resumed = exhaustive(rows, 9, **options, state=keep())
         assert asked == list(range(done, 9))
         asked.clear()
-        again = counting.exhaustive(rows, 9, **options, state=keep())
+        again = exhaustive(rows, 9, **options, state=keep())
     assert not asked
     for counts in (resumed, again):
         np.testing.assert_array_equal(np.array(counts), expected)
@@ -249,7 +256,7 @@ def test_the_size_of_ml_1m_is_counted_in_seconds_faster_than_scipy():
     true = draw.normal(size=(6040, 3706)).astype(np.float32)
     rows = lambda i: (true[i], true[i] + draw.normal(size=(len(i), 3706)).astype(np.float32))  # noqa: E731
     start = time.perf_counter()
-    counts = counting.exhaustive(rows, 6040, true_tolerance=5e-5, latent_tolerance=1e-4)
+    counts = exhaustive(rows, 6040, true_ties=5e-5, latent_ties=1e-4)
     seconds = time.perf_counter() - start
     assert int(counts.total.sum()) == 6040 * 3706 * 3705 // 2
     start = time.perf_counter()
