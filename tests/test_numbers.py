@@ -25,6 +25,7 @@ from aerec.properties import bounds, counting, encoder, samplers, sampling
 from aerec.properties.budget import Budget
 from aerec.properties.journal import Journal
 from aerec.properties.problem import pose
+from aerec.properties.scores import score_rows
 from aerec.training.step import State as State
 from aerec.training.step import make_step
 
@@ -682,7 +683,7 @@ def test_the_exhaustive_count(name, on_device):
     rng = np.random.default_rng(11)
     x, items = (rng.normal(size=(rows, n)).astype(np.float32) for rows in (31, 250))
     wrapped = encoder.wrap(lambda x: function(x, jnp), n)
-    scores = on_dirty_memory(counting.score_rows, pose(wrapped, samplers.empirical(x, items)))
+    scores = on_dirty_memory(score_rows, pose(wrapped, samplers.empirical(x, items)))
     count = counting.counter(1e-3, 2e-3, on_device=on_device)
     tally = counting.each_user(
         lambda true, latent: np.array(count(true, latent)),

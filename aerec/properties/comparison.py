@@ -22,6 +22,7 @@ from aerec.properties.journal import Journal
 from aerec.properties.modules import as_function
 from aerec.properties.order import Tally
 from aerec.properties.problem import Problem
+from aerec.properties.scores import ScoreRows, Scores, true_rows
 
 TOP = 10  # items, of the precision
 _SHARE = 0.2  # of the seconds left, for each baseline
@@ -101,7 +102,7 @@ class Comparison:
 
 def count(
     problem: Problem,
-    rows: counting.ScoreRows,
+    rows: ScoreRows,
     users: np.ndarray,
     *,
     state: Journal,
@@ -145,7 +146,7 @@ def compare(
       own: the scores of the model itself, rows [B, n] -> [B, n], if the codes are not what it ranks
         by; for data whose items are the columns.
     """
-    data, (truths, _) = problem.data, counting.true_rows(problem)
+    data, (truths, _) = problem.data, true_rows(problem)
     others: dict[str, baselines.ScoreRows] = {}
     if own is not None and data.items is None:
         score = wrap(as_function(own), problem.n, batched=True).native
@@ -165,7 +166,7 @@ def compare(
 
 
 def worst_pair(
-    problem: Problem, scores: counting.Scores, audited: Counts, users: np.ndarray
+    problem: Problem, scores: Scores, audited: Counts, users: np.ndarray
 ) -> Pair | None:
     """Find a violation among the counted triples that float64 confirms.
 

@@ -11,7 +11,6 @@ import numpy as np
 from aerec.properties import (
     bounds,
     comparison,
-    counting,
     intervals,
     order,
     rankings,
@@ -24,7 +23,6 @@ from aerec.properties import (
 )
 from aerec.properties.budget import Budget
 from aerec.properties.comparison import Comparison, Pair
-from aerec.properties.counting import Scores
 from aerec.properties.domain import Data, Separated, Space
 from aerec.properties.encoder import require_same
 from aerec.properties.journal import Journal
@@ -32,6 +30,7 @@ from aerec.properties.order import Tally
 from aerec.properties.problem import Problem
 from aerec.properties.rankings import Rankings
 from aerec.properties.sampling import Sampled
+from aerec.properties.scores import Scores, score_rows
 from aerec.properties.vacuity import Vacuity
 from aerec.properties.witness import Witness
 from aerec.properties.zero_search import Rows
@@ -142,7 +141,7 @@ def counted(
 ) -> tuple[Sampled, Scores | None, Rated]:
     """Count sampled triples and, on data, those of each user; consumes the keys."""
     problem, spending = shared.problem, shared.spending
-    scores = counting.score_rows(problem) if isinstance(problem.domain, Data) else None
+    scores = score_rows(problem) if isinstance(problem.domain, Data) else None
     totals = sampling.count(
         problem, scores, k_sample, budget=spending, chunk=chunk, state=shared.kept,
         progress=functools.partial(shared.progress, "sampling"),

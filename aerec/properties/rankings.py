@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec.properties import counting, order, zero_search, zeros
-from aerec.properties.counting import Scores
 from aerec.properties.domain import Data, Separated
 from aerec.properties.encoder import Encoder
 from aerec.properties.order import Tally
 from aerec.properties.problem import Problem
+from aerec.properties.scores import Scores
 from aerec.properties.zeros import Zero
 
 _POOL = 1024  # items u whose codes span the differences

@@ -13,6 +13,7 @@ from aerec.properties.budget import Budget
 from aerec.properties.encoder import check_finite
 from aerec.properties.journal import Journal
 from aerec.properties.problem import Problem
+from aerec.properties.scores import Scores
 
 _SHARE = 0.5  # of the seconds left, for all blocks
 _BLOCK = 0.05  # and for one block, where rows are encoded one by one
@@ -40,7 +41,7 @@ class Sampled(NamedTuple):
 
 def count(
     problem: Problem,
-    scores: counting.Scores | None,
+    scores: Scores | None,
     key: jax.Array,
     *,
     budget: Budget,

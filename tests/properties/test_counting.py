@@ -11,6 +11,7 @@ from scipy import sparse, stats
 
 from aerec.properties import counting, encoder, journal, order, rates, samplers
 from aerec.properties.problem import pose
+from aerec.properties.scores import Scores, score_rows, true_rows
 
 
 def exhaustive(rows, users, *, true_ties=0.0, latent_ties=0.0, **options):
@@ -188,7 +189,7 @@ def linear(scale=1.0):
 def test_score_differences_over_the_larger_norm_are_relative_margins(layout, kind):
     users, items, data = ratings_and_items(layout)
     encode, weight = linear()
-    scores = counting.score_rows(pose(encode, data, truth=kind, latent=kind))
+    scores = score_rows(pose(encode, data, truth=kind, latent=kind))
     for got, norms, x, u in zip(
         scores.rows(np.arange(9)),
         scores[1:],
@@ -205,19 +206,19 @@ def test_score_differences_over_the_larger_norm_are_relative_margins(layout, kin
 
 def test_scores_of_codes_of_any_size_and_of_one_item():
     _, _, data = ratings_and_items("dense")
-    true, latent = counting.score_rows(pose(linear()[0], data)).rows(np.arange(9))
-    huge = counting.score_rows(pose(linear(2.0**900)[0], data))
+    true, latent = score_rows(pose(linear()[0], data)).rows(np.arange(9))
+    huge = score_rows(pose(linear(2.0**900)[0], data))
     for one, other in zip((true, latent), huge.rows(np.arange(9)), strict=True):
         np.testing.assert_array_equal(one, other)
     assert huge.latent_norms.max() < 4**0.5
-    single = counting.score_rows(pose(linear()[0], replace(data, items=data.items[:1])))
+    single = score_rows(pose(linear()[0], replace(data, items=data.items[:1])))
     np.testing.assert_allclose(single.rows(np.arange(9))[0], true[:, :1], rtol=1e-6)
 
 
 def test_a_sample_of_all_shifts_is_every_ordered_pair():
     users, items, data = ratings_and_items("dense")
     encode, weight = linear()
-    scores = counting.score_rows(pose(encode, replace(data, users=data.users[:1])))
+    scores = score_rows(pose(encode, replace(data, users=data.users[:1])))
     first, second = np.nonzero(~np.eye(20, dtype=bool))
     sides = ((users[0], items), (users[0] @ weight.T, items @ weight.T))
     margins = [order.relative_margin(x, u[first], u[second]) for x, u in sides]
@@ -235,7 +236,7 @@ def test_a_sample_of_all_shifts_is_every_ordered_pair():
 def test_a_sample_draws_users_with_replacement():
     asked = []
     rows = lambda index: asked.extend(index) or np.ones((2, len(index), 3), np.float32)  # noqa: E731
-    scores = counting.Scores(rows, np.ones(3), np.ones(3))
+    scores = Scores(rows, np.ones(3), np.ones(3))
     found = counting.sample(scores, 4, jax.random.key(0), true_ties=0.0, latent_ties=0.0, users=64)
     assert sorted(set(asked)) == [0, 1, 2, 3] and len(asked) == 64
     assert order.summary(found) == (0, 0, 0, 0, 64 * 3 * 2)
@@ -245,7 +246,7 @@ def test_a_score_that_is_not_a_number_is_named():
     """As of vectors whose dot products overflow; in a count it is an item that is left out."""
     huge = np.full((2, 3), 3e38, np.float32)
     problem = pose(encoder.wrap(lambda x: x[:2], 3), samplers.empirical(np.ones((1, 3)), huge))
-    rows, _ = counting.true_rows(problem)
+    rows, _ = true_rows(problem)
     with pytest.raises(ValueError, match="true scores"):
         rows(np.arange(1))
 

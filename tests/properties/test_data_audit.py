@@ -15,6 +15,7 @@ from aerec.properties.journal import Journal
 from aerec.properties.modules import as_function
 from aerec.properties.problem import pose
 from aerec.properties.report import CERTIFIED, REFUTED
+from aerec.properties.scores import score_rows, true_rows
 
 U, N, M = 40, 15, 3
 DRAW = np.random.default_rng(0)
@@ -36,7 +37,7 @@ def compared(domain, encode, own=None):
     """The figures of an audit, without the rest of it."""
     problem = pose(encoder.wrap(encode, domain.dimension, batched=True), domain)
     users, state = np.arange(domain.shape[0]), Journal(None, "")
-    counts = comparison.count(problem, counting.score_rows(problem).rows, users, state=state)
+    counts = comparison.count(problem, score_rows(problem).rows, users, state=state)
     key = jax.random.clone(KEY)
     options = {"own": own, "spending": Budget(1), "state": state, "confidence": 0.95}
     return counts, comparison.compare(problem, counts, users, key, **options)
@@ -195,7 +196,7 @@ def test_t6_holds_where_it_is_claimed(heldout):
     domain = samplers.empirical(users)
     projected = baselines.baselines(domain, 24, jax.random.clone(KEY))["random projection"]
     problem = pose(encoder.wrap(lambda x: x, 60), domain)
-    truths, _ = counting.true_rows(problem)
+    truths, _ = true_rows(problem)
     everyone = np.arange(400)
     tally = counting.count_rows(truths(everyone), projected(everyone))
     length = users.sum(axis=1)
