@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aerec.nn import activations
-from aerec.properties import angle, order, rates
+from aerec.properties import angle, intervals, order
 
 
 def network(name, key, *, n=10, m=6):
@@ -29,7 +29,7 @@ def test_theorem_d_local_angle_is_the_violation_rate_of_small_steps(name):
         true = steps @ x
         latent = jax.vmap(lambda d: order.margin(encode, x, u + d, u))(steps)
         wrong = int(jnp.sum(true * latent < 0))
-    low, high = rates.clopper_pearson(wrong, 40_000, confidence=0.9999)
+    low, high = intervals.clopper_pearson(wrong, 40_000, confidence=0.9999)
     assert low <= float(theta) / np.pi <= high
 
 
