@@ -97,7 +97,7 @@ def paired_randomisation_test(
 def holm(p) -> np.ndarray:
     """Adjust m p-values [m] for testing them together (Holm 1979): the family-wise error is kept.
 
-    In ascending order p_1 <= ... <= p_m, the adjusted value is max_{j <= i} min(1, (m - j + 1) p_j).
+    In ascending order p_1 <= ... <= p_m, the i-th is max_{j <= i} min(1, (m - j + 1) p_j).
     """
     p = np.asarray(p, np.float64)
     chex.assert_rank(p, 1)

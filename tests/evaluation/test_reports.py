@@ -123,7 +123,7 @@ def test_every_metric_of_every_row_agrees_with_plain_loops(seed, mask):
         bits = [np.mean([math.log2(23 / max(popularity[i], 1)) for i in lists[r][:k]])
                 for r in evaluated]  # fmt: skip
         np.testing.assert_allclose(report.per_row[f"novelty@{k}"][evaluated], bits, rtol=1e-5)
-        popular = sorted(range(17), key=lambda i: (-popularity[i], i))[:3]  # 20% of 17, rounded down
+        popular = sorted(range(17), key=lambda i: (-popularity[i], i))[:3]  # floor(17 / 5)
         for r in range(23):
             rare = [i for i in target[r] if i not in popular]
             gain = sum((i in rare) / math.log2(p + 2) for p, i in enumerate(lists[r][:k]))
