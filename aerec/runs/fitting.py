@@ -224,6 +224,7 @@ def _trained(spec: Spec, described: Mapping[str, Any], record: loop.Record) -> d
         "protocol": described["protocol"],
         "model": spec.model,
         "dataset": spec.dataset,
+        "split_hash": described["data_hash"],
         "seed": spec.seeds[0],
         "validation": {"metric": spec.settings.metric, "best": record.best},
         "best_epoch": record.best_epoch,
