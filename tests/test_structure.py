@@ -120,6 +120,7 @@ BINARIES = [
     ("experiments", "benchmark.py"),
     ("experiments", "sweep.py"),
     ("experiments", "reproduce.py"),
+    ("experiments", "tune.py"),
 ]
 
 
