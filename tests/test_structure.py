@@ -121,6 +121,7 @@ BINARIES = [
     ("experiments", "sweep.py"),
     ("experiments", "reproduce.py"),
     ("experiments", "report.py"),
+    ("experiments", "tune.py"),
 ]
 
 
