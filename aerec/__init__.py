@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 from aerec import models, properties
 from aerec.api import audit, compare, evaluate, fit, open, split
+from aerec.cross_validation import CrossValidation, cross_validate
 from aerec.data.datasets import load
 from aerec.data.frames import ratings
 from aerec.data.ratings import Ratings
@@ -19,6 +20,7 @@ from aerec.runs.run import Run
 __all__ = [
     "BadInput",
     "Comparison",
+    "CrossValidation",
     "Figure",
     "Figures",
     "Ratings",
@@ -26,6 +28,7 @@ __all__ = [
     "Split",
     "audit",
     "compare",
+    "cross_validate",
     "evaluate",
     "fit",
     "load",

@@ -113,21 +113,9 @@ def fit(
     given = {"seed": seed, "seeds": seeds, "order_penalty": order_penalty}
     draws = configuration.fill(_Draws, given, of="fit")
     folder = None if workdir is None else files.located(workdir)
-    own, training = _divide(model, settings)
-    traits = models.traits(model, own)
-    splits = _splits(data, traits.task, log)
-    task = splits[0].protocol["task"]
-    training = {"metric": scoring.DEFAULTS[task].metric, **traits.training, **training}
-    spec = Spec(
-        model=model,
-        set=own,
-        dataset=splits[0].dataset,
-        settings=configuration.fill(Settings, training, of="training"),
-        seeds=tuple(range(draws.seed, draws.seed + draws.seeds)),
-        order_penalty=draws.order_penalty,
-    )
-    if fitting.has_targets(splits[0]):
-        scoring.require_metric(spec.settings.metric, task)
+    splits = _splits(data, models.traits(model, {}).task, log)
+    seeds_of = tuple(range(draws.seed, draws.seed + draws.seeds))
+    spec = specify(model, splits[0], settings, seeds=seeds_of, order_penalty=draws.order_penalty)
     bar: Any = contextlib.nullcontext(lambda record, figures: None)
     if show:
         epochs = None if fitting.solved(spec, splits[0]) else spec.settings.epochs
@@ -136,9 +124,38 @@ def fit(
         finished = fitting.run(spec, splits, folder, progress=update, log=log)
     if folder is not None:
         return dataclasses.replace(opened(folder), splits=splits)
-    (as_read,) = oriented(traits, splits[:1])
+    (as_read,) = oriented(models.traits(model, spec.set), splits[:1])
     vocabulary = Vocabulary.of(splits[0], as_read.train)
     return Run(artefact.build(finished.config), finished.params, vocabulary, finished, splits)
+
+
+def specify(
+    model: str,
+    split: Split,
+    settings: Mapping[str, Any],
+    *,
+    seeds: tuple[int, ...] = (0,),
+    order_penalty: float = 0.0,
+) -> Spec:
+    """Return the run of a model on a split with these settings, of the model and of training.
+
+    Raises:
+      BadInput: an unknown model, setting or metric, or a value that is out of range.
+    """
+    own, training = _divide(model, settings)
+    task = split.protocol["task"]
+    usual = {"metric": scoring.DEFAULTS[task].metric, **models.traits(model, own).training}
+    spec = Spec(
+        model=model,
+        set=own,
+        dataset=split.dataset,
+        settings=configuration.fill(Settings, {**usual, **training}, of="training"),
+        seeds=seeds,
+        order_penalty=order_penalty,
+    )
+    if fitting.has_targets(split):
+        scoring.require_metric(spec.settings.metric, task)
+    return spec
 
 
 def evaluate(

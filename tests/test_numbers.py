@@ -597,6 +597,13 @@ def test_ranking_figures():
             error = values.std(ddof=1) / math.sqrt(len(values))
             assert figures[f"{name}@{k}"] == pytest.approx(values.mean(), rel=1e-5)
             assert figures[f"{name}@{k}_se"] == pytest.approx(error, rel=1e-5)
+        popular = np.argsort(-x.sum(0), kind="stable")[: N // 5]
+        rare = target[target.any(1)].copy()
+        rare[:, popular] = 0
+        gained = np.take_along_axis(rare, lists[:, :k], axis=1) @ discount[:k]
+        ideal = np.array([discount[: min(k, int(n))].sum() for n in rare.sum(1)])
+        tail = (gained / np.where(ideal > 0, ideal, np.nan))[rare.any(1)].mean()
+        assert figures[f"tail_ndcg@{k}"] == pytest.approx(tail, rel=1e-5)
         lorenz = (2 * np.arange(1, N + 1) - N - 1) @ counts / (counts.sum() * (N - 1))
         assert figures[f"gini@{k}"] == pytest.approx(lorenz, rel=1e-6)
         assert figures[f"coverage@{k}"] == pytest.approx((counts > 0).mean(), rel=1e-6)

@@ -73,6 +73,11 @@ DATASETS: dict[str, Dataset] = {
     "netflix": Dataset(
         "Netflix Prize: 480,189 users, 17,770 films; no download, files of your own", "netflix",
         100_480_507),
+    "anime": Dataset("MyAnimeList, ratings from 1 to 10; no download, files of your own", "anime"),
+    "steam": Dataset("Steam, games that players bought; no download, files of your own", "steam"),
+    "lastfm": Dataset(
+        "Last.fm of HetRec 2011: 1,892 listeners, 17,632 artists, play counts; no download, files "
+        "of your own", "lastfm", 92_834),
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from aerec.data.ratings import Ratings
 from aerec.errors import BadInput
 
 DROPPED, TRAIN, VALID, TEST = -1, 0, 1, 2
+CLICK = 4.0  # the lowest rating that is a click, unless the dataset states another
 Notes = tuple[str, ...]
 
 
@@ -133,10 +134,16 @@ def tied_cuts(ratings: Ratings, part: np.ndarray) -> Notes:
 
 
 def effective(protocol: Any, ratings: Ratings) -> Any:
-    """Return the protocol as it applies to these ratings: of implicit data, every rating counts."""
-    if ratings.scale or protocol.threshold == 0:
-        return protocol
-    return dataclasses.replace(protocol, threshold="all")
+    """Return the protocol as it applies to these ratings: of implicit data, every rating counts.
+
+    The threshold "auto" becomes that of the dataset, or else `CLICK`.
+    """
+    threshold = protocol.threshold
+    if not ratings.scale and threshold != 0:
+        threshold = "all"
+    elif threshold == "auto":
+        threshold = CLICK if ratings.click is None else ratings.click
+    return dataclasses.replace(protocol, threshold=threshold)
 
 
 def clicks(
@@ -169,7 +176,7 @@ def clicks(
         enough.any(),
         f"no rating reaches threshold={lowest:g}, the highest is {every.value.max():g}. {way_out}",
     )
-    notes = _click_notes(threshold, enough, ratings.scale)
+    notes = _click_notes(threshold, enough, ratings)
     kept = select(every, enough)
     while True:  # terminates: every round but the last drops a click
         of_user, of_item = np.bincount(kept.user), np.bincount(kept.item)
@@ -196,12 +203,14 @@ def clicks(
     return kept, tuple(notes)
 
 
-def _click_notes(threshold: Any, enough: np.ndarray, scale: tuple | None) -> list[str]:
+def _click_notes(threshold: Any, enough: np.ndarray, ratings: Ratings) -> list[str]:
     """Describe which ratings become clicks; add a note where that may not be intended."""
+    scale = ratings.scale
     if threshold == "all":
         return ["every rating is a click, whatever its value (`threshold=all`)"] if scale else []
     notes = [f"{of(~enough)} ratings are below {threshold:g}"] if not enough.all() else []
-    if scale and (scale not in ((1, 5), (0.5, 5)) or enough.mean() > 0.95):
+    known = scale in ((1, 5), (0.5, 5)) and enough.mean() <= 0.95
+    if scale and not known and threshold != ratings.click:
         notes.append(
             f"{enough.mean():.1%} of the ratings, which range from {scale[0]:g} to {scale[1]:g}, "
             f"are clicks by `threshold={threshold:g}`; another threshold may suit this scale"

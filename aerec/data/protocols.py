@@ -5,6 +5,10 @@ split depends on the ratings, the fields and, if `per_seed` is true, the seed. C
 down with `floor`. The rows of all tables are in time order if the ratings have times, and otherwise
 in the order of the file. Time 0 means unknown and sorts as oldest; ties are in random order, seeded
 by `split_seed`.
+
+Where ratings become clicks, `threshold` is the lowest rating that is a click. "all" makes every
+rating a click. "auto" is what the dataset states (`Ratings.click`: 8 for Anime, "all" for Last.fm)
+and otherwise 4. A split records the threshold that it used.
 """
 
 from typing import Any, Literal
@@ -24,7 +28,7 @@ from aerec.errors import BadInput, nearest
 __all__ = ["PROTOCOLS", "Files", "Heldout", "LeakError", "Protocol", "Split", "check", "parse"]
 
 
-Threshold = float | Literal["all"]
+Threshold = float | Literal["all", "auto"]
 
 
 class Protocol(Interface):
@@ -81,7 +85,7 @@ class PerUserHoldout:
     the training clicks alone, so validation items are ranked.
     """
 
-    threshold: Threshold = 4.0  # a click is a rating of at least this; "all": every rating
+    threshold: Threshold = "auto"  # lowest rating that is a click; "all"; "auto": see above
     min_user: int = 5  # fewest clicks of a user
     min_item: int = 0  # fewest clicks of an item; both filters repeat until both hold (k-core)
     test: float = 0.2
@@ -115,7 +119,7 @@ class Strong:
     target, and the others are folded in. A user with n < 5 has no target.
     """
 
-    threshold: Threshold = 4.0
+    threshold: Threshold = "auto"
     min_user: int = 5
     valid_users: float = 0.1  # a share of the users if below 1, else a count
     test_users: float = 0.1
@@ -142,7 +146,7 @@ class StrongByTime:
     valid_users=750, test_users=750). Everything else is as in `strong`.
     """
 
-    threshold: Threshold = 4.0
+    threshold: Threshold = "auto"
     min_user: int = 5
     valid_users: float = 0.1
     test_users: float = 0.1
@@ -248,7 +252,7 @@ class LeaveLast:
     At test time the validation click is neither folded in nor masked.
     """
 
-    threshold: Threshold = 4.0
+    threshold: Threshold = "auto"
     min_user: int = 5
     split_seed: int = 0  # of the order of ties in time
     name, task, per_seed = "leave_last", "ranking", False
@@ -270,7 +274,7 @@ class LeaveLast:
 class AllClicks:
     """Train on all clicks, for deployment; without held-out data nothing is selected or scored."""
 
-    threshold: Threshold = 4.0
+    threshold: Threshold = "auto"
     min_user: int = 1
     split_seed: int = 0  # of the order of ties in time
     name, task, per_seed = "all_clicks", "ranking", False

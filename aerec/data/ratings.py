@@ -1,7 +1,7 @@
 """`Ratings`: one dataset in memory, as arrays, independent of its source."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from aerec.data import columns
 from aerec.errors import BadInput
 
 Log = Callable[[str], object]
+Click = float | Literal["all"]  # the lowest rating that is a click; "all": every rating is
 
 
 class Ratings(NamedTuple):
@@ -27,6 +28,7 @@ class Ratings(NamedTuple):
       genres: [N] str, '|' between genres, '' if unknown; or None.
       scale: lowest and highest rating; None for clicks.
       name: what the dataset is called.
+      click: what a click is in this dataset, where its scale needs another threshold than 4.
     """
 
     user: np.ndarray
@@ -39,6 +41,7 @@ class Ratings(NamedTuple):
     genres: np.ndarray | None
     scale: tuple[float, float] | None
     name: str
+    click: Click | None = None
 
 
 def require_scale(scale: tuple[float, float] | None) -> None:
@@ -63,6 +66,7 @@ def assemble(
     scale: tuple[float, float] | None,
     name: str,
     source: str,
+    click: Click | None = None,
     log: Log = print,
 ) -> Ratings:
     """Assemble `Ratings` from encoded columns.
@@ -79,6 +83,7 @@ def assemble(
       scale: lowest and highest rating; None: those of `value`.
       name: of the dataset.
       source: the name of the data in messages.
+      click: as in `Ratings`.
       log: called with notes.
 
     Raises:
@@ -101,7 +106,7 @@ def assemble(
         scale = (float(scale[0]), float(scale[1]))
     title, genres = titles or (None, None)
     time = None if time is None else columns.seconds(time, log)
-    return Ratings(users, items, value, time, user_ids, item_ids, title, genres, scale, name)
+    return Ratings(users, items, value, time, user_ids, item_ids, title, genres, scale, name, click)
 
 
 def last_of_pairs(

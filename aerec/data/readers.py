@@ -18,7 +18,7 @@ import numpy as np
 
 from aerec.data import columns, roles, texts
 from aerec.data import titles as titles_of
-from aerec.data.ratings import Log, Ratings, assemble, require_scale
+from aerec.data.ratings import Click, Log, Ratings, assemble, require_scale
 from aerec.data.roles import Column
 from aerec.data.scan import Policy, scan
 from aerec.data.summary import summary
@@ -39,6 +39,7 @@ class Format:
     optional: frozenset[str] = frozenset()  # roles that a file may lack
     scale: tuple[float, float] | None = None  # None: lowest and highest rating of the file
     titles: tuple[str, ...] = ()  # names of title files in the folder of the ratings
+    click: Click | None = None  # as in `Ratings`
     typed: bool = False  # header fields have the form name:type
     many: bool = False  # all files of a folder are one dataset
 
@@ -59,6 +60,18 @@ FORMATS: dict[str, Format] = {
         "Netflix Prize, mv_*.txt or combined_data_*.txt",
         ("mv_*.txt", "training_set/mv_*.txt", "combined_data_*.txt"), {}, ",", scale=(1, 5),
         titles=("movie_titles.txt", "../movie_titles.txt", "movie_titles.csv"), many=True),
+    "anime": Format(
+        "MyAnimeList, anime_ratings.dat", ("anime_ratings.dat",),
+        {"user": "User_ID", "item": "Anime_ID", "rating": "Feedback", "time": ""}, header=True,
+        scale=(1, 10), titles=("anime_info.dat",), click=8.0),
+    "steam": Format(
+        "Steam, game_purchase.dat", ("game_purchase.dat",),
+        {"user": "User_ID", "item": "Game_ID", "rating": "", "time": ""}, header=True,
+        titles=("item_info.dat",)),
+    "lastfm": Format(
+        "Last.fm of HetRec 2011, user_artists.dat", ("user_artists.dat",),
+        {"user": "userID", "item": "artistID", "rating": "weight", "time": ""}, header=True,
+        titles=("artists.dat",), click="all"),
     "recbole": Format(
         "RecBole atomic file, .inter", ("*.inter",),
         {"user": "user_id", "item": "item_id", "rating": "rating", "time": "timestamp"},
@@ -157,7 +170,7 @@ def read(
     ratings = assemble(
         user=part["user"], item=part["item"], value=part.get("rating"), time=part.get("time"),
         titles=titles_of.read(titles, part["item"][1]) if titles else None,
-        scale=spec.scale, name=format or path.name, source=str(path), log=log,
+        scale=spec.scale, name=format or path.name, source=str(path), click=spec.click, log=log,
     )  # fmt: skip
     log(summary(ratings))
     return ratings
@@ -264,7 +277,7 @@ def _begins(file: Path, spec: Format) -> bool:
     """Return whether the first line of a file fits this format."""
     fields = next(texts.lines(file)).strip().split(spec.separator)
     if spec.header and not spec.typed:
-        return set(spec.columns.values()) <= set(fields)
+        return set(spec.columns.values()) - {""} <= set(fields)
     return spec.width in (None, len(fields))
 
 

@@ -1,6 +1,7 @@
 """Titles and genres of items, from a file in the folder of the ratings."""
 
 import csv
+import html
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ _GENRES_100K = [
     "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
     "Thriller", "War", "Western",
 ]  # fmt: skip
+# Tab separated, with a header: id, title; of Anime also the genres.
+_TABBED = ("anime_info.dat", "item_info.dat", "artists.dat")
 
 
 def find(ratings: Path, names: tuple[str, ...]) -> Path | None:
@@ -26,7 +29,8 @@ def read(file: Path, item_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Read the titles and genres of items.
 
     Args:
-      file: `u.item`, `movies.dat`, `movies.csv`, `movie_titles.txt/csv` or RecBole's `.item`.
+      file: `u.item`, `movies.dat`, `movies.csv`, `movie_titles.txt/csv`, RecBole's `.item`, or the
+        titles of Anime, Steam or Last.fm (`_TABBED`).
       item_ids: [N] raw ids.
 
     Returns:
@@ -54,6 +58,10 @@ def _title(file: Path, row: list[str]) -> tuple[str, str]:
         return row[1], "|".join(genre for genre, flag in flags if flag == "1")
     if file.name.startswith("movie_titles"):  # id, year or NULL, title
         return row[2] + (f" ({row[1]})" if row[1].isdigit() else ""), ""
+    if file.name == "anime_info.dat":
+        return html.unescape(row[1]), row[2].replace(", ", "|")
+    if file.name in _TABBED:
+        return row[1], ""
     genres = row[2] if len(row) > 2 else ""
     return row[1], "" if genres == "(no genres listed)" else genres
 
@@ -72,6 +80,8 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     rows = text.rstrip("\n").split("\n")
     if file.name == "movies.csv":
         yield from enumerate(csv.reader(rows[1:]), 2)
+    elif file.name in _TABBED:
+        yield from ((n, line.rstrip("\r").split("\t")) for n, line in enumerate(rows[1:], 2))
     elif file.suffix == ".item" and file.name != "u.item":
         names = [name.split(":")[0] for name in rows[0].split("\t")]
         columns = [

@@ -129,6 +129,18 @@ def self_information(counts: np.ndarray, num_rows: int) -> np.ndarray:
     return (np.log2(num_rows) - np.log2(np.maximum(counts, 1))).astype(np.float32)
 
 
+def tail(counts: np.ndarray) -> np.ndarray:
+    """Mark the tail, [N] float32: one for all columns but the most popular 20%, floor(N / 5).
+
+    `counts [N]` are the training rows that list a column. Equal counts are in order of the columns.
+    The NDCG of the tail, 'tail_ndcg', is `ndcg` of the same lists where only the held-out columns
+    of the tail are relevant; a row that holds out none is NaN.
+    """
+    rare = np.ones(len(counts), np.float32)
+    rare[np.argsort(-counts, kind="stable")[: len(counts) // 5]] = 0
+    return rare
+
+
 def coverage(counts: np.ndarray) -> float:
     """Compute the share of columns recommended to at least one row, from their `counts [N]`."""
     return float(np.mean(counts > 0))

@@ -18,7 +18,8 @@ from aerec.evaluation import blocks, metrics, statistics
 from aerec.evaluation.blocks import Evaluator, Heldout
 from aerec.evaluation.report import Report
 
-ALL = (*metrics.PER_ROW, "novelty", "coverage", "gini")
+ALL = (*metrics.PER_ROW, "novelty", "tail_ndcg", "coverage", "gini")
+BY_POPULARITY = ("novelty", "tail_ndcg")
 
 
 def evaluator(
@@ -43,13 +44,14 @@ def evaluator(
     Args:
       ks: the cuts.
       names: of metrics, from `ALL`; None: all that can be computed.
-      train: the training table, whose column counts are the popularity 'novelty' needs.
+      train: the training table, whose column counts are the popularity that 'novelty' and
+        'tail_ndcg' need.
       mask_seen: whether the items of the input are masked.
       batch_size: rows per block; None: from `blocks.BYTES`.
       tie_seed: of the order of the columns.
 
     Raises:
-      ValueError: an unknown metric, a k below one, 'novelty' without `train`; in the returned
+      ValueError: an unknown metric, a k below one, no `train` for 'novelty'; in the returned
         function NaN scores, which cannot be ranked, or what `blocks.plan` refuses.
     """
     cuts = tuple(sorted(set(ks)))
@@ -59,17 +61,20 @@ def evaluator(
     if unknown := sorted(set(chosen) - set(ALL)):
         raise ValueError(f"unknown metrics {unknown}; there are {', '.join(ALL)}")
     if train is None:
-        if names is not None and "novelty" in chosen:
-            raise ValueError("'novelty' needs the popularity of the columns: give train=")
-        chosen = tuple(name for name in chosen if name != "novelty")
-    information = None
+        if asked := [name for name in BY_POPULARITY if names is not None and name in chosen]:
+            raise ValueError(f"{asked[0]!r} needs the popularity of the columns: give train=")
+        chosen = tuple(name for name in chosen if name not in BY_POPULARITY)
+    popularity = None
     if train is not None:
-        popularity = np.bincount(np.asarray(train.columns), minlength=train.num_columns)
-        information = jnp.asarray(metrics.self_information(popularity, train.num_rows))
+        counts = np.bincount(np.asarray(train.columns), minlength=train.num_columns)
+        bits = metrics.self_information(counts, train.num_rows)
+        popularity = jnp.asarray(bits), jnp.asarray(metrics.tail(counts))
     band = np.searchsorted(cuts, np.arange(cuts[-1]), side="right")  # rank -> the first cut past it
 
     @partial(jax.jit, static_argnames="capacity")
-    def scan(params, tables, index, order, information, capacity):
+    def scan(params, tables, index, order, popularity, capacity):
+        information, rare = popularity or (None, None)
+
         def block(counts, index):
             x, held_out = blocks.gather(tables, index, capacity)
             y = model.score(params, x)
@@ -84,6 +89,10 @@ def evaluator(
             hits = recommended * jnp.take_along_axis(
                 held_out.listed(), items, axis=1, mode="fill", fill_value=0
             )
+            if "tail_ndcg" in chosen:
+                of_tail = rare.at[held_out.columns].get(mode="fill", fill_value=0)
+                rare_held = held_out.sum(of_tail)
+                rare_hits = hits * rare.at[items].get(mode="fill", fill_value=0)
             out["entries"] = held
             for k in cuts:
                 out[f"tied@{k}"] = metrics.tied(scores[:, : k + 1])
@@ -93,6 +102,8 @@ def evaluator(
                     elif name == "novelty":
                         bits = information.at[items[:, :k]].get(mode="fill", fill_value=0)
                         out[f"{name}@{k}"] = metrics.novelty(bits, recommended[:, :k])
+                    elif name == "tail_ndcg":
+                        out[f"{name}@{k}"] = metrics.ndcg(rare_hits[:, :k], rare_held)
             if {"coverage", "gini"} & set(chosen):
                 evaluated = (recommended * (held > 0)[:, None]).astype(jnp.int32)
                 bands = jnp.broadcast_to(jnp.asarray(band), items.shape)
@@ -106,7 +117,7 @@ def evaluator(
         index, capacity = blocks.plan(heldout, batch_size, train)
         order = tie_order(heldout.input.num_columns, tie_seed)
         tables = (heldout.input, heldout.target, heldout.rows)
-        counts, out = scan(params, tables, index, order, information, capacity)
+        counts, out = scan(params, tables, index, order, popularity, capacity)
         figures, per_row = blocks.on_host(model, out, heldout.input.num_rows)
         del per_row["entries"]
         for name, value in per_row.items():

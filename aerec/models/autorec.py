@@ -24,6 +24,7 @@ from aerec.configuration import Count, Natural, Probability, Weight, settings
 from aerec.core import Facts, Model, Traits
 from aerec.errors import BadInput
 from aerec.nn import activations, autoencoders, layers, losses
+from aerec.space import TRAINING, Choice, Log, Space, Uniform
 
 
 @settings
@@ -48,6 +49,15 @@ class Config:
                 f"hidden={self.hidden}: pre-training wants widths that read alike from both ends, "
                 "like 500,250,500"
             )
+
+
+SPACE: Space = {
+    "hidden": Choice(((100,), (200,), (500,))),
+    "activation": Choice(("sigmoid", "identity")),
+    "l2": Log(0.1, 1000),
+    "dropout": Uniform(0, 0.8),
+    **TRAINING,
+}
 
 
 def traits(config: Config) -> Traits:

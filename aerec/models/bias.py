@@ -10,12 +10,16 @@ import jax.numpy as jnp
 
 from aerec.configuration import Weight, settings
 from aerec.core import Batch, Facts, Model, Rows, Table, Traits
+from aerec.space import Space
 
 
 @settings
 class Config:
     column_shrinkage: Weight = 10.0  # pseudo-ratings of offset zero for each column
     row_shrinkage: Weight = 15.0  # the same for a row
+
+
+SPACE: Space = {}
 
 
 def traits(config: Config) -> Traits:

@@ -45,6 +45,7 @@ from aerec.configuration import Count, Natural, Weight, settings
 from aerec.core import Batch, Facts, Model, Rows, Traits
 from aerec.errors import BadInput
 from aerec.nn import activations, layers, losses
+from aerec.space import TRAINING, Choice, LogIntegers, Space, Uniform
 
 
 @settings
@@ -68,6 +69,17 @@ class Config:
         if self.tied and activations.describe(self.latent_activation).extra:
             wrong = self.latent_activation
             raise BadInput(f"latent_activation={wrong!r} adds a coordinate: it needs tied=false")
+
+
+SPACE: Space = {
+    "latent": LogIntegers(20, 500),
+    "latent_activation": Choice(("sigmoid", "identity")),
+    "loss": Choice(("logistic", "square")),
+    "corruption": Uniform(0.1, 0.9),
+    "negatives": Choice((0, 5, 20)),
+    "l2": Choice((0.0, 0.01, 0.1, 1.0, 10.0)),
+    **TRAINING,
+}
 
 
 def traits(config: Config) -> Traits:

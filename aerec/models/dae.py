@@ -10,9 +10,9 @@ which Vincent et al. do not do.
 """
 
 from aerec.core import Facts, Model
-from aerec.models.cdae import Config, autoencoder, traits
+from aerec.models.cdae import SPACE, Config, autoencoder, traits
 
-__all__ = ["Config", "make", "traits"]
+__all__ = ["SPACE", "Config", "make", "traits"]
 
 
 def make(config: Config, facts: Facts) -> Model:

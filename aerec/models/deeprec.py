@@ -28,6 +28,7 @@ from aerec.configuration import Count, Natural, Probability, Weight, settings
 from aerec.core import Facts, Model, Traits
 from aerec.errors import BadInput
 from aerec.nn import activations, autoencoders, layers, losses
+from aerec.space import Choice, Log, LogIntegers, Space, Uniform
 
 
 @settings
@@ -51,6 +52,16 @@ class Config:
                 raise BadInput(
                     f"{name} adds a coordinate, which a layer of a tied model has no room for"
                 )
+
+
+SPACE: Space = {
+    "hidden": Choice(((128,), (128, 128), (128, 256, 256), (256, 256, 512))),
+    "dropout": Uniform(0, 0.8),
+    "refeeds": Choice((0, 1)),
+    "learning_rate": Log(5e-4, 5e-2),
+    "batch_size": LogIntegers(32, 512),
+    "epochs": LogIntegers(40, 200),
+}
 
 
 def traits(config: Config) -> Traits:

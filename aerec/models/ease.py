@@ -27,6 +27,7 @@ from aerec.configuration import Positive, Probability, settings
 from aerec.core import Batch, Facts, Model, Params, Table, Traits
 from aerec.errors import BadInput
 from aerec.nn import activations, layers
+from aerec.space import Log, Space, Uniform
 
 
 @settings
@@ -34,6 +35,9 @@ class Config:
     l2: Positive = 500.0  # lambda
     dropout: Probability = 0.0  # p of the penalty that grows with an item's clicks
     nonnegative: bool = False  # forbid negative weights
+
+
+SPACE: Space = {"l2": Log(1, 1e4), "dropout": Uniform(0, 0.9)}
 
 
 def traits(config: Config) -> Traits:

@@ -14,11 +14,20 @@ import jax.numpy as jnp
 from aerec.configuration import Count, settings
 from aerec.core import Batch, Facts, Model, Traits
 from aerec.nn import activations, layers, losses
+from aerec.space import TRAINING, Choice, Log, LogIntegers, Space
 
 
 @settings
 class Config:
     latent: Count = 256  # K, the rank
+
+
+SPACE: Space = {
+    **TRAINING,
+    "latent": Choice((64, 128, 256, 512, 1024)),
+    "learning_rate": Log(1e-4, 0.1),
+    "epochs": LogIntegers(5, 80),
+}
 
 
 def traits(config: Config) -> Traits:

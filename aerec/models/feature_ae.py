@@ -28,6 +28,7 @@ from aerec.configuration import Count, Probability, Weight, Widths, settings
 from aerec.core import Batch, Facts, Model, Rows
 from aerec.models.multvae import traits
 from aerec.nn import activations, autoencoders, layers, losses
+from aerec.space import TRAINING, Choice, Space, Uniform
 
 
 @settings
@@ -40,6 +41,18 @@ class Config:
     similarity: Literal["dot", "cosine"] = "dot"  # of codes: dot, or cosine
     tied: bool = False  # the items' codes are the decoder
     l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, added to the sum over users
+
+
+SPACE: Space = {
+    "hidden": Choice(((), (600,))),
+    "latent": Choice((64, 128, 200, 400)),
+    "latent_activation": Choice(("sigmoid", "tanh", "identity")),
+    "dropout": Uniform(0.1, 0.8),
+    "similarity": Choice(("dot", "cosine")),
+    "tied": Choice((False, True)),
+    "l2": Choice((0.0, 0.01, 0.1, 1.0, 10.0)),
+    **TRAINING,
+}
 
 
 class AutoEncoder(nn.Module):

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from aerec.configuration import Count, Positive, Weight, settings
 from aerec.core import Batch, Facts, Model, Table, Traits
 from aerec.nn import alternating, layers
+from aerec.space import Choice, Log, Space
 
 
 @settings
@@ -24,6 +25,13 @@ class Config:
     l2: Positive = 10.0  # lambda
     alpha: Weight = 10.0  # confidence of a click beyond the 1 of every cell, per unit of its value
     sweeps: Count = 15  # number of times that the items are solved
+
+
+SPACE: Space = {
+    "latent": Choice((16, 32, 64, 128, 256)),
+    "l2": Log(0.1, 1000),
+    "alpha": Log(0.1, 100),
+}
 
 
 def traits(config: Config) -> Traits:

@@ -17,12 +17,16 @@ from aerec import memory
 from aerec.configuration import Count, Weight, settings
 from aerec.core import Facts, Model, Table, Traits
 from aerec.models import ease
+from aerec.space import Log, LogIntegers, Space
 
 
 @settings
 class Config:
     neighbours: Count = 100  # k, the neighbours of an item
     shrinkage: Weight = 10.0  # h, added to the cosine's denominator
+
+
+SPACE: Space = {"neighbours": LogIntegers(5, 1000), "shrinkage": Log(0.1, 1000)}
 
 
 def traits(config: Config) -> Traits:

@@ -28,6 +28,7 @@ from aerec.core import Batch, Facts, Model, Table, Traits
 from aerec.errors import BadInput
 from aerec.models import ease
 from aerec.nn import activations, layers
+from aerec.space import Choice, Log, Space, Uniform
 
 
 @settings
@@ -43,6 +44,13 @@ class Config:
             raise BadInput(
                 f"activation={self.activation} adds a column: only latent_activation can do that"
             )
+
+
+SPACE: Space = {
+    "depth": Choice((1, 2)),
+    "corruption": Uniform(0.05, 0.95),
+    "l2": Log(0.1, 1e4),
+}
 
 
 def traits(config: Config) -> Traits:

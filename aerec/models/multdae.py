@@ -20,6 +20,7 @@ from aerec.configuration import Count, Positive, Probability, Weight, Widths, se
 from aerec.core import Facts, Model
 from aerec.models.multvae import traits
 from aerec.nn import activations, autoencoders, layers, losses
+from aerec.space import TRAINING, Choice, Log, Space, Uniform
 
 
 @settings
@@ -32,6 +33,15 @@ class Config:
     likelihood: losses.Likelihood = "multinomial"  # multinomial, gaussian or logistic
     confidence: Positive = 1.0  # of a click under the Gaussian likelihood (c_1, with c_0 = 1)
     l2: Weight = 0.2  # lambda of lambda / 2 |kernels|^2, added to the sum over users
+
+
+SPACE: Space = {
+    "hidden": Choice(((), (600,))),
+    "latent": Choice((64, 128, 200, 400)),
+    "dropout": Uniform(0.1, 0.8),
+    "l2": Log(1e-3, 10),
+    **TRAINING,
+}
 
 
 def make(config: Config, facts: Facts) -> Model:

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from aerec.configuration import Count, Natural, Positive, Probability, Weight, Widths, settings
 from aerec.core import Batch, Facts, Model, Traits
 from aerec.nn import activations, autoencoders, layers, losses
+from aerec.space import TRAINING, Choice, LogIntegers, Space, Uniform
 
 
 @settings
@@ -35,6 +36,16 @@ class Config:
     likelihood: losses.Likelihood = "multinomial"  # multinomial, gaussian or logistic
     confidence: Positive = 1.0  # of a click under the Gaussian likelihood (c_1, with c_0 = 1)
     l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, added to the sum over users
+
+
+SPACE: Space = {
+    "hidden": Choice(((), (600,))),
+    "latent": Choice((64, 128, 200, 400)),
+    "dropout": Uniform(0.1, 0.8),
+    "beta": Uniform(0, 1),
+    "anneal_steps": LogIntegers(100, 50_000),
+    **TRAINING,
+}
 
 
 def traits(config) -> Traits:

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from aerec.configuration import Count, Positive, Share, settings
 from aerec.core import Batch, Facts, Model, Rows, Table, Traits
 from aerec.nn import alternating
+from aerec.space import Log, LogIntegers, Space, Uniform
 
 
 @settings
@@ -33,6 +34,9 @@ class Config:
     l2: Positive = 2.0  # lambda
     power: Share = 0.4  # power of the number of ratings that multiplies lambda, 0 to 1
     sweeps: Count = 15  # number of times that the items are solved
+
+
+SPACE: Space = {"latent": LogIntegers(5, 100), "l2": Log(0.1, 30), "power": Uniform(0, 1)}
 
 
 def traits(config: Config) -> Traits:

@@ -4,11 +4,15 @@ import jax.numpy as jnp
 
 from aerec.configuration import settings
 from aerec.core import Facts, Model, Table, Traits
+from aerec.space import Space
 
 
 @settings
 class Config:
     pass
+
+
+SPACE: Space = {}
 
 
 def traits(config: Config) -> Traits:

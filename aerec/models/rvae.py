@@ -24,6 +24,7 @@ from aerec.configuration import Count, Natural, Probability, Weight, Widths, set
 from aerec.core import Facts, Model, Traits
 from aerec.models import svae
 from aerec.nn import activations, autoencoders, layers, losses
+from aerec.space import Choice, Log, LogIntegers, Space, Uniform
 
 
 @settings
@@ -39,6 +40,19 @@ class Config:
     beta: Weight = 0.2  # largest weight of the KL term
     anneal_steps: Natural = 2000  # the KL term weighs min(beta, step / anneal_steps); 0: beta
     l2: Weight = 1.0  # lambda of lambda / 2 |kernels|^2, added to the sum over users
+
+
+SPACE: Space = {
+    "embedding": Choice((64, 128, 256)),
+    "recurrent": Choice((100, 200, 400)),
+    "latent": Choice((32, 64, 128)),
+    "dropout": Uniform(0, 0.6),
+    "beta": Log(1e-3, 1),
+    "l2": Log(0.01, 100),
+    "learning_rate": Log(3e-4, 1e-2),
+    "batch_size": LogIntegers(16, 64),
+    "epochs": LogIntegers(10, 80),
+}
 
 
 def traits(config: Config) -> Traits:

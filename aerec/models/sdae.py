@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from aerec.configuration import Count, Natural, Probability, Weight, Widths, settings
 from aerec.core import Facts, Model, Traits
 from aerec.nn import activations, autoencoders, layers, losses
+from aerec.space import TRAINING, Choice, Space, Uniform
 
 
 @settings
@@ -39,6 +40,16 @@ class Config:
     likelihood: losses.Likelihood = "logistic"  # logistic, multinomial or gaussian
     pretrain_steps: Natural = 1000  # steps of greedy pre-training, evenly for each layer
     l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, only after pre-training
+
+
+SPACE: Space = {
+    "hidden": Choice(((), (600,))),
+    "latent": Choice((64, 128, 200, 400)),
+    "corruption": Uniform(0.1, 0.8),
+    "likelihood": Choice(("logistic", "multinomial")),
+    "pretrain_steps": Choice((0, 1000, 3000)),
+    **TRAINING,
+}
 
 
 def traits(config: Config) -> Traits:

@@ -40,6 +40,7 @@ import jax.numpy as jnp
 from aerec.configuration import Count, Natural, Part, Probability, Weight, Widths, settings
 from aerec.core import Batch, Facts, Model, Rows, Traits
 from aerec.nn import activations, autoencoders, layers, losses, recurrent, softmax
+from aerec.space import Choice, Log, LogIntegers, Space, Uniform
 
 
 @settings
@@ -57,6 +58,20 @@ class Config:
     beta: Weight = 0.02  # largest weight of the KL term
     anneal_steps: Natural = 10_000  # the KL term weighs min(beta, step / anneal_steps); 0: beta
     l2: Weight = 22.0  # lambda of lambda / 2 |kernels|^2, added to the sum over steps
+
+
+SPACE: Space = {
+    "embedding": Choice((64, 128, 256)),
+    "recurrent": Choice((100, 200, 400)),
+    "latent": Choice((32, 64, 128)),
+    "ahead": Choice((1, 2, 4, 8)),
+    "dropout": Uniform(0, 0.6),
+    "beta": Log(1e-3, 1),
+    "l2": Log(0.1, 100),
+    "learning_rate": Log(3e-4, 1e-2),
+    "batch_size": LogIntegers(16, 64),
+    "epochs": LogIntegers(4, 32),
+}
 
 
 def traits(config) -> Traits:

@@ -20,8 +20,9 @@ from aerec.configuration import Count, Probability, Weight, Widths, settings
 from aerec.core import Facts, Model
 from aerec.models.multvae import traits, variational
 from aerec.nn import activations, losses
+from aerec.space import TRAINING, Choice, Log, Space, Uniform
 
-__all__ = ["Config", "make", "traits"]
+__all__ = ["SPACE", "Config", "make", "traits"]
 
 
 @settings
@@ -33,6 +34,15 @@ class Config:
     dropout: Probability = 0.0  # of the listed entries of the input
     beta: Weight = 1.0  # the KL's weight: the variance of x given z
     l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, added to the sum over users
+
+
+SPACE: Space = {
+    "hidden": Choice(((), (600,))),
+    "latent": Choice((64, 128, 200, 400)),
+    "dropout": Uniform(0, 0.8),
+    "beta": Log(1e-4, 1),
+    **TRAINING,
+}
 
 
 def make(config: Config, facts: Facts) -> Model:

@@ -102,6 +102,38 @@ def run(
         return finished
 
 
+def validate(
+    spec: Spec,
+    split: Split,
+    *,
+    progress: Callable[[loop.Record, dict[str, float]], None] = lambda record, figures: None,
+) -> float:
+    """Train a model and score it on the validation part alone, as a trial of a search.
+
+    The test part is not read.
+
+    Args:
+      progress: as of `loop.fit`; an exception that it raises ends the training.
+
+    Returns:
+      The figure `spec.settings.metric`: of the best epoch, or of the solution in closed form.
+
+    Raises:
+      BadInput: as `run`; or nothing is held out for validation.
+      loop.Diverged: as `run`.
+    """
+    require_float32()
+    blind = split._replace(test=split.valid, test_ids=split.valid_ids)
+    scoring.require_targets(blind, select=True)
+    job = _prepared(spec, [blind], (), progress, lambda text: None)
+    fitted = _fit(job, None, (directory.EpochLog(None), directory.EpochLog(None)))
+    if fitted.record.best:
+        return fitted.record.best[0]
+    metric, valid = spec.settings.metric, job.as_read[0].valid
+    score = scoring.evaluator(job.model, job.as_read[0], metric)
+    return score(loop.replica(fitted.best, 0), valid).figures[metric]
+
+
 class _Job(NamedTuple):
     """A checked run; `as_read` are the splits in the orientation that the model reads."""
 
@@ -224,6 +256,7 @@ def _trained(spec: Spec, described: Mapping[str, Any], record: loop.Record) -> d
         "protocol": described["protocol"],
         "model": spec.model,
         "dataset": spec.dataset,
+        "split_hash": described["data_hash"],
         "seed": spec.seeds[0],
         "validation": {"metric": spec.settings.metric, "best": record.best},
         "best_epoch": record.best_epoch,
@@ -260,6 +293,7 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
         "baselines": {name: report.figures for name, report in scored.items()},
         "baselines_skipped": skipped,
     }
+    results["test_scored"] = results.get("test_scored", 0) + bool(reports)
     results.setdefault("model_checksum", artefact.checksum(best))
     results.setdefault("peak_rss_mb", memory.peak_rss_mb())  # of the process that trained
     return Finished(job.config, results, reports, scored, best, [], [])

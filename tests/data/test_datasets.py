@@ -98,7 +98,7 @@ def test_bad_lines_are_passed_on(tmp_path):
     [
         ("ml1m", "No dataset is called 'ml1m'. Did you mean ml-1m"),
         ("movielens", "Did you mean movielens-small"),
-        ("zzzz", "There are: ml-100k, ml-10m, ml-1m,"),
+        ("zzzz", "There are: anime, lastfm, ml-100k, ml-10m, ml-1m,"),
         ("synthetic:user=3", "synthetic has no parameter 'user'. Did you mean users"),
         ("synthetic:users=few", "synthetic: users takes a whole number, not 'few'"),
         ("synthetic:users", "synthetic: users takes a whole number, not ''"),

@@ -1,5 +1,7 @@
 """The steps that protocols share, written out on a few ratings."""
 
+import hashlib
+import json
 import types
 
 import numpy as np
@@ -224,6 +226,31 @@ def test_of_clicks_all_count():
     assert divide.effective(strong, rated([0], [0], scale=None)).threshold == "all"
     zero = parse("strong:threshold=0")  # takes every click as it is
     assert divide.effective(zero, rated([0], [0], scale=None)) == zero
+
+
+@pytest.mark.parametrize(("click", "threshold"), [(None, 4), (8.0, 8), ("all", "all")])
+def test_the_dataset_states_what_a_click_is(click, threshold):
+    ratings = rated([0] * 6 + [1] * 6, [*range(6)] * 2, [3, 5, 7, 8, 9, 10] * 2, scale=(1.0, 10.0))
+    ratings = ratings._replace(click=click)
+    chosen = divide.effective(parse("strong:min_user=1"), ratings)
+    assert chosen == parse(f"strong:min_user=1,threshold={threshold}")
+    kept, notes = divide.clicks(chosen, ratings)
+    lowest = 0 if threshold == "all" else threshold
+    assert len(kept.user) == (ratings.value >= lowest).sum()
+    assert any("another threshold may suit" in note for note in notes) == (click is None)
+    given = divide.effective(parse("strong:threshold=7,min_user=1"), ratings)
+    assert given.threshold == 7 and "may suit" in str(divide.clicks(given, ratings)[1])
+
+
+def test_a_split_records_the_threshold_it_used():
+    """Its hash is the one of a protocol that was given the number."""
+    ratings = rated(np.repeat(range(20), 6), [*range(6)] * 20, [5] * 120)
+    fields = {"threshold": 4.0, "min_user": 5, "valid_users": 0.1, "test_users": 0.1,
+              "fold_in": 0.8, "split_seed": 0}  # fmt: skip
+    text = json.dumps(["strong", fields], sort_keys=True)
+    found = parse("strong").split(ratings, seed=0).protocol
+    assert found["threshold"] == 4
+    assert found["hash"] == hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def test_places_among_a_users_ratings():

@@ -139,6 +139,36 @@ def test_recbole(tmp_path):
     assert ratings.scale == (2.5, 4)  # the file does not say; its lowest and highest
 
 
+def test_anime(tmp_path):
+    write(tmp_path / "anime_ratings.dat", "User_ID\tAnime_ID\tFeedback\n7\t20\t10\n7\t3\t7\n")
+    head = "anime_ids\tname\tgenre\ttype\tepisodes\trating\tmembers\n"
+    lines = "20\tGintama&#039;\tAction, Comedy\tTV\t51\t9.16\t151266\n4\tX\t\tTV\t1\t1\t1\n"
+    write(tmp_path / "anime_info.dat", head + lines)
+    ratings = readers.read(tmp_path, log=quiet)
+    assert triples(ratings) == [(7, 20, 10), (7, 3, 7)]
+    assert (ratings.scale, ratings.click, ratings.time) == ((1, 10), 8, None)
+    assert ratings.titles.tolist() == ["", "Gintama'"]
+    assert ratings.genres.tolist() == ["", "Action|Comedy"]
+
+
+def test_steam(tmp_path):
+    write(tmp_path / "game_purchase.dat", "User_ID\tGame_ID\tPurchase\n1\t2\t1.0\n3\t1\t1.0\n")
+    write(tmp_path / "game_play.dat", "User_ID\tGame_ID\tHours\n1\t2\t273.0\n")
+    write(tmp_path / "item_info.dat", "Game_ID\tGame Name\n1\tSpore\n2\tFallout: 4\n")
+    ratings = readers.read(tmp_path, log=quiet)
+    assert triples(ratings) == [(1, 2, 1), (3, 1, 1)] and ratings.scale is None
+    assert ratings.titles.tolist() == ["Spore", "Fallout: 4"]
+
+
+def test_lastfm(tmp_path):
+    write(tmp_path / "user_artists.dat", "userID\tartistID\tweight\n2\t51\t13883\n2\t52\t1\n")
+    head = "id\tname\turl\tpictureURL\n"  # as published; other copies have id and name alone
+    write(tmp_path / "artists.dat", head + '51\tDuran "2" Duran\thttp://x\thttp://y\n')
+    ratings = readers.read(tmp_path, log=quiet)
+    assert triples(ratings) == [(2, 51, 13883), (2, 52, 1)] and ratings.click == "all"
+    assert ratings.titles.tolist() == ['Duran "2" Duran', ""]
+
+
 def test_recbole_without_ratings_is_implicit(tmp_path):
     path = write(tmp_path / "a.inter", "user_id:token\titem_id:token\n1\t5\n2\t5\n")
     ratings = readers.read(path, "recbole")
@@ -575,3 +605,21 @@ def test_movielens_100k():
     assert (len(ratings.user_ids), len(ratings.item_ids)) == (943, 1682)
     assert ratings.titles[0] == "Toy Story (1995)"
     assert ratings.genres[0] == "Animation|Children's|Comedy"
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "users", "items", "ratings", "clicks"),
+    [
+        ("anime", 4714, 7157, 419_943, 254_581),  # 419,943 lines, of which 165,362 below 8
+        ("steam", 12_393, 5155, 128_804, 128_804),  # 129,511 lines, 707 of them twice
+        ("lastfm", 1892, 17_632, 92_834, 92_834),
+    ],
+)
+def test_data_without_films(name, users, items, ratings, clicks):
+    read = readers.read(Path(DATA) / name, log=quiet)
+    check_types(read)
+    assert (len(read.user_ids), len(read.item_ids), len(read.value)) == (users, items, ratings)
+    lowest = 0 if read.click in (None, "all") else read.click
+    assert (read.value >= lowest).sum() == clicks
+    assert "" not in read.titles.tolist()

@@ -124,6 +124,13 @@ def test_novelty_written_out():
     np.testing.assert_allclose(metrics.novelty(listed, recommended), [1, 3, np.nan])
 
 
+def test_the_tail_leaves_out_a_fifth_of_the_columns():
+    tail = metrics.tail(np.asarray([3, 9, 1, 9, 0, 3, 3, 1, 0, 0, 5, 1]))  # two of twelve
+    np.testing.assert_array_equal(tail, [1, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1])
+    np.testing.assert_array_equal(metrics.tail(np.asarray([2, 2, 2, 2, 2])), [0, 1, 1, 1, 1])
+    np.testing.assert_array_equal(metrics.tail(np.asarray([7, 0, 0])), [1, 1, 1])
+
+
 def test_coverage_and_gini_written_out():
     assert metrics.coverage(np.asarray([0, 4, 1, 0])) == 0.5
     assert metrics.gini(np.asarray([3, 3, 3, 3])) == pytest.approx(0)

@@ -123,6 +123,13 @@ def test_every_metric_of_every_row_agrees_with_plain_loops(seed, mask):
         bits = [np.mean([math.log2(23 / max(popularity[i], 1)) for i in lists[r][:k]])
                 for r in evaluated]  # fmt: skip
         np.testing.assert_allclose(report.per_row[f"novelty@{k}"][evaluated], bits, rtol=1e-5)
+        popular = sorted(range(17), key=lambda i: (-popularity[i], i))[:3]  # floor(17 / 5)
+        for r in range(23):
+            rare = [i for i in target[r] if i not in popular]
+            gain = sum((i in rare) / math.log2(p + 2) for p, i in enumerate(lists[r][:k]))
+            ideal = sum(1 / math.log2(p + 2) for p in range(min(k, len(rare)))) or np.nan
+            actual = report.per_row[f"tail_ndcg@{k}"][r]
+            np.testing.assert_allclose(actual, gain / ideal, rtol=2e-6)
         shown = np.bincount(np.concatenate([lists[r][:k] for r in evaluated]), minlength=17)
         assert report.figures[f"coverage@{k}"] == pytest.approx(np.mean(shown > 0))
         pairs = np.abs(shown[:, None] - shown[None, :]).sum()  # the mean difference definition
@@ -323,6 +330,8 @@ def test_bad_requests_are_refused():
         ranking.evaluator(linear(), ks=(0, 5))
     with pytest.raises(ValueError, match="give train="):
         ranking.evaluator(linear(), names=["novelty"])
+    with pytest.raises(ValueError, match="'tail_ndcg' needs the popularity of the columns"):
+        ranking.evaluator(linear(), names=["ndcg", "tail_ndcg"])
     run = ranking.evaluator(linear(), names=["ndcg"], ks=(5,))
     with pytest.raises(ValueError, match="not aligned"):
         run(weights(0), heldout._replace(rows=jnp.arange(3)))

@@ -145,3 +145,31 @@ def test_p_is_uniform_where_nothing_differs():
         for s in range(200)
     ]
     assert scipy.stats.kstest(ps, "uniform").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 40])
+def test_holm_is_the_step_down_procedure(size):
+    """An hypothesis is rejected at any level exactly where its adjusted p is no more."""
+    p = np.round(np.random.default_rng(size).random(size) ** 3, 2)  # with ties
+    adjusted = statistics.holm(p)
+    for level in np.linspace(0.005, 0.995, 100):
+        rejected = set()
+        for step, i in enumerate(sorted(range(size), key=lambda i: p[i])):
+            if p[i] > level / (size - step):
+                break
+            rejected.add(i)
+        assert rejected == set(np.flatnonzero(adjusted <= level * (1 + 1e-12)))
+    assert (adjusted >= p).all() and (adjusted <= 1).all()
+
+
+def test_holm_is_statsmodels():
+    library = pytest.importorskip("statsmodels.stats.multitest")
+    p = np.random.default_rng(5).random(30) ** 4
+    np.testing.assert_allclose(statistics.holm(p), library.multipletests(p, method="holm")[1])
+
+
+def test_average_rank_written_out():
+    figures = [[0.4, 0.3, 0.3], [0.1, 0.2, 0.3], [0.5, np.nan, 0.9]]
+    np.testing.assert_allclose(statistics.average_rank(figures), [2, 2.25, 1.75])
+    np.testing.assert_allclose(statistics.average_rank(figures, lowest=True), [2, 1.75, 2.25])
+    assert np.isnan(statistics.average_rank([[np.nan, 1.0]])).all()

@@ -1,0 +1,283 @@
+"""Search for the settings of a model on the validation part of a split; the test part is not read.
+
+The first trial has the model's defaults. The next ones are points of a Sobol sequence in the
+model's `SPACE`: all of them for a model in closed form, the first eight for one that is trained.
+Those are followed by the tree-structured Parzen estimator (Bergstra, Bardenet, Bengio, Kegl:
+*Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011) of Optuna. A training is stopped early,
+after a third, where its best figure is below the median of the earlier ones at the same share of
+their epochs.
+
+What a trial draws is a function of the seed, its number and the trials that were finished when it
+began. So in one process an interrupted search resumes with the trials it would have had anyway.
+"""
+
+import contextlib
+import json
+import math
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from scipy.stats import qmc
+
+from aerec import api, configuration, files, models
+from aerec.cli import show as console
+from aerec.data.splits import Split
+from aerec.errors import BadInput, NotNumbers
+from aerec.runs import fitting
+from aerec.runs.spec import Spec, data_hash
+from aerec.space import Choice, Log, LogIntegers, Space, Uniform, rounded
+from aerec.training import loop
+from aerec.training.settings import Settings
+from experiments.trials import Trials
+
+DRAWN = 9  # trials of a trained model before the estimator: the defaults and 2^3 points
+EVALUATIONS = 10  # of a training, at most
+BEFORE = 3  # evaluations before a training can be stopped
+STATES = ("complete", "pruned", "failed")
+
+
+class Search(NamedTuple):
+    """The trials of a search.
+
+    Attributes:
+      metric: the validation figure by which the best is selected.
+      space: the searched settings, each with its distribution as text.
+      fixed: settings that all trials have.
+      trials: number, state ("complete", "pruned" or "failed"), setting, validation (the best figure
+        of the training; None if it failed), curve (evaluations as [tenth of the epochs, figure]),
+        reason (of a failure), seconds, seed, split_hash; by number.
+    """
+
+    metric: str
+    space: dict[str, str]
+    fixed: dict[str, Any]
+    trials: list[dict[str, Any]]
+
+    def ranked(self) -> list[dict[str, Any]]:
+        """Return the complete trials, best first."""
+        sign = 1 if self.metric.startswith(loop.LOWER) else -1
+        complete = [trial for trial in self.trials if trial["state"] == "complete"]
+        return sorted(complete, key=lambda trial: sign * trial["validation"])
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The best setting, for `aerec.fit(model, split, seed=seed, **best)`.
+
+        Raises:
+          BadInput: no trial is complete; the message has the reason of the first failure.
+        """
+        return {**self.fixed, **self._winner()["setting"]}
+
+    def count(self, state: str) -> int:
+        """Count the trials of a state."""
+        return sum(trial["state"] == state for trial in self.trials)
+
+    def summary(self) -> dict[str, Any]:
+        """Summarise the search for a record: space, trials, seconds, winner and its figure."""
+        return {
+            "space": self.space,
+            "trials": len(self.trials),
+            "seconds": round(sum(trial["seconds"] for trial in self.trials), 1),
+            "validation": self._winner()["validation"],
+            "metric": self.metric,
+            "setting": self.best,
+        }
+
+    def _winner(self) -> dict[str, Any]:
+        if ranked := self.ranked():
+            return ranked[0]
+        reasons = [trial["reason"] for trial in self.trials if trial["state"] == "failed"]
+        raise BadInput(f"no trial is complete: {(reasons or ['none was started'])[0]}")
+
+
+class _Pruned(Exception):
+    """A training that is stopped because its figures are too low."""
+
+
+def search(
+    model: str,
+    split: Split,
+    trials: int,
+    seed: int = 0,
+    *,
+    store: str | pathlib.Path,
+    seconds: float | None = None,
+    prune: bool = True,
+    show: bool = True,
+    **fixed: Any,
+) -> Search:
+    """Search for the settings of a model by their figure on the validation part.
+
+    Several processes may search at once in the same store; each takes trials that no other has.
+
+    Args:
+      trials: their number, with those in the store.
+      seed: of what is drawn, and of each training.
+      store: a folder, in which the trials are kept in <model>-<hash of the split>.jsonl.
+      seconds: after which this call begins no further trial; None: no limit.
+      prune: whether trainings are stopped early.
+      show: whether to show a progress bar.
+      fixed: settings of the model and of training that all trials have, like `metric="ndcg@10"`.
+
+    Raises:
+      BadInput: an unknown model or setting, data that do not suit the model, or a store of another
+        search.
+    """
+    space = {name: each for name, each in models.find(model).SPACE.items() if name not in fixed}
+    defaults = _defaults(model, space)
+    spec = api.specify(model, split, {**defaults, **fixed}, seeds=(seed,))
+    metric, digest = spec.settings.metric, data_hash(split)
+    described = {name: str(values) for name, values in space.items()}
+    identity = {
+        "model": model, "split_hash": digest, "seed": seed, "metric": metric, "prune": prune,
+        "space": described, "fixed": fixed,
+    }  # fmt: skip
+    kept = Trials(files.located(store) / f"{model}-{digest}.jsonl", identity)
+    count = trials if space else 1  # there is nothing to search
+    solved = fitting.solved(spec, split)
+    drawn = count if solved else DRAWN
+    begun = time.perf_counter()
+    with contextlib.closing(kept), _bar(model, count, show) as update:
+        update(found := Search(metric, described, fixed, kept.read()))
+        while seconds is None or time.perf_counter() - begun < seconds:
+            if (number := kept.claim(count)) is None:
+                break
+            found = found._replace(trials=kept.read())
+            given = _point(space, seed, number) if 0 < number < drawn else defaults
+            trial = _asked(found, space, seed, number, given if number < drawn else None)
+            setting = _decoded(space, trial.params)
+            epochs = api.specify(model, split, {**setting, **fixed}).settings.epochs
+            if not solved and "evaluate_every" not in fixed:
+                setting["evaluate_every"] = math.ceil(epochs / EVALUATIONS)
+            spec = api.specify(model, split, {**setting, **fixed}, seeds=(seed,))
+            line = {"number": number, "seed": seed, "split_hash": digest, "setting": setting}
+            kept.append({**line, **_tried(spec, split, trial, prune)})
+            update(found := found._replace(trials=kept.read()))
+    return found
+
+
+def _defaults(model: str, space: Space) -> dict[str, Any]:
+    """Return the model's default of each searched setting."""
+    config = models.find(model).Config()
+    usual = Settings(**models.find(model).traits(config).training)
+    known = {**configuration.plain(usual), **configuration.plain(config)}
+    return {name: known[name] for name in space}
+
+
+def _point(space: Space, seed: int, number: int) -> dict[str, Any]:
+    """Return a point of the scrambled Sobol sequence in the space; the first has number 1."""
+    shares = qmc.Sobol(len(space), seed=seed).random_base2(number.bit_length())[number - 1]
+    return {name: space[name].at(share) for name, share in zip(space, shares, strict=True)}
+
+
+def _distribution(values: Any) -> optuna.distributions.BaseDistribution:
+    """Return the distribution in Optuna's terms; a choice is of JSON texts."""
+    match values:
+        case Uniform(low, high):
+            return FloatDistribution(low, high)
+        case Log(low, high):
+            return FloatDistribution(low, high, log=True)
+        case LogIntegers(low, high):
+            return IntDistribution(low, high, log=True)
+        case Choice(choices):
+            return CategoricalDistribution([json.dumps(choice) for choice in choices])
+    raise AssertionError(values)
+
+
+def _encoded(space: Space, setting: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the searched settings as Optuna's parameters."""
+    return {
+        name: json.dumps(setting[name]) if isinstance(values, Choice) else setting[name]
+        for name, values in space.items()
+    }
+
+
+def _decoded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Optuna's parameters as settings, tuples as lists."""
+    kinds: dict[type, Any] = {Choice: json.loads, Log: rounded, Uniform: rounded, LogIntegers: int}
+    return {name: kinds[type(values)](params[name]) for name, values in space.items()}
+
+
+def _asked(
+    found: Search, space: Space, seed: int, number: int, given: Mapping[str, Any] | None
+) -> optuna.Trial:
+    """Return the next trial: the given setting, or what the estimator draws from the others."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = {name: _distribution(values) for name, values in space.items()}
+    study = optuna.create_study(
+        direction="minimize" if found.metric.startswith(loop.LOWER) else "maximize",
+        sampler=optuna.samplers.TPESampler(
+            seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        ),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=BEFORE),
+    )
+    for trial in found.trials:
+        if trial["state"] == "failed":
+            continue
+        complete = trial["state"] == "complete"
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+                value=trial["validation"] if complete else None,
+                params=_encoded(space, trial["setting"]),
+                distributions=distributions,
+                intermediate_values={step: figure for step, figure in trial["curve"]},
+            )
+        )
+    if given is not None:
+        study.enqueue_trial(_encoded(space, given))
+    return study.ask(distributions)
+
+
+def _tried(spec: Spec, split: Split, trial: optuna.Trial, prune: bool) -> dict[str, Any]:
+    """Train and validate. Return state, validation, curve, reason and seconds."""
+    metric, epochs = spec.settings.metric, spec.settings.epochs
+    curve: list[list[float]] = []
+
+    def watch(record: loop.Record, figures: dict[str, float]) -> None:
+        if metric not in figures:
+            return
+        step = round(EVALUATIONS * record.epoch / epochs)
+        curve.append([step, figures[metric]])
+        trial.report(figures[metric], step)
+        if prune and record.epoch < epochs and trial.should_prune():
+            raise _Pruned
+
+    state, validation, reason, begun = "complete", None, "", time.perf_counter()
+    try:
+        validation = fitting.validate(spec, split, progress=watch)
+        if not math.isfinite(validation):
+            state, reason = "failed", f"{metric} is {validation}"
+    except _Pruned:
+        best = min if metric.startswith(loop.LOWER) else max
+        state, validation = "pruned", best(figure for _, figure in curve)
+    except (BadInput, NotNumbers, loop.Diverged, jax.errors.JaxRuntimeError) as error:
+        state, reason = "failed", (str(error).splitlines() or [type(error).__name__])[0]
+    seconds = round(time.perf_counter() - begun, 3)
+    line = {"state": state, "validation": validation, "curve": curve, "seconds": seconds}
+    return line | ({"reason": reason} if reason else {})
+
+
+@contextlib.contextmanager
+def _bar(model: str, count: int, show: bool) -> Iterator[Callable[[Search], None]]:
+    """Show the progress of a search; yield what updates it."""
+    columns = (TextColumn("{task.description}"), BarColumn(),
+               TextColumn("{task.completed:.0f}/{task.total} trials"),
+               TextColumn("{task.fields[best]}"), TimeElapsedColumn())  # fmt: skip
+    with Progress(*columns, console=console.CONSOLE, disable=not show) as bar:
+        task = bar.add_task(model, total=count, best="")
+
+        def update(found: Search) -> None:
+            ranked = found.ranked()
+            best = f"best {found.metric} {ranked[0]['validation']:.4f}" if ranked else ""
+            bar.update(task, completed=len(found.trials), best=best)
+
+        yield update
