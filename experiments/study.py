@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import rich.box
+from matplotlib.figure import Figure
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -20,14 +21,20 @@ from aerec import files, plots
 from aerec.cli import show
 from aerec.errors import BadInput
 from aerec.runs import directory
+from experiments import agreement, records
 
 
 class Row(NamedTuple):
-    """One run: its label, the flags of `experiments.train`, the published figures."""
+    """One run: its label, the flags of `experiments.train`, the published figures.
+
+    `comparable` says why the published figures of this row are not comparable with ours; empty: the
+    reason of the study, if it has one.
+    """
 
     label: str
     flags: tuple[str, ...]
     published: Mapping[str, float] = {}
+    comparable: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,15 +42,27 @@ class Study:
     """Runs that belong together.
 
     Attributes:
+      sources: what it reproduces, "<source>, <table or figure>" each.
+      assumed: what the source does not say, or is not known of it.
       figures: names in `test` of results.json, one column each; empty: those of the first run's
         task.
-      curves: what the plot shows of each run: "validation" by epoch, "steps" (the training loss of
-        each mini-batch), or "" for no plot.
+      facts: names elsewhere in results.json (protocol, epochs, parameters, those of `sizes`), one
+        column each.
+      rounding: of the published figures, half a unit of their last decimal.
+      comparable: why no published figure is comparable with ours; empty if they are.
+      curves: what the plot shows: "validation" (the figure by epoch), "epochs" (the training loss
+        beside it), "steps" (the training loss of each mini-batch), or "figures" (test figures with
+        intervals).
     """
 
     title: str
     rows: Sequence[Row]
+    sources: tuple[str, ...] = ()
+    assumed: str = ""
     figures: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    rounding: float = 0.0005
+    comparable: str = ""
     curves: str = "validation"
 
 
@@ -121,21 +140,22 @@ def _train(flags: Sequence[str], log: pathlib.Path) -> None:
 
 def _header(study: Study) -> list[str]:
     header = [""]
-    for figure in study.figures:
-        header.append(figure)
-        if any(figure in row.published for row in study.rows):
+    for name in (*study.figures, *study.facts):
+        header.append(name)
+        if any(name in row.published for row in study.rows):
             header.append("published")
     return [*header, "fit s", "MB"]
 
 
 def _cells(study: Study, outcome: Outcome) -> list[str]:
-    test, cells = outcome.results["test"], [outcome.row.label]
-    for figure in study.figures:
-        spread = test.get(f"{figure}_sd", 1.96 * test.get(f"{figure}_se", float("nan")))
-        cells.append(f"{test[figure]:.4f} ± {spread:.4f}" if figure in test else "")
-        if any(figure in row.published for row in study.rows):
-            published = outcome.row.published.get(figure)
-            cells.append("" if published is None else f"{published:.4f}")
+    cells = [outcome.row.label]
+    for name in (*study.figures, *study.facts):
+        cells.append(_figure(outcome.results["test"], name) if name in study.figures
+                     else _text(fact(outcome.results, name)))  # fmt: skip
+        if any(name in row.published for row in study.rows):
+            published = outcome.row.published.get(name, "")
+            cells.append(_text(published) if name in study.facts or not published
+                         else f"{published:.4f}")  # fmt: skip
     return [
         *cells,
         f"{outcome.results['fit_seconds']:.1f}",
@@ -143,24 +163,80 @@ def _cells(study: Study, outcome: Outcome) -> list[str]:
     ]
 
 
+def _figure(test: Mapping[str, float], name: str) -> str:
+    return f"{test[name]:.4f} ± {_spread(test, name):.4f}" if name in test else ""
+
+
+def _spread(test: Mapping[str, float], name: str) -> float:
+    return test.get(f"{name}_sd", 1.96 * test.get(f"{name}_se", float("nan")))
+
+
+def _text(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def fact(results: Mapping[str, Any], name: str) -> Any:
+    """Return a fact of a run: the name of its protocol, one of its sizes, or another entry."""
+    if name == "protocol":
+        return results["protocol"]["name"]
+    return results["sizes"][name] if name in results["sizes"] else results[name]
+
+
+def kept(study: Study, outcome: Outcome) -> records.Record:
+    """Make the record of a finished run: its figures, and those of its facts that are counted."""
+    counted = {name: fact(outcome.results, name) for name in study.facts if name != "protocol"}
+    results = {**outcome.results, "test": {**outcome.results["test"], **counted}}
+    return records.record(
+        outcome.row.label, results, figures=(*study.figures, *counted), command="-",
+        published=outcome.row.published,
+    )  # fmt: skip
+
+
 def write(study: Study, outcomes: Sequence[Outcome], output: pathlib.Path) -> None:
     """Write table.md, table.json and curves.png."""
-    lines = [_header(study), ["---"] * len(_header(study))]
-    lines += [_cells(study, outcome) for outcome in outcomes]
-    picture = output / "curves.png"
-    text = f"{study.title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    text = f"{study.title}\n\n" + _markdown(_header(study), [_cells(study, o) for o in outcomes])
+    if compared := agreement.of(study, {o.row.label: kept(study, o) for o in outcomes}):
+        text += f"\n{_markdown(list(agreement.HEADER), [line.cells() for line in compared])}"
     files.write_text(output / "table.md", text)
     files.write_json(
         output / "table.json",
         [{"label": o.row.label, "published": dict(o.row.published), **o.results} for o in outcomes],
     )
+    if picture := _picture(study, outcomes):
+        plots.save(picture, output / "curves.png")
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _picture(study: Study, outcomes: Sequence[Outcome]) -> Figure | None:
+    """Draw what `study.curves` says; None if no run was trained by epochs, and for ""."""
+    if study.curves == "figures":
+        return _points(study, outcomes)
     trained = [o for o in outcomes if (o.workdir / directory.METRICS).exists()]
-    workdirs = {o.row.label: o.workdir for o in trained}
-    if workdirs and study.curves == "validation":
-        logs = {name: directory.read_log(own / directory.METRICS) for name, own in workdirs.items()}
-        metric = outcomes[0].results["validation"]["metric"]
-        plots.save(plots.validation_curves(logs, metric), picture)
-    elif workdirs and study.curves == "steps":
-        task = outcomes[0].results["protocol"]["task"]
-        logs = {name: directory.read_log(own / directory.LOSSES) for name, own in workdirs.items()}
-        plots.save(plots.step_curves(logs, rmse=task == "rating"), picture)
+    if not trained or not study.curves:
+        return None
+    file = directory.LOSSES if study.curves == "steps" else directory.METRICS
+    logs = {o.row.label: directory.read_log(o.workdir / file) for o in trained}
+    metric = trained[0].results["validation"]["metric"]
+    rmse = trained[0].results["protocol"]["task"] == "rating"
+    if study.curves == "steps":
+        return plots.step_curves(logs, rmse=rmse)
+    if study.curves == "epochs":
+        return plots.epoch_curves(logs, metric, rmse=rmse)
+    return plots.validation_curves(logs, metric)
+
+
+def _points(study: Study, outcomes: Sequence[Outcome]) -> Figure:
+    panels, published = {}, {}
+    for name in study.figures:
+        having = [o for o in outcomes if name in o.results["test"]]
+        if having:
+            panels[name] = {o.row.label: (o.results["test"][name], _spread(o.results["test"], name))
+                            for o in having}  # fmt: skip
+            published[name] = {
+                o.row.label: o.row.published[name] for o in having if name in o.row.published
+            }
+    return plots.row_figures(panels, published)

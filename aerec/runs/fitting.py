@@ -262,8 +262,27 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
         "baselines_skipped": skipped,
     }
     results.setdefault("model_checksum", artefact.checksum(best))
+    results.setdefault("parameters", _parameters(best, len(job.spec.seeds)))
+    results.setdefault("sizes", _sizes(job.splits[0]))
     results.setdefault("peak_rss_mb", memory.peak_rss_mb())  # of the process that trained
     return Finished(job.config, results, reports, scored, best, [], [])
+
+
+def _parameters(replicas: Params, seeds: int) -> int:
+    """Count the numbers that one replica has learned; leaves are [S, ...]."""
+    return sum(np.size(leaf) for leaf in jax.tree.leaves(replicas)) // seeds
+
+
+def _sizes(split: Split) -> dict[str, int]:
+    """Count the users, items and entries in training, and the entries held out."""
+    columns = np.asarray(split.train.columns)
+    held = (split.valid.target, split.test.target)
+    return {
+        "train_users": int(np.count_nonzero(split.train.lengths())),
+        "train_items": len(np.unique(columns)),
+        "train_entries": len(columns),
+        "heldout_entries": sum(len(np.asarray(table.columns)) for table in held),
+    }
 
 
 def _baselines(names: Sequence[str], split: Split) -> tuple[dict[str, Report], dict[str, str]]:
