@@ -11,10 +11,15 @@ are counted (parameters, ratings) have no error. A row with a reason in `compara
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import rich.box
+from rich.markup import escape
+from rich.table import Table
 
 from experiments.records import Record
+from experiments.study import Study, label
 
 HEADER = ("", "figure", "published", "here", "95% interval", "")
 
@@ -40,11 +45,12 @@ class Line(NamedTuple):
 
 
 def line(
-    label: str, figure: str, published: float, of: Record, *, rounding: float, comparable: str = ""
+    name: str, figure: str, published: float, of: Record, *, rounding: float, comparable: str = ""
 ) -> Line:
     """Compare one figure of a record with the published one.
 
     Args:
+      name: of the row.
       rounding: of the published figure.
       comparable: why the two cannot be compared; empty if they can.
     """
@@ -52,23 +58,31 @@ def line(
     half = spread if of.error_kind == "interval" else 1.96 * spread / math.sqrt(len(of.seeds))
     agrees = abs(ours - published) <= half + rounding
     verdict = f"not comparable: {comparable}" if comparable else "agrees" if agrees else "differs"
-    return Line(label, figure, published, ours, half, verdict)
+    return Line(name, figure, published, ours, half, verdict)
 
 
-def of(study: Any, records: Mapping[str, Record]) -> list[Line]:
-    """Compare all figures of a study that are both published and measured.
-
-    Args:
-      records: of the finished rows, by label.
-    """
+def of(study: Study, records: Sequence[Record]) -> list[Line]:
+    """Compare all figures of a study that are published and, in these records, measured."""
+    known = {record.label: record for record in records}
     return [
-        line(row.label, figure, published, records[row.label], rounding=study.rounding,
+        line(row.label, figure, published, known[label(row)], rounding=study.rounding,
              comparable=row.comparable or study.comparable)
         for row in study.rows
-        if row.label in records
+        if label(row) in known
         for figure, published in row.published.items()
-        if figure in records[row.label].figures
+        if figure in known[label(row)].figures
     ]  # fmt: skip
+
+
+def table(lines: Sequence[Line]) -> Table:
+    """Tabulate the lines for the console."""
+    shown = Table(title="Beside the published figures", box=rich.box.SIMPLE_HEAD)
+    shown.title_justify = "left"
+    for number, name in enumerate(HEADER):
+        shown.add_column(name, justify="right" if 2 <= number <= 4 else "left")
+    for each in lines:
+        shown.add_row(*map(escape, each.cells()))
+    return shown
 
 
 def counted(found: Sequence[Line]) -> str:

@@ -96,7 +96,8 @@ def record(
     Args:
       label: of the row.
       results: the content of its results.json, or `Run.results`.
-      figures: which of its test figures to keep; those that it lacks are left out.
+      figures: which of its test figures to keep, or of its other figures like `epoch_seconds`;
+        those that it lacks are left out.
       command: what made it.
 
     Raises:
@@ -104,7 +105,8 @@ def record(
     """
     test, seeds = results["test"], results["seeds"]
     spread, factor = ("sd", 1.0) if len(seeds) > 1 else ("se", 1.96)
-    kept = {name: test[name] for name in figures if name in test}
+    known = {**results, **test}
+    kept = {name: known[name] for name in figures if math.isfinite(known.get(name, math.nan))}
     return Record(
         label=label,
         figures=kept,

@@ -2,10 +2,11 @@
 
   python -m experiments.reproduce                                   # list the studies
   python -m experiments.reproduce --study=article_ml1m --data_dir=DIR
-  python -m experiments.reproduce --study=clicks_ml1m --data_dir=DIR --output=runs/clicks
+  python -m experiments.reproduce --study=strong_ml1m --data_dir=DIR --output=runs/strong
+  python -m experiments.reproduce --study=strong_ml1m --data_dir=DIR --record --jobs=4
 
 Flags of `experiments.train` are given to every run. After an interruption, the same command
-resumes.
+resumes. `--record` keeps the figures in experiments/results/<study>.json.
 """
 
 import importlib
@@ -21,7 +22,7 @@ from rich.table import Table
 import experiments.studies
 from aerec.cli import command, options, show
 from aerec.errors import BadInput, nearest
-from experiments import study
+from experiments import tables
 
 
 def main(given: Mapping[str, Any]) -> None:
@@ -35,10 +36,12 @@ def main(given: Mapping[str, Any]) -> None:
         raise BadInput("--workdir is of one run: the folder of a study is --output")
     if given["study"] not in known:
         raise BadInput(f"No study is called {given['study']!r}. {nearest(given['study'], known)}")
-    study.show_run(
+    tables.show_run(
         importlib.import_module(f"experiments.studies.{given['study']}").STUDY,
         pathlib.Path(given["output"] or f"runs/{given['study']}"),
-        options.command_flags("study", "output"),
+        options.command_flags("study", "output", "record", "jobs"),
+        jobs=given["jobs"],
+        record_as=given["study"] if given["record"] else None,
     )
 
 
@@ -57,4 +60,6 @@ if __name__ == "__main__":
     options.define_run_flags()
     flags.DEFINE_string("study", None, "a module in experiments/studies; none: lists them")
     flags.DEFINE_string("output", None, "the folder of its runs (default runs/<study>)")
+    flags.DEFINE_bool("record", False, "keep the figures in experiments/results/<study>.json")
+    flags.DEFINE_integer("jobs", 1, "runs at the same time", 1)
     command.run(main, __doc__)

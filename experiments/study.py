@@ -4,24 +4,25 @@ Each run is a process of its own, so its seconds and memory are those of its com
 interrupted study resumes: a finished run is not trained again, only scored.
 """
 
+import concurrent.futures
 import dataclasses
+import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import rich.box
-from matplotlib.figure import Figure
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from aerec import files, plots
+import aerec
+from aerec import files
 from aerec.cli import show
 from aerec.errors import BadInput
 from aerec.runs import directory
-from experiments import agreement, records
+from experiments import records
 
 
 class Row(NamedTuple):
@@ -53,6 +54,8 @@ class Study:
       curves: what the plot shows: "validation" (the figure by epoch), "epochs" (the training loss
         beside it), "steps" (the training loss of each mini-batch), or "figures" (test figures with
         intervals).
+      pairs: labels of rows whose first figure is compared, paired over test rows, when the study is
+        recorded.
     """
 
     title: str
@@ -64,179 +67,131 @@ class Study:
     rounding: float = 0.0005
     comparable: str = ""
     curves: str = "validation"
+    pairs: Sequence[tuple[str, str]] = ()
 
 
 class Outcome(NamedTuple):
-    """A finished run: its row, its run directory, its results.json."""
+    """A finished run: its row, its run directory, its results.json, the command that made it."""
 
     row: Row
     workdir: pathlib.Path
     results: dict[str, Any]
+    command: str
 
 
-def run(study: Study, output: pathlib.Path, flags: Sequence[str] = ()) -> list[Outcome]:
-    """Run every row in `<output>/<label>`, one after another.
+def run(
+    study: Study, output: pathlib.Path, flags: Sequence[str] = (), jobs: int = 1
+) -> list[Outcome]:
+    """Run every row in `<output>/<label>`.
 
     Args:
       flags: given to every run, after its own.
+      jobs: runs at the same time. They share the cores, and the memory of an accelerator.
 
     Raises:
       BadInput: two labels with the same folder, or a run that failed (its message, its log).
     """
-    names = [re.sub(r"[^\w.=,-]+", "_", row.label) for row in study.rows]
+    names = [folder(row) for row in study.rows]
     if len(set(names)) < len(names):
         raise BadInput(f"{study.title}: two rows are called alike")
     with files.writing(output):
         output.mkdir(parents=True, exist_ok=True)
-    outcomes = []
+    environment = dict(os.environ)
+    if jobs > 1:
+        environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / jobs:.3f}")
     columns = (TextColumn("{task.completed:.0f}/{task.total}"), BarColumn(),
                TextColumn("{task.description}"), TimeElapsedColumn())  # fmt: skip
-    with Progress(*columns, console=show.CONSOLE) as bar:
+    with (
+        Progress(*columns, console=show.CONSOLE) as bar,
+        concurrent.futures.ThreadPoolExecutor(jobs) as pool,
+    ):
         task = bar.add_task("", total=len(names))
-        for name, row in zip(names, study.rows, strict=True):
+
+        def outcome(name: str, row: Row) -> Outcome:
             bar.update(task, description=row.label)
-            workdir, log = output / name, output / f"{name}.log"
-            _train((*row.flags, *flags, f"--workdir={workdir}"), log)
-            outcomes.append(Outcome(row, workdir, directory.read_results(workdir)))
-            bar.advance(task)
-    return outcomes
+            given, workdir = (*row.flags, *flags), output / name
+            _train((*given, f"--workdir={workdir}"), output / f"{name}.log", environment)
+            return Outcome(row, workdir, directory.read_results(workdir), typed(given))
+
+        waiting = [pool.submit(outcome, *named) for named in zip(names, study.rows, strict=True)]
+        try:
+            for done in concurrent.futures.as_completed(waiting):
+                done.result()
+                bar.advance(task)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [done.result() for done in waiting]
 
 
-def show_run(study: Study, output: pathlib.Path, flags: Sequence[str]) -> None:
-    """Run the study; write its table and plot; print the table and the next command."""
-    outcomes = run(study, output, flags)
-    if not study.figures:
-        task = outcomes[0].results["protocol"]["task"]
-        study = dataclasses.replace(study, figures=show.COLUMNS[task])
-    write(study, outcomes, output)
-    show.CONSOLE.print(table(study, outcomes))
-    show.CONSOLE.print(
-        f"Table, pictures of trained models and runs are in {output}.\n"
-        f"Next: python -m experiments.evaluate --workdir={outcomes[0].workdir} --intervals",
-        markup=False,
-        soft_wrap=True,
-    )
+def record(
+    study: Study, outcomes: Sequence[Outcome], name: str, folder: pathlib.Path = records.RESULTS
+) -> pathlib.Path:
+    """Keep the figures of the study in `<folder>/<name>.json`, a row per run and per pair.
 
-
-def table(study: Study, outcomes: Sequence[Outcome]) -> Table:
-    """Tabulate label, figures (± sd over seeds, or half a 95% interval), published, seconds, MB."""
-    shown = Table(title=study.title, box=rich.box.SIMPLE_HEAD, title_justify="left")
-    for column in _header(study):
-        shown.add_column(column, justify="right" if column else "left")
-    for outcome in outcomes:
-        shown.add_row(*_cells(study, outcome))
-    return shown
-
-
-def _train(flags: Sequence[str], log: pathlib.Path) -> None:
-    command = [sys.executable, "-m", "experiments.train", *flags]
-    with log.open("w", encoding="utf-8") as file:
-        print("$ python", *command[1:], file=file, flush=True)
-        failed = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
-    if failed:
-        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
-        raise BadInput(f"{last.removeprefix('error: ')} (all of it: {log})")
-
-
-def _header(study: Study) -> list[str]:
-    header = [""]
-    for name in (*study.figures, *study.facts):
-        header.append(name)
-        if any(name in row.published for row in study.rows):
-            header.append("published")
-    return [*header, "fit s", "MB"]
-
-
-def _cells(study: Study, outcome: Outcome) -> list[str]:
-    cells = [outcome.row.label]
-    for name in (*study.figures, *study.facts):
-        cells.append(_figure(outcome.results["test"], name) if name in study.figures
-                     else _text(fact(outcome.results, name)))  # fmt: skip
-        if any(name in row.published for row in study.rows):
-            published = outcome.row.published.get(name, "")
-            cells.append(_text(published) if name in study.facts or not published
-                         else f"{published:.4f}")  # fmt: skip
-    return [
-        *cells,
-        f"{outcome.results['fit_seconds']:.1f}",
-        f"{outcome.results['peak_rss_mb']:.0f}",
-    ]
-
-
-def _figure(test: Mapping[str, float], name: str) -> str:
-    return f"{test[name]:.4f} ± {_spread(test, name):.4f}" if name in test else ""
-
-
-def _spread(test: Mapping[str, float], name: str) -> float:
-    return test.get(f"{name}_sd", 1.96 * test.get(f"{name}_se", float("nan")))
-
-
-def _text(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def fact(results: Mapping[str, Any], name: str) -> Any:
-    """Return a fact of a run: the name of its protocol, one of its sizes, or another entry."""
-    if name == "protocol":
-        return results["protocol"]["name"]
-    return results["sizes"][name] if name in results["sizes"] else results[name]
+    The row of a pair is labelled `<first>-<second>`: the difference of the first figure, its 95%
+    bootstrap interval (`_low`, `_high`) and its p-value (`_p`).
+    """
+    rows = [kept(study, outcome) for outcome in outcomes]
+    of = {outcome.row.label: outcome for outcome in outcomes}
+    rows += [_compared(of[first], of[second], study.figures[0]) for first, second in study.pairs]
+    return records.write(name, study.title, rows, folder)
 
 
 def kept(study: Study, outcome: Outcome) -> records.Record:
-    """Make the record of a finished run: its figures, and those of its facts that are counted."""
-    counted = {name: fact(outcome.results, name) for name in study.facts if name != "protocol"}
-    results = {**outcome.results, "test": {**outcome.results["test"], **counted}}
+    """Make the record of a finished run: figures of the study, counted facts, seconds an epoch."""
+    counted = [name for name in study.facts if name != "protocol"]
     return records.record(
-        outcome.row.label, results, figures=(*study.figures, *counted), command="-",
+        label(outcome.row),
+        {**outcome.results, "split_hash": _config(outcome)["data_hash"]},
+        figures=(*study.figures, *counted, "epoch_seconds"),
+        command=outcome.command,
         published=outcome.row.published,
-    )  # fmt: skip
-
-
-def write(study: Study, outcomes: Sequence[Outcome], output: pathlib.Path) -> None:
-    """Write table.md, table.json and curves.png."""
-    text = f"{study.title}\n\n" + _markdown(_header(study), [_cells(study, o) for o in outcomes])
-    if compared := agreement.of(study, {o.row.label: kept(study, o) for o in outcomes}):
-        text += f"\n{_markdown(list(agreement.HEADER), [line.cells() for line in compared])}"
-    files.write_text(output / "table.md", text)
-    files.write_json(
-        output / "table.json",
-        [{"label": o.row.label, "published": dict(o.row.published), **o.results} for o in outcomes],
     )
-    if picture := _picture(study, outcomes):
-        plots.save(picture, output / "curves.png")
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def label(row: Row) -> str:
+    """Return the label of a run's record: `_` in place of what is no letter, digit, `.` or `-`."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", row.label).strip("_")
 
 
-def _picture(study: Study, outcomes: Sequence[Outcome]) -> Figure | None:
-    """Draw what `study.curves` says; None if no run was trained by epochs, and for ""."""
-    if study.curves == "figures":
-        return _points(study, outcomes)
-    trained = [o for o in outcomes if (o.workdir / directory.METRICS).exists()]
-    if not trained or not study.curves:
-        return None
-    file = directory.LOSSES if study.curves == "steps" else directory.METRICS
-    logs = {o.row.label: directory.read_log(o.workdir / file) for o in trained}
-    metric = trained[0].results["validation"]["metric"]
-    rmse = trained[0].results["protocol"]["task"] == "rating"
-    if study.curves == "steps":
-        return plots.step_curves(logs, rmse=rmse)
-    if study.curves == "epochs":
-        return plots.epoch_curves(logs, metric, rmse=rmse)
-    return plots.validation_curves(logs, metric)
+def folder(row: Row) -> str:
+    """Return the name of a run's directory in the folder of the study."""
+    return re.sub(r"[^\w.=,-]+", "_", row.label)
 
 
-def _points(study: Study, outcomes: Sequence[Outcome]) -> Figure:
-    panels, published = {}, {}
-    for name in study.figures:
-        having = [o for o in outcomes if name in o.results["test"]]
-        if having:
-            panels[name] = {o.row.label: (o.results["test"][name], _spread(o.results["test"], name))
-                            for o in having}  # fmt: skip
-            published[name] = {
-                o.row.label: o.row.published[name] for o in having if name in o.row.published
-            }
-    return plots.row_figures(panels, published)
+def _config(outcome: Outcome) -> dict[str, Any]:
+    return directory.read_config(outcome.workdir)
+
+
+def _compared(first: Outcome, second: Outcome, figure: str) -> records.Record:
+    """Make the record of a difference between two runs on the same test rows."""
+    found = aerec.compare(aerec.open(first.workdir), aerec.open(second.workdir), figure)
+    row = records.record(
+        f"{label(first.row)}-{label(second.row)}",
+        {**first.results, "split_hash": _config(first)["data_hash"], "fit_seconds": 0.0},
+        figures=(),
+        command="python -m experiments.evaluate"
+        f" --workdir={first.workdir} --against={second.workdir} --metrics={figure}",
+    )
+    low, high = found.interval
+    ends = {f"{figure}_low": low, f"{figure}_high": high, f"{figure}_p": found.p}
+    return dataclasses.replace(row, figures={figure: found.difference, **ends})
+
+
+def typed(flags: Sequence[str]) -> str:
+    """Spell the command of a run from a checkout, whatever the folder of its data."""
+    places = [re.sub(r"^--data_dir=.*", "--data_dir=DIR", flag) for flag in flags]
+    return shlex.join(["python", "-m", "experiments.train", *places])
+
+
+def _train(flags: Sequence[str], log: pathlib.Path, environment: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", "experiments.train", *flags]
+    with log.open("w", encoding="utf-8") as file:
+        print("$ python", *command[1:], file=file, flush=True)
+        failed = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, env=environment
+        ).returncode
+    if failed:
+        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
+        raise BadInput(f"{last.removeprefix('error: ')} (all of it: {log})")

@@ -19,7 +19,7 @@ from absl import flags
 from aerec import configuration
 from aerec.cli import command, options, train
 from aerec.errors import BadInput
-from experiments import study
+from experiments import study, tables
 
 
 def main(given: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ def main(given: Mapping[str, Any]) -> None:
         check(given, settings)
         rows.append(study.Row(label, tuple(flag(*setting) for setting in settings.items())))
     what = given["config"] or given["model"] or "default"
-    study.show_run(
+    tables.show_run(
         study.Study(
             title=f"Test figures by {', '.join(over)}",
             rows=rows,

@@ -256,6 +256,7 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
         scored, skipped = _baselines(job.baselines, job.splits[0])
     figures = [report.figures for report in reports] or [{}] * len(job.spec.seeds)
     results |= {
+        **_sizes(job.splits[0]),
         "seeds": [{"seed": s, **f} for s, f in zip(job.spec.seeds, figures, strict=True)],
         "test": scoring.mean_figures(reports),
         "baselines": {name: report.figures for name, report in scored.items()},
@@ -263,7 +264,6 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
     }
     results.setdefault("model_checksum", artefact.checksum(best))
     results.setdefault("parameters", _parameters(best, len(job.spec.seeds)))
-    results.setdefault("sizes", _sizes(job.splits[0]))
     results.setdefault("peak_rss_mb", memory.peak_rss_mb())  # of the process that trained
     return Finished(job.config, results, reports, scored, best, [], [])
 
