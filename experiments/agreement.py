@@ -29,14 +29,14 @@ class Line(NamedTuple):
 
     label: str
     figure: str
-    published: float
+    published: float  # an int if it is counted
     ours: float
     half: float  # of the 95% interval
     verdict: str
 
     def cells(self) -> list[str]:
         """Return the line as the cells of a table with `HEADER`."""
-        if self.published.is_integer():
+        if isinstance(self.published, int):
             numbers = [f"{self.published:,.0f}", f"{self.ours:,.0f}", ""]
         else:
             ends = f"{self.ours - self.half:.4f} to {self.ours + self.half:.4f}"

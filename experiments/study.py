@@ -91,7 +91,7 @@ def run(
     Raises:
       BadInput: two labels with the same folder, or a run that failed (its message, its log).
     """
-    names = [folder(row) for row in study.rows]
+    names = [workdir(row) for row in study.rows]
     if len(set(names)) < len(names):
         raise BadInput(f"{study.title}: two rows are called alike")
     with files.writing(output):
@@ -109,9 +109,9 @@ def run(
 
         def outcome(name: str, row: Row) -> Outcome:
             bar.update(task, description=row.label)
-            given, workdir = (*row.flags, *flags), output / name
-            _train((*given, f"--workdir={workdir}"), output / f"{name}.log", environment)
-            return Outcome(row, workdir, directory.read_results(workdir), typed(given))
+            given, own = (*row.flags, *flags), output / name
+            _train((*given, f"--workdir={own}"), output / f"{name}.log", environment)
+            return Outcome(row, own, directory.read_results(own), typed(given))
 
         waiting = [pool.submit(outcome, *named) for named in zip(names, study.rows, strict=True)]
         try:
@@ -155,7 +155,7 @@ def label(row: Row) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", row.label).strip("_")
 
 
-def folder(row: Row) -> str:
+def workdir(row: Row) -> str:
     """Return the name of a run's directory in the folder of the study."""
     return re.sub(r"[^\w.=,-]+", "_", row.label)
 
