@@ -22,7 +22,7 @@ from aerec import files
 from aerec.cli import show
 from aerec.errors import BadInput
 from aerec.runs import directory
-from experiments import records
+from experiments import audited, records
 
 
 class Row(NamedTuple):
@@ -56,6 +56,7 @@ class Study:
         intervals).
       pairs: labels of rows whose first figure is compared, paired over test rows, when the study is
         recorded.
+      audit: flags of `experiments.audit`; if given, the records are those of audits of the runs.
     """
 
     title: str
@@ -68,6 +69,7 @@ class Study:
     comparable: str = ""
     curves: str = "validation"
     pairs: Sequence[tuple[str, str]] = ()
+    audit: Sequence[str] | None = None
 
 
 class Outcome(NamedTuple):
@@ -129,10 +131,14 @@ def record(
 ) -> pathlib.Path:
     """Keep the figures of the study in `<folder>/<name>.json`, a row per run and per pair.
 
+    Audits run one after another, so that their seconds are their own.
     The row of a pair is labelled `<first>-<second>`: the difference of the first figure, its 95%
     bootstrap interval (`_low`, `_high`) and its p-value (`_p`).
     """
     rows = [kept(study, outcome) for outcome in outcomes]
+    if study.audit is not None:
+        audits = zip(rows, outcomes, strict=True)
+        rows = [r for row, o in audits for r in audited.audit(row, o.workdir, study.audit)]
     of = {outcome.row.label: outcome for outcome in outcomes}
     rows += [_compared(of[first], of[second], study.figures[0]) for first, second in study.pairs]
     return records.write(name, study.title, rows, folder)
@@ -169,7 +175,12 @@ def _compared(first: Outcome, second: Outcome, figure: str) -> records.Record:
     found = aerec.compare(aerec.open(first.workdir), aerec.open(second.workdir), figure)
     row = records.record(
         f"{label(first.row)}-{label(second.row)}",
-        {**first.results, "split_hash": _config(first)["data_hash"], "fit_seconds": 0.0},
+        {
+            **first.results,
+            "protocol": {"name": "paired differences"},
+            "split_hash": _config(first)["data_hash"],
+            "fit_seconds": 0.0,
+        },
         figures=(),
         command="python -m experiments.evaluate"
         f" --workdir={first.workdir} --against={second.workdir} --metrics={figure}",
