@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from experiments.records import Record
-from experiments.study import Study, label
+from experiments.study import SETTINGS, Study, label
 
 HEADER = ("", "figure", "published", "here", "95% interval", "")
 
@@ -70,7 +70,7 @@ def of(study: Study, records: Sequence[Record]) -> list[Line]:
         for row in study.rows
         if label(row) in known
         for figure, published in row.published.items()
-        if figure in known[label(row)].figures
+        if figure in known[label(row)].figures and figure not in SETTINGS
     ]  # fmt: skip
 
 

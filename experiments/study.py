@@ -1,7 +1,7 @@
-"""A study: several runs of `experiments.train`, one table and one plot.
+"""A study: several runs of `experiments.train`, each in a process of its own.
 
-Each run is a process of its own, so its seconds and memory are those of its command alone. An
-interrupted study resumes: a finished run is not trained again, only scored.
+So the seconds and memory of a run are those of its command alone. An interrupted study resumes: a
+finished run is not trained again, only scored.
 """
 
 import concurrent.futures
@@ -23,6 +23,8 @@ from aerec.cli import show
 from aerec.errors import BadInput
 from aerec.runs import directory
 from experiments import audited, records
+
+SETTINGS = ("protocol", "epochs")  # facts that are chosen, not measured
 
 
 class Row(NamedTuple):
