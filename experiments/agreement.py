@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
     label: str
     figure: str
-    published: float  # an int if it is counted
+    published: float | None  # an int if it is counted; None: nothing is published of this row
     ours: float
     half: float  # of the 95% interval
     verdict: str
@@ -37,41 +37,57 @@ class Line(NamedTuple):
     def cells(self) -> list[str]:
         """Return the line as the cells of a table with `HEADER`."""
         if isinstance(self.published, int):
-            numbers = [f"{self.published:,.0f}", f"{self.ours:,.0f}", ""]
-        else:
-            ends = f"{self.ours - self.half:.4f} to {self.ours + self.half:.4f}"
-            numbers = [f"{self.published:.4f}", f"{self.ours:.4f}", ends]
-        return [self.label, self.figure, *numbers, self.verdict]
+            return [self.label, self.figure, f"{self.published:,}", f"{self.ours:,}", "",
+                    self.verdict]  # fmt: skip
+        published = "" if self.published is None else f"{self.published:.4f}"
+        ends = f"{self.ours - self.half:.4f} to {self.ours + self.half:.4f}"
+        return [self.label, self.figure, published, f"{self.ours:.4f}", ends, self.verdict]
 
 
 def line(
-    name: str, figure: str, published: float, of: Record, *, rounding: float, comparable: str = ""
+    name: str,
+    figure: str,
+    published: float | None,
+    of: Record,
+    *,
+    rounding: float,
+    comparable: str = "",
 ) -> Line:
     """Compare one figure of a record with the published one.
 
     Args:
       name: of the row.
+      published: None if there is none.
       rounding: of the published figure.
       comparable: why the two cannot be compared; empty if they can.
     """
     ours, spread = of.figures[figure], of.errors.get(figure, 0.0)
     half = spread if of.error_kind == "interval" else 1.96 * spread / math.sqrt(len(of.seeds))
-    agrees = abs(ours - published) <= half + rounding
-    verdict = f"not comparable: {comparable}" if comparable else "agrees" if agrees else "differs"
+    if published is None:
+        verdict = "nothing published"
+    elif comparable:
+        verdict = f"not comparable: {comparable}"
+    else:
+        verdict = "agrees" if abs(ours - published) <= half + rounding else "differs"
     return Line(name, figure, published, ours, half, verdict)
 
 
 def of(study: Study, records: Sequence[Record]) -> list[Line]:
-    """Compare all figures of a study that are published and, in these records, measured."""
-    known = {record.label: record for record in records}
-    return [
-        line(row.label, figure, published, known[label(row)], rounding=study.rounding,
-             comparable=row.comparable or study.comparable)
-        for row in study.rows
-        if label(row) in known
-        for figure, published in row.published.items()
-        if figure in known[label(row)].figures and figure not in SETTINGS
-    ]  # fmt: skip
+    """Compare the published figures of a study with these records of its rows.
+
+    A row of which nothing is published has one line, with the first figure that it has.
+    """
+    known, lines = {record.label: record for record in records}, []
+    for row in study.rows:
+        if (record := known.get(label(row))) is None:
+            continue
+        why = row.comparable or study.comparable
+        published = {n: p for n, p in row.published.items() if n not in SETTINGS}
+        for name in published or [n for n in study.figures if n in record.figures][:1]:
+            if name in record.figures:
+                lines.append(line(row.label, name, published.get(name), record,
+                                  rounding=study.rounding, comparable=why))  # fmt: skip
+    return lines
 
 
 def table(lines: Sequence[Line]) -> Table:

@@ -49,7 +49,7 @@ class Study:
       assumed: what the source does not say, or is not known of it.
       figures: names in `test` of results.json, one column each; empty: those of the first run's
         task.
-      facts: names elsewhere in results.json (protocol, epochs, parameters, those of `sizes`), one
+      facts: names elsewhere in results.json (protocol, epochs, parameters, train_entries), one
         column each.
       rounding: of the published figures, half a unit of their last decimal.
       comparable: why no published figure is comparable with ours; empty if they are.

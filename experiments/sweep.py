@@ -86,7 +86,8 @@ if __name__ == "__main__":
         "output", None, "the folder of its runs (default runs/sweep-<recipe or model>-<names>)"
     )
     flags.DEFINE_enum(
-        "curves", "validation", ["validation", "steps"],
-        "the picture: the validation figure by epoch, or the training loss of each mini-batch",
+        "curves", "validation", ["validation", "epochs", "steps", "figures"],
+        "the picture: the validation figure by epoch, the training loss beside it, the training "
+        "loss of each mini-batch, or the test figures with intervals",
     )  # fmt: skip
     command.run(main, __doc__)

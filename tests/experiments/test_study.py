@@ -92,6 +92,7 @@ def test_agreement():
         study.Row("other data", (), {"rmse": 0.9}, "other data"),
         study.Row("counted", (), {"parameters": 7}),
         study.Row("counted otherwise", (), {"parameters": 8}),
+        study.Row("new", ()),
         study.Row("not run", (), {"rmse": 0.8}),
     ]
     own = study.Study(title="", rows=rows, figures=("rmse",), facts=("parameters",))
@@ -102,10 +103,12 @@ def test_agreement():
     lines = agreement.of(own, kept)
     assert [line.verdict for line in lines] == [
         "agrees", "differs", "agrees", "differs", "not comparable: other data", "agrees", "differs",
+        "nothing published",
     ]  # fmt: skip
     assert agreement.counted(lines) == "3 of 6"
     assert lines[0].cells()[2:5] == ["0.8344", "0.8300", "0.8260 to 0.8340"]
     assert lines[5].cells()[2:5] == ["7", "7", ""]
+    assert lines[7].cells()[2:5] == ["", "0.8300", "0.8260 to 0.8340"]
     assert agreement.counted(lines[4:5]) == ""
 
 
