@@ -2,9 +2,9 @@
 
 A row has the figures of the codes, `<label>.<baseline>` those of a baseline on the same triples.
 Names: `m` and `triples`; `auc` and `precision@10` with `_low` and `_high`; `flat`; the geometry's
-`reachable`, `reached` (by the users), `ceiling@10`, `capacity` and `capacity_all` (log2 of the
-orders); `error_<first>_<last>`, 1 - AUC for histories of these lengths, and `theory_...`, that of a
-random projection by theorem T6.
+`reachable`, `unreachable` (proven), `reached` (by the users), `ceiling@10`, `faultless` (users
+without a mistake), `capacity` and `capacity_all` (log2 of the orders); `error_<first>_<last>`,
+1 - AUC for histories of these lengths, and `theory_...`, that of a random projection by theorem T6.
 """
 
 import dataclasses
@@ -25,6 +25,8 @@ from experiments.records import Record
 
 GEOMETRY = {
     "reachable": "reachable",
+    "unreachable": "unreachable, proven",
+    "faultless": "users without a mistake",
     "reached": "reachable by the users",
     "ceiling@10": "ceiling at 10",
     "ceiling@10_low": "ceiling, low",
@@ -82,6 +84,8 @@ def rows(run: Record, found: Mapping[str, Any]) -> list[Record]:
     made = [dataclasses.replace(row, figures={**whole, **_scored(own, compared["lengths"])})]
     for other in others:
         figures = _scored(other, compared["lengths"])
+        if other["name"] != "popularity":  # which has no dimension
+            figures |= {"m": found["m"]}
         if other["name"] == "random projection" and compared["expected"]:
             figures |= _by_length("theory", compared["expected"], compared["lengths"])
         label = f"{run.label}.{re.sub(r'[^a-z]+', '_', other['name'].lower())}"

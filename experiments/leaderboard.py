@@ -45,7 +45,7 @@ def _group(rows: list[tuple[str, Record]]) -> list[str]:
             *(_figure(row, name) for name in figures),
             *(_number(row.published.get(name), 4) for name in published),
             _number(row.seconds, 1),
-            _number(row.peak_rss_mb, 0),
+            _number(row.peak_rss_mb or None, 0),
             _number(row.test_scored, 0),
             _number(None if row.tuning is None else row.tuning.get("trials"), 0),
             Cell(name),

@@ -14,14 +14,15 @@ A whole table is generated between two comments:
 
     <!-- table strong_ml1m
     columns: recipe = label | N@100 = ndcg@100 ± | fit s = seconds .0
-    rows: ease_ml1m | multvae_ml1m.seeds5 = the same, five seeds
+    rows: ease_ml1m | the same, five seeds = multvae_ml1m.seeds5
     -->
 
     <!-- end -->
 
-A column is a header and a figure, with `±` (its error), `interval` (its ends, the figures `_low`
-and `_high`), `percent` and `.2` (decimals; 4 by default, none for seconds). Without `rows`, all
-rows of the file are shown.
+A column is a header and a figure (or FILE:FIGURE, of the row of that label in another file), with
+`±` (its error), `interval` (its ends, the figures `_low` and `_high`), `percent` and `.2`
+(decimals; 4 by default, none for seconds). A row is a label, or a text and a label. Without `rows`,
+all rows of the file are shown.
 
 Every other number that looks measured is refused: one with two decimals or more, with `±`, or
 with one of the units above. Not refused: code, versions, the 95% of intervals, and what a comment
@@ -30,11 +31,15 @@ table's column, or, after a space, at the end of a line. A figure whose file doe
 `<!-- todo FILE:ROW:FIGURE -->`, a table `<!-- todo table FILE ...`.
 """
 
+import functools
+import pathlib
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from aerec import files
 from aerec.errors import BadInput
+from experiments import records
 from experiments.records import Record
 
 NUMBER = r"[+-]?(?:\d[\d,]*)?\.?\d+"
@@ -72,6 +77,39 @@ class Page(NamedTuple):
     text: str
     wrong: list[Finding]
     todo: list[Finding]
+
+
+def compare(
+    root: pathlib.Path, folder: pathlib.Path, *, write: bool = False
+) -> tuple[list[str], list[str]]:
+    """Compare README.md and docs/ with the results.
+
+    Args:
+      root: of the checkout.
+      folder: of the results files.
+      write: write what disagrees and can be written.
+
+    Returns:
+      What is wrong and what is still to be measured, each "file:line: what stands there: why".
+    """
+
+    @functools.cache
+    def rows(name: str) -> dict[str, Record]:
+        if not (folder / f"{name}.json").exists():
+            raise BadInput(f"there is no {folder.name}/{name}.json")
+        return {row.label: row for row in records.read(name, folder)[1]}
+
+    wrong, todo = [], []
+    for path in (root / "README.md", *sorted((root / "docs").rglob("*.md"))):
+        text = path.read_text(encoding="utf-8")
+        page = rewrite(text, rows)
+        if write and page.text != text:
+            files.write_text(path, page.text)
+            page = rewrite(page.text, rows)
+        name = path.relative_to(root)
+        wrong += [f"{name}:{f.line}: {f.stands}: {f.should}" for f in page.wrong]
+        todo += [f"{name}:{f.line}: {f.stands.splitlines()[0]}: {f.should}" for f in page.todo]
+    return wrong, todo
 
 
 def rewrite(text: str, rows: Rows) -> Page:
@@ -171,21 +209,28 @@ def _table(found: re.Match, rows: Rows) -> str:
     columns = [_named(column) for column in spec["columns"].split("|")]
     shown = [_named(label) for label in spec.get("rows", "|".join(own)).split("|")]
     lines = [[header for header, _ in columns], ["---"] * len(columns)]
+    kinds = {_row(own, label).error_kind for _, label in shown if _row(own, label).errors}
     for text, label in shown:
         row = _row(own, label)
         name = f"`{label}`" if text == label else text
-        lines.append([_cell(row, wanted.split(), name) for _, wanted in columns])
+        line = []
+        for _, wanted in columns:
+            other, _, figure = wanted.rpartition(":")
+            of = _row(rows(other), label) if other else row
+            line.append(_cell(of, figure.split(), name, several=len(kinds) > 1))
+        lines.append(line)
     body = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return f"<!-- table {found['file']}\n{found['spec']}-->\n\n{body}\n"
 
 
 def _named(text: str) -> tuple[str, str]:
-    """Split `header = figure` and `label = text` into (what is shown, what is looked up)."""
-    left, equal, right = (part.strip() for part in text.partition("="))
-    return (left, right) if equal else (left, left)
+    """Split `header = figure` or `text = label` into (what is shown, what is looked up)."""
+    left, equal, right = (part.strip() for part in text.rpartition("="))
+    return (left, right) if equal else (right, right)
 
 
-def _cell(row: Record, wanted: list[str], name: str) -> str:
+def _cell(row: Record, wanted: list[str], name: str, *, several: bool) -> str:
+    """Format a cell; `several` kinds of errors are in the table, so that an sd says so."""
     figure, options = wanted[0], wanted[1:]
     if figure == "label":
         return name
@@ -201,6 +246,7 @@ def _cell(row: Record, wanted: list[str], name: str) -> str:
     text = number(factor * amount, like)
     if "±" in options and figure in row.errors:
         text += f" ± {number(factor * row.errors[figure], like)}"
+        text += " (sd)" if several and row.error_kind == "sd" else ""
     if "interval" in options:
         ends = [number(factor * value(row, f"{figure}_{end}"), like) for end in ("low", "high")]
         text += f" [{', '.join(ends)}]"

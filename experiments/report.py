@@ -9,7 +9,6 @@ The results are in experiments/results/, one JSON file a table, written by
 `experiments.reproduce --record`. How a page names them: experiments/pages.py.
 """
 
-import functools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -35,45 +34,12 @@ def main(given: Mapping[str, Any]) -> None:
         return
     if given["results"]:
         raise BadInput("--results belongs to --page")
-    wrong, todo = compare(ROOT, folder, write=not given["check"])
+    wrong, todo = pages.compare(ROOT, folder, write=not given["check"])
     for line in wrong + (todo if given["strict"] else []):
         show.CONSOLE.print(line, markup=False, soft_wrap=True)
     if wrong or (todo and given["strict"]):
         raise BadInput(f"{len(wrong)} figures are wrong or unknown, and {len(todo)} to measure")
     show.CONSOLE.print(f"README.md and docs/ agree with {folder}; {len(todo)} to measure.")
-
-
-def compare(
-    root: pathlib.Path, folder: pathlib.Path, *, write: bool = False
-) -> tuple[list[str], list[str]]:
-    """Compare README.md and docs/ with the results.
-
-    Args:
-      root: of the checkout.
-      folder: of the results files.
-      write: write what disagrees and can be written.
-
-    Returns:
-      What is wrong and what is still to be measured, each "file:line: what stands there: why".
-    """
-
-    @functools.cache
-    def rows(name: str) -> dict[str, records.Record]:
-        if not (folder / f"{name}.json").exists():
-            raise BadInput(f"there is no {folder.name}/{name}.json")
-        return {row.label: row for row in records.read(name, folder)[1]}
-
-    wrong, todo = [], []
-    for path in (root / "README.md", *sorted((root / "docs").rglob("*.md"))):
-        text = path.read_text(encoding="utf-8")
-        page = pages.rewrite(text, rows)
-        if write and page.text != text:
-            files.write_text(path, page.text)
-            page = pages.rewrite(page.text, rows)
-        name = path.relative_to(root)
-        wrong += [f"{name}:{f.line}: {f.stands}: {f.should}" for f in page.wrong]
-        todo += [f"{name}:{f.line}: {f.stands.splitlines()[0]}: {f.should}" for f in page.todo]
-    return wrong, todo
 
 
 def chosen(names: list[str] | None, folder: pathlib.Path) -> dict[str, list[records.Record]]:

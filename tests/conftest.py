@@ -6,7 +6,9 @@ import gc
 import io
 import os
 import pathlib
+import re
 import runpy
+import shutil
 import subprocess
 import sys
 from typing import NamedTuple
@@ -155,3 +157,31 @@ def process(compiled):
         )  # fmt: skip
 
     return start
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+OPTIONS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+    " --disable-background-networking --disable-component-update --virtual-time-budget=2000"
+    " --window-size=390,800"
+)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """Opens a page in a window as narrow as a phone's: browser(html, script), the title that the
+    script gives the page."""
+    if CHROMIUM is None:
+        pytest.skip("needs a browser")
+
+    def opened(text: str, script: str) -> str:
+        path = tmp_path / "page.html"
+        path.write_text(text.replace("</body>", f"<script>{script}</script></body>"))
+        seen = subprocess.run(
+            [CHROMIUM, *OPTIONS.split(), f"--user-data-dir={tmp_path}/profile", "--dump-dom",
+             path.as_uri()],
+            capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        return re.search("<title>(.*)</title>", seen.stdout)[1]
+
+    return opened

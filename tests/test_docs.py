@@ -58,7 +58,7 @@ def flags_of(name):
     return values
 
 
-COMMANDS = (*command.COMMANDS, "sweep", "reproduce", "benchmark")
+COMMANDS = (*command.COMMANDS, "sweep", "reproduce", "report", "benchmark")
 
 
 def commands(text):
