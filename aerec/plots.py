@@ -73,7 +73,8 @@ def row_figures(
       panels: the name of each figure -> the name of a run -> its value, and half its interval.
       published: the name of a figure -> the name of a run -> the figure of the source.
     """
-    figure = Figure(figsize=(len(panels) * SIZE[0], SIZE[1]), layout="constrained")
+    height = max(SIZE[1], 0.3 * max(map(len, panels.values())))
+    figure = Figure(figsize=(len(panels) * SIZE[0], height), layout="constrained")
     for axes, (name, rows) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(),
                                   strict=True):  # fmt: skip
         _style(axes, xlabel=name, ylabel="")

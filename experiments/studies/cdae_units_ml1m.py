@@ -17,12 +17,12 @@ STUDY = Study(
         Row(
             "M1: identity, identity, square",
             (*SMALL, "--set=latent_activation=identity", "--set=output_activation=identity",
-             SQUARE, "--learning_rate=0.03"),
+             SQUARE, "--learning_rate=0.1"),
         ),
         Row("M2: identity, sigmoid, logistic", (*SMALL, "--set=latent_activation=identity")),
         Row(
             "M3: sigmoid, identity, square",
-            (*SMALL, "--set=output_activation=identity", SQUARE, "--learning_rate=0.03"),
+            (*SMALL, "--set=output_activation=identity", SQUARE, "--learning_rate=0.2"),
         ),
         Row("M4: sigmoid, sigmoid, logistic", SMALL),
     ],

@@ -6,6 +6,7 @@ Not run here, because the files are no longer published.
 """
 
 from experiments.studies.deeprec_depth_ml1m import PUBLISHED, hidden
+from experiments.studies.deeprec_subsets_ml100k import COUNTS, NETFLIX
 from experiments.study import Row, Study
 
 
@@ -24,12 +25,6 @@ ITEMS = ("--config=autorec_ml1m", "--dataset=netflix", "--baselines=")
 USERS = ("--config=autorec_user_ml1m", "--dataset=netflix", "--baselines=")
 
 
-def sizes(users: int, items: int, ratings: int, held_out: int) -> dict[str, int]:
-    """Name the published counts of a subset."""
-    return {"train_users": users, "train_items": items, "train_entries": ratings,
-            "heldout_entries": held_out}  # fmt: skip
-
-
 STUDY = Study(
     title="DeepRec on Netflix (files of your own)",
     sources=(
@@ -39,14 +34,14 @@ STUDY = Study(
     assumed="depth was measured on the full data, as its parameters are of 17,768 items",
     rows=[
         Row("DeepRec, 3 months", (*DEEPREC, MONTHS_3),
-            {"rmse": 0.9373, **sizes(311_315, 17_736, 13_675_402, 2_082_559)}),
+            {"rmse": 0.9373, **NETFLIX["3 months"]}),
         Row("DeepRec, 6 months",
             (*DEEPREC, MONTHS_6, "--set=hidden=256,256,512", "--set=dropout=0.8"),
-            {"rmse": 0.9207, **sizes(390_795, 17_757, 29_179_009, 2_175_535)}),
+            {"rmse": 0.9207, **NETFLIX["6 months"]}),
         Row("DeepRec, 1 year", (*DEEPREC, YEAR, "--set=hidden=256,256,512", "--set=dropout=0.8"),
-            {"rmse": 0.9225, **sizes(345_855, 16_907, 41_451_832, 3_888_684)}),
+            {"rmse": 0.9225, **NETFLIX["1 year"]}),
         Row("DeepRec, full", (*DEEPREC, FULL, "--set=hidden=512,512,1024", "--set=dropout=0.8"),
-            {"rmse": 0.9099, **sizes(477_412, 17_768, 98_074_901, 2_250_481)}),
+            {"rmse": 0.9099, **NETFLIX["full"]}),
         Row("I-AutoRec, 3 months", (*ITEMS, MONTHS_3), {"rmse": 0.9778}),
         Row("U-AutoRec, 3 months", (*USERS, MONTHS_3), {"rmse": 0.9836}),
         Row("I-AutoRec, full", (*ITEMS, FULL), {"rmse": 0.9364}),
@@ -59,6 +54,6 @@ STUDY = Study(
         Row("2 layers, width 256", (*PLAIN, FULL, "--set=hidden=256"), {"parameters": 9_115_240}),
     ],
     figures=("rmse",),
-    facts=("parameters", "train_users", "train_items", "train_entries", "heldout_entries"),
+    facts=("parameters", *COUNTS),
     rounding=0.00005,
 )  # fmt: skip
