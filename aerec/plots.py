@@ -43,6 +43,52 @@ def validation_curves(logs: Mapping[str, Log], metric: str) -> Figure:
     return figure
 
 
+def epoch_curves(logs: Mapping[str, Log], metric: str, *, rmse: bool = False) -> Figure:
+    """Plot the training loss (left) and the validation figure (right) of several runs by epoch.
+
+    Args:
+      logs: the name of each run -> its log of figures.
+      rmse: whether the loss is a mean squared error, of which the root is shown.
+    """
+    figure = Figure(figsize=(2 * SIZE[0], SIZE[1]), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _style(left, xlabel="epoch", ylabel="A: training RMSE" if rmse else "A: training loss")
+    _style(right, xlabel="epoch", ylabel=f"B: validation {metric}")
+    for name, log in logs.items():
+        epochs = [line["epoch"] for line in log]
+        losses = np.array([line["loss"] for line in log])
+        left.plot(epochs, np.sqrt(losses) if rmse else losses, label=name)
+        right.plot(epochs, [line[metric] for line in log])
+    figure.legend(frameon=False, fontsize="small", loc="outside right upper")
+    return figure
+
+
+def row_figures(
+    panels: Mapping[str, Mapping[str, tuple[float, float]]],
+    published: Mapping[str, Mapping[str, float]],
+) -> Figure:
+    """Plot figures of several runs with their intervals, a panel each, and the published figures.
+
+    Args:
+      panels: the name of each figure -> the name of a run -> its value, and half its interval.
+      published: the name of a figure -> the name of a run -> the figure of the source.
+    """
+    height = max(SIZE[1], 0.3 * max(map(len, panels.values())))
+    figure = Figure(figsize=(len(panels) * SIZE[0], height), layout="constrained")
+    for axes, (name, rows) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(),
+                                  strict=True):  # fmt: skip
+        _style(axes, xlabel=name, ylabel="")
+        values, half = np.array(list(rows.values())).T
+        axes.errorbar(values, range(len(rows)), xerr=half, fmt="o", capsize=2, label="here")
+        if others := published.get(name):
+            places = [list(rows).index(run) for run in others]
+            axes.plot(list(others.values()), places, "x", color="C1", label="published")
+            axes.legend(frameon=False)
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.invert_yaxis()
+    return figure
+
+
 def step_curves(logs: Mapping[str, Log], *, rmse: bool = False) -> Figure:
     """Plot the training loss of several runs by step (first seed).
 
@@ -97,8 +143,12 @@ def save(figure: Figure, path: pathlib.Path) -> None:
 def _figure(*, xlabel: str, ylabel: str) -> tuple[Figure, matplotlib.axes.Axes]:
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
+    _style(axes, xlabel=xlabel, ylabel=ylabel)
+    return figure, axes
+
+
+def _style(axes: matplotlib.axes.Axes, *, xlabel: str, ylabel: str) -> None:
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
-    return figure, axes

@@ -19,7 +19,7 @@ from absl import flags
 from aerec import configuration
 from aerec.cli import command, options, train
 from aerec.errors import BadInput
-from experiments import study
+from experiments import study, tables
 
 
 def main(given: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ def main(given: Mapping[str, Any]) -> None:
         check(given, settings)
         rows.append(study.Row(label, tuple(flag(*setting) for setting in settings.items())))
     what = given["config"] or given["model"] or "default"
-    study.show_run(
+    tables.show_run(
         study.Study(
             title=f"Test figures by {', '.join(over)}",
             rows=rows,
@@ -86,7 +86,8 @@ if __name__ == "__main__":
         "output", None, "the folder of its runs (default runs/sweep-<recipe or model>-<names>)"
     )
     flags.DEFINE_enum(
-        "curves", "validation", ["validation", "steps"],
-        "the picture: the validation figure by epoch, or the training loss of each mini-batch",
+        "curves", "validation", ["validation", "epochs", "steps", "figures"],
+        "the picture: the validation figure by epoch, the training loss beside it, the training "
+        "loss of each mini-batch, or the test figures with intervals",
     )  # fmt: skip
     command.run(main, __doc__)

@@ -49,3 +49,24 @@ def test_curves_of_several_runs():
     (valid,) = plots.validation_curves(figures, "rmse").axes
     np.testing.assert_allclose(steps.lines[0].get_xydata(), [[1, 4], [2, 2], [3, 4], [4, 2]])
     np.testing.assert_allclose(valid.lines[1].get_xydata(), [[3, 3]])
+
+
+def test_epochs_beside_each_other():
+    log = [{"epoch": 2, "loss": 4.0, "rmse": 3.0}, {"epoch": 4, "loss": 1.0, "rmse": 2.0}]
+    left, right = plots.epoch_curves({"a": log}, "rmse", rmse=True).axes
+    np.testing.assert_allclose(left.lines[0].get_xydata(), [[2, 2], [4, 1]])
+    np.testing.assert_allclose(right.lines[0].get_xydata(), [[2, 3], [4, 2]])
+
+
+def test_figures_of_rows_beside_the_published():
+    """Rows from top to bottom; a figure that only some rows have is a panel of these."""
+    panels = {"rmse": {"a": (0.9, 0.1), "b": (0.8, 0.2)}, "ndcg@100": {"c": (0.4, 0.05)}}
+    first, second = plots.row_figures(panels, {"rmse": {"b": 0.7}}).axes
+    np.testing.assert_allclose(first.lines[0].get_xydata(), [[0.9, 0], [0.8, 1]])
+    np.testing.assert_allclose(first.lines[-1].get_xydata(), [[0.7, 1]])
+    ends = [segment[:, 0] for segment in first.collections[0].get_segments()]
+    np.testing.assert_allclose(ends, [[0.8, 1.0], [0.6, 1.0]])
+    assert first.yaxis_inverted() and [label.get_text() for label in first.get_yticklabels()] == [
+        "a", "b",
+    ]  # fmt: skip
+    assert second.get_xlabel() == "ndcg@100" and second.get_legend() is None

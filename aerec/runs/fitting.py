@@ -288,6 +288,7 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
         scored, skipped = _baselines(job.baselines, job.splits[0])
     figures = [report.figures for report in reports] or [{}] * len(job.spec.seeds)
     results |= {
+        **_sizes(job.splits[0]),
         "seeds": [{"seed": s, **f} for s, f in zip(job.spec.seeds, figures, strict=True)],
         "test": scoring.mean_figures(reports),
         "baselines": {name: report.figures for name, report in scored.items()},
@@ -295,8 +296,26 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
     }
     results["test_scored"] = results.get("test_scored", 0) + bool(reports)
     results.setdefault("model_checksum", artefact.checksum(best))
+    results.setdefault("parameters", _parameters(best, len(job.spec.seeds)))
     results.setdefault("peak_rss_mb", memory.peak_rss_mb())  # of the process that trained
     return Finished(job.config, results, reports, scored, best, [], [])
+
+
+def _parameters(replicas: Params, seeds: int) -> int:
+    """Count the numbers that one replica has learned; leaves are [S, ...]."""
+    return sum(np.size(leaf) for leaf in jax.tree.leaves(replicas)) // seeds
+
+
+def _sizes(split: Split) -> dict[str, int]:
+    """Count the users, items and entries in training, and the entries held out."""
+    columns = np.asarray(split.train.columns)
+    held = (split.valid.target, split.test.target)
+    return {
+        "train_users": int(np.count_nonzero(split.train.lengths())),
+        "train_items": len(np.unique(columns)),
+        "train_entries": len(columns),
+        "heldout_entries": sum(len(np.asarray(table.columns)) for table in held),
+    }
 
 
 def _baselines(names: Sequence[str], split: Split) -> tuple[dict[str, Report], dict[str, str]]:

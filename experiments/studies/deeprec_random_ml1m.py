@@ -22,9 +22,10 @@ STUDY = Study(
         *(Row(row.label, (*row.flags, *RANDOM)) for of in STUDIES for row in of.STUDY.rows),
         Row(
             "bias, time order",
-            ("--model=bias", "--dataset=ml-1m", "--protocol=per_user_time:train=0.7"),
+            ("--model=bias", "--dataset=ml-1m", "--protocol=per_user_time:train=0.7",
+             "--baselines="),
         ),
     ],
     figures=("rmse",),
-    curves="",
-)
+    curves="figures",
+)  # fmt: skip

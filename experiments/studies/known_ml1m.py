@@ -14,5 +14,5 @@ STUDY = Study(
         for name in RECIPES
     ],
     figures=("ndcg@100", "recall@20", "recall@50"),
-    curves="",
+    curves="figures",
 )

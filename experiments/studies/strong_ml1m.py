@@ -23,6 +23,6 @@ STUDY = Study(
         ),
     ],
     figures=("ndcg@100", "recall@20", "recall@50"),
-    curves="",
+    curves="figures",
     pairs=[("ease_ml1m", "multvae_ml1m")],
 )

@@ -4,36 +4,112 @@ import importlib
 import json
 import pkgutil
 
+import jax
 import pytest
+from absl import flags
 
 import experiments.studies
-from aerec import configuration, models
-from aerec.cli import options
-from aerec.data import protocols
-from experiments import records, study
+from aerec import core, models
+from aerec.cli import options, train
+from experiments import agreement, catalogue, records, study
+from experiments.studies import deeprec_depth_ml1m
 
 NAMES = [module.name for module in pkgutil.iter_modules(experiments.studies.__path__)]
 DATA = "--dataset=synthetic:users=150,items=60,ratings=4000"
 
 
+SOURCES = {
+    "DeepRec report": (
+        "figure 3.1", "table 3.2", "figure 3.3", "figure 3.4 A and B", "table 3.5", "figure 3.6",
+        "figure 3.7", "table 3.8", "table 4.1",
+    ),
+    "Article on six autoencoders": ("its table, by honest", "its table, by its own protocol"),
+    "Sedhain et al. 2015": ("tables 1a and 1c", "table 1b", "figure 2", "deep AutoRec"),
+    "Wu et al. 2016": ("M1 to M4", "tied weights", "user node", "corruption level"),
+    "Liang et al. 2018": ("table of likelihoods", "tables of MovieLens-20M"),
+    "Sachdeva et al. 2019": ("table 3", "figure by k"),
+    "Steck 2019": ("ablation of negative weights", "lambda"),
+}  # fmt: skip
+
+
+def test_every_table_and_figure_of_the_sources_has_a_study():
+    known = [source for own in catalogue.studies().values() for source in own.sources]
+    for source, parts in SOURCES.items():
+        for part in parts:
+            assert any(own.startswith(f"{source}, {part}") for own in known), (source, part)
+
+
+def parsed(typed):
+    """Parse flags as `experiments.train` does."""
+    for name in list(flags.FLAGS):
+        if not flags.FLAGS.find_module_defining_flag(name).startswith("absl"):
+            delattr(flags.FLAGS, name)
+    options.define_run_flags()
+    assert flags.FLAGS(["train", *typed]) == ["train"]
+    return flags.FLAGS.flag_values_dict()
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_a_study_states_its_command_and_its_runs_are_known(name):
+def test_a_study_states_its_command_and_its_runs_can_begin(name):
     module = importlib.import_module(f"experiments.studies.{name}")
+    own = module.STUDY
     assert f"--study={name}" in module.__doc__
-    labels = [row.label for row in module.STUDY.rows]
-    assert len({study.label(row) for row in module.STUDY.rows}) == len(labels)
-    assert {label for pair in module.STUDY.pairs for label in pair} <= set(labels)
-    for row in module.STUDY.rows:
-        given = configuration.assignments(
-            [flag.removeprefix("--") for flag in row.flags if not flag.startswith("--set=")], of=""
-        )
-        recipe = options.recipe(given.get("config"))
-        settings = [flag.removeprefix("--set=") for flag in row.flags if flag.startswith("--set=")]
-        set_ = {**recipe.get("set", {}), **configuration.assignments(settings, of="--set")}
-        models.configure(recipe.get("model", given.get("model")), set_)
-        if "protocol" in given:
-            protocols.parse(given["protocol"])
-        assert set(row.published) <= set(module.STUDY.figures)
+    assert len({study.label(row) for row in own.rows}) == len(own.rows)
+    assert len({study.workdir(row) for row in own.rows}) == len(own.rows)
+    assert {label for pair in own.pairs for label in pair} <= {row.label for row in own.rows}
+    for row in own.rows:
+        chosen, task, _ = train.planned(parsed(row.flags))
+        assert chosen["baselines"] == [], row.label
+        assert set(row.published) <= {*own.figures, *own.facts}
+        assert task == "ranking" or any(figure.startswith("rmse") for figure in own.figures)
+
+
+def test_parameters_of_the_published_table():
+    """Of the network for 17,768 items, without allocating it."""
+    facts = core.Facts(num_rows=1, num_columns=17_768, counts=None, scale=(1.0, 5.0))
+    for layers, (_, published) in deeprec_depth_ml1m.PUBLISHED.items():
+        _, settings = deeprec_depth_ml1m.hidden(layers).removeprefix("--set=").split("=")
+        model = models.build("deeprec", {"hidden": tuple(map(int, settings.split(",")))}, facts)
+        params = jax.eval_shape(model.init, jax.random.key(0))
+        assert sum(leaf.size for leaf in jax.tree.leaves(params)) == published
+
+
+def recorded(label, rmse, spread, seeds=1):
+    return records.Record(
+        label=label, figures={"rmse": rmse, "parameters": 7}, errors={"rmse": spread},
+        error_kind="sd" if seeds > 1 else "interval", seeds=list(range(seeds)), command="-",
+        date="2026-01-01", machine="-",
+    )  # fmt: skip
+
+
+def test_agreement():
+    """Half an interval of .004 and a rounding of .0005: up to .0045 agrees."""
+    rows = [
+        study.Row("near", (), {"rmse": 0.8344}),
+        study.Row("far", (), {"rmse": 0.8346}),
+        study.Row("five seeds", (), {"rmse": 0.832}),  # 1.96 * .002 / sqrt(5) = .00175
+        study.Row("five seeds, far", (), {"rmse": 0.833}),
+        study.Row("other data", (), {"rmse": 0.9}, "other data"),
+        study.Row("counted", (), {"parameters": 7}),
+        study.Row("counted otherwise", (), {"parameters": 8}),
+        study.Row("new", ()),
+        study.Row("not run", (), {"rmse": 0.8}),
+    ]
+    own = study.Study(title="", rows=rows, figures=("rmse",), facts=("parameters",))
+    kept = [
+        recorded(study.label(row), 0.830, *((0.002, 5) if "seeds" in row.label else (0.004,)))
+        for row in rows[:-1]
+    ]
+    lines = agreement.of(own, kept)
+    assert [line.verdict for line in lines] == [
+        "agrees", "differs", "agrees", "differs", "not comparable: other data", "agrees", "differs",
+        "nothing published",
+    ]  # fmt: skip
+    assert agreement.counted(lines) == "3 of 6"
+    assert lines[0].cells()[2:5] == ["0.8344", "0.8300", "0.8260 to 0.8340"]
+    assert lines[5].cells()[2:5] == ["7", "7", ""]
+    assert lines[7].cells()[2:5] == ["", "0.8300", "0.8260 to 0.8340"]
+    assert agreement.counted(lines[4:5]) == ""
 
 
 def test_a_sweep_its_runs_again_and_its_record(here, tmp_path):
@@ -62,7 +138,15 @@ def test_a_sweep_its_runs_again_and_its_record(here, tmp_path):
     again = study.run(both, output, typed, jobs=2)
     assert [outcome.results["test"] for outcome in again] == [row["test"] for row in rows]
 
+    assert catalogue.state("kept", both, tmp_path / "none", tmp_path) == ("not run", "")
     study.record(both, again, "kept", tmp_path)
+    one = study.Study(title="", rows=[*both.rows, study.Row("l2=5", ())], figures=both.figures)
+    assert catalogue.state("other", both, output, tmp_path)[0] == "done"
+    assert catalogue.state("other", one, output, tmp_path)[0] == "2 of 3 rows done"
+    text, agree = catalogue.state("kept", both, tmp_path / "none", tmp_path)
+    near = sum(abs(row["test"]["ndcg@100"] - 0.4) <= 0.0005 + 1.96 * row["test"]["ndcg@100_se"]
+               for row in rows)  # fmt: skip
+    assert (text.startswith("kept of 20"), agree) == (True, f"{near} of 2")
     title, kept = records.read("kept", tmp_path)
     assert (title, [row.label for row in kept]) == ("A sweep", ["l2_10", "l2_500", "l2_10-l2_500"])
     for record, row in zip(kept[:2], rows, strict=True):

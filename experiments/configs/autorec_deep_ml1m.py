@@ -1,0 +1,13 @@
+"""Deep I-AutoRec (500-250-500, greedy pre-training) on MovieLens-1M, random 90/10 split.
+
+    python -m experiments.train --config=autorec_deep_ml1m --data_dir=DIR
+
+Expected: RMSE .827 (Sedhain et al. 2015, text).
+"""
+
+from experiments.configs import autorec_ml1m
+
+RECIPE = autorec_ml1m.RECIPE | {
+    "epochs": 60,
+    "set": {"hidden": (500, 250, 500), "activation": "sigmoid", "l2": 200, "pretrain_steps": 780},
+}
