@@ -152,7 +152,7 @@ def evaluate(
         directory, because ratings in training must not be scored.
 
     Raises:
-      BadInput: the splits are not those of the run, or a test rating was in training.
+      BadInput: the splits are not those of the run, or a test rating was in training or validation.
     """
     _require_runs(run)
     asked = _several(split, "split")

@@ -80,6 +80,8 @@ def test_another_protocol_with_the_same_training_part(runs, here, tmp_path):
     [
         ("ease", ["--protocol=strong:split_seed=1"], ["was trained on", "memory"]),
         ("ease", ["--protocol=per_user_holdout"], ["was trained on", "example user"]),
+        ("ease", ["--protocol=strong:valid_users=0"], ["by whom the run was validated"]),
+        ("users", ["--protocol=random_ratings:test=.19,valid=0"], ["was validated", "example user"]),
         ("items", ["--protocol=random_ratings:split_seed=1"], ["was trained on"]),
         ("items", ["--protocol=strong"], ["random_ratings", "ranking"]),
         ("ease", ["--metrics=ndcg@7"], ["No figure is called 'ndcg@7'", "ndcg@100"]),
