@@ -228,6 +228,7 @@ def _trained(spec: Spec, described: Mapping[str, Any], record: loop.Record) -> d
         "validation": {"metric": spec.settings.metric, "best": record.best},
         "best_epoch": record.best_epoch,
         "epochs": record.epoch,
+        "test_scored": 0,
         "fit_seconds": record.seconds,
         "epoch_seconds": statistics.median(record.epoch_seconds[1:] or record.epoch_seconds),
         "compile_seconds": record.compile_seconds,
@@ -254,6 +255,8 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
     if reports:
         scored, skipped = _baselines(job.baselines, job.splits[0])
     figures = [report.figures for report in reports] or [{}] * len(job.spec.seeds)
+    if reports:
+        directory.count_scoring(results)
     results |= {
         "seeds": [{"seed": s, **f} for s, f in zip(job.spec.seeds, figures, strict=True)],
         "test": scoring.mean_figures(reports),
