@@ -254,9 +254,8 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
     results["eval_seconds"] = time.perf_counter() - begun
     if reports:
         scored, skipped = _baselines(job.baselines, job.splits[0])
-    figures = [report.figures for report in reports] or [{}] * len(job.spec.seeds)
-    if reports:
         directory.count_scoring(results)
+    figures = [report.figures for report in reports] or [{}] * len(job.spec.seeds)
     results |= {
         "seeds": [{"seed": s, **f} for s, f in zip(job.spec.seeds, figures, strict=True)],
         "test": scoring.mean_figures(reports),
