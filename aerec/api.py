@@ -23,7 +23,7 @@ from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.evaluation.statistics import Comparison
 from aerec.properties.domain import Domain
-from aerec.runs import artefact, encoding, fitting, progress, rescore, scoring
+from aerec.runs import artefact, directory, encoding, fitting, progress, rescore, scoring
 from aerec.runs.artefact import Artefact, Vocabulary
 from aerec.runs.figures import Figures
 from aerec.runs.run import Run, opened
@@ -163,23 +163,28 @@ def evaluate(
 ) -> Figures:
     """Score a run on the test part of a split: its own, or one of another protocol.
 
+    It is counted in `run.results["test_scored"]`.
+
     Args:
       split: the split to score, or one per replica.
       own: the split, or splits, that the run was fitted on. Needed for a run that was opened from a
         directory, because ratings in training must not be scored.
 
     Raises:
-      BadInput: the splits are not those of the run, or a test rating was in training.
+      BadInput: the splits are not those of the run, or a test rating was in training or validation.
     """
     _require_runs(run)
     asked = _several(split, "split")
     fitted = run.splits if own is None else _several(own, "own")
     loaded = Artefact(run.model, run.replicas, run.config, run.vocabulary)
     if asked[0].protocol["hash"] == run.config["protocol"]["hash"]:
-        return Figures(rescore.score(loaded, asked))
-    if fitted is None:
+        reports = rescore.score(loaded, asked)
+    elif fitted is None:
         raise BadInput("the run was opened: give `own`, the split that it was fitted on")
-    return Figures(rescore.score_other(loaded, fitted, asked))
+    else:
+        reports = rescore.score_other(loaded, fitted, asked)
+    directory.count_scoring(run.results)
+    return Figures(reports)
 
 
 def compare(first: Run, second: Run, figure: str) -> Comparison:

@@ -161,7 +161,9 @@ def test_ratings_to_predict_pool_their_errors(ratings):
 
 
 def test_evaluate_on_its_own_split_and_on_another(run, split, ratings, tmp_path):
+    before = run.results["test_scored"]
     assert dict(aerec.evaluate(run, split)) == dict(run.test)
+    assert run.results["test_scored"] == before + 1
     other = aerec.split(
         ratings, "strong", valid_users=20, test_users=30, fold_in=0.5, log=lambda text: None
     )

@@ -4,8 +4,9 @@
   python -m experiments.evaluate --workdir=RUN --protocol=strong:fold_in=0.5
   python -m experiments.evaluate --workdir=RUN --against=OTHER --metrics=ndcg@100,recall@20
 
-The test part is rebuilt from the data and scored with the saved parameters of the run. With
---against nothing is scored: two runs on the same split are compared row by row.
+The test part is rebuilt from the data and scored with the saved parameters of the run, which is
+counted as `test_scored` in its results.json. With --against nothing is scored: two runs on the same
+split are compared row by row.
 """
 
 import pathlib
@@ -20,7 +21,7 @@ from aerec import files
 from aerec.cli import options, show
 from aerec.errors import BadInput
 from aerec.evaluation.report import Report
-from aerec.runs import artefact, rescore, scoring
+from aerec.runs import artefact, directory, rescore, scoring
 
 
 def define_flags() -> None:
@@ -54,11 +55,11 @@ def main(given: Mapping[str, Any]) -> None:
 def score(
     workdir: pathlib.Path,
     config: Mapping[str, Any],
-    results: Mapping[str, Any],
+    results: dict[str, Any],
     names: Sequence[str],
     given: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Score, print the table, return the content of --output."""
+    """Score, count it, print the table, return the content of --output."""
     moved = ("data_dir", "data_file", "split_dir")
     source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
     own = options.load_splits(
@@ -83,9 +84,16 @@ def score(
             for name in names
         )
         show.CONSOLE.print(f"Largest difference from results.json: {furthest:.1g}.", style="dim")
+    times = directory.count_scoring(results)
+    show.CONSOLE.print(f"Test data scored with this run: {times} times.", style="dim")
+    try:
+        files.write_json(workdir / directory.RESULTS, results)
+    except BadInput as error:
+        show.CONSOLE.print(f"That is not recorded: {error}", style="dim", markup=False)
     return {
         "workdir": str(workdir),
         "protocol": protocol,
+        "test_scored": times,
         "test": scoring.mean_figures(reports),
         "seeds": [
             {"seed": seed, **report.figures, "intervals": interval}

@@ -146,6 +146,9 @@ def report(
     results, reports, baselines = finished.results, finished.reports, finished.baselines
     if reports:
         show.CONSOLE.print(show.results_table(task, spec.model, results, reports, baselines))
+    times = results.get("test_scored", 0)
+    if times > 1:
+        show.CONSOLE.print(f"Test data scored with this run: {times} times.", style="dim")
     for skipped, why in results["baselines_skipped"].items():
         show.CONSOLE.print(f"No {skipped}: {why}", style="dim", markup=False)
     metric = show.COLUMNS[task][0]

@@ -31,7 +31,13 @@ def table(ratings: Ratings, which: np.ndarray, users: np.ndarray, items: np.ndar
 
 
 def weak_split(
-    protocol: Any, ratings: Ratings, part: np.ndarray, notes: Notes, *, valid: float = 1.0
+    protocol: Any,
+    ratings: Ratings,
+    part: np.ndarray,
+    notes: Notes,
+    *,
+    valid: float = 1.0,
+    fold_valid: bool = False,
 ) -> Split:
     """Build a split of weak generalisation, in which every row is a training row.
 
@@ -39,6 +45,7 @@ def weak_split(
 
     Args:
       valid: the requested share of validation; 0 allows it to be empty.
+      fold_valid: whether the test input is training and validation together, not training alone.
 
     Raises:
       BadInput: a part is empty, or there are no ratings to predict.
@@ -55,6 +62,9 @@ def weak_split(
     users, items = divide.present(ratings.user[part >= 0]), divide.present(ratings.item[part >= 0])
     train, *targets = (table(ratings, part == n, users, items) for n in (TRAIN, VALID, TEST))
     validation, test = (weak(train, target) for target in targets)
+    if fold_valid:
+        earlier = (part == TRAIN) | (part == VALID)
+        test = test._replace(input=table(ratings, earlier, users, items))
     return _split(protocol, ratings, users, items, train, validation, test, notes)
 
 
@@ -85,13 +95,19 @@ def require_rated(protocol: Any, ratings: Ratings) -> None:
 
 
 def strong_split(
-    protocol: Any, ratings: Ratings, predicted: Callable, *, by_time: bool = False
+    protocol: Any,
+    ratings: Ratings,
+    predicted: Callable,
+    *,
+    by_time: bool = False,
+    shuffled: bool = False,
 ) -> Split:
     """Build a split of strong generalisation, which holds out whole users; see `Strong`.
 
     Args:
       predicted: (user [R], rng) -> [R] bool, which clicks are targets if their user is held out.
       by_time: whether the targets are the latest clicks; if so, ties in time at the cut are noted.
+      shuffled: whether the rows of the tables are in random order, once they are divided.
 
     Raises:
       BadInput: no user is left to train on, to test on, or with a target.
@@ -130,6 +146,11 @@ def strong_split(
     if by_time:
         held_out = part != TRAIN
         notes += divide.tied_cuts(divide.select(ratings, held_out), is_target[held_out])
+    if shuffled:
+        order = divide.generator(protocol, stream=2).permutation(len(part))
+        order = order[np.argsort(ratings.user[order], kind="stable")]
+        ratings, part, is_target = divide.select(ratings, order), part[order], is_target[order]
+        notes += ("each user's clicks are in random order, after the split by time",)
     trained, items = divide.present(ratings.user[part == TRAIN]), divide.present(ratings.item)
     held: list[Heldout] = []
     ids: list[np.ndarray] = []

@@ -144,6 +144,9 @@ class StrongByTime:
 
     The protocol of SVAE (Sachdeva et al. 2019, and their code, which has threshold=3.5,
     valid_users=750, test_users=750). Everything else is as in `strong`.
+
+    With order=shuffled, the split is the same, but each user's training or fold-in clicks come in
+    random order: what a model of sequences loses by that, it owes to the order in time.
     """
 
     threshold: Threshold = "auto"
@@ -151,6 +154,7 @@ class StrongByTime:
     valid_users: float = 0.1
     test_users: float = 0.1
     fold_in: float = 0.8
+    order: Literal["time", "shuffled"] = "time"  # of what the model reads
     split_seed: int = 0
     name, task, per_seed = "strong_by_time", "ranking", False
 
@@ -163,7 +167,8 @@ class StrongByTime:
             return (count >= 5) & (rank >= floor(self.fold_in, count))
 
         divide.times(self, ratings)
-        return parts.strong_split(self, ratings, target, by_time=True)
+        shuffled = self.order == "shuffled"
+        return parts.strong_split(self, ratings, target, by_time=True, shuffled=shuffled)
 
 
 @settings
@@ -249,11 +254,13 @@ class PerUserTime:
 class LeaveLast:
     """Hold out each user's last click for test, and the one before it for validation.
 
-    At test time the validation click is neither folded in nor masked.
+    At test time the validation click is neither folded in nor masked, unless `fold_valid` is true:
+    then the input is all clicks but the last, as in most published tables.
     """
 
     threshold: Threshold = "auto"
     min_user: int = 5
+    fold_valid: bool = False  # whether the validation click is part of the input at test time
     split_seed: int = 0  # of the order of ties in time
     name, task, per_seed = "leave_last", "ranking", False
 
@@ -267,7 +274,7 @@ class LeaveLast:
         rank, count = divide.places(ratings.user)
         part = np.select([rank == count - 1, rank == count - 2], [TEST, VALID], TRAIN)
         notes += divide.tied_cuts(ratings, part)
-        return parts.weak_split(protocol, ratings, part, notes)
+        return parts.weak_split(protocol, ratings, part, notes, fold_valid=self.fold_valid)
 
 
 @settings

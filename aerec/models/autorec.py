@@ -6,12 +6,15 @@ A row r of ratings (an item's, or a user's) is reconstructed by `h(r) = f(W g(V 
 ratings enter as zero. The deep variant stacks layers (500-250-500) with greedy pre-training.
 
 Departures:
-  - the optimiser is the caller's (Adam in the recipes); the paper's RProp is `--optimiser=rprop`;
+  - the optimiser is the caller's (Adam in the recipes). The paper's RProp is `--optimiser=rprop`,
+    which needs all rows in one batch: the sign of a gradient over a few rows is mostly noise;
+  - a batch's gradient is of the mean over its ratings, where the paper sums over all ratings: a
+    rating weighs more in a batch with few of them. `l2` has the scale of the paper's sum;
   - an output activation of finite range (sigmoid) is stretched over the rating scale, which the
     paper does not mention; without it a sigmoid could not express a rating above 1;
   - `centre` (off by default) subtracts the middle of the scale from the observed ratings and adds
-    it to the output. With identity units everywhere, zero-filled raw ratings reach only an RMSE of
-    1.04 on MovieLens-1M, and centred ratings reach the paper's figure;
+    it to the output. The paper feeds raw ratings. For identity units the two are different models:
+    the uncentred one trains far more slowly by Adam;
   - greedy pre-training is the first `pretrain_steps` steps of one training run, without L2.
 """
 

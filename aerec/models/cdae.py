@@ -30,8 +30,9 @@ Departures:
     row with m clicks keeps about a share 1 - m / N of them, and none if it lists every column;
   - biases are not penalised; `l2` is added to the sum over users, the paper's lambda to their mean:
     `l2` = lambda * number of users;
-  - updates are of batches of users, the paper's of one; SGD and AdaGrad are `--optimiser=sgd` and
-    `--optimiser=adagrad`.
+  - updates are of batches of users, of the mean loss over them; the paper's are of one user. SGD
+    and AdaGrad are `--optimiser=sgd` and `--optimiser=adagrad`. AdaGrad's sums of squares start at
+    1e-4, as in the authors' code, but of gradients that a batch of B users makes B times smaller.
 
 Weights start uniform in +-4 sqrt(6 / (fan in + fan out)), the width for sigmoid units.
 """

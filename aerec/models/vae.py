@@ -1,19 +1,19 @@
 """VAE: a variational autoencoder with a Gaussian code and squared error.
 
-Kingma, Welling: *Auto-Encoding Variational Bayes*, ICLR 2014, as the article's primer (Susman
-2024) has it for recommenders. x -> (mean, log variance) of q(z | x) = N(mean, diag), z is drawn
-from q with noise of standard deviation 1, y = decoder(z). The objective, which is maximised, is
+Kingma, Welling: *Auto-Encoding Variational Bayes*, ICLR 2014, over rows of clicks. x -> (mean, log
+variance) of q(z | x) = N(mean, diag), z is drawn from q with noise of standard deviation 1,
+y = decoder(z). The objective, which is maximised, is
 
     -1/2 |x - y|^2 - beta KL(q || N(0, I))
 
-with beta = 1: the evidence lower bound of x ~ N(y, I), but for a constant. The article's formula
-has the KL with a plus; maximised so it would drive q away from the prior without bound, and the
-sign here is the correct one. Another beta is the bound of x ~ N(y, beta I), times beta: the
+with beta = 1: the evidence lower bound of x ~ N(y, I), but for a constant. (With a plus before the
+KL, as some texts print it, the maximum would drive q away from the prior without bound.) Another
+beta is the bound of x ~ N(y, beta I), times beta: the
 squared error of a click is at most about 1, far below a variance of 1, and with beta = 1 most
 coordinates of the code fall back to the prior. Squared error is over every column; items are
 ranked by y at the mean of q.
 
-Departures: `dropout` of the listed entries (off by default, as the primer has none).
+Departures: `dropout` of the listed entries (off by default, as in the paper).
 """
 
 from aerec.configuration import Count, Probability, Weight, Widths, settings

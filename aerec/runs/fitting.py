@@ -261,6 +261,7 @@ def _trained(spec: Spec, described: Mapping[str, Any], record: loop.Record) -> d
         "validation": {"metric": spec.settings.metric, "best": record.best},
         "best_epoch": record.best_epoch,
         "epochs": record.epoch,
+        "test_scored": 0,
         "fit_seconds": record.seconds,
         "epoch_seconds": statistics.median(record.epoch_seconds[1:] or record.epoch_seconds),
         "compile_seconds": record.compile_seconds,
@@ -286,6 +287,7 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
     results["eval_seconds"] = time.perf_counter() - begun
     if reports:
         scored, skipped = _baselines(job.baselines, job.splits[0])
+        directory.count_scoring(results)
     figures = [report.figures for report in reports] or [{}] * len(job.spec.seeds)
     results |= {
         **_sizes(job.splits[0]),

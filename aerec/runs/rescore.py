@@ -72,7 +72,7 @@ def score_other(loaded: Artefact, own: Sequence[Split], other: Sequence[Split]) 
 
     Raises:
       BadInput: `own` are not the run's splits, the protocols are of different tasks, or a target of
-        the other was in training.
+        the other was in training or in validation.
     """
     config = loaded.config
     as_read = _own(config, own)
@@ -88,6 +88,7 @@ def score_other(loaded: Artefact, own: Sequence[Split], other: Sequence[Split]) 
         trained, split = own[replica % len(own)], other[replica % len(other)]
         heldout = matched(loaded, split)
         _require_untrained(trained, heldout, split, loaded)
+        _require_unselected(trained, split)
         seen = as_read[replica % len(as_read)]._replace(mask_seen=split.mask_seen)
         if config["item_based"]:
             heldout = weak(heldout.input.transpose(), heldout.target.transpose())
@@ -217,6 +218,33 @@ def _require_untrained(own: Split, heldout: Heldout, other: Split, loaded: Artef
             f"Protocol {other.protocol['name']!r} predicts {len(common):,} ratings that the run "
             f"was trained on, for example user {names.user_ids[who]}, item {names.item_ids[what]}: "
             "memory would be scored. Train a run under that protocol."
+        )
+
+
+def _require_unselected(own: Split, other: Split) -> None:
+    """Raise BadInput if a test target of `other` is one of the validation of `own`.
+
+    Of a user who was held out whole for validation, every target is one.
+    """
+    if not own.valid.target.columns.size:
+        return
+    validated = own.user_ids if own.valid_ids is None else own.valid_ids
+    tested = other.user_ids if other.test_ids is None else other.test_ids
+    row, column, _ = other.test.target.entries()
+    row = _places(tested, validated)[row]
+    column = _places(other.item_ids, own.item_ids)[column]
+    own_row, own_column, _ = own.valid.target.entries()
+    width = len(own.item_ids)
+    pairs = own_row.astype(np.int64) * width + own_column
+    whole = np.asarray(own.valid.rows)[row] >= own.train.num_rows
+    selected = (row >= 0) & (whole | ((column >= 0) & np.isin(row * width + column, pairs)))
+    if selected.any():
+        users = np.unique(row[selected])
+        raise BadInput(
+            f"Protocol {other.protocol['name']!r} predicts {selected.sum():,} ratings of "
+            f"{len(users):,} users by whom the run was validated, for example user "
+            f"{validated[users[0]]}: a run is too good on what selected it. Leave the parameters "
+            "that choose the users as in the run, or train a run under that protocol."
         )
 
 

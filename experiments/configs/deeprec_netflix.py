@@ -12,6 +12,7 @@ Expected: RMSE .9373 (Kuchaiev & Ginsburg 2017, table 3). The other subsets of t
     ... --protocol=global_time:start=1999-12-01,cut=2005-12-01,end=2006-01-01,halve=true
         --set hidden=512,512,1024 --set dropout=0.8
 
+The learning rate is halved after the epochs at which the authors' code halves it.
 Not run, because the files are no longer published.
 """
 
@@ -26,5 +27,8 @@ RECIPE: dict[str, Any] = {
     "optimiser": "sgd",
     "momentum": 0.9,
     "learning_rate": 5e-3,
+    "schedule": "step",
+    "milestones": (24, 36, 48, 66, 72),
+    "gamma": 0.5,
     "set": {"hidden": (128, 256, 256), "dropout": 0.65, "refeeds": 1},
 }

@@ -9,6 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from aerec import files
+from aerec.errors import BadInput
+
 DATA = "--dataset=synthetic:users=150,items=60,ratings=4000"
 
 
@@ -50,11 +53,15 @@ def favourites(runs):
 def test_rescored_as_it_was_scored(runs, here, tmp_path, name, figure):
     out = tmp_path / "found.json"
     argv = [f"--output={out}", "--intervals", f"--metrics={figure}"]
+    before = results_of(runs[name])
     ran = here("evaluate", f"--workdir={runs[name]}", *argv)
     assert ran.status == 0, ran.err
     found, results = json.loads(out.read_text()), results_of(runs[name])
     assert found["test"] == pytest.approx(results["test"], rel=1e-6)
     assert found["protocol"] == results["protocol"]
+    times = before["test_scored"] + 1
+    assert found["test_scored"] == times and results == {**before, "test_scored": times}
+    assert f"Test data scored with this run: {times} times" in ran.out
     for replica in found["seeds"]:
         low, high = replica["intervals"][figure]
         assert low < replica[figure] < high
@@ -80,6 +87,8 @@ def test_another_protocol_with_the_same_training_part(runs, here, tmp_path):
     [
         ("ease", ["--protocol=strong:split_seed=1"], ["was trained on", "memory"]),
         ("ease", ["--protocol=per_user_holdout"], ["was trained on", "example user"]),
+        ("ease", ["--protocol=strong:valid_users=0"], ["by whom the run was validated"]),
+        ("users", ["--protocol=random_ratings:test=.19,valid=0"], ["by whom the run"]),
         ("items", ["--protocol=random_ratings:split_seed=1"], ["was trained on"]),
         ("items", ["--protocol=strong"], ["random_ratings", "ranking"]),
         ("ease", ["--metrics=ndcg@7"], ["No figure is called 'ndcg@7'", "ndcg@100"]),
@@ -92,6 +101,17 @@ def test_what_is_refused(runs, here, name, argv, words):
     said = " ".join(ran.err.split())
     assert ran.status == 2, said
     assert all(word in said for word in words), said
+
+
+def test_a_run_that_cannot_be_written_is_scored_all_the_same(runs, here, monkeypatch):
+    def full(path, content):
+        raise BadInput(f"{path} cannot be written")
+
+    before = results_of(runs["popularity"])
+    monkeypatch.setattr(files, "write_json", full)
+    ran = here("evaluate", f"--workdir={runs['popularity']}")
+    assert ran.status == 0 and results_of(runs["popularity"]) == before
+    assert "That is not recorded" in " ".join(ran.out.split())
 
 
 def test_other_ratings_under_the_same_name(runs, here, tmp_path):

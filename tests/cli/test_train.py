@@ -50,6 +50,7 @@ def test_what_a_run_leaves(finished):
         "eval_seconds", "peak_rss_mb", "versions", "device",
     }  # fmt: skip
     assert named <= set(results)
+    assert results["test_scored"] >= 1
     for name in ("precision", "recall", "recall_all", "ndcg"):
         assert 0 <= results["test"][f"{name}@20"] <= 1
         assert results["test"][f"{name}@20_se"] > 0

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerec.core import Table
+from aerec.core import Model, Table, Traits
 from aerec.data import divide, readers
 from aerec.data.protocols import PROTOCOLS, Heldout, LeakError, Split, check, parse
 from aerec.data.readers import BadInput, Ratings
+from aerec.evaluation import ranking
 
 quick = settings(max_examples=25, deadline=None)
 seeds = st.integers(0, 10_000)
@@ -286,6 +287,72 @@ def test_leave_last(seed):
             history[-2:-1],
             history[-1:],
         )
+
+
+def test_shuffled_clicks_are_those_of_the_same_split():
+    ratings = make(5, users=60, density=0.9)
+    timed, shuffled = (
+        parse(f"strong_by_time:order={order}").split(ratings) for order in ("time", "shuffled")
+    )
+    moved, longer = 0, 0
+    for a, b in zip(parts(timed), parts(shuffled), strict=True):
+        assert {row: sorted(entries) for row, entries in a.items()} == {
+            row: sorted(entries) for row, entries in b.items()
+        }
+        moved += sum(a[row] != b[row] for row in a)
+        longer += sum(len(entries) > 1 for entries in a.values())
+    assert 0.9 * longer < moved <= longer
+    assert timed.protocol["hash"] != shuffled.protocol["hash"]
+    assert any("in random order" in note for note in shuffled.notes)
+    np.testing.assert_array_equal(timed.test_ids, shuffled.test_ids)
+    # On average, a random order begins with an item from the middle of the history.
+    firsts = [
+        history.index(entries[0]) / (len(history) - 1)
+        for history, entries in zip(
+            parts(timed)[0].values(), parts(shuffled)[0].values(), strict=True
+        )
+    ]
+    assert 0.3 < np.mean(firsts) < 0.7
+
+
+def test_the_validation_click_folded_in_by_hand():
+    """Two users; the model ranks d, e, c, b, a for both."""
+    times = {"ann": "badc", "bob": "cbae"}  # items in order of time; the last two are held out
+    listed = [(user, item) for user, items_ in enumerate(times.values()) for item in items_]
+    user, item = np.array([(u, "abcde".index(i)) for u, i in listed], np.int32).T
+    ratings = Ratings(
+        user=user, item=item, value=np.ones(8, np.float32), time=np.arange(8) + 10**9,
+        user_ids=np.array(list(times)), item_ids=np.array(list("abcde")), titles=None, genres=None,
+        scale=None, name="made",
+    )  # fmt: skip
+    text = "leave_last:threshold=all,min_user=3"
+    alone, folded = (parse(text + more).split(ratings) for more in ("", ",fold_valid=true"))
+    train, valid_in, valid, test_in, test = (items(part) for part in parts(folded))
+    assert train == valid_in == {"ann": ["b", "a"], "bob": ["c", "b"]}
+    assert valid == {"ann": ["d"], "bob": ["a"]} and test == {"ann": ["c"], "bob": ["e"]}
+    assert test_in == {"ann": ["b", "a", "d"], "bob": ["c", "b", "a"]}
+    np.testing.assert_array_equal(folded.test.rows, [0, 1])
+    assert items(parts(alone)[3]) == train and alone.protocol["hash"] != folded.protocol["hash"]
+    score = jnp.array([1.0, 2.0, 3.0, 5.0, 4.0])  # of a to e
+    model = Model(Traits("ranking"), None, None, lambda params, x: x.dense() * 0 + score[None])
+    one = [
+        ranking.evaluator(model, ks=(1, 2), names=("hit",))(None, split.test).figures
+        for split in (alone, folded)
+    ]
+    # ann ranks d e c, or without d: e c. bob ranks d e a, or without a: d e.
+    assert [(f["hit@1"], f["hit@2"]) for f in one] == [(0.0, 0.5), (0.0, 1.0)]
+    leaking = folded.test._replace(target=folded.valid.target)
+    with pytest.raises(LeakError, match=r"a test target is in its input.*user ann, item d"):
+        check(folded._replace(test=leaking))
+
+
+def test_options_of_later_versions_leave_earlier_hashes():
+    """Known from version 0.1.0, whose runs are still to be evaluated."""
+    fields = {"threshold": 4.0, "min_user": 5, "split_seed": 0}
+    text = json.dumps(["leave_last", fields], sort_keys=True)
+    found = parse("leave_last:fold_valid=false").split(make(3)).protocol
+    assert found["hash"] == hashlib.sha256(text.encode()).hexdigest()[:10]
+    assert "fold_valid" not in found
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,39 @@ def test_another_split_in_the_columns_of_a_model(ratings):
         assert table.num_columns == train_table.num_columns
 
 
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("strong", "valid_users=0"),
+        ("strong", "valid_users=0,test_users=40,fold_in=.5"),
+        ("per_user_holdout", "valid=0,test=.25"),
+        ("strong", "fold_in=.5"),
+        ("per_user_holdout", "valid=.2"),
+    ],
+)
+def test_what_selected_a_run_does_not_score_it(ratings, name, changes):
+    """The number of ratings and of users, by loops over raw ids."""
+    own, other = (protocols.parse(f"{name}:{c}").split(ratings) for c in ("", changes))
+
+    def targets(held, split, ids):
+        row, column, _ = held.target.entries()
+        users = split.user_ids if ids is None else ids
+        return [(users[u], split.item_ids[i]) for u, i in zip(row, column, strict=True)]
+
+    validated = set(targets(own.valid, own, own.valid_ids))
+    whole = set() if own.valid_ids is None else set(own.valid_ids)
+    tested = targets(other.test, other, other.test_ids)
+    common = [pair for pair in tested if pair in validated or pair[0] in whole]
+    if changes in ("fold_in=.5", "valid=.2"):
+        assert not common
+        rescore._require_unselected(own, other)
+        return
+    words = f"predicts {len(common):,} ratings of {len({user for user, _ in common}):,} users by"
+    assert common
+    with pytest.raises(BadInput, match=words):
+        rescore._require_unselected(own, other)
+
+
 def test_a_finished_run_is_not_trained_again(ratings, tmp_path):
     """It needs no checkpoints, its model stays as it is, and so does what the training cost."""
 
@@ -265,6 +298,7 @@ def test_a_finished_run_is_not_trained_again(ratings, tmp_path):
     chex.assert_trees_all_equal(outcome(workdir), whole)
     for name in ("fit_seconds", "epoch_seconds", "compile_seconds", "peak_rss_mb", "versions"):
         assert again[name] == first[name]
+    assert (first["test_scored"], again["test_scored"]) == (1, 2)
     (workdir / "results.json").unlink()  # and without results it is trained again
     run(workdir)
     assert (workdir / "checkpoints").exists()
@@ -420,13 +454,14 @@ def put_back(state, root):
 
 
 def outcome(workdir):
-    """All that a run is for, without seconds and memory."""
+    """All that a run is for, without seconds, memory and the count of scorings."""
     config, results, reports = rescore.read(workdir)
     timed = ("seconds", "fit_seconds", "epoch_seconds", "compile_seconds", "eval_seconds")
+    counted = ("peak_rss_mb", "test_scored")
     logs = [directory.read_log(workdir / name) for name in (directory.METRICS, directory.LOSSES)]
     return {
         "config": config,
-        "results": {n: v for n, v in results.items() if n not in (*timed, "peak_rss_mb")},
+        "results": {n: v for n, v in results.items() if n not in (*timed, *counted)},
         "rows": [report.per_row for report in reports],
         "logs": [
             [{n: v for n, v in line.items() if n not in timed} for line in log] for log in logs

@@ -212,6 +212,37 @@ def test_the_penalty_is_of_kernels_and_waits_for_its_step(after):
         chex.assert_trees_all_equal(got, {"kernel": jnp.full((2, 2), want), "bias": jnp.zeros(2)})
 
 
+def test_rprop_by_a_loop():
+    """iRprop- of three parameters, one of which reaches both bounds; the first update counts."""
+    grads = np.random.default_rng(0).choice([-1e-30, -2.0, 0.0, 3.0, 1e-30], size=(60, 3))
+    grads[:30, 2], grads[30:, 2] = 1.0, (-1.0) ** np.arange(30)
+    chain = optimisers.rprop(0.1, least=0.01, most=0.9)
+    state = chain.init(jnp.zeros(3))
+    size, last = np.full(3, 0.1), np.zeros(3)
+    for grad in grads:
+        update, state = chain.update(jnp.asarray(grad, jnp.float32), state)
+        for j in range(3):
+            sign = float(np.sign(grad[j]))
+            if sign * last[j] > 0:
+                size[j] = min(1.2 * size[j], 0.9)
+            elif sign * last[j] < 0:
+                size[j] = max(0.5 * size[j], 0.01)
+                sign = 0.0
+            last[j] = sign
+        np.testing.assert_allclose(update, -last * size, rtol=1e-4)
+        if grad is grads[29]:
+            assert size[2] == 0.9
+    assert size[2] == 0.01
+
+
+def test_adagrad_moves_a_rare_parameter_as_far_as_a_frequent_one():
+    """The first update of a gradient g is rate * g / sqrt(g^2 + 1e-4)."""
+    chosen = settings(optimiser="adagrad", learning_rate=0.1)
+    chain, grad = optimisers.optimiser(chosen, steps=6), np.array([0.03, 3.0], np.float32)
+    update, _ = chain.update(jnp.asarray(grad), chain.init(jnp.zeros(2)))
+    np.testing.assert_allclose(update, -0.1 * grad / np.sqrt(grad**2 + 1e-4), rtol=1e-3)
+
+
 def test_weights_of_a_table():
     ratings = models.build("autorec", {"hidden": (4,)}, Facts(U, N))
     assert program.total_weight(ratings, table(), 7) == len(table().columns)
