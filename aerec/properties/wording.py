@@ -146,8 +146,8 @@ def shown(witness: Witness | Zero | Flat | Pair) -> list[str]:
             seen = "`f(x)` is exactly 0 in float64"
         elif witness.kind == "crossing":
             seen = (
-                f"`f(x)` is 0 but for rounding, {witness.norm:.1g} of the codes' usual size, and"
-                " every coordinate of f changes sign around x"
+                f"`f(x)` has {witness.norm:.1g} of the codes' usual size, and f vanishes where no"
+                f" coordinate differs from x by more than {witness.reach:.2g}"
             )
         else:
             seen = f"`f(x)` has {witness.norm:.1g} of the codes' usual size"
