@@ -181,5 +181,7 @@ def figure(value: Any) -> str:
         return f"{value:,}" if type(value) is int else str(value)
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, tuple):
+        value = f"({', '.join(map(figure, value))})"
     text = str(value)
     return text if len(text) < 60 else text[:57] + "..."

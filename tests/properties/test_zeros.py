@@ -251,7 +251,8 @@ KNOWN = {  # layers with an approximate root, and whether a zero is proven there
     "as many as the dimension": ([(WEIGHT[:4, :4], 0.3, "identity")], True),
     "abs": ([(W, 0.3, "abs")], False),  # touches 0, which only a float that hits it proves
     "a small gap": ([(1e7 * W, 0.3, "shift:abs")], False),
-    "inconsistent": ([(np.vstack([W, W.sum(axis=0, dtype=float)]), [0.0, 0.0, 1e-10], "identity")], False),
+    "inconsistent": (
+        [(np.vstack([W, W.sum(axis=0, dtype=float)]), [0.0, 0.0, 1e-10], "identity")], False),
 }
 
 
