@@ -9,8 +9,9 @@ For m coordinates it is the theorem of Poincare and Miranda (Kulpa 1997): if F i
 cube [-1, 1]^m, and F_i is negative on the face `y_i = -1` and positive on the face `y_i = 1` for
 every i, then F vanishes in the cube. Here `F(y) = f(x + D y)`, where D is the pseudo-inverse of
 the Jacobian of f at x, scaled so that `F(y)` is proportional to y to first order. Points of a face
-prove nothing about the rest of it. So the layers of f must be known: with `y -> x + D y` in front
-of them, `propagation` bounds F_i on the whole face, rounding included.
+prove nothing about the rest of it: a change of sign between their centres is evidence. The proof
+needs the layers of f: with `y -> x + D y` in front of them, `propagation` bounds F_i on the whole
+face, rounding included.
 """
 
 import itertools
@@ -26,7 +27,6 @@ from aerec.properties.propagation import IDENTITY, Affine, Network
 
 _SIZES = range(30, 5, -4)  # of the cubes: |D y| up to 2^-k |x| along each axis
 _ROUNDING = 512.0  # largest code at x, in units of eps |x|
-_SIDES = np.array([[-1.0], [1.0]])
 
 
 def around(
@@ -71,18 +71,22 @@ def around(
         if domain.contains(better[None])[0] and abs(f(better[None]) / scale).max() < abs(y).max():
             x = better
     noise = _ROUNDING * eps * size
-    rounded = abs(f(x[None]) / scale).max() <= noise
+    rounded, kind = abs(f(x[None]) / scale).max() <= noise, "near"
+    axes = np.eye(len(slopes))
+    centres = np.concatenate([-axes, axes])  # of the faces
     for power in _SIZES:
         r = size * 2.0**-power / stretch
         if network is not None and _vanishes(network, domain, x, r * back):
             return x, "crossing", float(abs(r * back).sum(axis=1).max()) * (1 + 1e-9)
-        if len(slopes) == 1 and rounded and r >= 16 * noise:
-            ends = moved(r * _SIDES @ back.T)
-            distance = float(np.linalg.norm(ends - x, axis=1).max())
-            heights = _SIDES * f(ends) / scale
+        if kind == "near" and rounded and r >= 16 * noise:
+            points = moved(r * centres @ back.T)
+            distance = float(np.linalg.norm(points - x, axis=1).max())
+            heights = (centres * f(points) / scale).sum(axis=1)
             if distance <= 2 * r * stretch and (heights > max(4 * noise, 2.0**-10 * r)).all():
-                return x, "crossing", distance
-    return x, "root" if rounded else "near", None
+                if len(axes) == 1:
+                    return x, "crossing", distance
+                kind = "root"
+    return x, kind, None
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite proves nothing

@@ -129,9 +129,9 @@ def nonzero(evidence: Evidence) -> Finding:
         verdict, witness = report.near_zero(zero.norm), zero
         why = f"a code has {zero.norm:.1g} of the usual size ({zero.source}): no proof of a zero"
         if kind == "root":
-            why += "; it is 0 but for the rounding of x"
+            why += ", but each coordinate changes its sign around x"
             if evidence.network is None:
-                why += ", and a proof needs the layers of f, or a float that hits the zero"
+                why += "; the proof needs the layers of f, or a float that hits the zero"
     else:
         verdict = report.not_refuted(interval[1])
         why = f"no zero codes among {counted:,}, and no search found one"

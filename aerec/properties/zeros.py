@@ -38,10 +38,11 @@ class Zero(NamedTuple):
         "exact": the code is exactly 0, and approached like a power of the distance.
         "crossing": the code passes 0 near x: by a sign change of its only coordinate, or by bounds
         of the layers (`crossing.around`).
-        "root": the code is 0 but for the rounding of x, without a proof that it vanishes nearby.
+        "root": the code is 0 but for the rounding of x, and each coordinate changes its sign around
+        x: evidence that it vanishes nearby, and no proof.
         "underflow": 0 in floating point, approached faster than any power of order `ORDER`.
         "undecided": 0 in floating point, and the approach does not show why.
-        "near": small, and larger than what rounding explains.
+        "near": small, without such evidence.
       source: the method that found it.
       reach: of a crossing: the largest distance in a coordinate from x to where f vanishes.
     """
