@@ -23,8 +23,9 @@ COLUMNS = {  # of the results table, by task; runs are compared by the first
     "rating": ("rmse", "mae"),
 }
 LEGEND = (
-    "rate: share of all triples (order) or of all vectors (nonzero) that break the property,"
-    " including ties of the true scores that the codes rank. reversed of ordered: share of the"
+    "rate: share of all triples (order), of all vectors (nonzero), or of the vectors x whose true"
+    " scores differ (ranking), that break the property, including ties of the true scores that the"
+    " codes rank. A ranking breaks it if its scores all tie. reversed of ordered: share of the"
     " triples with different true scores that the codes rank the wrong way round. skill: of those,"
     " 1 is perfect, 0 is the level of a coin or a constant. A witness refutes even where the rate"
     " is 0: it was constructed or searched for, not drawn."

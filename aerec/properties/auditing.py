@@ -80,7 +80,7 @@ def audit(
       truth, latent: the similarities, "dot" or "cosine".
       activation: a catalogue entry, which the caller asserts is applied last; allows certificates.
       network: the layers, if the encoder is an `aerec.properties.bounds.Network`; allows
-        certificates. Both are compared with the encoder on drawn points.
+        certificates, and proofs of zeros. Both are compared with the encoder on drawn points.
       exhaustive: whether every triple of a data domain is counted; default: up to 1e11 triples.
       search_points: points among which a witness is searched.
       confidence: of the intervals.
@@ -117,7 +117,7 @@ def audit(
     empty = vacuity.measure(*sized, tolerance=problem.latent_ties)
     kept = Journal(None if state is None else Path(state), _mark(problem, probes, codes, seed))
     shared = Shared(
-        problem, again, probes, codes, empty, spending, kept, progress, confidence
+        problem, again, probes, codes, empty, spending, kept, network, progress, confidence
     )
     if problem.users.traceable or problem.items.traceable:
         evidence.require_function(shared, "native", probes)
@@ -209,7 +209,7 @@ def _mark(problem: Problem, probes, codes, seed: list[int]) -> str:
     """Identify the encoders, the domain and the key, for the state file."""
     arrays = (codes[1], probes[1], *(codes[:1] if problem.towers else ()))
     parts = [np.asarray(array, np.float32).tobytes() for array in arrays]
-    parts.append(json.dumps([problem.domain.name, seed, problem.truth, problem.latent, 4]).encode())
+    parts.append(json.dumps([problem.domain.name, seed, problem.truth, problem.latent, 5]).encode())
     if isinstance(problem.domain, Data):
         given = (problem.domain.truth, problem.domain.seen, problem.domain.training)
         for rows in map(scipy.sparse.csr_matrix, (one for one in given if one is not None)):

@@ -11,12 +11,12 @@ import scipy.sparse.linalg
 
 from aerec.properties.domain import Data
 
-ScoreRows = Callable[[np.ndarray], np.ndarray]  # user numbers [B] -> scores [B, I]
+Scorer = Callable[[np.ndarray], np.ndarray]  # user numbers [B] -> scores [B, I]
 PROJECTION = "random projection"
 _GRAM = 5000  # rows or columns up to which a Gram matrix is dense
 
 
-def baselines(data: Data, m: int, key: jax.Array) -> dict[str, ScoreRows]:
+def baselines(data: Data, m: int, key: jax.Array) -> dict[str, Scorer]:
     """Return scores of the items of data by name.
 
     They are a truncated singular value decomposition of the training rows and a random projection,
@@ -34,7 +34,7 @@ def baselines(data: Data, m: int, key: jax.Array) -> dict[str, ScoreRows]:
     }
 
 
-def popularity(data: Data, training: Any) -> ScoreRows:
+def popularity(data: Data, training: Any) -> Scorer:
     """Return the same scores for every user: how many list an item, or the mean true score."""
     if data.items is None:
         scores = np.asarray((training != 0).sum(axis=0), np.float32).ravel()
@@ -65,7 +65,7 @@ def principal(users: Any, m: int) -> np.ndarray | None:
     return scipy.sparse.linalg.svds(users, k=m, v0=start, return_singular_vectors="vh")[2].T
 
 
-def _projected(data: Data, weights: np.ndarray | None) -> ScoreRows:
+def _projected(data: Data, weights: np.ndarray | None) -> Scorer:
     """Return the scores `<x W, u W>`, of W [n, m]; `<x, u>` for None."""
     users, items = data.users, data.items
     if weights is None:

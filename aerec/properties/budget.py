@@ -103,7 +103,7 @@ def _parse(amount: int | str) -> tuple[int, float]:
         if isinstance(amount, str) and amount.endswith("s"):
             if 0 < (seconds := float(amount[:-1])) < math.inf:
                 return 2**62, seconds
-        elif int(float(amount)) > 0:
+        elif not isinstance(amount, bool) and int(float(amount)) > 0:
             return int(float(amount)), math.inf
     except (ValueError, OverflowError):
         pass

@@ -22,6 +22,7 @@ from aerec.properties.journal import Journal
 from aerec.properties.modules import as_function
 from aerec.properties.order import Tally
 from aerec.properties.problem import Problem
+from aerec.properties.rankings import flat_users
 from aerec.properties.scores import ScoreRows, Scores, true_rows
 
 TOP = 10  # items, of the precision
@@ -147,7 +148,7 @@ def compare(
         by; for data whose items are the columns.
     """
     data, (truths, _) = problem.data, true_rows(problem)
-    others: dict[str, baselines.ScoreRows] = {}
+    others: dict[str, baselines.Scorer] = {}
     if own is not None and data.items is None:
         score = wrap(as_function(own), problem.n, batched=True).native
         others["the model's own score"] = lambda index: np.asarray(score(data.user_rows(index)))
@@ -222,9 +223,8 @@ def summarise(
 def _figures(name, counts: Counts, place, places: int, listing: bool, confidence: float) -> Scored:
     tally, precision = counts
     ordered, auc = tally.ordered, rates.auc(tally)
-    some = ordered > 0
+    flat, some = flat_users(tally)
     pooled = Tally(*(int(part.sum()) for part in tally))
-    flat = some & (tally.concordant + tally.reversed_ + tally.broken == 0)
     over = lambda *values: intervals.over_users(*values, confidence=confidence)  # noqa: E731
     loss = np.where(some, 1.0 - auc, 0.0)
     return Scored(

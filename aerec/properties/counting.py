@@ -28,7 +28,7 @@ _BITS = 4  # per digit in `_before`
 
 def sample(
     scores: Scores,
-    num_users: int,
+    among: np.ndarray,
     key: jax.Array,
     *,
     true_ties: float,
@@ -44,7 +44,7 @@ def sample(
     `intervals.over_users`.
 
     Args:
-      num_users: users in the data.
+      among: the numbers of the users to draw from, each with two items that count.
       true_ties, latent_ties: tolerances of the relative margins.
       users: users drawn.
       shifts: per user, at most I - 1.
@@ -53,7 +53,7 @@ def sample(
       [users, BINS, 3, 3] int64, as from `order.tally`.
     """
     draw = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
-    true, latent = scores.rows(draw.integers(0, num_users, users))
+    true, latent = scores.rows(among[draw.integers(0, len(among), users)])
     count = true.shape[1]
     ahead = np.concatenate([np.arange(count)] * 2)
     pair = [np.concatenate([a, a], axis=1) for a in (true, latent)]

@@ -106,6 +106,13 @@ class Data(Domain):
         """Count the entries of each user that are not zero, [U]."""
         return np.asarray((self.users != 0).sum(axis=1)).ravel()
 
+    def ranking_users(self) -> np.ndarray:
+        """Return the numbers of the users with at least two unseen items, and so with triples."""
+        users, items = self.shape
+        if self.seen is None:
+            return np.arange(users)
+        return np.flatnonzero(np.asarray((self.seen != 0).sum(axis=1)).ravel() <= items - 2)
+
     def user_rows(self, index: np.ndarray) -> np.ndarray:
         """Return users by number, [B, n] float32."""
         return dense(self.users, index)

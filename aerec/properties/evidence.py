@@ -120,6 +120,7 @@ class Shared(NamedTuple):
       probes, codes, vacuity: as of `Evidence`.
       spending: what the parts may spend.
       kept: the finished parts.
+      network: the layers of the users' encoder, as far as the caller gives them.
       progress: called as progress(stage, done, of).
       confidence: of the intervals.
     """
@@ -131,6 +132,7 @@ class Shared(NamedTuple):
     vacuity: Vacuity
     spending: Budget
     kept: Journal
+    network: bounds.Network | None
     progress: Progress
     confidence: float
 
@@ -189,7 +191,8 @@ def zero_codes(shared: Shared, totals: Sampled, key: jax.Array) -> Rows:
         name = "the count of zero codes"
         return spending.part(name, 1.0, lambda: zero_search.rows(problem), known)
     fields = spending.part("the search for zeros", 1.0, lambda: shared.kept.once(
-        "zero", lambda: _searched(problem, key, totals.zero)
+        "zero" if shared.network is None else "zero of known layers",
+        lambda: _searched(problem, key, totals.zero, shared.network),
     ))  # fmt: skip
     example = fields and Zero(**{**fields, "x": np.array(fields["x"])})
     return Rows(totals.zeros, int(totals.counts.sum()), math.nan, example)
@@ -203,7 +206,7 @@ def constant_rankings(
     if scores is not None:
         work = functools.partial(rankings.of_data, problem, scores, rated.by_user, key)
         return shared.spending.part("the count of constant rankings", 1.0, work, rankings.UNKNOWN)
-    work = functools.partial(rankings.of_domain, problem, key, zero)
+    work = functools.partial(rankings.of_domain, problem, key, zero, shared.network)
     return shared.spending.part("the search for a constant ranking", 1.0, work, rankings.UNKNOWN)
 
 
@@ -237,13 +240,15 @@ def _search(problem: Problem, key, *, points, reach: float | None, progress) -> 
     return None if found is None else witness.shrink(problem, found).to_dict()
 
 
-def _searched(problem: Problem, key, seen: list[float] | None) -> dict | None:
+def _searched(problem: Problem, key, seen: list[float] | None, network) -> dict | None:
     """Search for a zero of either tower; as types of JSON."""
     found = []
     sides = (problem.users, problem.items)[: 1 + problem.towers]
     for encoder, k in zip(sides, jax.random.split(key, len(sides)), strict=True):
-        point = None if seen is None or encoder is not problem.users else np.array(seen)
-        zero = zero_search.search(encoder, problem.domain, k, seen=point)
+        user = encoder is problem.users
+        point = None if seen is None or not user else np.array(seen)
+        layers = network if user else None
+        zero = zero_search.search(encoder, problem.domain, k, seen=point, network=layers)
         found += [] if zero is None else [zero]
     found.sort(key=lambda zero: zeros.KINDS.index(zero.kind))
     return {**found[0]._asdict(), "x": found[0].x.tolist()} if found else None

@@ -11,6 +11,7 @@ of its factors, a bound on what is lost below the normal numbers.
 """
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,11 @@ class Affine(NamedTuple):
 
 
 Network = Sequence[Affine]
+
+IDENTITY = SimpleNamespace(
+    name="identity", function=lambda t: t, low=-np.inf, high=np.inf, monotone=True, kinks=(),
+    curvature=0.0, extra=0,
+)  # fmt: skip
 
 
 def forward(network: Network, low: np.ndarray, high: np.ndarray) -> list[Relaxation]:

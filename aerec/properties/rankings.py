@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aerec.properties import counting, order, zero_search, zeros
+from aerec.properties import counting, order, propagation, zero_search, zeros
 from aerec.properties.domain import Data, Separated
 from aerec.properties.encoder import Encoder
 from aerec.properties.order import Tally
 from aerec.properties.problem import Problem
+from aerec.properties.propagation import Network
 from aerec.properties.scores import Scores
 from aerec.properties.zeros import Zero
 
@@ -33,7 +34,7 @@ class Flat(NamedTuple):
       x: [n] float64.
       norm: of the part of f(x) that ranks, relative to its usual size.
       spread: largest minus smallest latent score of x, relative to `|f(x)| max |g(u)|`, in float64.
-      kind, source: as of `zeros.Zero`, for that part.
+      kind, source, reach: as of `zeros.Zero`, for that part.
     """
 
     x: np.ndarray
@@ -41,6 +42,7 @@ class Flat(NamedTuple):
     spread: float
     kind: str
     source: str
+    reach: float | None = None
 
 
 class Rankings(NamedTuple):
@@ -117,11 +119,14 @@ def of_data(problem: Problem, scores: Scores, tally: Tally | None, key: jax.Arra
     return Rankings(int(flat.sum()), int(ranked.sum()), items, span, complete, example)
 
 
-def of_domain(problem: Problem, key: jax.Array, zero: Zero | None) -> Rankings:
+def of_domain(
+    problem: Problem, key: jax.Array, zero: Zero | None, network: Network | None = None
+) -> Rankings:
     """Draw x and u from the domain, count constant rankings, and search for one; consumes `key`.
 
     Args:
       zero: as found for P3. With one encoder, it is the answer if the differences span R^m.
+      network: the layers of f, if they are known.
     """
     k_draw, k_search = jax.random.split(key)
     count = max(64, min(_POOL, 2**22 // problem.n))
@@ -139,14 +144,18 @@ def of_domain(problem: Problem, key: jax.Array, zero: Zero | None) -> Rankings:
         ranking = _projected(problem.users, span)
         seen = x[np.argmax(flat)].astype(np.float64) if flat.any() else None
         if not isinstance(problem.domain, Separated):
-            zero = zero_search.search(ranking, problem.domain, k_search, seen=seen)
+            last = propagation.Affine(span, np.zeros(len(span)), propagation.IDENTITY)
+            layers = None if network is None else [*network, last]
+            zero = zero_search.search(
+                ranking, problem.domain, k_search, seen=seen, network=layers
+            )
         else:
             around = zeros.survey(ranking, u.astype(np.float64), ranking.exact(u))
-            zero = seen if seen is None else zeros.examine(ranking, seen, around, "the user")
+            zero = None if seen is None else zeros.examine(ranking, seen, around, "the user")
     example = None
     if zero is not None:
         spread = _spread(problem.users.exact(zero.x[None])[0], codes, problem)
-        example = Flat(zero.x, zero.norm, float(spread), zero.kind, zero.source)
+        example = Flat(zero.x, zero.norm, float(spread), zero.kind, zero.source, zero.reach)
     complete = isinstance(problem.domain, Separated)
     return Rankings(int(flat.sum()), len(x), len(codes), len(span), complete, example)
 

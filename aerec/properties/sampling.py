@@ -197,13 +197,12 @@ def _judge(triples, codes, *, true_ties, latent_ties, truth, latent, fixed):
 
 def _data_blocks(problem, scores, key):
     """Return the step that counts blocks of users drawn from data; zeros are counted elsewhere."""
-
-    users, _ = problem.domain.shape
+    among = problem.domain.ranking_users()
     ties = {"true_ties": problem.true_ties, "latent_ties": problem.latent_ties}
 
     def step(totals, numbers):
         for number in numbers:
-            counts = counting.sample(scores, users, jax.random.fold_in(key, int(number)), **ties)
+            counts = counting.sample(scores, among, jax.random.fold_in(key, int(number)), **ties)
             rows = [order.summary(user) for user in counts]
             totals = totals._replace(
                 block=int(number) + 1,

@@ -6,8 +6,10 @@ from aerec.properties import baselines, bounds, intervals, lemmas, rates, report
 from aerec.properties.domain import Box, Data, Separated, Space
 from aerec.properties.evidence import Evidence, is_flat
 from aerec.properties.problem import SINGLE, Problem
+from aerec.properties.rankings import Flat
 from aerec.properties.report import Finding
 from aerec.properties.witness import Witness
+from aerec.properties.zeros import Zero
 
 
 def dimension(problem: Problem) -> Finding:
@@ -109,11 +111,11 @@ def nonzero(evidence: Evidence) -> Finding:
     where, proof, witness = problem.domain.name, _never_zero(evidence), None
     collapsed = evidence.vacuity.collapsed
     floating = dead > 0 or (kind == "undecided" and not collapsed)
+    if proof and kind == "crossing":  # which assumes that f is continuous
+        kind = "near"
     if zero is not None and kind in zeros.PROVEN:
         verdict, witness = report.REFUTED, zero
-        why = f"f(x) = 0 at an x of norm {np.linalg.norm(zero.x):.3g} ({kind}, {zero.source})"
-        if kind == "crossing":
-            why += ": f is 0 there up to rounding, and changes sign around it in every coordinate"
+        why = f"f(x) = 0 {_place(zero, problem.m)}"
     elif proof and not collapsed and (not floating or kind == "underflow"):
         verdict, (where, why) = report.CERTIFIED, proof
         if kind == "underflow":
@@ -123,15 +125,28 @@ def nonzero(evidence: Evidence) -> Finding:
         why = f"codes are 0 in floating point, {dead:,} of {counted:,} counted: {_CAUSES[kind]}"
     elif collapsed:
         verdict, why = report.VACUOUS, "no zero, because the code is constant in effect"
-    elif zero is not None and kind == "near":
+    elif zero is not None and kind in zeros.SMALL:
         verdict, witness = report.near_zero(zero.norm), zero
         why = f"a code has {zero.norm:.1g} of the usual size ({zero.source}): no proof of a zero"
+        if kind == "root":
+            why += ", but each coordinate changes its sign around x"
+            if evidence.network is None:
+                why += "; the proof needs the layers of f, or a float that hits the zero"
     else:
         verdict = report.not_refuted(interval[1])
         why = f"no zero codes among {counted:,}, and no search found one"
         if zero is not None:
             why += f" but underflows, at an x of norm {np.linalg.norm(zero.x):.3g}"
     return Finding(verdict, where, why, dead / counted, interval, None, witness, details)
+
+
+def _place(zero: Zero | Flat, m: int | None) -> str:
+    """Describe where a proven zero of m coordinates is."""
+    point = f"an x of norm {np.linalg.norm(zero.x):.3g} ({zero.kind}, {zero.source})"
+    if zero.reach is None:
+        return f"at {point}"
+    how = "a change of its sign" if m == 1 else "bounds of the layers on the faces of a box"
+    return f"within {zero.reach:.1g} of {point}, by {how}"
 
 
 def _cost_of_constants(evidence: Evidence) -> str:
@@ -166,14 +181,14 @@ def ranking(evidence: Evidence) -> Finding:
     elif example is not None and kind in zeros.PROVEN:
         verdict, witness = report.REFUTED, example
         why = (
-            f"u -> <f(x), g(u)> is constant on {seen.items:,} items at an x of norm"
-            f" {np.linalg.norm(example.x):.3g} ({kind}, {example.source}); {share}"
+            f"u -> <f(x), g(u)> is constant on {seen.items:,} items"
+            f" {_place(example, seen.span)}; {share}"
         )
     elif flat or kind == "undecided":
         verdict, why = report.FLOATING, f"{share} in floating point: {_CAUSES[kind]}"
     elif seen.complete and of:
         verdict, why = report.CERTIFIED, f"each of the {of:,} users ranks some items differently"
-    elif example is not None and kind == "near":
+    elif example is not None and kind in zeros.SMALL:
         verdict, witness = report.near_zero(example.norm), example
         why = (
             f"what ranks of a code has {example.norm:.1g} of the usual size: no proof of a zero;"
@@ -187,6 +202,7 @@ def ranking(evidence: Evidence) -> Finding:
 _CAUSES = {
     "underflow": "they are approached faster than by any power, as where an exponential underflows",
     "undecided": "their neighbourhood does not show whether f vanishes or is rounded to 0",
+    "root": "at another x the code is 0 but for the rounding of x",
     "near": "a neighbouring code is small, and the cause is undecided",
     None: "the cause is undecided",
 }

@@ -146,8 +146,8 @@ def shown(witness: Witness | Zero | Flat | Pair) -> list[str]:
             seen = "`f(x)` is exactly 0 in float64"
         elif witness.kind == "crossing":
             seen = (
-                f"`f(x)` is 0 but for rounding, {witness.norm:.1g} of the codes' usual size, and"
-                " every coordinate of f changes sign around x"
+                f"`f(x)` has {witness.norm:.1g} of the codes' usual size, and f vanishes where no"
+                f" coordinate differs from x by more than {witness.reach:.2g}"
             )
         else:
             seen = f"`f(x)` has {witness.norm:.1g} of the codes' usual size"
@@ -181,5 +181,7 @@ def figure(value: Any) -> str:
         return f"{value:,}" if type(value) is int else str(value)
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, tuple):
+        value = f"({', '.join(map(figure, value))})"
     text = str(value)
     return text if len(text) < 60 else text[:57] + "..."

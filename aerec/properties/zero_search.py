@@ -10,6 +10,7 @@ from aerec.properties import crossing, order, zeros
 from aerec.properties.domain import Data, Domain, Space
 from aerec.properties.encoder import Encoder, resolution
 from aerec.properties.problem import Problem
+from aerec.properties.propagation import Network
 from aerec.properties.zeros import Zero
 
 _ROOT = 1e-9  # of an approximate root: bound of code and Newton step, relative
@@ -41,6 +42,7 @@ def search(
     key: jax.Array,
     *,
     seen: np.ndarray | None = None,
+    network: Network | None = None,
     starts: int = 32,
     rounds: int = 80,
 ) -> Zero | None:
@@ -54,6 +56,8 @@ def search(
 
     Args:
       seen: a point [n] whose code is 0 in the precision of use.
+      network: the layers of the encoder, if they are known. With more than one coordinate, a zero
+        is not proven without them, unless it is a float.
     """
     points, codes, base = _drawn(encoder, domain, key, starts)
     if not len(points):
@@ -76,7 +80,7 @@ def search(
         ])  # fmt: skip
         root = max(_ROOT, 8 * resolution(codes))
         for x, slopes in _candidates(encoder, domain, best, rounds, root, around, misplaced):
-            found.append(_root(encoder, domain, x, slopes, around))
+            found.append(_root(encoder, domain, x, slopes, around, network))
             if found[-1].kind in zeros.PROVEN:
                 break
     return min(
@@ -136,7 +140,7 @@ def _drawn(encoder, domain, key, starts) -> tuple[np.ndarray, np.ndarray, int]:
 def _candidates(encoder, domain, starts, rounds, root, around, misplaced):
     """Return a few approximate roots with their Jacobians, the most promising first.
 
-    Codes that are not 0 come first, as a sign change decides. A point at which Newton's method has
+    Codes that are not 0 come first, as a proof decides. A point at which Newton's method has
     not converged (a zero of higher order) counts if its code is small, its steps are, and its norm
     is not: where a sigmoid falls, steps remain large.
     """
@@ -150,17 +154,14 @@ def _candidates(encoder, domain, starts, rounds, root, around, misplaced):
     return [(x[i], jacobians[i]) for i in small + [i for i in picked if norms[i] == 0][:4]]
 
 
-def _root(encoder, domain, x, jacobian, around) -> Zero:
+def _root(encoder, domain, x, jacobian, around, network) -> Zero:
     """Examine an approximate root of Newton's method."""
+    eps = resolution(encoder.exact(around.away)) if len(around.away) else encoder.eps
+    x, kind, reach = crossing.around(encoder.exact, domain, x, jacobian, eps, network)
     norm = float(zeros.sizes(encoder.exact(x[None]))[0]) / around.usual
-    if norm == 0:
+    if reach is None and norm == 0:
         return zeros.examine(encoder, x, around, "Newton")
-    eps = resolution(encoder.exact(around.away))
-    crossed = crossing.around(encoder.exact, domain, x, jacobian, eps)
-    if crossed is None:
-        return Zero(x, norm, "near", "Newton")
-    norm = float(zeros.sizes(encoder.exact(crossed[None]))[0]) / around.usual
-    return Zero(crossed, norm, "crossing", "Newton")
+    return Zero(x, norm, kind, "Newton", reach)
 
 
 def _aimed(points: np.ndarray, codes: np.ndarray, domain: Domain) -> np.ndarray:

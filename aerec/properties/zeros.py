@@ -17,8 +17,9 @@ import numpy as np
 from aerec.properties import order
 from aerec.properties.encoder import Encoder, Failed
 
-KINDS = ("exact", "crossing", "undecided", "underflow", "near")  # what matters most comes first
+KINDS = ("exact", "crossing", "root", "undecided", "underflow", "near")  # the strongest first
 PROVEN = KINDS[:2]  # these refute
+SMALL = ("root", "near")  # the code is not 0
 ORDER = 32.0  # a larger order of a zero is not told from an exponential
 _ISOLATED = 1e-6  # of |x|: nearer to the codes that are not 0, x is on the edge of the zeros
 _DECADES = 3.0  # of codes between 0 and the usual size, at least, in which an order shows
@@ -35,18 +36,22 @@ class Zero(NamedTuple):
       norm: the largest `|f_k(x)|` in float64, relative to its usual magnitude.
       kind: what is known of it.
         "exact": the code is exactly 0, and approached like a power of the distance.
-        "crossing": the code is 0 up to rounding, and it changes sign around x in every coordinate
-        (`crossing.around`).
+        "crossing": the code passes 0 near x: by a sign change of its only coordinate, or by bounds
+        of the layers (`crossing.around`).
+        "root": the code is 0 but for the rounding of x, and each coordinate changes its sign around
+        x: evidence that it vanishes nearby, and no proof.
         "underflow": 0 in floating point, approached faster than any power of order `ORDER`.
         "undecided": 0 in floating point, and the approach does not show why.
-        "near": small, without an argument that it vanishes nearby.
+        "near": small, without such evidence.
       source: the method that found it.
+      reach: of a crossing: the largest distance in a coordinate from x to where f vanishes.
     """
 
     x: np.ndarray
     norm: float
     kind: str
     source: str
+    reach: float | None = None
 
 
 class Census(NamedTuple):

@@ -452,7 +452,7 @@ def test_a_killed_audit_goes_on_with_the_same_result(tmp_path, domain, fatal):
         np.testing.assert_array_equal(resumed.per_user[name], values)
 
 
-@pytest.mark.parametrize("bad", ["soon", "0s", 0, "-3", "1m"])
+@pytest.mark.parametrize("bad", ["soon", "0s", 0, "-3", "1m", True])
 def test_a_budget_is_triples_or_seconds(bad):
     with pytest.raises(ValueError, match="30s"):
         verdicts(lambda x: x, budget=bad)

@@ -224,11 +224,12 @@ def test_a_sample_of_all_shifts_is_every_ordered_pair():
     margins = [order.relative_margin(x, u[first], u[second]) for x, u in sides]
     ties = {"true_ties": 1e-5, "latent_ties": 2e-5}
     expected = order.tally(*margins, **ties)
+    one = np.arange(1)
     for shifts in (19, 50):
-        found = counting.sample(scores, 1, jax.random.key(0), users=2, shifts=shifts, **ties)
+        found = counting.sample(scores, one, jax.random.key(0), users=2, shifts=shifts, **ties)
         assert found.dtype == np.int64
         np.testing.assert_array_equal(found, [expected] * 2)
-    few = counting.sample(scores, 1, jax.random.key(1), users=3, shifts=5, **ties)
+    few = counting.sample(scores, one, jax.random.key(1), users=3, shifts=5, **ties)
     assert few.sum(axis=(1, 2, 3)).tolist() == [20 * 5] * 3
     assert (few <= expected).all() and (few[0] != few[1]).any()
 
@@ -237,7 +238,9 @@ def test_a_sample_draws_users_with_replacement():
     asked = []
     rows = lambda index: asked.extend(index) or np.ones((2, len(index), 3), np.float32)  # noqa: E731
     scores = Scores(rows, np.ones(3), np.ones(3))
-    found = counting.sample(scores, 4, jax.random.key(0), true_ties=0.0, latent_ties=0.0, users=64)
+    found = counting.sample(
+        scores, np.arange(4), jax.random.key(0), true_ties=0.0, latent_ties=0.0, users=64
+    )
     assert sorted(set(asked)) == [0, 1, 2, 3] and len(asked) == 64
     assert order.summary(found) == (0, 0, 0, 0, 64 * 3 * 2)
 

@@ -298,6 +298,9 @@ def test_users_who_have_seen_all_have_no_triples():
     found = audited(domain, lambda x: x)
     assert found.triples == 1 and found.per_user["rate"][0] == 0
     assert np.isnan(found.per_user["rate"][1:]).all()
+    assert domain.ranking_users().tolist() == [0]  # the only one that is drawn
+    sampled = audited(domain, lambda x: x, budget=1000, exhaustive=False)
+    assert sampled.triples >= 1000
 
 
 @pytest.mark.parametrize("on_device", [False, True])

@@ -58,6 +58,7 @@ def test_a_table_is_sorted_by_numbers_not_by_their_text():
     assert [a.get("data-value") for tag, a in rows if tag == "td"] == [
         None, "0.123456", None, "12.0", None, None,
     ]  # fmt: skip
+    assert "<td>(0.1235, 7, -)</td>" in page.table(["interval"], [((0.123456, 7, None),)])
 
 
 def test_a_browser_sorts_the_tables_and_nothing_is_wider_than_a_phone(found, browser):
