@@ -1,4 +1,4 @@
-"""Search spaces: each model's is of settings that exist, holds the defaults, and is valid all over."""
+"""Search spaces: of settings that exist, with the defaults inside, and valid everywhere."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""Searches: reproducible, resumable, and blind to the test part; the winner is a recipe that runs."""
+"""Searches: reproducible, resumable, blind to the test part; their winner is a recipe that runs."""
 
 import json
 import math
@@ -189,8 +189,9 @@ def test_the_command_and_the_recipe_that_it_writes(here, tmp_path):
     again = here(*command)
     assert "scored 1 time." in again.out and store.read_text() == kept
     trained = here(
-        "train", f"--config={tmp_path}/ease_synthetic.py", "--baselines=", f"--workdir={tmp_path}/run"
-    )
+        "train", f"--config={tmp_path}/ease_synthetic.py", "--baselines=",
+        f"--workdir={tmp_path}/run",
+    )  # fmt: skip
     assert trained.status == 0, trained.err
     assert aerec.open(tmp_path / "run").test["ndcg@100"] == run.test["ndcg@100"]
 
