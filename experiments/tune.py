@@ -29,7 +29,7 @@ from aerec import configuration, files
 from aerec.cli import command, options, show, train
 from aerec.data.splits import Split
 from aerec.runs import directory
-from aerec.runs.run import Run
+from aerec.runs.run import Run, opened
 from aerec.training.settings import Settings
 from experiments import tuning
 
@@ -137,7 +137,7 @@ def conclude(
     label = f"{name}_{chosen['dataset'].partition(':')[0]}"
     workdir = output / f"{label}-trial{found.ranked()[0]['number'] if found.ranked() else 0}"
     if directory.finished(workdir):
-        run = aerec.open(workdir)
+        run = opened(workdir)
     else:
         run = aerec.fit(
             name, split, seed=chosen["seed"], workdir=workdir, show=False,
