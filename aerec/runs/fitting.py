@@ -296,7 +296,6 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
         "baselines": {name: report.figures for name, report in scored.items()},
         "baselines_skipped": skipped,
     }
-    results["test_scored"] = results.get("test_scored", 0) + bool(reports)
     results.setdefault("model_checksum", artefact.checksum(best))
     results.setdefault("parameters", _parameters(best, len(job.spec.seeds)))
     results.setdefault("peak_rss_mb", memory.peak_rss_mb())  # of the process that trained
