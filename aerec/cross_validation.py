@@ -269,14 +269,16 @@ def cross_validate(
     for own in range(seed, seed + count):
         split = api.split(ratings, protocol, seed=own, log=log, **parameters)
         task = split.protocol["task"]
-        metric = metric or scoring.DEFAULTS[task].metric
-        scoring.require_metric(metric, task)
+        chosen = metric or scoring.DEFAULTS[task].metric
+        scoring.require_metric(chosen, task)
+        for name in names:  # a wrong setting of the last model is found before the first fit
+            api.specify(name, split, given.get(name, {}))
         for name in names:
             run = api.fit(name, split, seed=own, show=show, log=log, **given.get(name, {}))
             scored[name].append(Scored.of(run, split))
-    figures = dict.fromkeys((metric, *FIGURES[task]))
+    figures = tuple(dict.fromkeys((chosen, *FIGURES[task])))
     title = f"{split.dataset}, {split.protocol['name']}"
-    return CrossValidation(scored, metric, tuple(figures), baseline, title)
+    return CrossValidation(scored, chosen, figures, baseline, title)
 
 
 def lower(figure: str) -> bool:

@@ -64,7 +64,7 @@ def evaluator(
         if asked := [name for name in BY_POPULARITY if names is not None and name in chosen]:
             raise ValueError(f"{asked[0]!r} needs the popularity of the columns: give train=")
         chosen = tuple(name for name in chosen if name not in BY_POPULARITY)
-    popularity = None
+    popularity = jnp.zeros(0), jnp.zeros(0)
     if train is not None:
         counts = np.bincount(np.asarray(train.columns), minlength=train.num_columns)
         bits = metrics.self_information(counts, train.num_rows)
@@ -73,7 +73,7 @@ def evaluator(
 
     @partial(jax.jit, static_argnames="capacity")
     def scan(params, tables, index, order, popularity, capacity):
-        information, rare = popularity or (None, None)
+        information, rare = popularity
 
         def block(counts, index):
             x, held_out = blocks.gather(tables, index, capacity)

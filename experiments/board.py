@@ -1,0 +1,188 @@
+"""Compare ranking models over data sets and protocols: search, then test the winners, one table.
+
+  python -m experiments.board --data_dir=DIR --output=runs/board
+  python -m experiments.board --data_dir=DIR --output=runs/board --jobs=8 --seconds=480
+  python -m experiments.board --datasets=movielens-small --models=popularity,ease --output=DIR
+
+The settings of a model are searched on the validation part of the split with seed 0. The winner is
+fitted and tested on the splits with seeds 1, 2 and 3, whose test users may have been in the search.
+Each pair of a data set and a protocol is a results file; `board.json` has the average ranks. After
+an interruption, of any kind, the same command resumes.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from absl import flags
+
+import aerec
+from aerec import api, files, models
+from aerec.cli import command, options, show
+from aerec.cross_validation import FIGURES
+from aerec.data import datasets, protocols
+from aerec.data.ratings import Ratings
+from aerec.errors import BadInput, nearest
+from aerec.runs import fitting
+from experiments import boards, records, tuning
+
+DATASETS = ("movielens-small", "ml-1m", "anime", "steam", "lastfm")
+PROTOCOLS = ("strong", "per_user_holdout")
+MODELS = (  # the cheap ones first
+    "popularity", "ease", "itemknn", "ials", "elsa", "mdae", "multvae", "multdae", "cdae",
+    "feature_ae", "vae", "dae", "sdae", "svae", "rvae",
+)  # fmt: skip
+SIZES = {("ml-1m", "strong"): {"valid_users": 500, "test_users": 1000}}  # others: a tenth each
+SEEDS = (1, 2, 3)  # of the splits that are tested
+
+
+class Cell(NamedTuple):
+    """One model on one data set by one protocol."""
+
+    dataset: str
+    protocol: str
+    model: str
+
+    @property
+    def name(self) -> str:
+        """The name of its folder, and of its log."""
+        return f"{self.dataset}_{self.protocol}/{self.model}"
+
+
+def main(given: Mapping[str, Any]) -> None:
+    output = pathlib.Path(options.required(given, "output"))
+    cells = planned(given)
+    if given["cell"]:
+        (cell,) = [own for own in cells if own.name == given["cell"]]
+        measure(cell, given, output)
+        return
+    failed = run(cells, given, output)
+    folder = records.RESULTS if given["record"] else output
+    text = boards.write(output, folder, seeds=SEEDS, command=typed())
+    show.CONSOLE.print(text, markup=False, soft_wrap=True)
+    for name in failed:
+        show.CONSOLE.print(f"{name} failed: see {output / name}.log", markup=False)
+
+
+def planned(given: Mapping[str, Any]) -> list[Cell]:
+    """List the cells in the order in which they are begun; those that cannot be are left out."""
+    names = {}
+    for flag, known in (("datasets", datasets.DATASETS),
+                        ("protocols", protocols.PROTOCOLS), ("models", models.MODELS)):  # fmt: skip
+        names[flag] = list(dict.fromkeys(given[flag]))
+        for name in names[flag]:
+            if name not in known:
+                raise BadInput(f"--{flag}: there is no {name!r}. {nearest(name, known)}")
+    for name in names["models"]:
+        if models.traits(name, {}).task != "ranking":
+            raise BadInput(f"--models: {name} predicts ratings, and the board is of rankings")
+    return [
+        Cell(dataset, protocol, model)
+        for model in names["models"]
+        for dataset in names["datasets"]
+        for protocol in names["protocols"]
+    ]
+
+
+def run(cells: list[Cell], given: Mapping[str, Any], output: pathlib.Path) -> list[str]:
+    """Run each cell in a process of its own, several at once, until the time is over.
+
+    Returns:
+      The names of cells that failed; the reason is in the log of each.
+    """
+    until = None if given["seconds"] is None else time.monotonic() + given["seconds"]
+    environment = dict(os.environ)
+    if given["jobs"] > 1:
+        environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / given['jobs']:.3f}")
+    same = options.command_flags("jobs", "seconds", "record")
+    printing = threading.Lock()
+
+    def one(cell: Cell) -> bool:
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            return True
+        path = output / f"{cell.name}.log"
+        with files.writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        line = [sys.executable, "-m", "experiments.board", *same, f"--cell={cell.name}"]
+        begun = time.monotonic()
+        with path.open("w", encoding="utf-8") as log:
+            try:
+                done = subprocess.run(
+                    line, stdout=log, stderr=subprocess.STDOUT, env=environment, timeout=left
+                ).returncode
+            except subprocess.TimeoutExpired:  # its trials and finished fits are kept
+                return True
+        with printing:
+            seconds = time.monotonic() - begun
+            show.CONSOLE.print(f"{cell.name}: {seconds:.0f} s", style="dim", markup=False)
+        return done == 0
+
+    with concurrent.futures.ThreadPoolExecutor(given["jobs"]) as pool:
+        try:
+            fine = list(pool.map(one, cells))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [cell.name for cell, own in zip(cells, fine, strict=True) if not own]
+
+
+def measure(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> None:
+    """Search on the first split, fit and test the winner on the others; keep each as it is made."""
+    folder = output / cell.name
+    ratings = aerec.load(cell.dataset, data_dir=given["data_dir"])
+    if models.traits(cell.model, {}).reads == "sequence" and ratings.time is None:
+        print(f"{cell.dataset} has no times, and {cell.model} reads sequences: left out.")
+        return
+    split = _split(ratings, cell, 0)
+    closed = fitting.solved(api.specify(cell.model, split, {}), split)
+    trials = given["trials_closed"] if closed else given["trials"]
+    found = tuning.search(cell.model, split, trials, store=folder, show=False)
+    print(f"{cell.name}: {found.summary()}", flush=True)
+    for seed in SEEDS:
+        if boards.kept(folder, seed, found.best):
+            continue
+        split = _split(ratings, cell, seed)
+        run = aerec.fit(cell.model, split, seed=seed, show=False, **found.best)
+        boards.keep(
+            folder, seed, found, run, split, figures=FIGURES["ranking"], command=typed(cell)
+        )
+        print(f"seed {seed}:\n{run.test!r}", flush=True)
+
+
+def typed(cell: Cell | None = None) -> str:
+    """Return the command that makes the board, or one row of it."""
+    but = ["jobs", "seconds", "record", "cell", "data_dir", "output"]
+    line = ["python", "-m", "experiments.board", "--data_dir=DIR", "--output=DIR"]
+    if cell:
+        but += ["datasets", "protocols", "models"]
+        line += [f"--datasets={cell.dataset}", f"--protocols={cell.protocol}"]
+        line += [f"--models={cell.model}"]
+    return shlex.join([*line, *options.command_flags(*but)])
+
+
+def _split(ratings: Ratings, cell: Cell, seed: int) -> aerec.Split:
+    sizes: dict[str, Any] = SIZES.get((cell.dataset, cell.protocol), {})
+    return aerec.split(ratings, cell.protocol, seed=seed, **sizes)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("data_dir", None, "where the datasets' files are (default $AEREC_DATA)")
+    flags.DEFINE_string("output", None, "the folder of trials, test figures and tables")
+    flags.DEFINE_list("datasets", list(DATASETS), "names of data sets")
+    flags.DEFINE_list("protocols", list(PROTOCOLS), "names of protocols of ranking")
+    flags.DEFINE_list("models", list(MODELS), "names of models, the first is begun first")
+    flags.DEFINE_integer("trials_closed", 40, "trials of each model in closed form", 1)
+    flags.DEFINE_integer("trials", 20, "trials of each model that is trained", 1)
+    flags.DEFINE_integer("jobs", 1, "processes at once, each with one model on one data set", 1)
+    flags.DEFINE_float("seconds", None, "after which everything stops; what is finished is kept", 0)
+    flags.DEFINE_bool("record", False, "keep the tables in experiments/results")
+    flags.DEFINE_string("cell", "", "only this one, DATASET_PROTOCOL/MODEL, without tables")
+    command.run(main, __doc__)

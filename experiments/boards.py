@@ -1,0 +1,178 @@
+"""What a board keeps of each model on each split, and the tables made of it.
+
+<output>/<dataset>_<protocol>/<model>/seed<N>.json has the test figures of one split, by row too.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from aerec import files
+from aerec.cross_validation import CrossValidation, Scored
+from aerec.data.splits import Split
+from aerec.evaluation import statistics
+from aerec.evaluation.report import Report
+from aerec.runs.run import Run
+from experiments import records
+from experiments.records import Record
+from experiments.tuning import STATES, Search
+
+AGAIN = "delete it, and run the board again"
+
+
+def kept(folder: pathlib.Path, seed: int, setting: Mapping[str, Any]) -> bool:
+    """Return whether the test of a split is kept, and is of this setting."""
+    path = _path(folder, seed)
+    return path.exists() and _read(path)["record"]["tuning"]["setting"] == _plain(setting)
+
+
+def keep(
+    folder: pathlib.Path,
+    seed: int,
+    found: Search,
+    run: Run,
+    split: Split,
+    *,
+    figures: Sequence[str],
+    command: str,
+) -> None:
+    """Keep the test of a split. A later winner replaces an earlier one, and the tests are counted.
+
+    Args:
+      folder: of the model, whose name is its label.
+      found: the search, whose best setting the run has.
+      figures: names of those to keep.
+      command: what makes the row.
+    """
+    path, scored = _path(folder, seed), Scored.of(run, split)
+    before = _read(path)["record"]["test_scored"] if path.exists() else 0
+    results = {**run.results, "test_scored": before + run.results["test_scored"]}
+    tuning = {**found.summary(), **{state: found.count(state) for state in STATES}}
+    row = records.record(
+        folder.name, results, figures=figures, command=command, tuning=_plain(tuning)
+    )
+    content = {
+        "record": dataclasses.asdict(row),
+        "ids": scored.ids.tolist(),
+        "per_row": {n: v.tolist() for n, v in scored.report.per_row.items() if n in figures},
+    }
+    files.write_json(path, content)
+
+
+def write(output: pathlib.Path, folder: pathlib.Path, *, seeds: Sequence[int], command: str) -> str:
+    """Write a results file for each data set and protocol, and `board.json`; return the tables.
+
+    A model has a row once the splits of all seeds are tested. It has a rank by a protocol where it
+    has a row on every data set that has one.
+    """
+    tables: dict[str, CrossValidation] = {}
+    rows: dict[str, list[Record]] = {}
+    for group in sorted(path for path in output.glob("*/") if path.is_dir()):
+        paths = {own.name: [_path(own, seed) for seed in seeds] for own in sorted(group.glob("*/"))}
+        found = {
+            model: [_read(path) for path in each]
+            for model, each in paths.items()
+            if all(path.exists() for path in each)
+        }
+        if not found:
+            continue
+        table, rows[group.name] = _table(group.name, found)
+        tables[group.name] = table
+        title = f"Ranking models on {group.name}, searched and tested alike"
+        records.write(f"board_{group.name}", title, rows[group.name], folder)
+    if ranked := _ranks(tables, rows, command):
+        records.write("board", "Average ranks over the data sets", ranked, folder)
+    lines = [
+        f"{row.label:12} " + ", ".join(f"{name} {value:g}" for name, value in row.figures.items())
+        for row in ranked
+    ]
+    return "\n\n".join([*map(repr, tables.values()), "\n".join(lines)])
+
+
+def _table(
+    name: str, found: Mapping[str, Sequence[dict[str, Any]]]
+) -> tuple[CrossValidation, list[Record]]:
+    """Return the table of a data set and protocol, and its rows, best first."""
+    each = {model: [Record(**one["record"]) for one in own] for model, own in found.items()}
+    figures = tuple(next(iter(each.values()))[0].figures)
+    scored = {
+        model: [
+            Scored(
+                Report(
+                    dict(row.figures),
+                    {n: np.array(v, np.float32) for n, v in one["per_row"].items()},
+                ),
+                np.array(one["ids"]),
+                row.seconds,
+            )
+            for row, one in zip(each[model], own, strict=True)
+        ]
+        for model, own in found.items()
+    }
+    table = CrossValidation(scored, figures[0], figures, title=name)
+    rows = []
+    for line in table.frame().iter_rows(named=True):
+        own = each[line["model"]]
+        errors = {n: line[f"{n}_error"] for n in figures if line[f"{n}_error"] is not None}
+        extra = {"rank": line["rank"], **({} if line["p"] is None else {"p": line["p"]})}
+        row = dataclasses.replace(
+            own[-1],
+            figures={**{n: line[n] for n in figures}, **extra},
+            errors=errors,
+            error_kind="interval",
+            split_hash=[digest for one in own for digest in one.split_hash],
+            seeds=[seed for one in own for seed in one.seeds],
+            seconds=line["seconds"],
+            peak_rss_mb=max(one.peak_rss_mb for one in own),
+            test_scored=sum(one.test_scored for one in own),
+        )
+        rows.append(row)
+    return table, rows
+
+
+def _ranks(
+    tables: Mapping[str, CrossValidation], rows: Mapping[str, Sequence[Record]], command: str
+) -> list[Record]:
+    """Return a row of average ranks for each model that has a row on every data set."""
+    by_protocol: dict[str, list[str]] = {}
+    for name, own in rows.items():
+        by_protocol.setdefault(str(own[0].protocol["name"]), []).append(name)
+    figures: dict[str, dict[str, float]] = {}
+    for protocol, names in by_protocol.items():
+        shared = set.intersection(*(set(tables[name].scored) for name in names))
+        common = [model for model in tables[names[0]].ranking() if model in shared]
+        means = [[tables[name].mean(model) for model in common] for name in names]
+        for model, rank in zip(common, statistics.average_rank(means), strict=True):
+            figures.setdefault(model, {}).update(
+                {f"rank_{protocol}": float(rank), f"datasets_{protocol}": float(len(names))}
+            )
+    first = {row.label: row for own in rows.values() for row in own}
+    return [
+        Record(
+            label=model,
+            figures=ranks,
+            command=command,
+            date=first[model].date,
+            machine=first[model].machine,
+            versions=first[model].versions,
+            data=", ".join(dict.fromkeys(row[0].data for row in rows.values())),
+        )
+        for model, ranks in figures.items()
+    ]
+
+
+def _path(folder: pathlib.Path, seed: int) -> pathlib.Path:
+    return folder / f"seed{seed}.json"
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    return files.read_json(path, "record", "ids", "per_row", advice=AGAIN)
+
+
+def _plain(content: Mapping[str, Any]) -> Any:
+    """Return `content` as JSON reads it again: with lists for tuples."""
+    return json.loads(files.to_json(content))
