@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import jax
 import rich.box
 from absl import flags
 from rich.markup import escape
@@ -47,6 +48,9 @@ def main(given: Mapping[str, Any]) -> None:
     chosen = {name: train.choose({**given, "model": name}) for name in names}
     for own in chosen.values():
         options.protocol(given, own["protocol"])  # errors before the data are read
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        # Trials have some programs in common, and the winner has all of those of its trial.
+        jax.config.update("jax_compilation_cache_dir", str(output / "compiled"))
     with workers(given["jobs"], output):
         splits = _splits(given, chosen)
 
