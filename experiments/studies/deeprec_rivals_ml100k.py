@@ -3,7 +3,8 @@
     python -m experiments.reproduce --study=deeprec_rivals_ml100k --data_dir=DIR
 
 Published on Netflix, where these figures stand, with commands, in `deeprec_netflix`. Two rivals of
-the table are no models here: RRN (.9427 for 3 months, .9224 for all) and TimeSVD++.
+the table are no models here: RRN (.9427 for 3 months, .9224 for all) and TimeSVD++. `bias` is in
+`deeprec_subsets_ml100k`.
 """
 
 from experiments.studies.deeprec_subsets_ml100k import PROTOCOLS
@@ -23,7 +24,6 @@ MODELS = {
     "U-AutoRec": ("--config=autorec_user_ml1m", "--set=l2=50"),
     "PMF": ("--config=pmf_ml1m", "--set=l2=4"),
     "DeepRec": ("--config=deeprec_ml1m", "--epochs=150"),
-    "bias": ("--model=bias",),
 }
 
 STUDY = Study(
