@@ -161,6 +161,7 @@ def _initial(given: Mapping[str, Any]) -> Subject:
             "encode": lambda x: model.encode(params, x),
             "batched": True,
             "activation": encoding.last_activation(vars(config)),
+            "network": encoding.network(model, params),
         },
         dimension=given["input_dim"],
         folder=pathlib.Path(given["output"] or f"runs/audit-{given['model']}-initial"),

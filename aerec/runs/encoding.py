@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 
-from aerec.core import Table
+from aerec.core import Model, Params, Table
 from aerec.data.splits import Split
 from aerec.errors import BadInput
 from aerec.nn import activations
@@ -65,17 +65,17 @@ def subject(artefact: Artefact, *, alone: bool = False) -> dict[str, Any]:
         "encode": encoder(artefact),
         "own": functools.partial(artefact.model.score, artefact.params),
         "activation": last_activation(artefact.config["set"]),
-        "network": network(artefact),
+        "network": network(artefact.model, artefact.params),
         "batched": True,
     }
 
 
-def network(artefact: Artefact) -> bounds.Network | None:
-    """Return the layers of a trained encoder, for certificates; None if it is no MLP of its row."""
-    if artefact.model.layers is None:
+def network(model: Model, params: Params) -> bounds.Network | None:
+    """Return the layers of an encoder, for certificates; None if it is no MLP of its row."""
+    if model.layers is None:
         return None
     exact = lambda leaf: np.asarray(leaf, np.float64)  # noqa: E731
-    layers = artefact.model.layers(artefact.params)
+    layers = model.layers(params)
     return [bounds.Affine(exact(weight), exact(bias), a) for weight, bias, a in layers]
 
 
