@@ -49,7 +49,7 @@ FIGURE = (
 )
 MARKED = re.compile(
     rf"(?:(?<![\w.,]){FIGURE})?<!-- (?P<todo>todo )?(?P<file>\w+):(?P<row>[\w.-]+):"
-    r"(?P<figure>[^\s:]+)(?P<options>(?: [^\s:]+)*) -->"
+    r"(?P<figure>[^\s:]+)(?P<options>(?: (?!-->)[^\s:]+)*) -->"
 )
 TABLE = re.compile(
     r"<!-- (?P<todo>todo )?table (?P<file>\w+)\n(?P<spec>.*?)-->\n(?P<body>.*?)(?=<!-- end -->)",
