@@ -5,7 +5,7 @@
 
 from experiments.study import Row, Study
 
-DATA = "--dataset=synthetic:users=137000,items=20700,ratings=10000000,implicit=true"
+DATA = "--dataset=synthetic:users=137000,items=20700,ratings=10000000,implicit=1"
 
 STUDY = Study(
     title="Synthetic clicks of the size of MovieLens-20M",
