@@ -75,8 +75,11 @@ def line(
 def of(study: Study, records: Sequence[Record]) -> list[Line]:
     """Compare the published figures of a study with these records of its rows.
 
-    A row of which nothing is published has one line, with the first figure that it has.
+    A row of which nothing is published has one line, with the first figure that it has. A sweep,
+    which has no source, has none.
     """
+    if not study.sources and not any(row.published for row in study.rows):
+        return []
     known, lines = {record.label: record for record in records}, []
     for row in study.rows:
         if (record := known.get(label(row))) is None:

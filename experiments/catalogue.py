@@ -51,7 +51,7 @@ def state(
             for row, workdir in done]  # fmt: skip
     if (folder / f"{name}.json").exists():
         kept = records.read(name, folder)[1]
-        texts.append(f"kept of {max(row.date for row in kept)}")
+        texts.append(f"kept of {max((row.date for row in kept), default='no row')}")
         rows = rows if len(done) == len(own.rows) else kept
     text = "not run" if not done and len(texts) == 1 else ", ".join(texts[not done :])
     return text, agreement.counted(agreement.of(own, rows))

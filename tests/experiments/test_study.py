@@ -127,6 +127,8 @@ def test_a_sweep_its_runs_again_and_its_record(here, tmp_path):
         assert f"{row['test']['ndcg@100']:.4f}" in (output / "table.md").read_text()
         config = json.loads((output / row["label"] / "config.json").read_text())
         assert f"l2={config['set']['l2']:g}" == row["label"]
+        assert [row["train_users"], row["train_items"]] == config["shape"]
+        assert row["parameters"] == row["train_items"] ** 2
 
     typed = ("--model=ease", DATA, "--baselines=", "--data_dir=/of/this/machine")
     both = study.Study(
