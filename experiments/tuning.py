@@ -3,9 +3,9 @@
 The first trial has the model's defaults. The next ones are points of a Sobol sequence in the
 model's `SPACE`: all of them for a model in closed form, the first eight for one that is trained.
 Those are followed by the tree-structured Parzen estimator (Bergstra, Bardenet, Bengio, Kegl:
-*Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011) of Optuna. A training is stopped early,
-after a third, where its best figure is below the median of the earlier ones at the same share of
-their epochs.
+*Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011) of Optuna. After three tenths of
+its epochs, a training is stopped where its best figure is below the median of the earlier ones at
+the same tenth.
 
 What a trial draws is a function of the seed, its number and the trials that were finished when it
 began. So in one process an interrupted search resumes with the trials it would have had anyway.
@@ -21,9 +21,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from scipy.stats import qmc
 
@@ -171,17 +168,26 @@ def _point(space: Space, seed: int, number: int) -> dict[str, Any]:
     return {name: space[name].at(share) for name, share in zip(space, shares, strict=True)}
 
 
-def _distribution(values: Any) -> optuna.distributions.BaseDistribution:
+def _optuna():
+    try:
+        import optuna
+    except ImportError:
+        raise BadInput('a search needs optuna: pip install "aerec[tune]"') from None
+    return optuna
+
+
+def _distribution(values: Any) -> Any:
     """Return the distribution in Optuna's terms; a choice is of JSON texts."""
+    kinds = _optuna().distributions
     match values:
         case Uniform(low, high):
-            return FloatDistribution(low, high)
+            return kinds.FloatDistribution(low, high)
         case Log(low, high):
-            return FloatDistribution(low, high, log=True)
+            return kinds.FloatDistribution(low, high, log=True)
         case LogIntegers(low, high):
-            return IntDistribution(low, high, log=True)
+            return kinds.IntDistribution(low, high, log=True)
         case Choice(choices):
-            return CategoricalDistribution([json.dumps(choice) for choice in choices])
+            return kinds.CategoricalDistribution([json.dumps(choice) for choice in choices])
     raise AssertionError(values)
 
 
@@ -201,8 +207,9 @@ def _decoded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _asked(
     found: Search, space: Space, seed: int, number: int, given: Mapping[str, Any] | None
-) -> optuna.Trial:
+) -> Any:
     """Return the next trial: the given setting, or what the estimator draws from the others."""
+    optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = {name: _distribution(values) for name, values in space.items()}
     study = optuna.create_study(
@@ -215,10 +222,10 @@ def _asked(
     for trial in found.trials:
         if trial["state"] == "failed":
             continue
-        complete = trial["state"] == "complete"
+        complete, states = trial["state"] == "complete", optuna.trial.TrialState
         study.add_trial(
             optuna.trial.create_trial(
-                state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+                state=states.COMPLETE if complete else states.PRUNED,
                 value=trial["validation"] if complete else None,
                 params=_encoded(space, trial["setting"]),
                 distributions=distributions,
@@ -230,15 +237,15 @@ def _asked(
     return study.ask(distributions)
 
 
-def _tried(spec: Spec, split: Split, trial: optuna.Trial, prune: bool) -> dict[str, Any]:
+def _tried(spec: Spec, split: Split, trial: Any, prune: bool) -> dict[str, Any]:
     """Train and validate. Return state, validation, curve, reason and seconds."""
     metric, epochs = spec.settings.metric, spec.settings.epochs
     curve: list[list[float]] = []
 
     def watch(record: loop.Record, figures: dict[str, float]) -> None:
-        if metric not in figures:
+        step = EVALUATIONS * record.epoch // epochs
+        if metric not in figures or (curve and curve[-1][0] == step):
             return
-        step = round(EVALUATIONS * record.epoch / epochs)
         curve.append([step, figures[metric]])
         trial.report(figures[metric], step)
         if prune and record.epoch < epochs and trial.should_prune():
