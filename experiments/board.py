@@ -31,7 +31,7 @@ from aerec.data import datasets, protocols
 from aerec.data.ratings import Ratings
 from aerec.errors import BadInput, nearest
 from aerec.runs import fitting
-from experiments import boards, records, tuning
+from experiments import board_results, records, tuning
 
 DATASETS = ("movielens-small", "ml-1m", "anime", "steam", "lastfm")
 PROTOCOLS = ("strong", "per_user_holdout")
@@ -65,7 +65,7 @@ def main(given: Mapping[str, Any]) -> None:
         return
     failed = run(cells, given, output)
     folder = records.RESULTS if given["record"] else output
-    text = boards.write(output, folder, seeds=SEEDS, command=typed())
+    text = board_results.write(output, folder, seeds=SEEDS, command=typed())
     show.CONSOLE.print(text, markup=False, soft_wrap=True)
     for name in failed:
         show.CONSOLE.print(f"{name} failed: see {output / name}.log", markup=False)
@@ -147,11 +147,11 @@ def measure(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> None:
     found = tuning.search(cell.model, split, trials, store=folder, show=False)
     print(f"{cell.name}: {found.summary()}", flush=True)
     for seed in SEEDS:
-        if boards.kept(folder, seed, found.best):
+        if board_results.kept(folder, seed, found.best):
             continue
         split = _split(ratings, cell, seed)
         run = aerec.fit(cell.model, split, seed=seed, show=False, **found.best)
-        boards.keep(
+        board_results.keep(
             folder, seed, found, run, split, figures=FIGURES["ranking"], command=typed(cell)
         )
         print(f"seed {seed}:\n{run.test!r}", flush=True)
