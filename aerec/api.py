@@ -153,8 +153,7 @@ def specify(
         seeds=seeds,
         order_penalty=order_penalty,
     )
-    if fitting.has_targets(split):
-        scoring.require_metric(spec.settings.metric, task)
+    scoring.require_metric(spec.settings.metric, task)
     return spec
 
 

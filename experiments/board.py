@@ -41,6 +41,7 @@ MODELS = (  # the cheap ones first
 )  # fmt: skip
 SIZES = {("ml-1m", "strong"): {"valid_users": 500, "test_users": 1000}}  # others: a tenth each
 SEEDS = (1, 2, 3)  # of the splits that are tested
+FINISHED = "finished.json"  # in the folder of a cell
 
 
 class Cell(NamedTuple):
@@ -99,14 +100,14 @@ def run(cells: list[Cell], given: Mapping[str, Any], output: pathlib.Path) -> li
     """
     until = None if given["seconds"] is None else time.monotonic() + given["seconds"]
     environment = dict(os.environ)
-    if given["jobs"] > 1:
-        environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / given['jobs']:.3f}")
+    if given["jobs"] > 1:  # on an accelerator, each process takes what it needs
+        environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     same = options.command_flags("jobs", "seconds", "record")
     printing = threading.Lock()
 
     def one(cell: Cell) -> bool:
         left = None if until is None else until - time.monotonic()
-        if left is not None and left <= 0:
+        if finished(cell, given, output) or (left is not None and left <= 0):
             return True
         path = output / f"{cell.name}.log"
         with files.writing(path):
@@ -155,6 +156,17 @@ def measure(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> None:
             folder, seed, found, run, split, figures=FIGURES["ranking"], command=typed(cell)
         )
         print(f"seed {seed}:\n{run.test!r}", flush=True)
+    files.write_json(folder / FINISHED, _asked(given))
+
+
+def finished(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> bool:
+    """Return whether a cell is finished with the same numbers of trials."""
+    path = output / cell.name / FINISHED
+    return path.exists() and files.read_json(path, advice=board_results.AGAIN) == _asked(given)
+
+
+def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: given[name] for name in ("trials", "trials_closed")}
 
 
 def typed(cell: Cell | None = None) -> str:

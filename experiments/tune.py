@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import jax
 import rich.box
 from absl import flags
 from rich.markup import escape
@@ -29,7 +30,7 @@ from aerec import configuration, files
 from aerec.cli import command, options, show, train
 from aerec.data.splits import Split
 from aerec.runs import directory
-from aerec.runs.run import Run
+from aerec.runs.run import Run, opened
 from aerec.training.settings import Settings
 from experiments import tuning
 
@@ -47,6 +48,9 @@ def main(given: Mapping[str, Any]) -> None:
     chosen = {name: train.choose({**given, "model": name}) for name in names}
     for own in chosen.values():
         options.protocol(given, own["protocol"])  # errors before the data are read
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        # Trials have some programs in common, and the winner has all of those of its trial.
+        jax.config.update("jax_compilation_cache_dir", str(output / "compiled"))
     with workers(given["jobs"], output):
         splits = _splits(given, chosen)
 
@@ -137,7 +141,7 @@ def conclude(
     label = f"{name}_{chosen['dataset'].partition(':')[0]}"
     workdir = output / f"{label}-trial{found.ranked()[0]['number'] if found.ranked() else 0}"
     if directory.finished(workdir):
-        run = aerec.open(workdir)
+        run = opened(workdir)
     else:
         run = aerec.fit(
             name, split, seed=chosen["seed"], workdir=workdir, show=False,

@@ -35,7 +35,6 @@ from aerec.runs import fitting
 from aerec.runs.spec import Spec, data_hash
 from aerec.space import Choice, Log, LogIntegers, Space, Uniform, rounded
 from aerec.training import loop
-from aerec.training.settings import Settings
 from experiments.trials import Trials
 
 DRAWN = 9  # trials of a trained model before the estimator: the defaults and 2^3 points
@@ -132,8 +131,10 @@ def search(
         search.
     """
     space = {name: each for name, each in models.find(model).SPACE.items() if name not in fixed}
-    defaults = _defaults(model, space)
-    spec = api.specify(model, split, {**defaults, **fixed}, seeds=(seed,))
+    spec = api.specify(model, split, fixed, seeds=(seed,))
+    config = models.configure(model, spec.set)
+    known = {**configuration.plain(spec.settings), **configuration.plain(config)}
+    fixed, defaults = ({name: known[name] for name in names} for names in (fixed, space))
     metric, digest = spec.settings.metric, data_hash(split)
     described = {name: str(values) for name, values in space.items()}
     identity = {
@@ -162,14 +163,6 @@ def search(
             kept.append({**line, **_tried(spec, split, trial, prune)})
             update(found := found._replace(trials=kept.read()))
     return found
-
-
-def _defaults(model: str, space: Space) -> dict[str, Any]:
-    """Return the model's default of each searched setting."""
-    config = models.find(model).Config()
-    usual = Settings(**models.find(model).traits(config).training)
-    known = {**configuration.plain(usual), **configuration.plain(config)}
-    return {name: known[name] for name in space}
 
 
 def _point(space: Space, seed: int, number: int) -> dict[str, Any]:

@@ -99,17 +99,16 @@ def item_item(solve: Callable[[Table], Params], facts: Facts, traits: Traits) ->
 def gram(table: Table, batch_size: int = 1024) -> jax.Array:
     """Compute X'X [N, N] of a table, by a scan over dense blocks of rows."""
     index, capacity = table.blocks(batch_size)
+    return _gram(table, index, capacity)
 
-    @jax.jit
-    def scan(table, index):
-        def add(total, block):
-            x = table.gather(block, capacity).dense()
-            return total + x.T @ x, None
 
-        zeros = jnp.zeros((table.num_columns, table.num_columns))
-        return jax.lax.scan(add, zeros, index)[0]
+@functools.partial(jax.jit, static_argnames="capacity")
+def _gram(table: Table, index: jax.Array, capacity: int) -> jax.Array:
+    def add(total, block):
+        x = table.gather(block, capacity).dense()
+        return total + x.T @ x, None
 
-    return scan(table, index)
+    return jax.lax.scan(add, jnp.zeros((table.num_columns, table.num_columns)), index)[0]
 
 
 def inverse(gram: jax.Array, penalty: jax.Array | float) -> jax.Array:

@@ -37,6 +37,8 @@ def test_a_cell_is_searched_tested_and_not_repeated(small, tmp_path, capsys):
     assert [cell.name for cell in cells] == [f"movielens-small_strong/{m}" for m in GIVEN["models"]]
     for cell in cells:
         board.measure(cell, GIVEN, tmp_path)
+        assert board.finished(cell, GIVEN, tmp_path)
+        assert not board.finished(cell, {**GIVEN, "trials": 3}, tmp_path)
     assert small == ["popularity", "popularity", "ease", "ease"]
     gone = tmp_path / cells[1].name / "seed2.json"
     before = json.loads(gone.read_text())
@@ -111,6 +113,9 @@ def test_cells_are_processes_until_the_time_is_over(monkeypatch, tmp_path, capsy
     monkeypatch.setattr(sys, "executable", "false")
     failed = board.run(cells, {**GIVEN, "jobs": 2}, tmp_path)
     assert failed == [cell.name for cell in cells]
+    (tmp_path / cells[0].name).mkdir()
+    (tmp_path / cells[0].name / board.FINISHED).write_text('{"trials": 2, "trials_closed": 2}')
+    assert board.run(cells, GIVEN, tmp_path) == [cells[1].name]  # the other is not begun
     slow = tmp_path / "slow"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)

@@ -265,6 +265,7 @@ def test_a_finished_run_is_not_trained_again(ratings, tmp_path):
     chex.assert_trees_all_equal(outcome(workdir), whole)
     for name in ("fit_seconds", "epoch_seconds", "compile_seconds", "peak_rss_mb", "versions"):
         assert again[name] == first[name]
+    assert [first["test_scored"], again["test_scored"]] == [1, 2]
     (workdir / "results.json").unlink()  # and without results it is trained again
     run(workdir)
     assert (workdir / "checkpoints").exists()
@@ -420,13 +421,14 @@ def put_back(state, root):
 
 
 def outcome(workdir):
-    """All that a run is for, without seconds and memory."""
+    """All that a run is for, without seconds, memory and the number of times it was scored."""
     config, results, reports = rescore.read(workdir)
-    timed = ("seconds", "fit_seconds", "epoch_seconds", "compile_seconds", "eval_seconds")
+    timed = ("seconds", "fit_seconds", "epoch_seconds", "compile_seconds", "eval_seconds",
+             "peak_rss_mb", "test_scored")  # fmt: skip
     logs = [directory.read_log(workdir / name) for name in (directory.METRICS, directory.LOSSES)]
     return {
         "config": config,
-        "results": {n: v for n, v in results.items() if n not in (*timed, "peak_rss_mb")},
+        "results": {n: v for n, v in results.items() if n not in timed},
         "rows": [report.per_row for report in reports],
         "logs": [
             [{n: v for n, v in line.items() if n not in timed} for line in log] for log in logs
