@@ -81,7 +81,7 @@ def rows(run: Record, found: Mapping[str, Any]) -> list[Record]:
     own, *others = compared["scored"]
     kept = {name: geometry[key] for name, key in GEOMETRY.items() if geometry.get(key) is not None}
     whole = {"m": found["m"], "triples": found["triples"], **kept}
-    made = [dataclasses.replace(row, figures={**whole, **_scored(own, compared["lengths"])})]
+    made = [dataclasses.replace(row, figures={**_scored(own, compared["lengths"]), **whole})]
     for other in others:
         figures = _scored(other, compared["lengths"])
         if other["name"] != "popularity":  # which has no dimension

@@ -4,6 +4,7 @@
   python -m experiments.benchmark --what=quality --config=autorec_ml1m --against=torch
   python -m experiments.benchmark --what=ease --dataset=ml-1m --data_dir=DIR
   python -m experiments.benchmark --what=recommend --model=ease --dataset=ml-1m --data_dir=DIR
+  python -m experiments.benchmark --what=read --file=csv --record=reading:csv
   python -m experiments.benchmark --what=first_layer
   python -m experiments.benchmark --what=last_layer     # or gru, softmax
 
@@ -11,9 +12,15 @@
 operations of encoder and decoder: a product forward and two backward for each kernel.
 `quality` trains the peer for --peer_epochs at its constant rate, then this project by its recipe,
 and compares the wall time, compilation included, at which each first reaches the peer's best.
+`read` writes a file of random ratings and reads it in a process of its own.
+`--record=FILE:ROW` keeps the figures as that row of experiments/results/FILE.json.
 The peer, a plain PyTorch loop, needs `pip install "aerec[torch]"`.
 """
 
+import datetime
+import platform
+import re
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,6 +33,7 @@ import scipy.linalg
 from absl import flags
 from rich.table import Table as Grid
 
+import aerec
 from aerec import models
 from aerec.cli import command, options, show
 from aerec.cli.train import choose, planned
@@ -35,17 +43,18 @@ from aerec.models import ease
 from aerec.runs import scoring
 from aerec.runs.spec import Spec, oriented
 from aerec.training import batches, loop, program
-from experiments import latency, operations
+from experiments import latency, operations, reading, records
 
 REPEATS = 8  # timed epochs of each, alternating
 
 
 def main(given: Mapping[str, Any]) -> None:
-    kinds = {
+    kinds: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "epoch": epoch,
         "quality": quality,
         "ease": cholesky,
         "recommend": recommend,
+        "read": lambda given: reading.read(given["file"], given["ratings"]),
         "first_layer": lambda given: operations.first_layer(),
         "last_layer": lambda given: operations.last_layer(),
         "gru": lambda given: operations.gru(),
@@ -54,16 +63,43 @@ def main(given: Mapping[str, Any]) -> None:
     if given["what"] not in kinds:
         raise BadInput(f"--what={given['what']!r}: {nearest(given['what'], kinds)}")
     own = {"what", "config", "model", "set", "data_dir", "data_file", "dataset", "protocol"}
+    own |= {"record"}
     used = {
         "epoch": own | {"split_dir", "batch_size", "buckets", "against", "optimiser", "seed"},
         "ease": own - {"config", "model", "set"},
         "recommend": own | {"split_dir"},
+        "read": {"what", "file", "ratings", "record"},
         **{name: {"what"} for name in ("first_layer", "last_layer", "gru", "softmax")},
     }
     if given["what"] in used:
         unused = {flag.name for flag in command.own_flags()} - used[given["what"]]
         options.refuse(sorted(unused), f"with --what={given['what']}")
-    kinds[given["what"]](given)
+    if given["record"] and not records.PLACE.fullmatch(given["record"]):
+        raise BadInput(f"--record={given['record']}: write FILE:ROW")
+    figures = kinds[given["what"]](given)
+    if given["record"]:
+        keep(given["record"], figures, given["dataset"] or "")
+
+
+def keep(place: str, figures: Mapping[str, float], data: str) -> None:
+    """Keep the figures of a benchmark as a row, `place` = "FILE:ROW", of a results file."""
+    name, _, label = place.partition(":")
+    command = shlex.join(options.command_flags("record"))
+    row = records.Record(
+        label=label,
+        figures=figures,
+        command="python -m experiments.benchmark "
+        + re.sub(r"--data_dir=\S+", "--data_dir=DIR", command),
+        versions={
+            "aerec": aerec.__version__,
+            "python": platform.python_version(),
+            "jax": jax.__version__,
+        },
+        date=datetime.date.today().isoformat(),
+        machine=records.machine(),
+        data=data,
+    )
+    show.CONSOLE.print(f"Kept in {records.add(name, 'Benchmarks', row)}.", markup=False)
 
 
 def prepare(given: Mapping[str, Any]):
@@ -93,7 +129,7 @@ def peer(given: Mapping[str, Any], spec: Spec, traits: Traits, split) -> tuple[A
     return net, torch_loop.epochs(net, ratings, batch_size, 1e-3, spec.seeds[0])
 
 
-def epoch(given: Mapping[str, Any]) -> None:
+def epoch(given: Mapping[str, Any]) -> dict[str, float]:
     """Time our epochs, the peer's and the product rate, alternating; report the best of each."""
     spec, split, model = prepare(given)
     table, settings, refeeds = split.train, spec.settings, model.traits.refeeds
@@ -123,18 +159,21 @@ def epoch(given: Mapping[str, Any]) -> None:
     grid = Grid(box=rich.box.SIMPLE_HEAD, title=title)
     for column in ("", "seconds", "Gflop/s", "of the product rate"):
         grid.add_column(column, justify="left" if not column else "right")
-    for name, times in (("aerec", ours), (str(given["against"]), theirs)):
+    figures: dict[str, float] = {}
+    for whose, name, times in (("aerec", "aerec", ours), ("peer", given["against"], theirs)):
         if times:
             best = min(times[1:])
             achieved = operations / best
+            figures |= {f"{whose}_seconds": best, f"{whose}_share": achieved / rate}
             grid.add_row(name, f"{best:.3f}", f"{achieved / 1e9:.0f}", f"{achieved / rate:.0%}")
     show.CONSOLE.print(grid)
     show.CONSOLE.print(f"Float32 matrix products in this run: {rate / 1e9:.0f} Gflop/s.")
     if theirs:
         show.CONSOLE.print(f"{min(theirs[1:]) / min(ours[1:]):.2f} times faster than the peer.")
+    return figures
 
 
-def quality(given: Mapping[str, Any]) -> None:
+def quality(given: Mapping[str, Any]) -> dict[str, float]:
     """Measure the wall time to the peer's best validation figure."""
     spec, split, model = prepare(given)
     net, peer_epochs = peer(given, spec, model.traits, split)
@@ -176,13 +215,15 @@ def quality(given: Mapping[str, Any]) -> None:
         + (f"after {reached[0]:.1f} s, {reached[0] / best[0]:.0%} of its time." if reached else
            "was not reached.")
     )  # fmt: skip
+    own = {"aerec_seconds": reached[0]} if reached else {}
+    return {**own, "peer_seconds": best[0], spec.settings.metric: best[1]}
 
 
-def recommend(given: Mapping[str, Any]) -> None:
+def recommend(given: Mapping[str, Any]) -> dict[str, float]:
     """Time recommendations, from raw ids to ids, titles and scores."""
     chosen, _, spec = planned({**given, "seeds": 1})
     (split,) = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
-    latency.recommend(spec, split)
+    return latency.recommend(spec, split)
 
 
 def product_rate(rows: int, columns: int, features: int) -> float:
@@ -194,7 +235,7 @@ def product_rate(rows: int, columns: int, features: int) -> float:
     return 2 * rows * columns * features / best
 
 
-def cholesky(given: Mapping[str, Any]) -> None:
+def cholesky(given: Mapping[str, Any]) -> dict[str, float]:
     """Time EASE's inverse against SciPy's Cholesky on the same Gram matrix."""
     chosen = choose({**given, "model": "ease", "config": None, "set": [], "seeds": 1})
     (split,) = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
@@ -219,6 +260,7 @@ def cholesky(given: Mapping[str, Any]) -> None:
         f"{min(theirs):.3f} s, largest difference {difference:.1e}; "
         f"the Gram matrix itself {whole:.3f} s."
     )
+    return {"aerec_seconds": min(ours), "peer_seconds": min(theirs), "gram_seconds": whole}
 
 
 def _torch_loop():
@@ -234,9 +276,12 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "what",
         "epoch",
-        "epoch, quality, ease, recommend, first_layer, last_layer, gru or softmax",
+        "epoch, quality, ease, recommend, read, first_layer, last_layer, gru or softmax",
     )
     flags.DEFINE_string("against", None, "the peer: torch")
     flags.DEFINE_integer("peer_epochs", 100, "with --what=quality: epochs of the peer", 1)
     flags.DEFINE_integer("peer_batch_size", 500, "with --what=quality: rows in its batches", 1)
+    flags.DEFINE_string("file", "csv", f"with --what=read: {', '.join(reading.FILES)}")
+    flags.DEFINE_integer("ratings", 20_000_000, "with --what=read: lines of the file", 1)
+    flags.DEFINE_string("record", None, "FILE:ROW, where to keep the figures")
     command.run(main, __doc__)

@@ -16,8 +16,12 @@ from aerec.runs.spec import Spec
 CALLS, USERS, K = 300, 1000, 10
 
 
-def recommend(spec: Spec, split: Split) -> None:
-    """Time single users, and a thousand at once, of a model trained for one epoch."""
+def recommend(spec: Spec, split: Split) -> dict[str, float]:
+    """Time single users, and a thousand at once, of a model trained for one epoch.
+
+    Returns:
+      The median seconds of each.
+    """
     run = aerec.fit(spec.model, split, show=False, epochs=1, **spec.set)
     histories = _histories(split)
     alone = [
@@ -38,6 +42,10 @@ def recommend(spec: Spec, split: Split) -> None:
         p50, p99 = (1e3 * np.quantile(times, share) for share in (0.5, 0.99))
         grid.add_row(f"{users:,}", f"{p50:.2f} ms", f"{p99:.2f} ms", f"{1e3 * users / p50:,.0f}")
     show.CONSOLE.print(grid)
+    return {
+        "one_seconds": float(np.median(alone)),
+        "thousand_seconds": float(np.median(together)),
+    }
 
 
 def _histories(split: Split) -> list[list[str]]:

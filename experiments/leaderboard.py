@@ -1,4 +1,4 @@
-"""Kept results as one HTML page: a table for each data set and protocol, best first.
+"""Kept results as one HTML page: comparable rows in one table, best first.
 
 A results file in the folder is all that it takes to add rows. The page loads nothing from
 elsewhere.
@@ -17,14 +17,15 @@ LOWER_IS_BETTER = ("rmse", "mae")  # the first part of a figure's name
 def page(results: Mapping[str, Sequence[Record]]) -> str:
     """Format results files, by name, as one HTML page."""
     title = f"Results: {', '.join(results)}" if len(results) < 4 else "Results"
-    groups: dict[tuple[str, str], list[tuple[str, Record]]] = {}
+    groups: dict[tuple[str, str, str], list[tuple[str, Record]]] = {}
     for name, rows in results.items():
         for row in rows:
-            groups.setdefault((row.data, str(row.protocol.get("hash"))), []).append((name, row))
+            key = (row.data, str(row.protocol.get("hash")), next(iter(row.figures), ""))
+            groups.setdefault(key, []).append((name, row))
     parts = [
         f"<h1>{escaped(title)}</h1>",
         '<p class="note">± is half a 95% interval over test rows, or, with (sd), the standard'
-        " deviation over seeds. Rows of one table have the same data and protocol.</p>",
+        " deviation over seeds. Rows of one table have the same data, protocol and figures.</p>",
     ]
     for rows_of in groups.values():
         parts += _group(rows_of)
@@ -67,10 +68,11 @@ def _group(rows: list[tuple[str, Record]]) -> list[str]:
 def _figure(row: Record, name: str) -> Cell:
     if name not in row.figures:
         return Cell("")
-    text = f"{row.figures[name]:.4f}"
+    value = row.figures[name]
+    text = f"{value:,.0f}" if value > 1 and float(value).is_integer() else f"{value:.4f}"
     if name in row.errors:
         text += f" ± {row.errors[name]:.4f}" + (" (sd)" if row.error_kind == "sd" else "")
-    return Cell(text, row.figures[name])
+    return Cell(text, value)
 
 
 def _number(value: float | None, decimals: int) -> Cell:

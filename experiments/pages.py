@@ -49,10 +49,10 @@ FIGURE = (
 )
 MARKED = re.compile(
     rf"(?:(?<![\w.,]){FIGURE})?<!-- (?P<todo>todo )?(?P<file>\w+):(?P<row>[\w.-]+):"
-    r"(?P<figure>[^\s:]+)(?P<options>(?: [^\s:]+)*) -->"
+    r"(?P<figure>[^\s:]+)(?P<options>(?: (?!-->)[^\s:]+)*) -->"
 )
 TABLE = re.compile(
-    r"<!-- (?P<todo>todo )?table (?P<file>\w+)\n(?P<spec>.*?)-->\n(?P<body>.*?)(?=<!-- end -->)",
+    r"<!-- (?P<todo>todo )?table (?P<file>\w+)\n(?P<spec>.*?)-->\n(?P<body>[^<]*)(?=<!-- end -->)",
     re.DOTALL,
 )
 EXEMPT = r"<!-- (?:fixed|published) -->"
@@ -137,12 +137,11 @@ def rewrite(text: str, rows: Rows) -> Page:
 
         return pattern.sub(one, page)
 
-    tables = replaced(lambda found: _table(found, rows), TABLE, text)
-    code = _blank(CODE, tables)
-    hidden = {found.start() for found in MARKED.finditer(code)}
-    whole = replaced(
-        lambda found: _figure(found, rows) if found.start() in hidden else found[0], MARKED, tables
-    )
+    shown = {found.start() for found in MARKED.finditer(_blank(CODE, text))}
+    figures = replaced(
+        lambda found: _figure(found, rows) if found.start() in shown else found[0], MARKED, text
+    )  # first, because it changes no line's number
+    whole = replaced(lambda found: _table(found, rows), TABLE, figures)
     return Page(whole, [*wrong, *_unmarked(text)], todo)
 
 
@@ -187,10 +186,9 @@ def _figure(found: re.Match, rows: Rows) -> str:
     unit = (found["unit"] or "").strip()
     factor = UNITS[unit] if unit else 100 if "percent" in options else 1
     amount = value(row, figure)
-    if options[:1] == ["less"]:
-        amount -= value(_row(own, options[1]), figure)
-    elif options[:1] == ["over"]:
-        amount /= value(_row(own, options[1]), figure)
+    if len(options) == 2 and options[0] in ("less", "over"):
+        other = value(_row(own, options[1]), figure)
+        amount = amount - other if options[0] == "less" else amount / other
     elif options not in ([], ["percent"]):
         raise BadInput("after the figure may stand: percent, less ROW, over ROW")
     text = number(factor * amount, found["value"])
@@ -206,6 +204,8 @@ def _table(found: re.Match, rows: Rows) -> str:
         [part.strip() for part in line.partition(":")[::2]]
         for line in found["spec"].strip().splitlines()
     )
+    if set(spec) - {"rows"} != {"columns"}:
+        raise BadInput(f"a table has columns: and rows:, not {', '.join(spec)}")
     columns = [_named(column) for column in spec["columns"].split("|")]
     shown = [_named(label) for label in spec.get("rows", "|".join(own)).split("|")]
     lines = [[header for header, _ in columns], ["---"] * len(columns)]
@@ -261,7 +261,7 @@ def _blank(pattern: re.Pattern, text: str) -> str:
 def _unmarked(text: str) -> list[Finding]:
     """Find the figures that look measured and have no comment."""
     lines = text.splitlines()
-    bare = _blank(re.compile(TABLE.pattern, re.DOTALL), text)
+    bare = _blank(TABLE, text)
     bare = _blank(CODE, bare)
     unknown = re.compile(rf"<!--(?! end -->|{EXEMPT[4:]}).*?-->", re.DOTALL)
     found = [

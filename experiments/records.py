@@ -22,6 +22,7 @@ from aerec.errors import BadInput
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 KINDS = ("interval", "sd")  # what `errors` are
+PLACE = re.compile(r"\w+:[A-Za-z0-9_.-]+")  # FILE:ROW
 LABEL = re.compile(r"[A-Za-z0-9_.-]+")
 AGAIN = "restore it, or make it again with the commands of its rows"
 
@@ -160,6 +161,18 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
     files.write_json(path, {"title": title, "rows": [dataclasses.asdict(row) for row in rows]})
     return path
+
+
+def add(name: str, title: str, row: Record, folder: pathlib.Path = RESULTS) -> pathlib.Path:
+    """Write one row of <folder>/<name>.json, in place of an earlier one of its label.
+
+    Args:
+      title: of the file, if there is none.
+    """
+    rows: list[Record] = []
+    if (folder / f"{name}.json").exists():
+        title, rows = read(name, folder)
+    return write(name, title, [own for own in rows if own.label != row.label] + [row], folder)
 
 
 def read(name: str, folder: pathlib.Path = RESULTS) -> tuple[str, list[Record]]:

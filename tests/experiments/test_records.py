@@ -45,6 +45,15 @@ def test_the_machine_is_that_of_the_run():
     assert " cores of an " in records.machine("cpu x 1")
 
 
+def test_a_row_is_added_or_replaced(tmp_path):
+    first, second = of(RESULTS), of(RESULTS, label="second")
+    for row in (first, second, of(RESULTS, figures=("recall@20",))):
+        records.add("speed", "Benchmarks", row, tmp_path)
+    title, rows = records.read("speed", tmp_path)
+    assert (title, [row.label for row in rows]) == ("Benchmarks", ["second", "ease_ml1m"])
+    assert rows[1].figures == {"recall@20": 0.34}
+
+
 def broken(change):
     content = {"title": "t", "rows": [json.loads(json.dumps(vars(of(RESULTS))))]}
     change(content)

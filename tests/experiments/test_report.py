@@ -120,6 +120,10 @@ def test_what_is_still_to_measure_is_written_once_it_is():
         "26.9 s<!-- f:a:seconds of it -->",
         "4<!-- f:a -->",
         "none<!-- f:a:ndcg@100 -->",
+        "-.0103<!-- f:b:ndcg@100 less -->",
+        "<!-- table f\ncolumns: x = label\n-->\n\nnever closed",
+        "<!-- table f\nrows: a\n-->\n\n\n<!-- end -->",
+        "<!-- table f\ncolumns: x = label\nrows: c\n-->\n\n\n<!-- end -->",
         "text <!-- note -->",
         "| paper<!-- published --> | here |\n|---|---|\n| .42 | .41 |",
         ".42<!-- published --> and .41",
@@ -137,6 +141,7 @@ def test_a_figure_of_unknown_origin_is_found(text):
         "a 95% interval, 90/10, 1,000 users, T8, seed 3, threshold 3.5",
         "[a link](page-1.25.md)",
         ".42<!-- published --> and 80%<!-- fixed -->",
+        ".4102<!-- f:a:ndcg@100 --> here, .42<!-- published --> there",
         "The paper has .42 and .43. <!-- published -->",
         "| paper<!-- published --> | n |\n|---|---|\n| .42 | 7 |",
     ],
@@ -198,3 +203,27 @@ def test_the_command(flags, status, said, here):
     ran = here("report", *flags)
     assert ran.status == status
     assert said in ran.out + ran.err
+
+
+def test_recipes_state_the_scores_that_were_kept():
+    """A recipe's docstring may name a score: a kept one of its row, or a published one."""
+    kept = [
+        row
+        for path in records.RESULTS.glob("*.json")
+        for row in records.read(path.stem)[1]
+        if row.figures.keys() & {"ndcg@100", "rmse"}
+    ]
+    checked = 0
+    for path in (ROOT / "experiments/configs").glob("*.py"):
+        text = path.read_text(encoding="utf-8").split('"""')[1]
+        for name, score in re.findall(r"(NDCG@100|RMSE) (\.\d+)", text):
+            known = [
+                pages.number(figures[name.lower()], score)
+                for row in kept
+                if row.label == path.stem
+                for figures in (row.figures, row.published)
+                if name.lower() in figures
+            ]
+            assert not known or score in known, f"{path.name}: {name} {score}, and kept {known}"
+            checked += bool(known)
+    assert checked >= 2
