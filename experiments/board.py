@@ -31,7 +31,7 @@ from aerec.data import datasets, protocols
 from aerec.data.ratings import Ratings
 from aerec.errors import BadInput, nearest
 from aerec.runs import fitting
-from experiments import boards, records, tuning
+from experiments import board_results, records, tuning
 
 DATASETS = ("movielens-small", "ml-1m", "anime", "steam", "lastfm")
 PROTOCOLS = ("strong", "per_user_holdout")
@@ -41,6 +41,7 @@ MODELS = (  # the cheap ones first
 )  # fmt: skip
 SIZES = {("ml-1m", "strong"): {"valid_users": 500, "test_users": 1000}}  # others: a tenth each
 SEEDS = (1, 2, 3)  # of the splits that are tested
+FINISHED = "finished.json"  # in the folder of a cell
 
 
 class Cell(NamedTuple):
@@ -65,7 +66,7 @@ def main(given: Mapping[str, Any]) -> None:
         return
     failed = run(cells, given, output)
     folder = records.RESULTS if given["record"] else output
-    text = boards.write(output, folder, seeds=SEEDS, command=typed())
+    text = board_results.write(output, folder, seeds=SEEDS, command=typed())
     show.CONSOLE.print(text, markup=False, soft_wrap=True)
     for name in failed:
         show.CONSOLE.print(f"{name} failed: see {output / name}.log", markup=False)
@@ -99,14 +100,14 @@ def run(cells: list[Cell], given: Mapping[str, Any], output: pathlib.Path) -> li
     """
     until = None if given["seconds"] is None else time.monotonic() + given["seconds"]
     environment = dict(os.environ)
-    if given["jobs"] > 1:
-        environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / given['jobs']:.3f}")
+    if given["jobs"] > 1:  # on an accelerator, each process takes what it needs
+        environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     same = options.command_flags("jobs", "seconds", "record")
     printing = threading.Lock()
 
     def one(cell: Cell) -> bool:
         left = None if until is None else until - time.monotonic()
-        if left is not None and left <= 0:
+        if finished(cell, given, output) or (left is not None and left <= 0):
             return True
         path = output / f"{cell.name}.log"
         with files.writing(path):
@@ -147,14 +148,25 @@ def measure(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> None:
     found = tuning.search(cell.model, split, trials, store=folder, show=False)
     print(f"{cell.name}: {found.summary()}", flush=True)
     for seed in SEEDS:
-        if boards.kept(folder, seed, found.best):
+        if board_results.kept(folder, seed, found.best):
             continue
         split = _split(ratings, cell, seed)
         run = aerec.fit(cell.model, split, seed=seed, show=False, **found.best)
-        boards.keep(
+        board_results.keep(
             folder, seed, found, run, split, figures=FIGURES["ranking"], command=typed(cell)
         )
         print(f"seed {seed}:\n{run.test!r}", flush=True)
+    files.write_json(folder / FINISHED, _asked(given))
+
+
+def finished(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> bool:
+    """Return whether a cell is finished with the same numbers of trials."""
+    path = output / cell.name / FINISHED
+    return path.exists() and files.read_json(path, advice=board_results.AGAIN) == _asked(given)
+
+
+def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: given[name] for name in ("trials", "trials_closed")}
 
 
 def typed(cell: Cell | None = None) -> str:

@@ -122,6 +122,7 @@ BINARIES = [
     ("experiments", "reproduce.py"),
     ("experiments", "report.py"),
     ("experiments", "tune.py"),
+    ("experiments", "board.py"),
 ]
 
 
