@@ -51,6 +51,7 @@ def main(given: Mapping[str, Any]) -> None:
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         # Trials have some programs in common, and the winner has all of those of its trial.
         jax.config.update("jax_compilation_cache_dir", str(output / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     with workers(given["jobs"], output):
         splits = _splits(given, chosen)
 
