@@ -196,8 +196,7 @@ def test_layers_of_deep_encoders_with_added_coordinates(name, given):
 
 def test_the_network_of_a_run_bounds_its_codes():
     model, params, _ = prepared("vae")
-    trained = artefact.Artefact(model, params, {"model": "vae"}, None)
-    network = encoding.network(trained)
+    network = encoding.network(model, params)
     assert {part.dtype for layer in network for part in layer[:2]} == {np.dtype(np.float64)}
     low = np.linspace(0.2, 0.6, N)
     lower, upper = bounds.interval(network, low, low + 0.01)
@@ -205,7 +204,7 @@ def test_the_network_of_a_run_bounds_its_codes():
     assert (lower - 1e-5 <= code).all() and (code <= upper + 1e-5).all()
     assert (upper - lower < 0.5).all()
     model, params, _ = prepared("multvae")
-    assert encoding.network(artefact.Artefact(model, params, {"model": "multvae"}, None)) is None
+    assert encoding.network(model, params) is None
 
 
 @pytest.mark.parametrize("name", SOLVED)
