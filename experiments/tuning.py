@@ -128,7 +128,8 @@ def search(
         search.
     """
     space = {name: each for name, each in models.find(model).SPACE.items() if name not in fixed}
-    spec = api.specify(model, split, fixed, seeds=(seed,))
+    usual = models.traits(model, {}).training  # its epochs, whatever `updates` asks for
+    spec = api.specify(model, split, {**usual, **fixed}, seeds=(seed,))
     config = models.configure(model, spec.set)
     known = {**configuration.plain(spec.settings), **configuration.plain(config)}
     fixed, defaults = ({name: known[name] for name in names} for names in (fixed, space))
