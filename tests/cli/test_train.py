@@ -48,12 +48,10 @@ def test_default_epochs_rise_to_the_fewest_updates(here, tmp_path, monkeypatch):
     own = elsa.traits
     asked = {"training": {"epochs": 2, "batch_size": 60}, "updates": 5}
     monkeypatch.setattr(elsa, "traits", lambda config: own(config)._replace(**asked))
-    argv = ("train", DATA, "--model=elsa", "--set", "latent=4", "--baselines=")
-    for flags, epochs in (((), 3), (("--epochs=1",), 1)):
-        workdir = tmp_path / str(epochs)
-        ran = here(*argv, *flags, f"--workdir={workdir}")
-        assert ran.status == 0, ran.err
-        assert json.loads((workdir / "config.json").read_text())["settings"]["epochs"] == epochs
+    argv = (DATA, "--model=elsa", "--set", "latent=4", "--baselines=", f"--workdir={tmp_path}/w")
+    ran = here("train", *argv)
+    assert ran.status == 0, ran.err
+    assert json.loads((tmp_path / "w" / "config.json").read_text())["settings"]["epochs"] == 3
 
 
 def test_what_a_run_leaves(finished):
