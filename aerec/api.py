@@ -2,7 +2,7 @@
 
     ratings = aerec.load("movielens-small")
     split = aerec.split(ratings, "strong", valid_users=100, test_users=100)
-    run = aerec.fit("multvae", split, latent=200, epochs=40)
+    run = aerec.fit("multvae", split, learning_rate=0.003, epochs=40)
     run.test["ndcg@100"]
     run.recommend(["260", "1196"], k=10)
 """
@@ -27,7 +27,7 @@ from aerec.runs import artefact, directory, encoding, fitting, progress, rescore
 from aerec.runs.artefact import Artefact, Vocabulary
 from aerec.runs.figures import Figures
 from aerec.runs.run import Run, opened
-from aerec.runs.spec import Spec, oriented
+from aerec.runs.spec import Spec, oriented, prolonged
 from aerec.training.settings import Settings
 
 Log = Callable[[str], object]
@@ -139,6 +139,8 @@ def specify(
 ) -> Spec:
     """Return the run of a model on a split with these settings, of the model and of training.
 
+    Where no `epochs` are given, a model may ask for more of them on a split of few rows.
+
     Raises:
       BadInput: an unknown model, setting or metric, or a value that is out of range.
     """
@@ -154,7 +156,7 @@ def specify(
         order_penalty=order_penalty,
     )
     scoring.require_metric(spec.settings.metric, task)
-    return spec
+    return spec if "epochs" in training else prolonged(spec, split)
 
 
 def evaluate(

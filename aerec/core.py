@@ -244,6 +244,8 @@ class Traits(NamedTuple):
       refeeds: dense re-feeds after each update (`training.refeed`), for models with squared error.
       linear: whether the scores are x W + b, linear in the row up to a constant.
       training: default values of `training.settings` for this model.
+      updates: the fewest updates that its default epochs may amount to: on a table of few rows
+        there are more of them (`runs.spec.prolonged`).
     """
 
     task: str
@@ -253,6 +255,7 @@ class Traits(NamedTuple):
     refeeds: int = 0
     linear: bool = False
     training: Mapping[str, Any] = {}
+    updates: int = 0
 
 
 class Model(NamedTuple):

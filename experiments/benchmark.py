@@ -1,6 +1,6 @@
 """Speed against a peer, in one process: time per epoch, share of the matrix-product rate, quality.
 
-  python -m experiments.benchmark --model=multvae --dataset=ml-1m --data_dir=DIR --against=torch
+  python -m experiments.benchmark --config=multvae_ml1m --data_dir=DIR --against=torch
   python -m experiments.benchmark --what=quality --config=autorec_ml1m --against=torch
   python -m experiments.benchmark --what=ease --dataset=ml-1m --data_dir=DIR
   python -m experiments.benchmark --what=recommend --model=ease --dataset=ml-1m --data_dir=DIR

@@ -142,7 +142,7 @@ def measure(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> None:
     if models.traits(cell.model, {}).reads == "sequence" and ratings.time is None:
         print(f"{cell.dataset} has no times, and {cell.model} reads sequences: left out.")
         return
-    split = _split(ratings, cell, 0)
+    split = divide(ratings, cell.dataset, cell.protocol, 0)
     closed = fitting.solved(api.specify(cell.model, split, {}), split)
     trials = given["trials_closed"] if closed else given["trials"]
     found = tuning.search(cell.model, split, trials, store=folder, show=False)
@@ -150,7 +150,7 @@ def measure(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> None:
     for seed in SEEDS:
         if board_results.kept(folder, seed, found.best):
             continue
-        split = _split(ratings, cell, seed)
+        split = divide(ratings, cell.dataset, cell.protocol, seed)
         run = aerec.fit(cell.model, split, seed=seed, show=False, **found.best)
         board_results.keep(
             folder, seed, found, run, split, figures=FIGURES["ranking"], command=typed(cell)
@@ -180,9 +180,10 @@ def typed(cell: Cell | None = None) -> str:
     return shlex.join([*line, *options.command_flags(*but)])
 
 
-def _split(ratings: Ratings, cell: Cell, seed: int) -> aerec.Split:
-    sizes: dict[str, Any] = SIZES.get((cell.dataset, cell.protocol), {})
-    return aerec.split(ratings, cell.protocol, seed=seed, **sizes)
+def divide(ratings: Ratings, dataset: str, protocol: str, seed: int) -> aerec.Split:
+    """Split the ratings of a data set; seed 0 is of the split that is searched on."""
+    sizes: dict[str, Any] = SIZES.get((dataset, protocol), {})
+    return aerec.split(ratings, protocol, seed=seed, **sizes)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Search for the settings of a model on the validation part of a split; the test part is not read.
 
-The first trial has the model's defaults. The next ones are points of a Sobol sequence in the
-model's `SPACE`: all of them for a model in closed form, the first eight for one that is trained.
-Those are followed by the tree-structured Parzen estimator (Bergstra, Bardenet, Bengio, Kegl:
-*Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011) of Optuna. After three tenths of
-its epochs, a training is stopped where its best figure is below the median of the earlier ones at
-the same tenth.
+The first trial has the model's defaults, without the epochs that few rows add. The next ones are
+points of a Sobol sequence in the model's `SPACE`: all of them for a model in closed form, the
+first eight for one that is trained. Those are followed by the tree-structured Parzen estimator
+(Bergstra, Bardenet, Bengio, Kegl: *Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011) of
+Optuna. After three tenths of its epochs, a training is stopped where its best figure is below the
+median of the earlier ones at the same tenth.
 
 What a trial draws is a function of the seed, its number and the trials that were finished when it
 began. So in one process an interrupted search resumes with the trials it would have had anyway.
@@ -128,7 +128,8 @@ def search(
         search.
     """
     space = {name: each for name, each in models.find(model).SPACE.items() if name not in fixed}
-    spec = api.specify(model, split, fixed, seeds=(seed,))
+    usual = models.traits(model, {}).training  # its epochs, whatever `updates` asks for
+    spec = api.specify(model, split, {**usual, **fixed}, seeds=(seed,))
     config = models.configure(model, spec.set)
     known = {**configuration.plain(spec.settings), **configuration.plain(config)}
     fixed, defaults = ({name: known[name] for name in names} for names in (fixed, space))

@@ -18,8 +18,10 @@ import pytest
 import scipy.sparse
 
 import aerec
+from aerec import api
 from aerec.data import protocols
 from aerec.errors import BadInput
+from aerec.models import elsa
 from aerec.properties import samplers
 from aerec.runs import fitting
 from aerec.runs.spec import Spec
@@ -106,12 +108,31 @@ def test_it_is_what_the_run_functions_give(split, run):
     """`fit` adds names and defaults, nothing to the numbers."""
     spec = Spec(
         model="multvae", set={"hidden": (8,), "latent": 4}, dataset=split.dataset,
-        settings=settings.Settings(epochs=2, batch_size=50, schedule="cosine", evaluate_every=4),
+        settings=settings.Settings(**{**aerec.models.traits("multvae", {}).training, "epochs": 2}),
         seeds=(0, 1),
     )  # fmt: skip
     finished = fitting.run(spec, [split])
     chex.assert_trees_all_equal(finished.params, run.replicas)
     assert finished.config == run.config
+
+
+def test_default_epochs_rise_to_the_fewest_updates(split, monkeypatch):
+    """Of a model that asks for 11 updates and has 2 epochs; not where `epochs` are given."""
+    own = elsa.traits
+    asked = {"training": {"epochs": 2, "batch_size": 30}, "updates": 11}
+    monkeypatch.setattr(elsa, "traits", lambda config: own(config)._replace(**asked))
+    rows = split.train.num_rows
+    for size in (4, 30, rows - 1, rows, 1000):
+        least = 2
+        while least * len(range(0, rows, size)) < 11:
+            least += 1
+        assert api.specify("elsa", split, {"batch_size": size}).settings.epochs == least
+        given = {"batch_size": size, "epochs": 3}
+        assert api.specify("elsa", split, given).settings.epochs == 3
+    assert api.specify("elsa", split, {}).settings.epochs == 4  # of ceil(70 / 30) updates each
+    run = aerec.fit("elsa", split, latent=4, **QUIET)
+    assert run.config["settings"]["epochs"] == 4
+    assert run.config["settings"]["batch_size"] == 30
 
 
 def test_figures_know_their_errors(run):

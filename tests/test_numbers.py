@@ -351,13 +351,18 @@ TRAINED = {
     "feature_ae": feature_ae, "multdae": multdae, "multvae": multvae, "rvae": rvae, "sdae": sdae,
     "svae": svae, "vae": vae,
 }  # fmt: skip
+STATED = {  # where the formula has other settings than the defaults
+    "multdae": {"dropout": 0.5},
+    "multvae": {"dropout": 0.5, "beta": 0.2, "anneal_steps": 10_000},
+}
 
 
 @functools.cache
 def compiled(name):
     """Parameters as large as those of a start, the biases too; the step; the scores."""
     fields = MODELS[name].Config.__dataclass_fields__
-    model = build(name, {key: width for key, width in WIDTHS.items() if key in fields})
+    widths = {key: width for key, width in WIDTHS.items() if key in fields}
+    model = build(name, {**widths, **STATED.get(name, {})})
     rng = np.random.default_rng(4)
     params = jax.tree.map(
         lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) * (2 / sum(leaf.shape)) ** 0.5, "f4"),
@@ -489,10 +494,10 @@ def pmf(r):
 
 SOLVED = {
     "bias": (bias, {}),
-    "ease": (ease, {"l2": 20.0}),
-    "ials": (ials, {"latent": K, "sweeps": 1}),
-    "itemknn": (itemknn, {"neighbours": 20}),
-    "mdae": (mdae, {"depth": 2}),
+    "ease": (ease, {"l2": 20.0, "dropout": 0.0}),
+    "ials": (ials, {"latent": K, "l2": 10.0, "alpha": 10.0, "sweeps": 1}),
+    "itemknn": (itemknn, {"neighbours": 20, "shrinkage": 10.0}),
+    "mdae": (mdae, {"depth": 2, "corruption": 0.5, "l2": 10.0}),
     "pmf": (pmf, {"latent": K, "sweeps": 1}),
     "popularity": (popularity, {}),
 }

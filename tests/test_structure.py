@@ -123,6 +123,7 @@ BINARIES = [
     ("experiments", "report.py"),
     ("experiments", "tune.py"),
     ("experiments", "board.py"),
+    ("experiments", "defaults.py"),
 ]
 
 

@@ -21,7 +21,7 @@ from aerec.data import readers
 from aerec.errors import BadInput
 from aerec.runs import artefact, directory, fitting, progress, scoring
 from aerec.runs.recommend import Recommender
-from aerec.runs.spec import Spec, default_workdir
+from aerec.runs.spec import Spec, default_workdir, prolonged
 from aerec.training.settings import Settings
 
 DEFAULT: dict[str, Any] = {  # defaults: under a minute on two cores, no download
@@ -45,6 +45,8 @@ def define_flags() -> None:
 def main(given: Mapping[str, Any]) -> None:
     chosen, task, spec = planned(given)
     splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
+    if not chosen["epochs_given"]:
+        spec = prolonged(spec, splits[0])
     for note in splits[0].notes:
         show.CONSOLE.print(options.dashed(note), style="dim", markup=False)
     workdir = pathlib.Path(given["workdir"] or default_workdir(spec, splits))
@@ -85,6 +87,7 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
     traits = models.traits(name, {})
     usual = scoring.DEFAULTS[traits.task].protocol
     chosen = {"protocol": usual, **traits.training, **recipe, **given_flags, "model": name}
+    chosen["epochs_given"] = "epochs" in {**recipe, **given_flags}
     plan = {name: chosen[name] for name in configuration.kinds(options.Plan) if name in chosen}
     chosen |= vars(configuration.fill(options.Plan, plan, of="the run"))
     chosen["set"] = {**recipe.get("set", {}), **configuration.assignments(given["set"], of="--set")}

@@ -11,7 +11,9 @@ Two options:
   - `nonnegative`: the same least squares over B >= 0 (an ablation in the 2019 paper). It has no
     closed form; see `nonnegative_weights`.
 
-Departures: none.
+Departures: `dropout` is .3 by default, because one pair of `l2` and `dropout` then suits data of
+several sizes; `dropout=0` is the paper's model. With it, none of the `l2` 50, 100, 200 and 400 is
+within .015 of the tuned validation NDCG@100 on all of MovieLens (529 and 4,534 users) and anime.
 """
 
 import functools
@@ -32,8 +34,8 @@ from aerec.space import Log, Space, Uniform
 
 @settings
 class Config:
-    l2: Positive = 500.0  # lambda
-    dropout: Probability = 0.0  # p of the penalty that grows with an item's clicks
+    l2: Positive = 100.0  # lambda
+    dropout: Probability = 0.3  # p of the penalty that grows with an item's clicks
     nonnegative: bool = False  # forbid negative weights
 
 

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 
 from aerec.configuration import Count, Probability, Weight, Widths, settings
 from aerec.core import Batch, Facts, Model, Rows
-from aerec.models.multvae import traits
+from aerec.models.vae import traits
 from aerec.nn import activations, autoencoders, layers, losses
 from aerec.space import TRAINING, Choice, Space, Uniform
 

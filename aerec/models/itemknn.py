@@ -22,8 +22,8 @@ from aerec.space import Log, LogIntegers, Space
 
 @settings
 class Config:
-    neighbours: Count = 100  # k, the neighbours of an item
-    shrinkage: Weight = 10.0  # h, added to the cosine's denominator
+    neighbours: Count = 40  # k, the neighbours of an item
+    shrinkage: Weight = 5.0  # h, added to the cosine's denominator
 
 
 SPACE: Space = {"neighbours": LogIntegers(5, 1000), "shrinkage": Log(0.1, 1000)}

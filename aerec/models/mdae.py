@@ -34,10 +34,10 @@ from aerec.space import Choice, Log, Space, Uniform
 @settings
 class Config:
     depth: Count = 1  # layers
-    corruption: Probability = 0.5  # p
+    corruption: Probability = 0.4  # p
     activation: activations.Name = "tanh"  # between the layers; identity: a linear stack
     latent_activation: activations.Name = ""  # of the code; empty: the same as `activation`
-    l2: Positive = 10.0  # ridge penalty, added to that of the corruption
+    l2: Positive = 200.0  # ridge penalty, added to that of the corruption
 
     def __post_init__(self) -> None:
         if self.depth > 1 and activations.describe(self.activation).extra:

@@ -8,8 +8,13 @@ decoder's logits at the mean of q. Gaussian and logistic likelihoods (eq. 3, 4) 
 
 The noise of z has standard deviation 1.
 
-Departures: the paper's `anneal_steps` is 200,000 (updates of 500 users over 200 epochs of
-ML-20M); the default here is for the shorter runs of `traits`.
+Departures: the paper's settings are for the 116,677 training users of ML-20M: `hidden` 600,
+`dropout` .5, `beta` .2, `anneal_steps` 200,000, and 200 epochs in batches of 500. The defaults
+here are for thousands of users: no hidden layer, little dropout and KL, and at least 6,000
+updates. These belong together. On 3,216 users of anime, validation NDCG@100 is .413 with them,
+.373 if `hidden` is 600, .382 with 2,600 updates instead of some 12,000, and .385 with both and the
+paper's `dropout` and `beta`. On 529 users of MovieLens it is .337 with 2,100 updates and .366 with
+6,000.
 """
 
 from collections.abc import Callable
@@ -26,13 +31,13 @@ from aerec.space import TRAINING, Choice, LogIntegers, Space, Uniform
 
 @settings
 class Config:
-    hidden: Widths = (600,)  # widths between the items and the code, mirrored after it
+    hidden: Widths = ()  # widths between the items and the code, mirrored after it
     latent: Count = 200  # K
     activation: activations.Name = "tanh"  # of the hidden layers
     latent_activation: activations.Name = "identity"  # of the code, after the noise
-    dropout: Probability = 0.5  # of the listed entries of the normalised input
-    beta: Weight = 0.2  # largest weight of the KL term
-    anneal_steps: Natural = 10_000  # the KL term weighs min(beta, step / anneal_steps); 0: beta
+    dropout: Probability = 0.2  # of the listed entries of the normalised input
+    beta: Weight = 0.03  # largest weight of the KL term
+    anneal_steps: Natural = 5_000  # the KL term weighs min(beta, step / anneal_steps); 0: beta
     likelihood: losses.Likelihood = "multinomial"  # multinomial, gaussian or logistic
     confidence: Positive = 1.0  # of a click under the Gaussian likelihood (c_1, with c_0 = 1)
     l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, added to the sum over users
@@ -53,8 +58,12 @@ def traits(config) -> Traits:
     return Traits(
         task="ranking",
         l2=config.l2,
-        training={"epochs": 40, "batch_size": 50, "schedule": "cosine", "evaluate_every": 4},
-    )
+        training={
+            "epochs": 90, "batch_size": 25, "learning_rate": 6e-4, "schedule": "cosine",
+            "evaluate_every": 10,
+        },
+        updates=6_000,
+    )  # fmt: skip
 
 
 def make(config: Config, facts: Facts) -> Model:
@@ -64,12 +73,15 @@ def make(config: Config, facts: Facts) -> Model:
     def beta(step):
         return losses.annealed(step, config.beta, config.anneal_steps)
 
-    return variational(config, facts, likelihood, beta, read=layers.normalise)
+    return variational(
+        config, facts, traits(config), likelihood, beta, read=layers.normalise
+    )
 
 
 def variational(
     config,
     facts: Facts,
+    traits: Traits,
     likelihood: Callable[[jax.Array, Batch], jax.Array],
     beta: Callable[[jax.Array], jax.Array | float],
     read: Callable[[Batch], Batch] | None = None,
@@ -99,4 +111,4 @@ def variational(
         total = likelihood(y, x) + beta(step) * losses.gaussian_kl(mean, log_variance)
         return losses.by_row(total, x)
 
-    return autoencoders.model(net, facts, traits(config), loss, read=given, mlp=read is None)
+    return autoencoders.model(net, facts, traits, loss, read=given, mlp=read is None)

@@ -17,12 +17,10 @@ Departures: `dropout` of the listed entries (off by default, as in the paper).
 """
 
 from aerec.configuration import Count, Probability, Weight, Widths, settings
-from aerec.core import Facts, Model
-from aerec.models.multvae import traits, variational
+from aerec.core import Facts, Model, Traits
+from aerec.models.multvae import variational
 from aerec.nn import activations, losses
 from aerec.space import TRAINING, Choice, Log, Space, Uniform
-
-__all__ = ["SPACE", "Config", "make", "traits"]
 
 
 @settings
@@ -45,6 +43,17 @@ SPACE: Space = {
 }
 
 
+def traits(config) -> Traits:
+    """Return the traits of a model of clicks."""
+    return Traits(
+        task="ranking",
+        l2=config.l2,
+        training={"epochs": 40, "batch_size": 50, "schedule": "cosine", "evaluate_every": 4},
+    )
+
+
 def make(config: Config, facts: Facts) -> Model:
     """Build the model over rows of N clicks; scores are y [B, N] at the mean of q."""
-    return variational(config, facts, losses.gaussian, beta=lambda step: config.beta)
+    return variational(
+        config, facts, traits(config), losses.gaussian, beta=lambda step: config.beta
+    )

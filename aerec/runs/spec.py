@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import hashlib
 import json
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,6 +40,18 @@ class Spec:
 def oriented(traits: Traits, splits: Sequence[Split]) -> list[Split]:
     """Return the splits in the orientation that a model of these traits reads."""
     return [split.transpose() if traits.reads == "columns" else split for split in splits]
+
+
+def prolonged(spec: Spec, split: Split) -> Spec:
+    """Raise the default epochs of a model to those that its `traits.updates` updates take.
+
+    An epoch is ceil(U / batch_size) updates, U the training rows. Not for epochs that were given.
+    """
+    traits, table = models.traits(spec.model, spec.set), split.train
+    rows = table.num_columns if traits.reads == "columns" else table.num_rows
+    in_an_epoch = max(1, math.ceil(rows / spec.settings.batch_size))
+    epochs = max(spec.settings.epochs, math.ceil(traits.updates / in_an_epoch))
+    return dataclasses.replace(spec, settings=dataclasses.replace(spec.settings, epochs=epochs))
 
 
 def describe(spec: Spec, splits: Sequence[Split]) -> dict[str, Any]:

@@ -10,5 +10,5 @@ RECIPE = {
     "model": "ease",
     "dataset": "ml-1m",
     "protocol": "strong:valid_users=500,test_users=1000",
-    "set": {"l2": 500.0, "nonnegative": True},
+    "set": {"l2": 500.0, "dropout": 0.0, "nonnegative": True},
 }

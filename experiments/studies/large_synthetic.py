@@ -13,7 +13,9 @@ STUDY = Study(
         Row(
             "multvae",
             ("--model=multvae", DATA, "--protocol=strong:threshold=all,valid_users=500,"
-             "test_users=10000", "--epochs=1", "--baselines="),
+             "test_users=10000", "--epochs=1", "--batch_size=50", "--learning_rate=1e-3",
+             "--evaluate_every=4", "--set=hidden=600", "--set=dropout=0.5", "--set=beta=0.2",
+             "--set=anneal_steps=10000", "--baselines="),
         )
     ],
     figures=("ndcg@100",),

@@ -8,6 +8,7 @@ import chex
 import numpy as np
 import pytest
 
+from aerec.models import elsa
 from aerec.runs import artefact
 
 DATA = "--dataset=synthetic:users=150,items=60,ratings=4000"
@@ -40,6 +41,17 @@ def results_of(workdir):
 
 def contents(workdir):
     return {p: p.read_bytes() for p in sorted(workdir.rglob("*")) if p.is_file()}
+
+
+def test_default_epochs_rise_to_the_fewest_updates(here, tmp_path, monkeypatch):
+    """120 training users in batches of 60: two updates an epoch."""
+    own = elsa.traits
+    asked = {"training": {"epochs": 2, "batch_size": 60}, "updates": 5}
+    monkeypatch.setattr(elsa, "traits", lambda config: own(config)._replace(**asked))
+    argv = (DATA, "--model=elsa", "--set", "latent=4", "--baselines=", f"--workdir={tmp_path}/w")
+    ran = here("train", *argv)
+    assert ran.status == 0, ran.err
+    assert json.loads((tmp_path / "w" / "config.json").read_text())["settings"]["epochs"] == 3
 
 
 def test_what_a_run_leaves(finished):

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 import aerec
+from aerec import models
 from aerec.data.datasets import synthesize
 from aerec.errors import BadInput
 from aerec.runs import fitting
@@ -58,7 +59,7 @@ def test_a_search_that_was_cut_off_ends_like_one_that_was_not(split, tmp_path, f
     whole = quick("elsa", split, 16, tmp_path / "whole")
     assert [trial["number"] for trial in whole.trials] == list(range(16))
     assert whole.trials[0]["setting"] == {
-        "learning_rate": 1e-3, "batch_size": 100, "epochs": 20, "latent": 256, "evaluate_every": 2,
+        "learning_rate": 2e-3, "batch_size": 100, "epochs": 30, "latent": 1024, "evaluate_every": 3,
     }  # fmt: skip
     quick("elsa", split, 12, tmp_path / "cut")
     (path,) = (tmp_path / "cut").iterdir()
@@ -70,6 +71,11 @@ def test_a_search_that_was_cut_off_ends_like_one_that_was_not(split, tmp_path, f
     assert kept.startswith("".join(lines[:8]))
     assert quick("elsa", split, 16, tmp_path / "cut") == resumed
     assert path.read_text() == kept
+
+
+def test_the_first_trial_has_the_usual_epochs_however_few_the_rows(split, tmp_path, formula):
+    (trial,) = quick("multvae", split, 1, tmp_path).trials
+    assert trial["setting"]["epochs"] == models.traits("multvae", {}).training["epochs"]
 
 
 def test_trials_below_the_median_are_pruned(split, tmp_path, formula):
@@ -117,14 +123,14 @@ def test_the_test_part_is_not_read(model, given, split, tmp_path, monkeypatch):
 
 def test_what_fails_is_a_trial(split, tmp_path, monkeypatch):
     def validate(spec, split, *, progress):
-        if spec.set["l2"] != 500:
+        if spec.set["l2"] != 100:
             raise loop.Diverged("the loss is nan at step 3")
         return 0.25
 
     monkeypatch.setattr(fitting, "validate", validate)
     found = quick("ease", split, 3, tmp_path)
     assert [trial["state"] for trial in found.trials] == ["complete", "failed", "failed"]
-    assert found.best == {"l2": 500.0, "dropout": 0.0}
+    assert found.best == {"l2": 100.0, "dropout": 0.3}
     monkeypatch.setattr(fitting, "validate", lambda *args, **given: math.nan)
     with pytest.raises(BadInput, match="no trial is complete: ndcg@100 is nan"):
         _ = quick("ease", split, 2, tmp_path / "other").best

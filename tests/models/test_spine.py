@@ -146,7 +146,7 @@ def test_the_noise_of_multvae_has_deviation_one():
 
 def test_ease_solves_its_constrained_least_squares():
     x, _, table = ratings(1, 2)
-    model = build("ease", {"l2": 3.0}, U, N)
+    model = build("ease", {"l2": 3.0, "dropout": 0.0}, U, N)
     weights = np.asarray(model.solve(table)["weights"], float)
     chex.assert_trees_all_close(np.diag(weights), np.zeros(N), atol=1e-7)
     for j in range(N):  # column j: min |x_j - X b|^2 + lambda |b|^2 over b with b_j = 0

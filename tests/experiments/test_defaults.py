@@ -1,0 +1,51 @@
+"""Defaults beside the trials of a search: measured anew, or taken from the trial near to them."""
+
+import pytest
+
+import aerec
+from aerec.errors import BadInput
+from experiments import board, defaults, tuning
+
+DATA = "synthetic:users=100,items=30,ratings=1200"
+CELL = board.Cell("movielens-small", "strong", "ease")
+
+
+@pytest.fixture(scope="module")
+def split():
+    ratings = aerec.load(DATA, log=lambda text: None)
+    return board.divide(ratings, CELL.dataset, CELL.protocol, 0)
+
+
+def test_the_first_trial_has_the_defaults_and_their_figure(split, tmp_path):
+    tuning.search("ease", split, 3, store=tmp_path, show=False)
+    (path,) = tmp_path.glob("*.jsonl")
+    found = defaults.kept(path)
+    assert [trial["number"] for trial in found.trials] == [0, 1, 2]
+    figures = [
+        defaults.compared(CELL, found, split, {"measure": m, "machine": "-"}).figures
+        for m in (False, True)
+    ]
+    trial = figures[0].pop("trial")
+    assert trial == 0 and figures[0] == figures[1]
+    best = max(trial["validation"] for trial in found.trials)
+    assert figures[0]["tuned"] == best
+    assert figures[0]["loss"] == best - found.trials[0]["validation"]
+
+    others = found._replace(trials=found.trials[1:])
+    assert defaults.compared(CELL, others, split, {"measure": False, "machine": "-"}) is None
+    found.trials[0]["split_hash"] = "another"
+    with pytest.raises(BadInput, match="of another split"):
+        defaults.compared(CELL, found, split, {"measure": False, "machine": "-"})
+
+
+@pytest.mark.parametrize(
+    ("setting", "near"),
+    [
+        ({"l2": 115.0, "hidden": []}, True),
+        ({"l2": 116.0, "hidden": []}, False),
+        ({"l2": 86, "hidden": [], "evaluate_every": 99}, True),
+        ({"l2": 100.0, "hidden": [600]}, False),
+    ],
+)
+def test_a_default_is_rounded_from_a_trial_within_15_percent(setting, near):
+    assert defaults.rounds(setting, {"l2": 100.0, "hidden": [], "evaluate_every": 1}) == near
