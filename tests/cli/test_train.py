@@ -98,7 +98,7 @@ def test_the_same_command_again(finished, here):
     [
         ("--learning_rate=0.5", "settings.learning_rate 0.001 there, 0.5 now"),
         ("--seed=3", "seeds [1] there, [3] now"),
-        ("--set=dropout=0.1", "set.dropout 0.5 there, 0.1 now"),
+        ("--set=dropout=0.1", "set.dropout 0.2 there, 0.1 now"),
         ("--protocol=strong:fold_in=0.5", "protocol.fold_in 0.8 there, 0.5 now"),
         ("--model=ease", "model multvae there, ease now"),
         ("--dataset=synthetic:users=150,items=60,ratings=4000,seed=1", "data_hash"),

@@ -73,7 +73,7 @@ def test_where_the_data_were_read_is_no_part_of_what_a_run_is(ratings, tmp_path)
         with directory.claimed(tmp_path / "w", {**config, "source": {"data_dir": place}}):
             (tmp_path / "w" / "model").mkdir(exist_ok=True)
     with (
-        pytest.raises(BadInput, match=r"set.l2 500.0 there, 3.0 now"),
+        pytest.raises(BadInput, match=r"set.l2 100.0 there, 3.0 now"),
         directory.claimed(tmp_path / "w", {**config, "set": {"l2": 3.0}}),
     ):
         pass
