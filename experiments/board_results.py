@@ -83,7 +83,8 @@ def write(output: pathlib.Path, folder: pathlib.Path, *, seeds: Sequence[int], c
         table, rows[group.name] = _table(group.name, found)
         tables[group.name] = table
         title = f"Ranking models on {group.name}, searched and tested alike"
-        records.write(f"board_{group.name}", title, rows[group.name], folder)
+        file = f"board_{group.name}".replace("-", "_")
+        records.write(file, title, rows[group.name], folder)
     if ranked := _ranks(tables, rows, command):
         records.write("board", "Average ranks over the data sets", ranked, folder)
     lines = [

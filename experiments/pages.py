@@ -19,7 +19,8 @@ A whole table is generated between two comments:
 
     <!-- end -->
 
-A column is a header and a figure (or FILE:FIGURE, of the row of that label in another file), with
+A column is a header and a figure (or FILE:FIGURE, of the row of that label in another file, empty
+where that has none), with
 `±` (its error), `interval` (its ends, the figures `_low` and `_high`), `percent` and `.2`
 (decimals; 4 by default, none for seconds). A row is a label, or a text and a label. Without `rows`,
 all rows of the file are shown.
@@ -216,8 +217,9 @@ def _table(found: re.Match, rows: Rows) -> str:
         line = []
         for _, wanted in columns:
             other, _, figure = wanted.rpartition(":")
-            of = _row(rows(other), label) if other else row
-            line.append(_cell(of, figure.split(), name, several=len(kinds) > 1))
+            of = rows(other).get(label) if other else row
+            cell = "" if of is None else _cell(of, figure.split(), name, several=len(kinds) > 1)
+            line.append(cell)
         lines.append(line)
     body = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return f"<!-- table {found['file']}\n{found['spec']}-->\n\n{body}\n"

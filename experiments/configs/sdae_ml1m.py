@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=sdae_ml1m --data_dir=DIR
 
-NDCG@100 .409 on the 1,000 test users (EASE: .410). No published figure.
+NDCG@100 .407 on the 1,000 test users (EASE: .410). No published figure.
 """
 
 RECIPE = {

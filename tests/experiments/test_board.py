@@ -49,7 +49,7 @@ def test_a_cell_is_searched_tested_and_not_repeated(small, tmp_path, capsys):
     assert again["per_row"] == before["per_row"] and again["ids"] == before["ids"]
 
     text = board_results.write(tmp_path, tmp_path, seeds=board.SEEDS, command="the command")
-    title, rows = records.read("board_movielens-small_strong", tmp_path)
+    title, rows = records.read("board_movielens_small_strong", tmp_path)
     assert "movielens-small_strong" in title
     assert {row.label for row in rows} == {"popularity", "ease"}
     for row in rows:
