@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=pmf_ml1m --data_dir=DIR --seeds=5
 
-RMSE .848, the mean of five splits. Expected: .845 (biased matrix factorisation in Sedhain et al. 2015).
+RMSE .848, the mean of five splits. Expected: .845 (biased MF in Sedhain et al. 2015).
 """
 
 RECIPE = {
