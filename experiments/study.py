@@ -12,7 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -22,7 +22,7 @@ from aerec import files
 from aerec.cli import show
 from aerec.errors import BadInput
 from aerec.runs import directory
-from experiments import audited, records
+from experiments import records
 
 SETTINGS = ("protocol", "epochs")  # facts that are chosen, not measured
 
@@ -58,7 +58,7 @@ class Study:
         intervals).
       pairs: labels of rows whose first figure is compared, paired over test rows, when the study is
         recorded.
-      audit: flags of `experiments.audit`; if given, the records are those of audits of the runs.
+      measure: (the record of a run, its directory) -> the records to keep in place of that one.
     """
 
     title: str
@@ -71,7 +71,7 @@ class Study:
     comparable: str = ""
     curves: str = "validation"
     pairs: Sequence[tuple[str, str]] = ()
-    audit: Sequence[str] | None = None
+    measure: Callable[[records.Record, pathlib.Path], list[records.Record]] | None = None
 
 
 class Outcome(NamedTuple):
@@ -133,14 +133,14 @@ def record(
 ) -> pathlib.Path:
     """Keep the figures of the study in `<folder>/<name>.json`, a row per run and per pair.
 
-    Audits run one after another, so that their seconds are their own.
+    `study.measure` runs on one run after another, so that its seconds are its own.
     The row of a pair is labelled `<first>-<second>`: the difference of the first figure, its 95%
     bootstrap interval (`_low`, `_high`) and its p-value (`_p`).
     """
     rows = [kept(study, outcome) for outcome in outcomes]
-    if study.audit is not None:
-        audits = zip(rows, outcomes, strict=True)
-        rows = [r for row, o in audits for r in audited.audit(row, o.workdir, study.audit)]
+    if study.measure is not None:
+        runs = zip(rows, outcomes, strict=True)
+        rows = [made for row, o in runs for made in study.measure(row, o.workdir)]
     of = {outcome.row.label: outcome for outcome in outcomes}
     rows += [_compared(of[first], of[second], study.figures[0]) for first, second in study.pairs]
     return records.write(name, study.title, rows, folder)

@@ -20,10 +20,10 @@ TABLE = {  # as printed in the article
 }
 RUNS = {
     "AutoRec": ("--config=autorec_user_ml1m", "--protocol=random_ratings:test=0.25"),
-    "DeepRec": ("--config=deeprec_ml1m",),
-    "CDAE": ("--config=cdae_ml1m",),
+    "DeepRec": ("--config=deeprec_ml1m", "--epochs=70"),
+    "CDAE": ("--config=cdae_ml1m", "--epochs=10"),
     "MultVAE": ("--config=multvae_ml1m", HOLDOUT, "--epochs=30", "--set=anneal_steps=6750"),
-    "SVAE": ("--config=svae_half_ml1m", "--epochs=14"),
+    "SVAE": ("--config=svae_half_ml1m", "--epochs=14", "--buckets=8"),
     "ESAE": ("--config=ease_ml1m", HOLDOUT),
 }
 

@@ -4,7 +4,13 @@
 """
 
 import dataclasses
+import functools
 
+from experiments import audited
 from experiments.studies import audits_ml1m
 
-STUDY = dataclasses.replace(audits_ml1m.STUDY, title="Audits without the geometry", audit=())
+STUDY = dataclasses.replace(
+    audits_ml1m.STUDY,
+    title="Audits without the geometry",
+    measure=functools.partial(audited.audit, flags=()),
+)

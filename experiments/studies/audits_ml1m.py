@@ -3,6 +3,9 @@
     python -m experiments.reproduce --study=audits_ml1m --data_dir=DIR --record
 """
 
+import functools
+
+from experiments import audited
 from experiments.study import Row, Study
 
 RECIPES = ("ease_ml1m", "multvae_ml1m", "ials_ml1m", "feature_ae_ml1m", "autorec_user_ml1m")
@@ -12,5 +15,5 @@ STUDY = Study(
     rows=[Row(name, (f"--config={name}", "--baselines=")) for name in RECIPES],
     figures=("ndcg@100", "rmse"),
     curves="",
-    audit=("--geometry",),
+    measure=functools.partial(audited.audit, flags=("--geometry",)),
 )

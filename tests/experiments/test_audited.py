@@ -1,5 +1,7 @@
 """Records of audits: the figures of the codes and of each baseline, from audit.json."""
 
+import functools
+
 import pytest
 
 from experiments import audited, records, study
@@ -48,7 +50,7 @@ def test_the_rows_of_an_audit():
 def test_a_study_of_audits(tmp_path):
     flags = ("--model=ease", "--dataset=synthetic:users=80,items=60,ratings=1500", "--baselines=")
     of = study.Study(title="Audits", rows=[study.Row("ease", flags)], figures=("ndcg@100",),
-                     audit=("--geometry",))  # fmt: skip
+                     measure=functools.partial(audited.audit, flags=("--geometry",)))  # fmt: skip
     study.record(of, study.run(of, tmp_path / "runs"), "audits", tmp_path)
     codes, *others = records.read("audits", tmp_path)[1]
     assert len(others) == 3 and 0.5 < codes.figures["auc"] <= 1
