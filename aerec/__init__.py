@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 from aerec import models, properties
 from aerec.api import audit, compare, evaluate, fit, open, split
+from aerec.blending import blend
 from aerec.cross_validation import CrossValidation, cross_validate
 from aerec.data.datasets import load
 from aerec.data.frames import ratings
@@ -27,6 +28,7 @@ __all__ = [
     "Run",
     "Split",
     "audit",
+    "blend",
     "compare",
     "cross_validate",
     "evaluate",

@@ -17,6 +17,7 @@ from aerec.errors import BadInput, nearest
 from aerec.models import (
     autorec,
     bias,
+    blend,
     cdae,
     dae,
     deeprec,
@@ -39,6 +40,7 @@ from aerec.models import (
 MODELS = {
     "autorec": autorec,
     "bias": bias,
+    "blend": blend,
     "cdae": cdae,
     "dae": dae,
     "deeprec": deeprec,

@@ -134,6 +134,21 @@ def validate(
     return score(loop.replica(fitted.best, 0), valid).figures[metric]
 
 
+def assembled(
+    spec: Spec, split: Split, params: Params, *, validation: float, seconds: float
+) -> Finished:
+    """Score a model that was put together from others, as a finished run.
+
+    Args:
+      params: leaves [1, ...].
+      validation: its figure `spec.settings.metric` on the validation part.
+      seconds: what it took.
+    """
+    job = _prepared(spec, [split], (), lambda record, figures: None, lambda text: None)
+    record = loop.Record(1, [validation], [1], [], seconds, [seconds], 0.0)
+    return _scored(job, params, _trained(spec, job.config, record))
+
+
 class _Job(NamedTuple):
     """A checked run; `as_read` are the splits in the orientation that the model reads."""
 
