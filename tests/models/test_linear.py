@@ -89,6 +89,61 @@ def test_nonnegative_ease_is_nnls_and_meets_the_kkt_conditions(dropout):
     assert free.min() < -0.05, "the constraint binds"
 
 
+def test_ease_bounds_the_weight_of_an_item_on_itself():
+    x, table = clicks()
+    for self_weight in (0.0, 0.3, 0.9):
+        given = {"l2": 2.0, "dropout": 0.25, "self_weight": self_weight}
+        weights = np.asarray(build("ease", given, U, N).solve(table)["weights"], float)
+        penalty = 2 + x.sum(0) / 3
+        p = np.linalg.inv(x.T @ x + np.diag(penalty))
+        for j in range(N):
+            free = 1 - penalty[j] * p[j, j]  # of ridge regression, which may copy the item
+            scale = penalty[j] if free <= self_weight else (1 - self_weight) / p[j, j]
+            want = np.eye(N)[j] - scale * p[:, j]
+            chex.assert_trees_all_close(weights[:, j], want, atol=1e-5)
+        assert weights.diagonal().max() <= self_weight + 1e-7
+    ridge = np.linalg.solve(x.T @ x + np.diag(penalty), x.T @ x)
+    chex.assert_trees_all_close(weights, ridge, atol=1e-5)  # .9 binds nowhere here
+
+
+@pytest.mark.parametrize("rows", [9, 400])  # by dense blocks, and as a sparse product
+def test_ease_weighs_users_by_a_power_of_their_clicks(rows, monkeypatch):
+    monkeypatch.setattr(ease, "_SPARSE", 1 if rows > 9 else np.inf)
+    x, table = clicks(rows=rows)
+    given = {"l2": 2.0, "dropout": 0.25, "user_power": 0.7}
+    weights = np.asarray(build("ease", given, rows, N).solve(table)["weights"], float)
+    scale = np.where(x.sum(1) > 0, np.maximum(x.sum(1), 1) ** -0.7, 0)
+    products = x.T @ (scale[:, None] * x)
+    p = np.linalg.inv(products + np.diag(2 + np.diag(products) / 3))
+    chex.assert_trees_all_close(weights, np.eye(N) - p / np.diag(p), atol=1e-5)
+
+
+@pytest.mark.parametrize("l1", [0.2, 1.0])
+def test_slim_is_coordinate_descent(l1):
+    x, table = clicks()
+    given = {"l2": 0.5, "dropout": 0.0, "nonnegative": True, "l1": l1}
+    weights = np.asarray(build("ease", given, U, N).solve(table)["weights"], float)
+    products, want = x.T @ x, np.zeros((N, N))
+    for j in range(N):
+        for _ in range(2000):
+            before = want[:, j].copy()
+            for i in range(N):
+                if i != j:
+                    rest = products[i, j] - products[i] @ want[:, j] + products[i, i] * want[i, j]
+                    want[i, j] = max(rest - l1, 0) / (products[i, i] + 0.5)
+            if np.abs(want[:, j] - before).max() < 1e-10:
+                break
+    chex.assert_trees_all_close(weights, want, atol=2e-3)
+    assert (weights == 0).mean() > (want == 0).mean() - 0.05 > 0.2
+
+
+def test_ease_refuses_settings_that_exclude_each_other():
+    with pytest.raises(BadInput, match=r"l1=1\.0 goes with nonnegative=true"):
+        models.configure("ease", {"l1": 1})
+    with pytest.raises(BadInput, match=r"self_weight=0\.5 goes with nonnegative=false"):
+        models.configure("ease", {"self_weight": 0.5, "nonnegative": True})
+
+
 def test_nonnegative_ease_that_does_not_converge_is_refused():
     gram = ease.gram(clicks()[1])
     with pytest.raises(BadInput, match=r"still move by .* after 2 iterations; raise l2"):
