@@ -258,6 +258,20 @@ class Traits(NamedTuple):
     updates: int = 0
 
 
+class Turn(NamedTuple):
+    """A pass over the rows that trains one part of the parameters; see `Model.turns`.
+
+    Attributes:
+      part: the entry of params that is trained, by an optimiser of its own; the others stay.
+      loss: as `Model.loss`.
+      after: params -> params, applied after each update.
+    """
+
+    part: str
+    loss: Callable[[Params, Batch, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+    after: Callable[[Params], Params] = lambda params: params
+
+
 class Model(NamedTuple):
     """A recommender as pure functions over a batch `x`; no state, no modules leak out.
 
@@ -272,6 +286,8 @@ class Model(NamedTuple):
       loss: (params, x, key, step) -> (total [B], weight [B]); the objective of a batch is
         `sum(total) / sum(weight)`, a correct mean over padded batches, devices and unequal rows.
       solve: table -> params.
+      turns: what each epoch trains, one after another and again; empty: every epoch trains all
+        parameters by `loss`.
       queries: (params, x) -> q [B, D].
       item_codes: params -> g [N, D].
       item_bias: params -> b [N].
@@ -286,6 +302,7 @@ class Model(NamedTuple):
     score: Callable[[Params, Batch], jax.Array]
     loss: Callable[[Params, Batch, jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
     solve: Callable[[Table], Params] | None = None
+    turns: Sequence[Turn] = ()
     queries: Callable[[Params, Batch], jax.Array] | None = None
     item_codes: Callable[[Params], jax.Array] | None = None
     item_bias: Callable[[Params], jax.Array] | None = None

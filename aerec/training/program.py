@@ -14,7 +14,7 @@ from aerec.errors import BadInput
 from aerec.training import batches
 from aerec.training.optimisers import optimiser
 from aerec.training.settings import Settings
-from aerec.training.step import State, make_epoch
+from aerec.training.step import State, make_epoch, start
 
 
 class Program(NamedTuple):
@@ -68,13 +68,13 @@ def compiled(
     log(f"Training needs about {needed / 2**30:.2f} GiB; {free / 2**30:.1f} GiB are free.")
 
     @jax.jit
-    def start(init_keys):
-        params = jax.vmap(model.init)(init_keys)
-        return State(params, jax.vmap(chain.init)(params), jnp.zeros(len(seeds), jnp.int32))
+    @jax.vmap
+    def begin(init_key):
+        return start(model, chain, model.init(init_key))
 
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-    state = start(init_keys)
+    state = begin(init_keys)
     run = make_epoch(model, chain, plan, "data" if devices > 1 else None)
     run = _replicated(run, len(seeds), shared)
     if devices > 1:
@@ -88,7 +88,11 @@ def compiled(
     def drawn(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         pairs = zip(lengths, seeds, strict=True)
         orders = [batches.order(rows, plan, seed, epoch, devices) for rows, seed in pairs]
-        return batches.shapes(plan, epoch), np.stack(orders)
+        shapes = batches.shapes(plan, epoch)
+        if model.turns:
+            turn = model.turns[epoch % len(model.turns)]
+            shapes += len(plan) * list(dict.fromkeys(model.turns)).index(turn)
+        return shapes, np.stack(orders)
 
     lowered = jax.jit(run, donate_argnums=0).lower(state, table, *drawn(0), step_keys)
     executable = lowered.compile()

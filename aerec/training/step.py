@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aerec.core import Batch, Model, Params, Table
+from aerec.core import Batch, Model, Params, Table, Turn
 from aerec.training import batches
 from aerec.training.refeed import with_refeeds
 
@@ -24,21 +24,33 @@ class State(NamedTuple):
     step: jax.Array  # updates made
 
 
+def start(model: Model, optimiser: optax.GradientTransformation, params: Params) -> State:
+    """Return the state of one replica before the first update."""
+    parts = {turn.part for turn in model.turns}
+    state: Any = {part: optimiser.init(params[part]) for part in sorted(parts)}
+    return State(params, state if parts else optimiser.init(params), jnp.int32(0))
+
+
 def make_step(
-    model: Model, optimiser: optax.GradientTransformation, axis: str | None = None
+    model: Model,
+    optimiser: optax.GradientTransformation,
+    axis: str | None = None,
+    turn: Turn | None = None,
 ) -> Callable:
     """Make an update (state, x, key, counted [B] or 1) -> (state, loss); `counted` weighs the rows.
 
     `key` is folded with the step, never consumed. Under `axis`, the name of a mapped axis, x is the
-    device's part of the batch: losses and gradients are those of all parts together.
+    device's part of the batch: losses and gradients are those of all parts together. With a `turn`,
+    the update is of its part alone.
     """
-    batch_loss = model.loss
+    batch_loss = model.loss if turn is None else turn.loss
     assert batch_loss is not None
 
     def summed(tree):
         return tree if axis is None else jax.lax.psum(tree, axis)
 
-    def objective(params, x, key, step, counted):
+    def objective(trained, params, x, key, step, counted):
+        params = trained if turn is None else {**params, turn.part: trained}
         total, weight = batch_loss(params, x, key, step)
         return jnp.sum(total * counted) / jnp.maximum(summed(jnp.sum(weight * counted)), 1)
 
@@ -46,11 +58,16 @@ def make_step(
         step_key = jax.random.fold_in(key, state.step)
         if axis is not None:
             step_key = jax.random.fold_in(step_key, jax.lax.axis_index(axis))
-        loss, grads = summed(
-            jax.value_and_grad(objective)(state.params, x, step_key, state.step, counted)
-        )
-        updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params, opt_state = state.params, state.opt_state
+        if turn is not None:
+            params, opt_state = params[turn.part], opt_state[turn.part]
+        gradient = jax.value_and_grad(objective)
+        loss, grads = summed(gradient(params, state.params, x, step_key, state.step, counted))
+        updates, opt_state = optimiser.update(grads, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        if turn is not None:
+            params = turn.after({**state.params, turn.part: params})
+            opt_state = {**state.opt_state, turn.part: opt_state}
         return State(params, opt_state, state.step + 1), loss
 
     return step
@@ -66,20 +83,23 @@ def make_epoch(
 
     (state, table, shapes [steps], order [steps, B], key) -> (state, loss [steps], finite): a
     `lax.scan` over the batches of `order`, each in the shape of its bucket and gathered on the
-    device.
+    device. `shapes` are the buckets' numbers, plus `len(plan)` times the number of the
+    turn among the different ones.
     """
-    step = make_step(model, optimiser, axis)
-    if model.traits.refeeds:
-        step = with_refeeds(step, model.score, model.traits.refeeds)
 
-    def of(bucket: batches.Bucket) -> Callable:
+    def of(bucket: batches.Bucket, turn: Turn | None) -> Callable:
+        step = make_step(model, optimiser, axis, turn)
+        if model.traits.refeeds:
+            step = with_refeeds(step, model.score, model.traits.refeeds)
+
         def bucket_step(state: State, table: Table, index: jax.Array, key: jax.Array):
             x = table.gather(index[: bucket.batch], bucket.capacity, bucket.longest)
             return step(state, x, key, 1.0)
 
         return bucket_step
 
-    steps = [of(bucket) for bucket in plan]
+    turns = dict.fromkeys(model.turns) or (None,)
+    steps = [of(bucket, turn) for turn in turns for bucket in plan]
 
     def epoch(state: State, table: Table, shapes: jax.Array, order: jax.Array, key: jax.Array):
         def train_step(state: State, drawn):
