@@ -208,6 +208,39 @@ def multvae(key, step, _):
     return formula
 
 
+def recvae(key, *_):
+    x, (of_row, of_code) = matrix(), jax.random.split(key)
+    of_row, noise = kept(of_row, 0.5), normal(of_code, U, K)
+
+    def posterior(p, h):
+        p, before = p["params"], 0.0
+        for level in range(sum(name.startswith("LayerNorm") for name in p)):
+            layer, norm = p[f"Layer_{level}"], p[f"LayerNorm_{level}"]
+            h = h @ layer["kernel"] + layer["bias"] + before
+            h = h * sigmoid(h)
+            h = (h - h.mean(1, keepdims=True)) / np.sqrt(h.var(1, keepdims=True) + 0.1)
+            h = h * norm["scale"] + norm["bias"]
+            before = before + h
+        return [h @ p[f"Layer_{at}"]["kernel"] + p[f"Layer_{at}"]["bias"]
+                for at in (level + 1, level + 2)]  # fmt: skip
+
+    def density(z, mean, log_variance):
+        return np.exp(-((z - mean) ** 2) / np.exp(log_variance) / 2 - log_variance / 2)
+
+    def formula(p):
+        mean, log_variance = posterior(p["encoder"], unit(x) * of_row)
+        old, z = posterior(p["prior"], unit(x)), mean + np.exp(log_variance / 2) * noise
+        prior = 0.15 * density(z, 0, 0) + 0.75 * density(z, *old) + 0.1 * density(z, 0, 10)
+        apart = (np.log(density(z, mean, log_variance)) - np.log(prior)).sum(1)
+        y, trained = (
+            code @ p["decoder"]["kernel"] + p["decoder"]["bias"]
+            for code in (posterior(p["encoder"], unit(x))[0], z)
+        )
+        return y, -(x * log_softmax(trained)).sum(1) + 0.005 * x.sum(1) * apart, x.any(1)
+
+    return formula
+
+
 def vae(key, *_):
     x, noise = matrix(), normal(jax.random.split(key)[1], U, K)
 
@@ -348,8 +381,8 @@ def rvae(key, step, _):
 
 TRAINED = {
     "autorec": autorec, "cdae": cdae, "dae": cdae, "deeprec": deeprec, "elsa": elsa,
-    "feature_ae": feature_ae, "multdae": multdae, "multvae": multvae, "rvae": rvae, "sdae": sdae,
-    "svae": svae, "vae": vae,
+    "feature_ae": feature_ae, "multdae": multdae, "multvae": multvae, "recvae": recvae,
+    "rvae": rvae, "sdae": sdae, "svae": svae, "vae": vae,
 }  # fmt: skip
 STATED = {  # where the formula has other settings than the defaults
     "multdae": {"dropout": 0.5},
@@ -433,6 +466,14 @@ def ease(x):
     return {"weights": weights}, x @ weights
 
 
+def blend(x):
+    solved = [popularity(x), ease(x)]
+    apart = [y - y.mean(1, keepdims=True) for _, y in solved]
+    size = [np.maximum(y.std(1, keepdims=True), 1e-300) for y in apart]
+    score = sum(y / s / 2 for y, s in zip(apart, size, strict=True))
+    return {"members": [params for params, _ in solved], "weights": np.full(2, 0.5)}, score
+
+
 def itemknn(x):
     products = x.T @ x
     length = np.sqrt(np.diag(products))
@@ -494,6 +535,7 @@ def pmf(r):
 
 SOLVED = {
     "bias": (bias, {}),
+    "blend": (blend, {"members": '[["popularity", {}], ["ease", {"l2": 20, "dropout": 0}]]'}),
     "ease": (ease, {"l2": 20.0, "dropout": 0.0}),
     "ials": (ials, {"latent": K, "l2": 10.0, "alpha": 10.0, "sweeps": 1}),
     "itemknn": (itemknn, {"neighbours": 20, "shrinkage": 10.0}),
