@@ -246,6 +246,8 @@ class Traits(NamedTuple):
       training: default values of `training.settings` for this model.
       updates: the fewest updates that its default epochs may amount to: on a table of few rows
         there are more of them (`runs.spec.prolonged`).
+      features: what `Facts.column_features` hold: "content", the path of a file
+        (`data.vectors`), or '' for nothing.
     """
 
     task: str
@@ -256,6 +258,7 @@ class Traits(NamedTuple):
     linear: bool = False
     training: Mapping[str, Any] = {}
     updates: int = 0
+    features: str = ""
 
 
 class Model(NamedTuple):
@@ -272,6 +275,8 @@ class Model(NamedTuple):
       loss: (params, x, key, step) -> (total [B], weight [B]); the objective of a batch is
         `sum(total) / sum(weight)`, a correct mean over padded batches, devices and unequal rows.
       solve: table -> params.
+      frozen: table -> the entries of params that its data determine. They replace those of `init`,
+        and training by gradients leaves them alone.
       queries: (params, x) -> q [B, D].
       item_codes: params -> g [N, D].
       item_bias: params -> b [N].
@@ -286,6 +291,7 @@ class Model(NamedTuple):
     score: Callable[[Params, Batch], jax.Array]
     loss: Callable[[Params, Batch, jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
     solve: Callable[[Table], Params] | None = None
+    frozen: Callable[[Table], dict[str, Any]] | None = None
     queries: Callable[[Params, Batch], jax.Array] | None = None
     item_codes: Callable[[Params], jax.Array] | None = None
     item_bias: Callable[[Params], jax.Array] | None = None
