@@ -277,6 +277,8 @@ class Model(NamedTuple):
       solve: table -> params.
       frozen: table -> the entries of params that its data determine. They replace those of `init`,
         and training by gradients leaves them alone.
+      with_items: (params, vectors [M, F]) -> params of N + M items, the last of which have these
+        `Facts.column_features`.
       queries: (params, x) -> q [B, D].
       item_codes: params -> g [N, D].
       item_bias: params -> b [N].
@@ -292,6 +294,7 @@ class Model(NamedTuple):
     loss: Callable[[Params, Batch, jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
     solve: Callable[[Table], Params] | None = None
     frozen: Callable[[Table], dict[str, Any]] | None = None
+    with_items: Callable[[Params, jax.Array], Params] | None = None
     queries: Callable[[Params, Batch], jax.Array] | None = None
     item_codes: Callable[[Params], jax.Array] | None = None
     item_bias: Callable[[Params], jax.Array] | None = None

@@ -96,6 +96,16 @@ def compute(source: Source, table: Table) -> dict[str, jax.Array]:
     return {**parts, "lengths": jnp.sqrt(jnp.asarray(means, jnp.float32))}
 
 
+def extended(parts: Parts, vectors: jax.Array) -> dict[str, jax.Array]:
+    """Append the vectors [M, F], F <= n, of new items of a source in `READ`."""
+    new = jnp.pad(vectors, ((0, 0), (0, parts["items"].shape[1] - vectors.shape[1])))
+    return {
+        **parts,
+        "items": jnp.concatenate([parts["items"], new]),
+        "weights": jnp.append(parts["weights"], jnp.ones(len(new))),
+    }
+
+
 def over_users(
     users: Callable[[Batch], jax.Array],
     table: Table,

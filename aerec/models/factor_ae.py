@@ -218,6 +218,9 @@ def make(config: Config, facts: Facts) -> Model:
         params = computed(table)
         return {**params, "network": projection(config, *moments(parts, params, table))}
 
+    def with_items(params, added: jax.Array) -> Params:
+        return {**params, "features": features.extended(params["features"], added)}
+
     trained = config.compression == "autoencoder"
     return Model(
         traits=traits(config),
@@ -227,6 +230,7 @@ def make(config: Config, facts: Facts) -> Model:
         loss=loss if trained else None,
         solve=None if trained else solve,
         frozen=computed if trained else None,
+        with_items=with_items if config.features in features.READ else None,
         queries=queries,
         item_codes=item_codes,
         item_bias=lambda params: jnp.zeros(facts.num_columns),
