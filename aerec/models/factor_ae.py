@@ -41,6 +41,8 @@ from aerec.features import Origin
 from aerec.nn import activations, autoencoders, layers, losses
 from aerec.space import TRAINING, Choice, Log, Space, Uniform
 
+Compression = Literal["autoencoder", "none", "pca", "pca_uncentred", "random", "lifted_pca"]
+
 
 @settings
 class Config:
@@ -52,9 +54,7 @@ class Config:
     alpha: Weight = 2.4  # of features=ials: its confidence of a click
     ridge: Positive = 0.7  # of features=ials: its l2
     scaling: Literal["length", "unit"] = "length"  # root mean square length 1, or each of length 1
-    compression: Literal[
-        "autoencoder", "none", "pca", "pca_uncentred", "random", "lifted_pca"
-    ] = "autoencoder"  # f; all but the first are in closed form
+    compression: Compression = "autoencoder"  # f; all others are in closed form
     hidden: Widths = ()  # widths between the vectors and the code, mirrored after it
     latent: Count = 128  # m
     activation: activations.Name = "tanh"  # of the hidden layers

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from aerec.errors import BadInput
@@ -44,7 +45,8 @@ def added(
         counts=None if counts is None else np.append(counts, np.zeros(len(new), counts.dtype)),
     )
     extend = jax.vmap(model.with_items, in_axes=(0, None))
-    return Artefact(artefact.build(config), extend(params, values), config, vocabulary)
+    params = extend(params, jnp.asarray(values))
+    return Artefact(artefact.build(config), params, config, vocabulary)
 
 
 def _ids(ids: list[Any], vocabulary: Vocabulary) -> np.ndarray:
