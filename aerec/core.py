@@ -246,6 +246,8 @@ class Traits(NamedTuple):
       training: default values of `training.settings` for this model.
       updates: the fewest updates that its default epochs may amount to: on a table of few rows
         there are more of them (`runs.spec.prolonged`).
+      features: what `Facts.column_features` hold: "content", the path of a file
+        (`data.vectors`), or '' for nothing.
     """
 
     task: str
@@ -256,6 +258,7 @@ class Traits(NamedTuple):
     linear: bool = False
     training: Mapping[str, Any] = {}
     updates: int = 0
+    features: str = ""
 
 
 class Turn(NamedTuple):
@@ -288,6 +291,10 @@ class Model(NamedTuple):
       solve: table -> params.
       turns: what each epoch trains, one after another and again; empty: every epoch trains all
         parameters by `loss`.
+      frozen: table -> the entries of params that its data determine. They replace those of `init`,
+        and training by gradients leaves them alone.
+      with_items: (params, vectors [M, F]) -> params of N + M items, the last of which have these
+        `Facts.column_features`.
       queries: (params, x) -> q [B, D].
       item_codes: params -> g [N, D].
       item_bias: params -> b [N].
@@ -303,6 +310,8 @@ class Model(NamedTuple):
     loss: Callable[[Params, Batch, jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
     solve: Callable[[Table], Params] | None = None
     turns: Sequence[Turn] = ()
+    frozen: Callable[[Table], dict[str, Any]] | None = None
+    with_items: Callable[[Params, jax.Array], Params] | None = None
     queries: Callable[[Params, Batch], jax.Array] | None = None
     item_codes: Callable[[Params], jax.Array] | None = None
     item_bias: Callable[[Params], jax.Array] | None = None

@@ -197,6 +197,7 @@ def _split(
         user_ids=ratings.user_ids[users],
         item_ids=ratings.item_ids[items],
         titles=None if ratings.titles is None else ratings.titles[items],
+        genres=None if ratings.genres is None else ratings.genres[items],
         scale=ratings.scale,
         protocol=describe(protocol),
         dataset=ratings.name,

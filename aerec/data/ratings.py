@@ -25,7 +25,7 @@ class Ratings(NamedTuple):
       user_ids: [U] int64, or fixed-width str if an id is not a whole number.
       item_ids: [N] likewise.
       titles: [N] str, '' if unknown; or None.
-      genres: [N] str, '|' between genres, '' if unknown; or None.
+      genres: [N] str, '|' between genres, '' if unknown; or None. Of Anime the type is one of them.
       scale: lowest and highest rating; None for clicks.
       name: what the dataset is called.
       click: what a click is in this dataset, where its scale needs another threshold than 4.

@@ -49,6 +49,7 @@ class Split(NamedTuple):
       mask_seen: whether a ranking leaves out the columns of the input.
       valid_ids, test_ids: [R] raw ids of the rows of valid and test; None: the rows of train.
       dataset: the name of the ratings.
+      genres: [N] genres of the columns, '|' between them, or None.
     """
 
     train: Table
@@ -64,6 +65,7 @@ class Split(NamedTuple):
     valid_ids: np.ndarray | None = None
     test_ids: np.ndarray | None = None
     dataset: str = ""
+    genres: np.ndarray | None = None
 
     def transpose(self) -> "Split":
         """Return the split whose rows are the items and whose columns are the users (no titles).
@@ -97,6 +99,7 @@ class Split(NamedTuple):
             user_ids=self.item_ids,
             item_ids=self.user_ids,
             titles=None,
+            genres=None,
         )
 
 

@@ -15,7 +15,7 @@ _GENRES_100K = [
     "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
     "Thriller", "War", "Western",
 ]  # fmt: skip
-# Tab separated, with a header: id, title; of Anime also the genres.
+# Tab separated, with a header: id, title; of Anime also the genres and the type.
 _TABBED = ("anime_info.dat", "item_info.dat", "artists.dat")
 
 
@@ -59,7 +59,8 @@ def _title(file: Path, row: list[str]) -> tuple[str, str]:
     if file.name.startswith("movie_titles"):  # id, year or NULL, title
         return row[2] + (f" ({row[1]})" if row[1].isdigit() else ""), ""
     if file.name == "anime_info.dat":
-        return html.unescape(row[1]), row[2].replace(", ", "|")
+        kinds = [*row[2].split(", "), row[3]]  # genres, and the type: TV, Movie, ...
+        return html.unescape(row[1]), "|".join(filter(None, kinds))
     if file.name in _TABBED:
         return row[1], ""
     genres = row[2] if len(row) > 2 else ""

@@ -131,7 +131,9 @@ class Stack(nn.Module):
     def _affine(self, level: int, h: jax.Array) -> jax.Array:
         if not self.tied:
             return self.decoder[-1 - level](h)
-        return h @ self._kernel(level).T + self.biases[-1 - level][None, :]
+        kernel = self._kernel(level)
+        constant = h.shape[1] - kernel.shape[1]  # of a lifted code, which the bias makes up for
+        return h[:, constant:] @ kernel.T + self.biases[-1 - level][None, :]
 
     def _kernel(self, level: int) -> jax.Array:
         return self.encoder[level].variables["params"]["kernel"]

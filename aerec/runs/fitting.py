@@ -14,6 +14,7 @@ import numpy as np
 import aerec
 from aerec import memory, models
 from aerec.core import Facts, Model, Params
+from aerec.data import vectors
 from aerec.data.splits import Split
 from aerec.errors import BadInput
 from aerec.evaluation.report import Report
@@ -166,7 +167,7 @@ def _prepared(spec: Spec, splits: Sequence[Split], baselines, progress, log) -> 
     """Check that spec, splits and baselines are compatible, before anything is written."""
     _require_alike(splits, len(spec.seeds))
     as_read = oriented(models.traits(spec.model, spec.set), splits)
-    model = _trainable(spec, as_read[0])
+    model = _trainable(spec, as_read[0], log)
     if has_targets(splits[0]):
         for split in as_read:
             scoring.require_targets(split, select=model.loss is not None)
@@ -205,9 +206,13 @@ def has_targets(split: Split) -> bool:
     return split.test.input.num_rows > 0
 
 
-def _trainable(spec: Spec, split: Split) -> Model:
+def _trainable(spec: Spec, split: Split, log: Callable[[str], object]) -> Model:
     """Build the model for training. Raises BadInput if task or order penalty do not suit it."""
-    model = models.build(spec.model, spec.set, Facts.of(split.train, split.scale))
+    facts = Facts.of(split.train, split.scale)
+    features = vectors.of(models.traits(spec.model, spec.set).features, split, log)
+    if features is not None:
+        facts = facts._replace(column_features=features.values)
+    model = models.build(spec.model, spec.set, facts)
     scoring.require_task(spec.model, model.traits, split)
     if not spec.order_penalty:
         return model

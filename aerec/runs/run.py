@@ -14,7 +14,7 @@ from aerec import files
 from aerec.core import Model, Params
 from aerec.data.splits import Split
 from aerec.errors import BadInput
-from aerec.runs import artefact, directory, export
+from aerec.runs import artefact, directory, export, new_items
 from aerec.runs.artefact import Artefact, Vocabulary
 from aerec.runs.figures import Figures
 from aerec.runs.fitting import Finished
@@ -175,6 +175,29 @@ class Run:
         frame, notes = self.recommender(replica).explain(history, item)
         _warn(notes)
         return frame
+
+    def with_items(
+        self, ids: Sequence[Any], vectors: Any, *, titles: Sequence[str] | None = None
+    ) -> "Run":
+        """Add items that were not trained on, and rank them beside the known ones.
+
+        For `factor_ae` with `features=content` or `file`. The figures stay those of the known
+        items, and the splits are left out.
+
+        Args:
+          ids: [M] raw ids.
+          vectors: [M, F] in the order of `config["features"]["names"]`.
+          titles: [M].
+
+        Raises:
+          BadInput: the model knows no vectors of items, an id that is known or given twice, another
+            number or width of vectors, or a value that is not finite.
+        """
+        loaded = Artefact(self.model, self.replicas, self.config, self.vocabulary)
+        model, replicas, config, vocabulary = new_items.added(loaded, ids, vectors, titles)
+        results = {**self.results, "model_checksum": artefact.checksum(replicas)}
+        finished = self.finished._replace(config=config, results=results, params=replicas)
+        return Run(model, replicas, vocabulary, finished)
 
     def recommender(self, replica: int = 0) -> Recommender:
         """Return the recommender of one replica, which keeps its compiled programs.

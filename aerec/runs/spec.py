@@ -14,6 +14,7 @@ import numpy as np
 
 from aerec import configuration, files, models
 from aerec.core import Traits
+from aerec.data import vectors
 from aerec.data.splits import Split
 from aerec.errors import BadInput
 from aerec.runs import directory
@@ -57,6 +58,7 @@ def prolonged(spec: Spec, split: Split) -> Spec:
 def describe(spec: Spec, splits: Sequence[Split]) -> dict[str, Any]:
     """Return config.json: all that the results depend on and that loading requires."""
     table, config = splits[0].train, models.configure(spec.model, spec.set)
+    features = vectors.of(models.traits(spec.model, spec.set).features, splits[0])
     return {
         "format": directory.FORMAT,
         "model": spec.model,
@@ -74,6 +76,7 @@ def describe(spec: Spec, splits: Sequence[Split]) -> dict[str, Any]:
         "matmul_precision": jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
         or "default",
         "source": dict(spec.source),
+        **({} if features is None else {"features": features.describe()}),
     }
 
 

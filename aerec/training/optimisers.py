@@ -1,5 +1,6 @@
 """The optimiser of a run: an L2 penalty, then the update on a learning-rate schedule."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import jax
@@ -10,12 +11,18 @@ from aerec.training.settings import Settings
 
 
 def optimiser(
-    settings: Settings, *, steps: int, decay: float = 0.0, decay_after: int = 0
+    settings: Settings,
+    *,
+    steps: int,
+    decay: float = 0.0,
+    decay_after: int = 0,
+    frozen: Collection[str] = (),
 ) -> optax.GradientTransformation:
     """Chain an L2 penalty `decay / 2 |kernels|^2` and the optimiser on its schedule.
 
     Args:
       steps: the updates of all epochs together.
+      frozen: entries of the parameters, a dict, that stay as they are.
     """
     rate: optax.ScalarOrSchedule = settings.learning_rate
     if settings.schedule != "constant" or settings.warmup:
@@ -41,7 +48,13 @@ def optimiser(
         "adagrad": lambda: optax.adagrad(rate, initial_accumulator_value=1e-4),
     }
     chosen = chains[settings.optimiser]()
-    return optax.chain(l2_penalty(decay, after=decay_after), chosen) if decay else chosen
+    chain = optax.chain(l2_penalty(decay, after=decay_after), chosen) if decay else chosen
+    if not frozen:
+        return chain
+    return optax.partition(
+        {True: optax.set_to_zero(), False: chain},
+        lambda params: {name: name in frozen for name in params},
+    )
 
 
 def l2_penalty(decay: float, *, after: int = 0) -> optax.GradientTransformation:

@@ -1,7 +1,7 @@
 """The compiled program of a run: an epoch of all replicas, on one device or several."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,23 +58,28 @@ def compiled(
     each = 1 + model.traits.refeeds  # updates per batch
     updates = each * sum(bucket.steps for bucket in plan)
     steps = settings.epochs * updates
-    needed = memory_needed(model, optimiser(settings, steps=steps), plan, table, len(seeds))
+    fixed = _fixed(model, tables, len(seeds))
+    unscaled = optimiser(settings, steps=steps, frozen=fixed)
+    needed = memory_needed(model, unscaled, plan, table, len(seeds))
     memory.require(needed, "Training", "use a smaller `batch_size`, model, or fewer `seeds`")
     free = memory.available()
     traits, decay = model.traits, 0.0
     if traits.l2:
         decay = traits.l2 / total_weight(model, tables[0], max(bucket.batch for bucket in plan))
-    chain = optimiser(settings, steps=steps, decay=decay, decay_after=traits.l2_after)
+    chain = optimiser(
+        settings, steps=steps, decay=decay, decay_after=traits.l2_after, frozen=fixed
+    )
     log(f"Training needs about {needed / 2**30:.2f} GiB; {free / 2**30:.1f} GiB are free.")
 
     @jax.jit
     @jax.vmap
-    def begin(init_key):
-        return start(model, chain, model.init(init_key))
+    def begin(init_key, fixed):
+        params = model.init(init_key)
+        return start(model, chain, {**params, **fixed} if fixed else params)
 
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-    state = begin(init_keys)
+    state = begin(init_keys, fixed)
     run = make_epoch(model, chain, plan, "data" if devices > 1 else None)
     run = _replicated(run, len(seeds), shared)
     if devices > 1:
@@ -102,6 +107,15 @@ def compiled(
         losses_at=range(0, updates, each),
         updates=updates,
     )
+
+
+def _fixed(model: Model, tables: Sequence[Table], replicas: int) -> dict[str, Any]:
+    """Compute the entries of the parameters that data determine, leaves [S, ...]; {} for none."""
+    if model.frozen is None:
+        return {}
+    with jax.default_matmul_precision("highest"):
+        each = [model.frozen(table) for table in tables]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each * (replicas // len(tables)))
 
 
 def memory_needed(

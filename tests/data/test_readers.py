@@ -148,7 +148,7 @@ def test_anime(tmp_path):
     assert triples(ratings) == [(7, 20, 10), (7, 3, 7)]
     assert (ratings.scale, ratings.click, ratings.time) == ((1, 10), 8, None)
     assert ratings.titles.tolist() == ["", "Gintama'"]
-    assert ratings.genres.tolist() == ["", "Action|Comedy"]
+    assert ratings.genres.tolist() == ["", "Action|Comedy|TV"]
 
 
 def test_steam(tmp_path):

@@ -1,0 +1,18 @@
+"""Factor AE on MovieLens-1M clicks, strong generalisation, 500 + 1000 users; half a minute.
+
+    python -m experiments.train --config=factor_ae_ml1m --data_dir=DIR
+
+PENDING
+"""
+
+RECIPE = {
+    "model": "factor_ae",
+    "dataset": "ml-1m",
+    "protocol": "strong:valid_users=500,test_users=1000",
+    "epochs": 40,
+    "batch_size": 100,
+    "learning_rate": 3e-3,
+    "schedule": "cosine",
+    "evaluate_every": 4,
+    "set": {"latent": 128, "tied": True, "similarity": "centred"},
+}
