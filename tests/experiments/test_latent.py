@@ -1,0 +1,112 @@
+"""The study of latent activations: replicas beside a loop, its measures by hand, one cell whole."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import aerec
+from aerec.core import Facts, Table
+from aerec.data.splits import Heldout
+from aerec.models import factor_ae
+from experiments import latent, replicas
+
+
+@pytest.fixture(scope="module")
+def data():
+    ratings = aerec.load("synthetic:users=160,items=40,ratings=2600,seed=3")
+    split = aerec.split(ratings, "strong", valid_users=25, test_users=25)
+    return latent.vectors_of(split, {"size": 12})
+
+
+def test_the_vectors_are_those_of_the_model(data):
+    system = factor_ae.system(data.config, Facts.of(data.split.train))
+    params, table = {"features": data.features}, data.split.train
+    x = table.gather(jnp.arange(table.num_rows), len(table.columns))
+    users = np.asarray(system.users(params, x))
+    np.testing.assert_allclose(data.vectors[: len(users)], users, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(data.vectors[len(users) :], system.items(params), rtol=1e-6)
+    lengths = np.asarray(data.items**2).sum(1)
+    assert np.mean(lengths[lengths > 0]) == pytest.approx(1, rel=1e-4)
+
+
+def test_a_replica_is_trained_as_by_itself_and_by_a_loop(data):
+    config = factor_ae.Config(size=12, latent=3, latent_activation="tanh")
+    system = factor_ae.system(config, Facts.of(data.split.train))
+    v, epochs, size = data.vectors[:100], 3, 30
+    settings = [replicas.Settings(0.01, 0.0, 4), replicas.Settings(0.03, 0.01, 5)]
+    train = lambda own: replicas.train(  # noqa: E731
+        system, data.features, v, own, epochs=epochs, checkpoints=(1, 3), batch_size=size
+    )
+    both, second = train(settings), train(settings[1:])
+    for a, b in zip(jax.tree.leaves(both[3]), jax.tree.leaves(second[3]), strict=True):
+        np.testing.assert_allclose(a[1], b[0], rtol=1e-4, atol=1e-5)
+
+    key = jax.random.key(5)
+    network = system.init(jax.random.clone(key))["network"]
+    total = itertools.count()
+    schedule = lambda n: 0.03 * (1 + np.cos(np.pi * n / 12)) / 2  # noqa: E731
+    adam = optax.scale_by_adam()
+    moments = adam.init(network)
+    for epoch in range(epochs):
+        order_key = jax.random.split(jax.random.fold_in(jax.random.clone(key), epoch))[0]
+        order = np.resize(jax.random.permutation(order_key, 100), (4, 25))
+        for rows in order:
+
+            def objective(network, rows=rows):
+                error = v[rows] - system.decode({"network": network}, v[rows])
+                kernels = [w for w in jax.tree.leaves(network) if w.ndim > 1]
+                return (error**2).sum(1).mean() + 0.005 * sum((w**2).sum() for w in kernels)
+
+            change, moments = adam.update(jax.grad(objective)(network), moments)
+            rate = schedule(next(total))
+            network = jax.tree.map(lambda w, c, rate=rate: w - rate * c, network, change)
+    for a, b in zip(jax.tree.leaves(second[3]), jax.tree.leaves(network), strict=True):
+        np.testing.assert_allclose(a[0], b, rtol=1e-3, atol=1e-4)
+
+
+def test_one_cell(data, monkeypatch):
+    monkeypatch.setattr(latent, "RATES", (0.01, 0.03))
+    monkeypatch.setattr(latent, "DECAYS", (0.0,))
+    monkeypatch.setattr(latent, "SEEDS", (1, 2))
+    monkeypatch.setattr(latent, "EPOCHS", 4)
+    monkeypatch.setattr(latent, "CHECKPOINTS", (1, 4))
+    cell = latent.Cell("synthetic", 3, False, "relu")
+    found = latent.measure(cell, data)
+    assert [row["similarity"] for row in found["rows"]] == list(latent.SIMILARITIES)
+    for row in found["rows"]:
+        assert len(row["ndcg@100"]) == 2 and 0 < row["validation"] <= 1
+        assert row["tenth"] <= row["validation"] and row["epochs"] in (1, 4)
+        assert 0.4 < row["order"] <= 1 and 1 <= row["rank"] <= 12
+    model = factor_ae.make(
+        factor_ae.Config(size=12, latent=3, latent_activation="relu", similarity="cosine"),
+        Facts.of(data.split.train),
+    )
+    system = latent.system_of(cell, data)
+    network = latent.one(latent.train(system, data, [replicas.Settings(0.01, 0.0, 1)])[4], 0)
+    evaluate = aerec.evaluation.ranking.evaluator(model, names=("ndcg",), ks=(100,))
+    params = {"features": data.features, "network": network}
+    want = evaluate(params, data.split.valid).figures["ndcg@100"]
+    compare = latent.codes(cell, data, network, "cosine")
+    assert latent.figure(data, "valid", compare) == pytest.approx(want, abs=1e-4)
+
+
+def test_the_order_of_pairs_and_the_auc():
+    truth = np.array([[1.0, 2, 3, 4], [4, 3, 2, 1]])
+    assert latent.ordered(truth, truth, 4) == 1
+    assert latent.ordered(-truth, truth, 4) == 0
+    assert latent.ordered(0 * truth, truth, 4) == 0.5
+    halves = np.array([[1.0, 2, 3, 4], [1, 2, 3, 4]])
+    assert latent.ordered(halves, truth, 4) == pytest.approx(0.5, abs=0.03)
+
+    def table(column):
+        ones = [1.0] * len(column)
+        return Table.from_entries(range(len(column)), column, ones, num_rows=2, num_columns=4)
+
+    held = Heldout(table([0, 1]), table([3, 0]), jnp.arange(2))
+    assert latent.heldout_auc(truth, held) == 1  # 4 above 2 and 3; 4 above 2 and 1
+    assert latent.heldout_auc(-truth, held) == 0
+    assert latent.heldout_auc(0 * truth, held) == 0.5
