@@ -172,11 +172,11 @@ def world(
     )
     if clusters:
         vectors = unit(clusters)
-        own = {
-            f"{kind}_factors": vectors[rng.integers(clusters, size=size)]
-            for kind, size in (("user", users), ("item", items))
-        }
-        drawn = replace(drawn, **own)
+        drawn = replace(
+            drawn,
+            user_factors=vectors[rng.integers(clusters, size=users)],
+            item_factors=vectors[rng.integers(clusters, size=items)],
+        )
     return replace(drawn, log_chance=_log_chance(drawn, chance)) if chance else drawn
 
 
