@@ -166,9 +166,9 @@ def measured(
         tuned = aerec.fit(model, split, seed=SEED, show=False, log=silent, **found.best)
     rows = [run.finished.reports[0].per_row[METRIC] for run in (default, tuned)]
     figures = {
-        "default": default.test[METRIC],
-        "tuned": tuned.test[METRIC],
-        "loss": tuned.test[METRIC] - default.test[METRIC],
+        "default": float(default.test[METRIC]),
+        "tuned": float(tuned.test[METRIC]),
+        "loss": float(tuned.test[METRIC] - default.test[METRIC]),
         "validation_default": first,
         "validation_tuned": max(first, best),
         "validation_loss": max(0.0, best - first),
