@@ -84,7 +84,7 @@ def test_a_finished_row_is_not_measured_again(tiny, tmp_path, monkeypatch, capsy
     assert asked == ["ease"]
     rows = {row.label: row for row in records.read("synthetic", tmp_path)[1]}
     assert rows["ease.tiny"].tuning["trials"] == 3 and len(rows) == 3
-    with pytest.raises(BadInput, match="no 'eas'. Did you mean ease"):
+    with pytest.raises(BadInput, match=r"no 'eas'\. Did you mean ease"):
         synthetic.main({**given, "models": ["eas"]})
     capsys.readouterr()
 
