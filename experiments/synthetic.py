@@ -216,6 +216,7 @@ def _of(model: str, cells: Mapping[str, Record], settings: Mapping[str, Record])
         label=model,
         figures={
             "settings": len(cells),
+            "trials": min(cell.tuning["trials"] for cell in cells.values() if cell.tuning),
             **{part: float(np.mean(values)) for part, values in each.items()},
             **share,
             "loss": float(loss.mean()),

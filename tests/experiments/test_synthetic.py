@@ -90,16 +90,17 @@ def test_a_finished_row_is_not_measured_again(tiny, tmp_path, monkeypatch, capsy
 
 
 def test_losses_are_counted_by_size(tiny):
-    def row(label, **figures):
-        return records.Record(label=label, figures=figures, command="-", date="-", machine="-")
+    def row(label, trials=9, **figures):
+        made = {"command": "-", "date": "-", "machine": "-"}
+        return records.Record(label=label, figures=figures, tuning={"trials": trials}, **made)
 
     names = ("s1", "s2", "s3")
     synthetic.SETTINGS.update({name: {} for name in names})
     losses = (0.0, 0.015, 0.031)
     rows = [row(name, oracle=0.5) for name in names]
-    rows += [row(f"m.{n}", default=0.4, tuned=0.4 + x, loss=x)
-             for n, x in zip(names, losses, strict=True)]  # fmt: skip
+    rows += [row(f"m.{n}", 5 + i, default=0.4, tuned=0.4 + x, loss=x)
+             for i, (n, x) in enumerate(zip(names, losses, strict=True))]  # fmt: skip
     figures = {own.label: own for own in synthetic.summarised(rows)}["m"].figures
-    assert (figures["settings"], figures["near"], figures["far"]) == (3, 2, 1)
+    assert [figures[n] for n in ("settings", "trials", "near", "far")] == [3, 5, 2, 1]
     assert figures["worst"] == 0.031 and figures["loss"] == pytest.approx(np.mean(losses))
     assert figures["share_default"] == pytest.approx(0.8)
