@@ -191,26 +191,32 @@ def validation(run: Run, split: aerec.Split) -> float:
 
 
 def summarised(rows: list[Record]) -> list[Record]:
-    """Add a row for each model to the rows, and the losses to those of the settings."""
+    """Add a row for each model, and to the rows of the settings the losses and the best."""
     settings = {row.label: row for row in rows if row.label in SETTINGS}
     cells = {row.label: row for row in rows if "." in row.label}
     own = {
         model: {name: cells[f"{model}.{name}"] for name in settings if f"{model}.{name}" in cells}
         for model in dict.fromkeys(label.partition(".")[0] for label in cells)
     }
-    for model, each in own.items():
-        for name, cell in each.items():
-            figures = {**settings[name].figures, f"loss.{model}": cell.figures["loss"]}
-            settings[name] = dataclasses.replace(settings[name], figures=figures)
+    for name, row in settings.items():
+        each = {model: cell[name].figures for model, cell in own.items() if name in cell}
+        best = [max(figures["default"], figures["tuned"]) for figures in each.values()]
+        found = {f"loss.{model}": figures["loss"] for model, figures in each.items()}
+        found |= {"best": max(best)} if best else {}
+        settings[name] = dataclasses.replace(row, figures={**row.figures, **found})
     return [*settings.values(), *cells.values(), *(_of(*item, settings) for item in own.items())]
 
 
 def _of(model: str, cells: Mapping[str, Record], settings: Mapping[str, Record]) -> Record:
     """Return the row of a model over the settings."""
     each = {part: [cell.figures[part] for cell in cells.values()] for part in ("default", "tuned")}
-    best = [settings[name].figures["oracle"] for name in cells]
+    limits = {part: [settings[name].figures[part] for name in cells] for part in ("oracle", "best")}
     loss = np.array([cell.figures["loss"] for cell in cells.values()])
-    share = {f"share_{part}": float(np.mean(np.divide(each[part], best))) for part in each}
+    share = {
+        f"{part}_of_{limit}": float(np.mean(np.divide(each[part], limits[limit])))
+        for part in each
+        for limit in limits
+    }
     last = list(cells.values())[-1]
     return Record(
         label=model,

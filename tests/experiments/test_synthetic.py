@@ -71,7 +71,8 @@ def test_a_finished_row_is_not_measured_again(tiny, tmp_path, monkeypatch, capsy
     assert max(cell["default"], cell["tuned"]) < data["oracle"]
     assert cell["validation_loss"] >= 0 and cell["loss"] == cell["tuned"] - cell["default"]
     assert summary["loss"] == summary["worst"] == data["loss.ease"] == cell["loss"]
-    assert summary["share_default"] == pytest.approx(cell["default"] / data["oracle"])
+    assert data["best"] == max(cell["default"], cell["tuned"])
+    assert summary["default_of_oracle"] == pytest.approx(cell["default"] / data["oracle"])
     assert data["density"] == pytest.approx(8 / 40, rel=0.1)
 
     asked = []
@@ -100,7 +101,9 @@ def test_losses_are_counted_by_size(tiny):
     rows = [row(name, oracle=0.5) for name in names]
     rows += [row(f"m.{n}", 5 + i, default=0.4, tuned=0.4 + x, loss=x)
              for i, (n, x) in enumerate(zip(names, losses, strict=True))]  # fmt: skip
+    rows.append(row("other.s3", default=0.8, tuned=0.7, loss=-0.1))
     figures = {own.label: own for own in synthetic.summarised(rows)}["m"].figures
     assert [figures[n] for n in ("settings", "trials", "near", "far")] == [3, 5, 2, 1]
     assert figures["worst"] == 0.031 and figures["loss"] == pytest.approx(np.mean(losses))
-    assert figures["share_default"] == pytest.approx(0.8)
+    assert figures["default_of_oracle"] == pytest.approx(0.8)
+    assert figures["default_of_best"] == pytest.approx((1 + 0.4 / 0.415 + 0.4 / 0.8) / 3)
