@@ -124,6 +124,7 @@ BINARIES = [
     ("experiments", "tune.py"),
     ("experiments", "board.py"),
     ("experiments", "defaults.py"),
+    ("experiments", "synthetic.py"),
 ]
 
 

@@ -1,12 +1,14 @@
 """Synthetic ratings from a known model, so that a run can be compared with the best possible.
 
 The world: unit vectors `p_u`, `q_i` in `rank` dimensions, of affinity
-`a(u, i) = clip(sqrt(rank) p_u . q_i, -2, 2)`.
+`a(u, i) = clip(sqrt(rank) p_u . q_i, -2, 2)`. With `clusters`, each user and each item has the
+vector of one of so many clusters; without, each has its own.
 
 - The number of items that a user rates is log-normal (spread `activity`), at least 1 and at most
   half of all items.
 - The items are drawn one after another without replacement, with weights
-  `w(u, i) = popularity_i exp(taste a(u, i))`. Popularity follows Zipf's law, `1 / rank_i ** zipf`.
+  `w(u, i) = popularity_i (exp(taste a(u, i)) + c_u)`. Popularity follows Zipf's law,
+  `1 / rank_i ** zipf`. `c_u` is such that a share `chance` of the weight is by popularity alone.
 - The times lie in the user's own part of the ten years from 2000, in the order of the draws.
 - The rating is `3.5 + bias_u + bias_i + drift_i (tau - 1/2) + signal a(u, i)` (`tau` in [0, 1): the
   time) plus normal noise, rounded to a whole star and clipped to 1..5. With `implicit=1` it is a
@@ -46,6 +48,7 @@ class World:
     item_drift: np.ndarray  # [I] float32, stars over the ten years
     popularity: np.ndarray  # [I] float64, sums to 1
     activity: np.ndarray  # [U] int64, ratings of each user
+    log_chance: np.ndarray  # [U] float64, log c_u; -inf: no draw is by popularity alone
     taste: float
     signal: float
     noise: float
@@ -61,7 +64,8 @@ class World:
         """Compute `log w(u, i)` [n, I] of n users: it ranks their unseen items best."""
         dot = self.user_factors[user] @ self.item_factors.T
         affinity = np.clip(math.sqrt(self.item_factors.shape[1]) * dot, -_BOUND, _BOUND)
-        return self.taste * affinity + np.log(self.popularity)
+        chance = self.log_chance[user][:, None]
+        return np.logaddexp(self.taste * affinity, chance) + np.log(self.popularity)
 
     def level(self, user: np.ndarray, item: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Compute the ratings [n] before noise, rounding and clipping."""
@@ -106,6 +110,8 @@ def world(
     noise: float = 0.8,
     drift: float = 0.5,
     implicit: int = 0,
+    chance: float = 0.0,
+    clusters: int = 0,
 ) -> World:
     """Draw a world.
 
@@ -120,6 +126,8 @@ def world(
       noise: standard deviation of the noise, in stars.
       drift: standard deviation of an item's drift over the ten years, in stars.
       implicit: 1 for clicks instead of ratings.
+      chance: share of a user's weights that is by popularity alone, below 1.
+      clusters: number of different vectors of users and of items; 0: each has its own.
 
     Raises:
       BadInput: sizes that do not fit each other, or a value out of range.
@@ -130,10 +138,13 @@ def world(
             f"synthetic: {ratings} ratings do not fit {users} users and {items} items: each user "
             f"rates from 1 to {most} (half) of the items. Change users, items or ratings."
         )
-    if noise < 0.05 or min(zipf, activity, taste, signal, drift, seed) < 0:
+    if noise < 0.05 or min(zipf, activity, taste, signal, drift, seed, chance, clusters) < 0:
         raise BadInput(
-            "synthetic: noise is at least 0.05; the other spreads and the seed are not negative."
+            "synthetic: noise is at least 0.05; the other spreads, shares and counts and the seed "
+            "are not negative."
         )
+    if chance >= 1:
+        raise BadInput("synthetic: chance is below 1; taste=0 leaves popularity alone.")
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int) -> np.ndarray:
@@ -144,7 +155,7 @@ def world(
         return rows_ / np.linalg.norm(rows_, axis=1, keepdims=True)
 
     popularity = 1 / np.arange(1, items + 1) ** zipf
-    return World(
+    drawn = World(
         user_factors=unit(users),
         item_factors=unit(items),
         user_bias=0.4 * normal(users),
@@ -152,12 +163,30 @@ def world(
         item_drift=drift * normal(items),
         popularity=rng.permutation(popularity / popularity.sum()),
         activity=_activity(rng, users, ratings, most, activity),
+        log_chance=np.full(users, -np.inf),
         taste=taste,
         signal=signal,
         noise=noise,
         implicit=bool(implicit),
         seed=seed,
     )
+    if clusters:
+        vectors = unit(clusters)
+        drawn = replace(
+            drawn,
+            user_factors=vectors[rng.integers(clusters, size=users)],
+            item_factors=vectors[rng.integers(clusters, size=items)],
+        )
+    return replace(drawn, log_chance=_log_chance(drawn, chance)) if chance else drawn
+
+
+def _log_chance(world: World, chance: float) -> np.ndarray:
+    """Compute `log c_u` [U], `c_u = chance / (1 - chance) sum_i popularity_i exp(taste a)`."""
+    step = max(1, _BLOCK // len(world.popularity))
+    users = np.arange(len(world.activity))
+    blocks = (world.log_weight(users[at : at + step]) for at in range(0, len(users), step))
+    total = np.concatenate([np.logaddexp.reduce(block, axis=1) for block in blocks])
+    return total + math.log(chance / (1 - chance))
 
 
 def _activity(rng: np.random.Generator, users: int, ratings: int, most: int, spread: float):
@@ -206,14 +235,18 @@ def _draw(rng: np.random.Generator, world: World, first: int, need: np.ndarray):
     """Draw (user, item) [need.sum()] int64: each user's items, in the order drawn.
 
     Draws with replacement whose repeats are ignored are draws without replacement. Rejection
-    sampling: an item is proposed by popularity and accepted with probability `exp(taste (a - 2))`.
+    sampling: an item is proposed by popularity and accepted with the probability
+    `(exp(taste a) + c) / (exp(2 taste) + c)`.
     """
     num_items, cumulative = len(world.popularity), np.cumsum(world.popularity)
     taken, left, tries = np.zeros(0, np.int64), need, 6
+    chance = np.exp(world.log_chance[first : first + len(need)] - world.taste * _BOUND)
     while left.any():
         row = np.repeat(np.arange(len(need)), left * tries)
         item = np.searchsorted(cumulative, rng.random(len(row)) * cumulative[-1], "right")
+        least = chance[row]
         odds = np.exp(world.taste * (world.affinity(first + row, item) - _BOUND))
+        odds = (odds + least) / (1 + least)
         pair = (row * num_items + item)[rng.random(len(row)) < odds]
         pair = np.concatenate([taken, pair])
         pair = pair[np.sort(np.unique(pair, return_index=True)[1])]  # the first of each

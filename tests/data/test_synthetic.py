@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from aerec.data import synthetic
+from aerec.errors import BadInput
 
 
 def test_shapes_and_counts():
@@ -56,9 +57,12 @@ def test_bayes_rmse_is_met_and_is_the_least():
         assert ((other - ratings.value) ** 2).mean() > error.mean()
 
 
-def test_the_first_draw_follows_the_weights():
+@pytest.mark.parametrize("more", [{}, {"chance": 0.4, "clusters": 3, "taste": 2.0}])
+def test_the_first_draw_follows_the_weights(more):
     """One item a user: its law is the weights themselves. Chi-square against them."""
-    world = synthetic.world(users=60_000, items=20, ratings=60_000, rank=2, activity=0, seed=4)
+    world = synthetic.world(
+        users=60_000, items=20, ratings=60_000, rank=2, activity=0, seed=4, **more
+    )
     count = np.zeros(20)
     for _, item, _, _ in synthetic.stream(world):
         count += np.bincount(item, minlength=20)
@@ -67,6 +71,38 @@ def test_the_first_draw_follows_the_weights():
     spread = (share * (1 - share)).sum(0)
     z = (count - share.sum(0)) / np.sqrt(spread)
     assert np.abs(z).max() < 4.5
+
+
+def test_chance_is_the_share_of_popularity_alone():
+    """The probability of an item is `chance` of its popularity and the rest by taste."""
+    own, mixed = (
+        synthetic.world(users=50, items=30, ratings=300, taste=1.5, chance=share)
+        for share in (0, 0.3)
+    )
+    by_taste, both = (np.exp(world.log_weight(np.arange(50))) for world in (own, mixed))
+    by_taste, both = (weight / weight.sum(1, keepdims=True) for weight in (by_taste, both))
+    np.testing.assert_allclose(both, 0.7 * by_taste + 0.3 * own.popularity, rtol=1e-9)
+
+
+def test_clusters_are_the_only_vectors():
+    world = synthetic.world(users=200, items=100, ratings=2_000, rank=8, clusters=5)
+    vectors = np.unique(world.user_factors, axis=0)
+    assert len(vectors) == 5
+    np.testing.assert_array_equal(np.unique(world.item_factors, axis=0), vectors)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"chance": 1.0}, "chance is below 1"),
+        ({"chance": -0.1}, "not negative"),
+        ({"clusters": -1}, "not negative"),
+    ],
+)
+def test_values_out_of_range(more, says):
+    with pytest.raises(BadInput, match=says):
+        synthetic.world(users=50, items=30, ratings=300, **more)
 
 
 def test_popularity_is_zipf_and_activity_log_normal():
