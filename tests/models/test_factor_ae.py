@@ -253,6 +253,7 @@ def test_settings_that_do_not_go_together():
         ({"file": "x.npz"}, "features=file and file=PATH go together"),
         ({"compression": "pca", "latent": 7}, "compression=pca of 6 coordinates has no latent=7"),
         ({"compression": "lifted_pca", "latent": 1}, "has no latent=1"),
+        ({"compression": "none", "latent_activation": "relu"}, "compression=none is linear"),
         ({"tied": True, "hidden": (4,), "activation": "lift:tanh"}, "adds a coordinate"),
     ):
         with pytest.raises(BadInput, match=message):
