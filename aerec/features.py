@@ -10,7 +10,7 @@ spectral: X D^-a = U S V', truncated to n singular values; the items are V S^p, 
   RecSys 2010).
 cooccurrence: the items are the columns of D^-a X'X D^-a at the n items with the most clicks; a user
   is the sum of its items, each weighted by D^-a.
-ials: the factors of iALS; a user is solved (`models.ials`).
+ials: the factors of iALS with its own defaults; a user is solved (`models.ials`).
 content: 0 and 1 for each genre; a user is the mean of its items.
 file: vectors that were read; a user is the mean of its items.
 
@@ -52,28 +52,25 @@ class Source(NamedTuple):
     users: Callable[[Parts, Batch], jax.Array]
 
 
-def source(
-    name: Origin, facts: Facts, *, size: int, damping: float, power: float, alpha: float, l2: float
-) -> Source:
+def source(name: Origin, facts: Facts, *, size: int, damping: float, power: float) -> Source:
     """Return a source of vectors by its name.
 
     Args:
       facts: `column_features` [N, F] are the items' vectors of "content" and "file".
       size: n.
       damping, power: a and p of "spectral"; a also of "cooccurrence".
-      alpha, l2: the settings of iALS.
     """
     if name == "spectral":
         return Source(lambda table: _spectral(table, size, damping, power), _sums)
     if name == "cooccurrence":
         return Source(lambda table: _cooccurrence(table, size, damping), _sums)
     if name == "ials":
-        model = ials.make(ials.Config(latent=size, alpha=alpha, l2=l2), facts)
+        model = ials.make(ials.Config(latent=size), facts)
         solve = model.solve
         assert solve is not None
 
         def solved(table: Table) -> tuple[np.ndarray, np.ndarray]:
-            params = _kept(f"ials {size} {alpha} {l2}", table, solve)
+            params = _kept(f"ials {size}", table, solve)
             return np.asarray(params["items"]), np.ones(table.num_columns)
 
         return Source(solved, lambda parts, x: model.encode({"items": parts["items"]}, x))

@@ -28,8 +28,7 @@ def table(x):
 
 def source(name, size=SIZE, *, columns=None, damping=0.3, power=0.25):
     facts = Facts(U, N, column_features=columns)
-    given = {"size": size, "damping": damping, "power": power, "alpha": 2.0, "l2": 0.5}
-    return features.source(name, facts, **given)
+    return features.source(name, facts, size=size, damping=damping, power=power)
 
 
 def users_of(source, found, x):
@@ -84,13 +83,10 @@ def test_cooccurrence_counts_the_users_of_two_items(clicks):
 
 def test_users_of_ials_are_solved(clicks):
     found = features.compute(source("ials"), table(clicks))
-    items = np.asarray(found["items"], float)
-    users = users_of(source("ials"), found, clicks)
-    for x, user in zip(clicks, users, strict=True):
-        confidence = np.diag(1 + 2.0 * x)
-        system = items.T @ confidence @ items + 0.5 * np.eye(SIZE)
-        np.testing.assert_allclose(user, np.linalg.solve(system, items.T @ confidence @ x),
-                                   atol=1e-4)  # fmt: skip
+    model = models.build("ials", {"latent": SIZE}, Facts(U, N))
+    params, x = model.solve(table(clicks)), table(clicks).gather(jnp.arange(U), U * N)
+    scores = users_of(source("ials"), found, clicks) @ np.asarray(found["items"]).T
+    np.testing.assert_allclose(scores, model.score(params, x), atol=1e-4)
 
 
 def test_a_user_is_the_mean_of_given_vectors(clicks):

@@ -34,7 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec import features
-from aerec.configuration import Count, Positive, Probability, Weight, Widths, settings
+from aerec.configuration import Count, Probability, Weight, Widths, settings
 from aerec.core import Batch, Facts, Model, Params, Table, Traits
 from aerec.errors import BadInput
 from aerec.features import Origin
@@ -51,8 +51,6 @@ class Config:
     size: Count = 256  # n, the coordinates of a vector
     damping: float = 0.25  # of features=spectral and cooccurrence: power of an item's clicks
     power: float = 0.25  # of features=spectral: power of the singular values
-    alpha: Weight = 2.4  # of features=ials: its confidence of a click
-    ridge: Positive = 0.7  # of features=ials: its l2
     scaling: Literal["length", "unit"] = "length"  # root mean square length 1, or each of length 1
     compression: Compression = "autoencoder"  # f; all others are in closed form
     hidden: Widths = ()  # widths between the vectors and the code, mirrored after it
@@ -72,6 +70,10 @@ class Config:
                 f"{self.activation} adds a coordinate, which a layer of a tied model has no room "
                 "for"
             )
+        linear = self.compression != "autoencoder"
+        if linear and (self.hidden or self.latent_activation != "identity"):
+            raise BadInput(f"compression={self.compression} is linear: leave out hidden and "
+                           "latent_activation")  # fmt: skip
         low, high = self.compression == "lifted_pca", math.inf
         if self.compression in ("pca", "pca_uncentred", "random", "lifted_pca"):
             high = self.size
@@ -134,13 +136,7 @@ def system(config: Config, facts: Facts) -> System:
     net = network(config)
     apply: Callable[..., Any] = net.apply
     source = features.source(
-        config.features,
-        facts,
-        size=config.size,
-        damping=config.damping,
-        power=config.power,
-        alpha=config.alpha,
-        l2=config.ridge,
+        config.features, facts, size=config.size, damping=config.damping, power=config.power
     )
 
     def init(key: jax.Array) -> Params:

@@ -16,9 +16,13 @@ A shift adds `max(0, -low) + SHIFT` to a function with infimum `low`: SHIFT to r
 that are positive already, SHIFT prevents an underflow to zero. `elu` gets exactly 1 (`elu + 1` is
 `exp` below zero: positive, though it underflows). `identity` and `leaky_relu` are unbounded below:
 no shift helps, `lift:` does.
+
+`module:function` names an elementwise function of your own, also after `lift:`. Nothing is known of
+it, so codes that it makes are audited without certificates.
 """
 
 import difflib
+import importlib
 import math
 from collections.abc import Callable
 from typing import Annotated, NamedTuple
@@ -46,7 +50,7 @@ class Activation(NamedTuple):
     in the range in exact arithmetic. `theory`: theorems A-C in one line. `monotone`: whether it
     never decreases. `kinks`: where the derivative jumps. `curvature`: a bound on |a''| between
     the kinks (for `exp` the bound is a''(t) itself at the right end, marked by infinity).
-    `extra`: coordinates it adds to the last axis.
+    `extra`: coordinates it adds to the last axis. `known`: whether all these facts are.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Activation(NamedTuple):
     kinks: tuple[float, ...] = ()
     curvature: float = 0.0
     extra: int = 0
+    known: bool = True
 
 
 _CROSSES = "A: constant or breaks P2; C: one full-rank layer always has a zero, bias or not"
@@ -126,17 +131,18 @@ def describe(name: str) -> Activation:
     Raises ValueError, naming the nearest valid names, for an unknown name and for a shift of an
     activation that is unbounded below.
     """
-    prefix, _, rest = name.rpartition(":")
-    if not prefix and name in CATALOGUE:
+    prefix, _, rest = name.partition(":")
+    if name in CATALOGUE:
         return CATALOGUE[name]
-    if prefix not in ("lift", "shift") or rest not in CATALOGUE:
-        near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
-        raise BadInput(
-            f"unknown activation {name!r}; nearest: {', '.join(near or names())}"
-            " (prefix lift: or shift: to keep a code from being zero)"
-        )
-    base = CATALOGUE[rest]
-    return _lifted(base) if prefix == "lift" else _shifted(base)
+    if prefix not in ("lift", "shift"):
+        prefix, rest = "", name
+    if _is_own(rest):
+        base = _own(rest)
+    elif prefix and rest in CATALOGUE:
+        base = CATALOGUE[rest]
+    else:
+        raise _unknown(name)
+    return {"lift": _lifted, "shift": _shifted}.get(prefix, lambda entry: entry)(base)
 
 
 def get(name: str) -> Callable[[jax.Array], jax.Array]:
@@ -173,6 +179,35 @@ def names() -> list[str]:
     plain = list(CATALOGUE)
     shifts = [f"shift:{n}" for n, a in CATALOGUE.items() if a.low > -_INF]
     return plain + [f"lift:{n}" for n in plain] + shifts
+
+
+def _unknown(name: str, why: str = "") -> BadInput:
+    near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
+    return BadInput(
+        f"unknown activation {name!r}{why}; nearest: {', '.join(near or names())}"
+        " (prefix lift: or shift: to keep a code from being zero; module:function for your own)"
+    )
+
+
+def _is_own(name: str) -> bool:
+    return ":" in name and name.partition(":")[0] not in ("lift", "shift")
+
+
+def _own(name: str) -> Activation:
+    """Import `module:function`, of which nothing is known. Raises BadInput if it cannot be."""
+    module, _, attribute = name.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+        shape = jax.eval_shape(function, jax.ShapeDtypeStruct((2, 3), jnp.float32)).shape
+    except Exception as error:  # whatever the module or the function does
+        why = (str(error).splitlines() or [""])[0]
+        raise _unknown(name, f" ({type(error).__name__}: {why})") from error
+    if shape != (2, 3):
+        raise BadInput(f"activation {name!r} is not elementwise: [2, 3] becomes {list(shape)}")
+    return Activation(
+        name, function, -_INF, _INF, math.nan, "both", True, "nothing is known of it",
+        monotone=False, curvature=_INF, known=False,
+    )  # fmt: skip
 
 
 def _lifted(base: Activation) -> Activation:

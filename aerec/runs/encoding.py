@@ -71,11 +71,11 @@ def subject(artefact: Artefact, *, alone: bool = False) -> dict[str, Any]:
 
 
 def network(model: Model, params: Params) -> bounds.Network | None:
-    """Return the layers of an encoder, for certificates; None if it is no MLP of its row."""
-    if model.layers is None:
+    """Return the layers of an encoder, for certificates; None if they are not known."""
+    layers = [] if model.layers is None else model.layers(params)
+    if not layers or not all(activation.known for *_, activation in layers):
         return None
     exact = lambda leaf: np.asarray(leaf, np.float64)  # noqa: E731
-    layers = model.layers(params)
     return [bounds.Affine(exact(weight), exact(bias), a) for weight, bias, a in layers]
 
 
@@ -144,7 +144,8 @@ def order_note(artefact: Artefact) -> str:
 
 
 def last_activation(settings: Any) -> activations.Activation | None:
-    """Return the activation of the code; None if the model's settings name none."""
+    """Return the activation of the code; None if the settings name none, or one of the user's."""
     if "latent_activation" not in settings:
         return None
-    return activations.describe(settings["latent_activation"] or settings["activation"])
+    found = activations.describe(settings["latent_activation"] or settings["activation"])
+    return found if found.known else None

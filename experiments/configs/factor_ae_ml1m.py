@@ -2,7 +2,9 @@
 
     python -m experiments.train --config=factor_ae_ml1m --data_dir=DIR
 
-PENDING
+NDCG@100 .412 on the 1,000 test users (EASE at its defaults: .408). No published figure. Validation
+NDCG@100 is .433 for vectors of 256 coordinates in 128, as for the vectors themselves; .431 by the
+metric of a separate decoder, where a sigmoid code has .412.
 """
 
 RECIPE = {

@@ -11,6 +11,7 @@ import pytest
 from aerec import models
 from aerec.core import Facts, Table
 from aerec.nn import activations
+from aerec.runs import encoding
 
 GRID = np.linspace(-40.0, 40.0, 160_001)
 KNOWN = (
@@ -95,6 +96,34 @@ def test_the_nearest_name_is_named_and_a_useless_shift_refused():
         activations.get("sigmod")
     with pytest.raises(ValueError, match="lift:identity"):
         activations.get("shift:identity")
+
+
+def test_a_function_of_your_own():
+    z = jnp.linspace(-3.0, 3.0, 7)
+    own = activations.describe("jax.numpy:arctan")
+    chex.assert_trees_all_equal(own.function(z), jnp.arctan(z))
+    lifted = activations.get("lift:jax.numpy:arctan")(z)
+    chex.assert_trees_all_equal(lifted, jnp.append(activations.LIFT, jnp.arctan(z)))
+    for bad, message in (
+        ("jax.numpy:arctam", "AttributeError"),
+        ("nowhere:tanh", r"ModuleNotFoundError.*nearest: .*tanh"),
+        ("jax.numpy:sum", r"not elementwise: \[2, 3\] becomes \[\]"),
+        ("shift:jax.numpy:arctan", "unbounded below"),
+        ("lift:lift:tanh", "unknown activation"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            activations.get(bad)
+
+
+def test_no_certificate_rests_on_a_function_of_your_own():
+    given = {"hidden": (4,), "latent": 2}
+    for activation, known in (("tanh", True), ("jax.numpy:arctan", False)):
+        own = {**given, "activation": activation, "latent_activation": activation}
+        model = models.build("vae", own, Facts(3, 5))
+        params = model.init(jax.random.key(0))
+        assert (encoding.network(model, params) is not None) == known
+        assert (encoding.last_activation(own) is not None) == known
+        assert model.encode(params, jnp.ones((1, 5))).shape == (1, 2)
 
 
 def test_sigmoid_vanishes_in_float32_though_not_in_mathematics():
