@@ -36,8 +36,8 @@ def test_as_many_steps_as_unknowns_solve_a_system_and_fewer_do_not():
 
 
 def test_tiles_sum_over_rows_of_any_length(monkeypatch):
-    monkeypatch.setattr(conjugate, "TILE", {})
-    monkeypatch.setattr(conjugate, "OTHERWISE", 2 * conjugate.PIECE)
+    for name in ("TILE", "TILE_OF_ACCELERATORS"):
+        monkeypatch.setattr(conjugate, name, 2 * conjugate.PIECE)
     rng = np.random.default_rng(1)
     lengths, num_columns = [0, 1, 16, 17, 60, 0, 3], 61
     x = np.zeros((len(lengths), num_columns))
