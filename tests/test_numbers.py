@@ -499,21 +499,20 @@ def mdae(x):
     return tuple(params), score
 
 
-def alternating(x, width, half):
+def alternating(x, width, half, deviation=0.1):
     """The columns' factors for the rows' fixed start, and the rows' for these."""
-    columns = half(x.T, 0.1 * normal(jax.random.key(0), len(x), width))
+    columns = half(x.T, deviation * normal(jax.random.key(0), len(x), width))
     return columns, half(x, columns)
 
 
 def ials(x):
     def half(x, fixed):
-        """Equation 4 with confidences c = 1 + 10 x."""
-        weighted = (1 + 10 * x)[:, :, None] * fixed
-        right = (weighted * (x > 0)[:, :, None]).sum(1)
-        system = weighted.transpose(0, 2, 1) @ fixed + 10 * np.eye(K)
-        return np.linalg.solve(system, right[:, :, None])[:, :, 0]
+        """The normal equations with weights x + .2 and a penalty .05 (n + .2 M)."""
+        system = ((x + 0.2)[:, :, None] * fixed).transpose(0, 2, 1) @ fixed
+        system += 0.05 * (x.sum(1) + 0.2 * len(fixed))[:, None, None] * np.eye(K)
+        return np.linalg.solve(system, (x @ fixed)[:, :, None])[:, :, 0]
 
-    items, users = alternating(x, K, half)
+    items, users = alternating(x, K, half, deviation=0.1 / K**0.5)
     return {"items": items}, users @ items.T
 
 
@@ -537,7 +536,7 @@ SOLVED = {
     "bias": (bias, {}),
     "blend": (blend, {"members": '[["popularity", {}], ["ease", {"l2": 20, "dropout": 0}]]'}),
     "ease": (ease, {"l2": 20.0, "dropout": 0.0}),
-    "ials": (ials, {"latent": K, "l2": 10.0, "alpha": 10.0, "sweeps": 1}),
+    "ials": (ials, {"latent": K, "l2": 0.05, "alpha0": 0.2, "sweeps": 1, "steps": 40}),
     "itemknn": (itemknn, {"neighbours": 20, "shrinkage": 10.0}),
     "mdae": (mdae, {"depth": 2, "corruption": 0.5, "l2": 10.0}),
     "pmf": (pmf, {"latent": K, "sweeps": 1}),

@@ -76,7 +76,12 @@ def make(config: Config, facts: Facts) -> Model:
     def solve(table: Table):
         mean = jnp.mean(table.values) if table.values.size else jnp.zeros(())
         items = alternating.fit(
-            table, lambda fixed, x: half(mean, fixed, x), width=width, sweeps=config.sweeps
+            table,
+            alternating.blockwise(lambda fixed, x: half(mean, fixed, x)),
+            width=width,
+            sweeps=config.sweeps,
+            deviation=0.1,
+            copies=width + 5,  # products of pairs of factors, and these again where gathered
         )
         return {"mean": mean, "items": items}
 

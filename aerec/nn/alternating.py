@@ -1,10 +1,10 @@
-"""Alternating least squares: ridge regressions of all rows of a table, in blocks of rows.
+"""Alternating least squares: the two sides of a factorisation by turns, each given the other.
 
 One side of a factorisation is fixed; every row of the other side is then a small ridge regression
-on the fixed factors that the row lists.
+on the fixed factors that the row lists. It is solved by Cholesky here (`blockwise`, `ridge`), or as
+the model has it.
 """
 
-import functools
 from collections.abc import Callable
 
 import chex
@@ -18,6 +18,7 @@ from aerec.nn import layers
 BLOCK = 128  # rows solved at a time
 
 Half = Callable[[jax.Array, Batch], jax.Array]  # (fixed [M, K], x [B, M]) -> the rows' [B, K]
+Side = Callable[[jax.Array, jax.Array], jax.Array]  # (fixed [M, K], now [U, K]) -> new [U, K]
 
 
 def ridge(weights: Batch, targets: Batch, factors: jax.Array, base: jax.Array) -> jax.Array:
@@ -41,35 +42,53 @@ def ridge(weights: Batch, targets: Batch, factors: jax.Array, base: jax.Array) -
     return jax.scipy.linalg.cho_solve((cholesky, True), right[:, :, None])[:, :, 0]
 
 
-def fit(table: Table, half: Half, *, width: int, sweeps: int) -> jax.Array:
+def fit(
+    table: Table,
+    side: Callable[[Table], Side],
+    *,
+    width: int,
+    sweeps: int,
+    deviation: float,
+    copies: int,
+) -> jax.Array:
     """Fit the columns' factors [N, width] in `sweeps` alternations between columns and rows.
 
-    The rows start at random (standard deviation .1, a fixed key), so the columns are solved first,
+    The rows start at random (a fixed key) and the columns at zero, so the columns are solved first,
     and permuting them permutes the result.
 
+    Args:
+      side: makes the solver of a table's rows; it is called for the table and for its transpose.
+      deviation: the standard deviation of the start.
+      copies: the arrays of the larger side's factors that are in memory at once.
+
     Raises:
-      memory.TooLarge: before anything is allocated, if the factors and their products do not fit.
+      memory.TooLarge: before anything is allocated, if these do not fit.
     """
-    memory.require(  # factors and the products of their pairs, and these again where gathered
-        4 * max(table.num_rows, table.num_columns) * width * (width + 5),
+    memory.require(
+        4 * max(table.num_rows, table.num_columns) * width * copies,
         f"Alternating least squares of {table.num_rows} rows and {table.num_columns} columns",
         f"lower latent, {width} now",
     )
-    of_columns, of_rows = _blockwise(table.transpose(), half), _blockwise(table, half)
-    rows = 0.1 * jax.random.normal(jax.random.key(0), (table.num_rows, width))
-    columns = of_columns(rows)
+    of_columns, of_rows = side(table.transpose()), side(table)
+    rows = deviation * jax.random.normal(jax.random.key(0), (table.num_rows, width))
+    columns = of_columns(rows, jnp.zeros((table.num_columns, width)))
     for _ in range(sweeps - 1):
-        columns = of_columns(of_rows(columns))
+        rows = of_rows(columns, rows)
+        columns = of_columns(rows, columns)
     return columns
 
 
-def _blockwise(table: Table, half: Half) -> Callable[[jax.Array], jax.Array]:
-    """Make the function fixed [M, K] -> every row's solution [U, K], compiled once."""
-    index, capacity = table.blocks(BLOCK)
+def blockwise(half: Half) -> Callable[[Table], Side]:
+    """Make the solver of a table's rows from one of a batch, compiled once for each table."""
 
-    @jax.jit
-    def run(table, index, fixed):
-        blocks = jax.lax.map(lambda block: half(fixed, table.gather(block, capacity)), index)
-        return blocks.reshape(-1, fixed.shape[1])[: table.num_rows]
+    def side(table: Table) -> Side:
+        index, capacity = table.blocks(BLOCK)
 
-    return functools.partial(run, table, index)
+        @jax.jit
+        def run(table, index, fixed):
+            blocks = jax.lax.map(lambda block: half(fixed, table.gather(block, capacity)), index)
+            return blocks.reshape(-1, fixed.shape[1])[: table.num_rows]
+
+        return lambda fixed, now: run(table, index, fixed)
+
+    return side

@@ -200,38 +200,52 @@ def test_itemknn_is_a_loop():
     assert (weights > 0).sum(0).max() < N - 1, "fewer neighbours than items"
 
 
-def test_ials_solves_equation_4_on_both_sides():
-    x, table = clicks()
-    l2, alpha, k = 0.7, 3.0, 3
-    given = {"latent": k, "l2": l2, "alpha": alpha}
+def test_ials_solves_its_ridge_regressions_on_both_sides():
+    """With as many steps as needed; values are weights."""
+    x = clicks()[0] * np.random.default_rng(1).integers(1, 4, (U, N))
+    row, column = np.nonzero(x)
+    table = Table.from_entries(row, column, x[row, column], num_rows=U, num_columns=N)
+    l2, alpha0, power, k = 0.05, 0.3, 0.7, 3
+    given = {"latent": k, "l2": l2, "alpha0": alpha0, "power": power, "steps": 3 * k}
+
+    def penalty(r):
+        return l2 * (r.sum(1) + alpha0 * r.shape[1]) ** power
 
     def half(fixed, r):
-        """Equation 4 row by row, with the confidences as a full diagonal matrix."""
+        """Row by row, with the weights of all cells as a full diagonal matrix."""
         out = []
-        for row in r:
-            c = np.diag(1 + alpha * row)
-            system = fixed.T @ c @ fixed + l2 * np.eye(k)
-            out.append(np.linalg.solve(system, fixed.T @ c @ (row > 0).astype(float)))
+        for w, ridge in zip(r, penalty(r), strict=True):
+            system = fixed.T @ np.diag(w + alpha0) @ fixed + ridge * np.eye(k)
+            out.append(np.linalg.solve(system, fixed.T @ w))
         return np.array(out)
 
     def objective(users, items):
-        error = (1 + alpha * x) * ((x > 0) - users @ items.T) ** 2
-        return error.sum() + l2 * ((users**2).sum() + (items**2).sum())
+        y = users @ items.T
+        error = x * (y - 1) ** 2 + alpha0 * y**2
+        return error.sum() + penalty(x) @ (users**2).sum(1) + penalty(x.T) @ (items**2).sum(1)
 
-    values, before = [], np.zeros((N, k))
-    for sweeps in (1, 3):
+    start = 0.1 / k**0.5 * np.asarray(jax.random.normal(jax.random.key(0), (U, k)), float)
+    values, before = [], half(start, x.T)
+    for sweeps in (1, 2, 3):
         model = build("ials", given | {"sweeps": sweeps}, U, N)
         params = model.solve(table)
         items = np.asarray(params["items"], float)
         users = codes(model, params, table)
-        chex.assert_trees_all_close(users, half(items, x), atol=1e-4)
-        chex.assert_trees_all_close(scores(model, params, table), users @ items.T, atol=1e-4)
-        values.append(objective(users, items))
-        if sweeps == 3:  # two sweeps more: users from items, items from users, and again
-            once = half(half(before, x), x.T)
-            chex.assert_trees_all_close(items, half(half(once, x), x.T), atol=1e-3)
-        before = items
-    assert values[1] < values[0]
+        chex.assert_trees_all_close(items, before, atol=1e-5)
+        chex.assert_trees_all_close(users, half(items, x), atol=1e-5)
+        chex.assert_trees_all_close(scores(model, params, table), users @ items.T, atol=1e-5)
+        values += [objective(users, items)]
+        before = half(half(items, x), x.T)
+        values += [objective(users, before)]
+    assert (np.diff(values) < 1e-6).all() and values[-1] < 0.9 * values[0]
+    few = build("ials", given | {"steps": 1, "sweeps": 1}, U, N).solve(table)["items"]
+    assert np.abs(np.asarray(few) - half(start, x.T)).max() > 1e-3, "one step solves nothing"
+
+    by = np.random.default_rng(2).normal(size=x.shape) * (x > 0)
+    derivative = jax.jvp(lambda x: model.encode(params, x), (jnp.asarray(x, jnp.float32),),
+                         (jnp.asarray(by, jnp.float32),))[1]  # fmt: skip
+    slope = (half(items, x + 1e-4 * by) - half(items, x - 1e-4 * by)) / 2e-4
+    chex.assert_trees_all_close(np.asarray(derivative), slope, atol=1e-4)
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0])
