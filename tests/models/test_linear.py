@@ -246,6 +246,9 @@ def test_ials_solves_its_ridge_regressions_on_both_sides():
                          (jnp.asarray(by, jnp.float32),))[1]  # fmt: skip
     slope = (half(items, x + 1e-4 * by) - half(items, x - 1e-4 * by)) / 2e-4
     chex.assert_trees_all_close(np.asarray(derivative), slope, atol=1e-4)
+    with jax.enable_x64(True):
+        double = model.encode({"items": jnp.asarray(items)}, jnp.asarray(x, float))
+    chex.assert_trees_all_close(np.asarray(double), half(items, x), atol=1e-12)
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0])
