@@ -9,7 +9,7 @@ PROTOCOL = "--protocol=strong:valid_users=500,test_users=1000"
 RECIPES = (
     "elsa_ml1m", "mdae_ml1m", "ease_dropout_ml1m", "ials_ml1m", "ease_ml1m", "vae_ml1m",
     "sdae_ml1m", "multdae_ml1m", "ease_nonnegative_ml1m", "multvae_ml1m", "feature_ae_ml1m",
-    "cdae_ml1m", "dae_ml1m", "itemknn_ml1m",
+    "cdae_ml1m", "dae_ml1m", "itemknn_ml1m", "recvae_ml1m", "factor_ae_ml1m",
 )  # fmt: skip
 
 STUDY = Study(
