@@ -43,6 +43,8 @@ def state(
       output: the folder of its runs; None: runs/<name>.
       folder: of the results that are kept. They are compared if not all rows are done.
     """
+    if own.program:
+        return f"python -m experiments.{own.program}", ""
     output = output or pathlib.Path("runs") / name
     done = [(row, output / study.workdir(row)) for row in own.rows]
     done = [(row, workdir) for row, workdir in done if directory.finished(workdir)]

@@ -86,7 +86,6 @@ class Data(NamedTuple):
 
 
 def main(given: Mapping[str, Any]) -> None:
-    """Measure the cells that are not finished yet."""
     output = pathlib.Path(options.required(given, "output"))
     cells = planned(given)
     prepared: dict[str, Data] = {}

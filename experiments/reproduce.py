@@ -31,6 +31,8 @@ def main(given: Mapping[str, Any]) -> None:
         raise BadInput("--workdir is of one run: the folder of a study is --output")
     if given["study"] not in known:
         raise BadInput(f"No study is called {given['study']!r}. {nearest(given['study'], known)}")
+    if program := known[given["study"]].program:
+        raise BadInput(f"this study has its own program: python -m experiments.{program} --help")
     tables.show_run(
         known[given["study"]],
         pathlib.Path(given["output"] or f"runs/{given['study']}"),

@@ -58,6 +58,7 @@ class Study:
         intervals).
       pairs: labels of rows whose first figure is compared, paired over test rows, when the study is
         recorded.
+      program: a module of `experiments` with its own flags, which runs the study in place of rows.
       measure: (the record of a run, its directory) -> the records to keep in place of that one.
     """
 
@@ -71,6 +72,7 @@ class Study:
     comparable: str = ""
     curves: str = "validation"
     pairs: Sequence[tuple[str, str]] = ()
+    program: str = ""
     measure: Callable[[records.Record, pathlib.Path], list[records.Record]] | None = None
 
 

@@ -124,7 +124,8 @@ BINARIES = [
     ("experiments", "tune.py"),
     ("experiments", "board.py"),
     ("experiments", "defaults.py"),
-    ("experiments", "synthetic.py"),
+    ("experiments", "synthetic_defaults.py"),
+    ("experiments", "latent.py"),
 ]
 
 

@@ -1,7 +1,7 @@
 """Compare the defaults of models with tuned settings and with the truth, on synthetic clicks.
 
-  python -m experiments.synthetic --output=runs/synthetic --record
-  python -m experiments.synthetic --output=runs/synthetic --models=ease --settings=s1,s2
+  python -m experiments.synthetic_defaults --output=runs/synthetic --record
+  python -m experiments.synthetic_defaults --output=runs/synthetic --models=ease --settings=s1,s2
 
 No default was chosen on these data. Their ten settings are a Latin hypercube over sizes and laws,
 rounded, with at least ten clicks a user, and were fixed before a default was compared on them. The
@@ -79,7 +79,7 @@ def main(given: Mapping[str, Any]) -> None:
                 raise BadInput(f"--{flag}: there is no {name!r}. {nearest(name, known)}")
     cells = [(model, name) for model in ("", *given["models"]) for name in given["settings"]]
     for model, name in track(cells, "models on data", console=show.CONSOLE):
-        line = f"python -m experiments.synthetic --output=DIR --settings={name}"
+        line = f"python -m experiments.synthetic_defaults --output=DIR --settings={name}"
         if model:
             asked = " ".join(f"--{flag}={given[flag]}" for flag in ("trials_closed", "trials"))
             line = f"{line} --models={model} {asked}"
@@ -230,7 +230,7 @@ def _of(model: str, cells: Mapping[str, Record], settings: Mapping[str, Record])
             "near": int((loss <= NEAR).sum()),
             "far": int((loss > FAR).sum()),
         },
-        command=f"python -m experiments.synthetic --output=DIR --models={model}",
+        command=f"python -m experiments.synthetic_defaults --output=DIR --models={model}",
         versions=last.versions,
         date=last.date,
         machine=last.machine,
