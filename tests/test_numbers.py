@@ -189,6 +189,26 @@ def feature_ae(key, *_):
     return formula
 
 
+def factor_ae(key, _, start):
+    """Spectral vectors are parameters here; the items of a step are drawn."""
+    x, (draw, _) = matrix(), jax.random.split(key)
+    draws = np.asarray(jax.random.randint(draw, (U, -(-N // U)), 0, N))
+
+    def formula(p):
+        f, net = p["features"], p["network"]
+        users = x @ (f["weights"][:, None] * f["items"]) / f["lengths"][0]
+        items = f["items"] / f["lengths"][1]
+        (w, b), (k, c) = stack(net, "encoder_0", "decoder_0")
+        code, back = lambda v: v @ w + b, lambda v: (v @ w + b) @ k + c
+        y = back(users) @ k.T @ code(items).T
+        error = ((users - back(users)) ** 2).sum(1)
+        drawn = ((items[draws] - back(items[draws])) ** 2).sum(2).mean(1)
+        total, weight = error + N / U * drawn, x.any(1) * (1 + N / U)
+        return y, total * x.any(1), weight
+
+    return formula
+
+
 def multvae(key, step, _):
     x, (of_row, of_code) = matrix(), jax.random.split(key)
     of_row, noise, beta = kept(of_row, 0.5), normal(of_code, U, K), step / 10_000
@@ -381,10 +401,11 @@ def rvae(key, step, _):
 
 TRAINED = {
     "autorec": autorec, "cdae": cdae, "dae": cdae, "deeprec": deeprec, "elsa": elsa,
-    "feature_ae": feature_ae, "multdae": multdae, "multvae": multvae, "recvae": recvae,
-    "rvae": rvae, "sdae": sdae, "svae": svae, "vae": vae,
+    "factor_ae": factor_ae, "feature_ae": feature_ae, "multdae": multdae, "multvae": multvae,
+    "recvae": recvae, "rvae": rvae, "sdae": sdae, "svae": svae, "vae": vae,
 }  # fmt: skip
 STATED = {  # where the formula has other settings than the defaults
+    "factor_ae": {"hidden": ()},
     "multdae": {"dropout": 0.5},
     "multvae": {"dropout": 0.5, "beta": 0.2, "anneal_steps": 10_000},
 }

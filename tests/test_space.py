@@ -29,7 +29,7 @@ def test_quantiles(values, share, expected):
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_the_space_of_a_model(name):
     module, space = MODELS[name], MODELS[name].SPACE
-    assert bool(space) == (name not in ("popularity", "bias"))
+    assert bool(space) == (name not in ("popularity", "bias", "blend"))
     own, training = configuration.kinds(module.Config), configuration.kinds(Settings)
     assert set(space) <= set(own) | set(training)
     solved = module.make(module.Config(), Facts(1, 2, scale=(1.0, 5.0))).solve is not None

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 from aerec.configuration import Count, Positive, Probability, Widths, settings
 from aerec.core import Batch, Facts, Model, Rows, Traits, Turn
 from aerec.errors import BadInput
-from aerec.nn import layers, losses
+from aerec.nn import activations, layers, losses
 from aerec.space import TRAINING, Choice, Log, LogIntegers, Space, Uniform
 
 SHARES = (0.15, 0.75, 0.1)  # of N(0, I), of the earlier posterior, of the wide normal
@@ -44,6 +44,7 @@ TURNS = 4  # three passes on the encoder, one on the decoder
 class Config:
     hidden: Widths = (600,) * 5  # widths of the encoder's layers, all the same
     latent: Count = 200  # K
+    latent_activation: activations.Name = "identity"  # of the code, after the noise
     dropout: Probability = 0.5  # of the listed entries of the normalised input, on the encoder
     gamma: Positive = 0.005  # the KL term's weight for each click
 
@@ -94,22 +95,23 @@ def make(config: Config, facts: Facts) -> Model:
     """
     net, num_columns = Encoder(config), facts.num_columns
     posterior: Callable[..., Any] = net.apply
+    latent = activations.describe(config.latent_activation)
 
     def init(key):
         encoder_key, decoder_key = jax.random.split(key)
         encoder = net.init(encoder_key, jnp.zeros((1, num_columns)))
         glorot = nn.initializers.glorot_uniform()
         decoder = {
-            "kernel": glorot(decoder_key, (config.latent, num_columns)),
+            "kernel": glorot(decoder_key, (config.latent + latent.extra, num_columns)),
             "bias": jnp.zeros(num_columns),
         }
         return {"encoder": encoder, "prior": jax.tree.map(jnp.copy, encoder), "decoder": decoder}
 
     def encode(params, x: Batch) -> jax.Array:
-        return posterior(params["encoder"], layers.normalise(x))[0]
+        return latent.function(posterior(params["encoder"], layers.normalise(x))[0])
 
-    def decode(params, z: jax.Array) -> jax.Array:
-        return z @ params["decoder"]["kernel"] + params["decoder"]["bias"][None]
+    def decode(params, code: jax.Array) -> jax.Array:
+        return code @ params["decoder"]["kernel"] + params["decoder"]["bias"][None]
 
     def loss(rate: float):
         def of(params, x, key, step):
@@ -123,7 +125,7 @@ def make(config: Config, facts: Facts) -> Model:
             apart = log_density(z, mean, log_variance)
             apart -= log_prior(z, *posterior(params["prior"], given))
             clicks = x.sum(x.values) if isinstance(x, Rows) else jnp.sum(x, axis=1)
-            total = losses.multinomial(decode(params, z), x)
+            total = losses.multinomial(decode(params, latent.function(z)), x)
             return losses.by_row(total + config.gamma * clicks * apart.sum(axis=1), x)
 
         return of
