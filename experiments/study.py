@@ -57,7 +57,7 @@ class Study:
         beside it), "steps" (the training loss of each mini-batch), or "figures" (test figures with
         intervals).
       pairs: labels of rows whose first figure is compared, paired over test rows, when the study is
-        recorded.
+        recorded; their test rows are the same, in the same order.
       program: a module of `experiments` with its own flags, which runs the study in place of rows.
       measure: (the record of a run, its directory) -> the records to keep in place of that one.
     """
@@ -176,7 +176,8 @@ def _config(outcome: Outcome) -> dict[str, Any]:
 
 def _compared(first: Outcome, second: Outcome, figure: str) -> records.Record:
     """Make the record of a difference between two runs on the same test rows."""
-    found = aerec.compare(aerec.open(first.workdir), aerec.open(second.workdir), figure)
+    # Not `aerec.compare`, which refuses different protocols: the study knows that the rows pair.
+    found = aerec.open(first.workdir).test.compare(aerec.open(second.workdir).test, figure)
     row = records.record(
         f"{label(first.row)}-{label(second.row)}",
         {
