@@ -1,12 +1,13 @@
 """Blend: a weighted sum of the scores of several models, each standardised within a row.
 
-A row's scores of a model are brought to mean 0 and standard deviation 1 over the columns, because
-models score in different units; the blend is y = sum_k w_k z_k with weights of sum 1. `aerec.blend`
-chooses the weights of fitted runs on validation. Fitted by itself, a blend solves its members,
-which must be models in closed form, and weighs them alike.
+Breiman: *Stacked regressions*, Machine Learning 1996, of rankings. A row's scores of a model are
+brought to mean 0 and standard deviation 1 over the columns, because models score in different
+units; the blend is y = sum_k w_k z_k with weights of sum 1. `aerec.blend` chooses the weights of
+fitted runs on validation. Fitted by itself, a blend solves its members, which must be models in
+closed form, and weighs them alike.
 
-Departures: none; this is stacking (Breiman: *Stacked regressions*, Machine Learning 1996) of
-rankings, with weights chosen by the figure itself.
+Departures: scores are standardised, and weights are chosen by the ranking's own figure, not by
+least squares.
 """
 
 import json
