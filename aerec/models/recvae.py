@@ -2,7 +2,7 @@
 
 Shenbin, Alekseev, Tutubalina, Malykh, Nikolenko: *RecVAE: a New Variational Autoencoder for Top-N
 Recommendations with Implicit Feedback*, WSDM 2020. The row x / |x|, with dropout, is read by dense
-layers of one width, each on all layers before it:
+layers of one width (of several: the sum is of those of the layer's own), each on all before it:
 
     h_k = LayerNorm(swish(W_k h_(k-1) + b_k + h_1 + ... + h_(k-1)))
 
@@ -31,7 +31,6 @@ import jax.numpy as jnp
 
 from aerec.configuration import Count, Positive, Probability, Widths, settings
 from aerec.core import Batch, Facts, Model, Rows, Traits, Turn
-from aerec.errors import BadInput
 from aerec.nn import activations, layers, losses
 from aerec.space import TRAINING, Choice, Log, LogIntegers, Space, Uniform
 
@@ -42,22 +41,18 @@ TURNS = 4  # three passes on the encoder, one on the decoder
 
 @settings
 class Config:
-    hidden: Widths = (600,) * 5  # widths of the encoder's layers, all the same
+    hidden: Widths = (600,) * 5  # widths of the encoder's layers
     latent: Count = 200  # K
     latent_activation: activations.Name = "identity"  # of the code, after the noise
     dropout: Probability = 0.5  # of the listed entries of the normalised input, on the encoder
-    gamma: Positive = 0.005  # the KL term's weight for each click
-
-    def __post_init__(self) -> None:
-        if len(set(self.hidden)) != 1:
-            raise BadInput(f"hidden={self.hidden}: give one width or more, all the same")
+    beta: Positive = 0.005  # gamma, the KL term's weight for each click
 
 
 SPACE: Space = {
     "hidden": Choice(tuple((width,) * 5 for width in (200, 400, 600))),
     "latent": Choice((64, 128, 200, 400)),
     "dropout": Uniform(0.2, 0.8),
-    "gamma": Log(5e-4, 0.05),
+    "beta": Log(5e-4, 0.05),
     **TRAINING,
     "epochs": LogIntegers(40, 240),
 }
@@ -81,10 +76,11 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Batch) -> tuple[jax.Array, jax.Array]:
-        c, h, before = self.config, x, 0.0
+        c, h = self.config, x
+        before = dict.fromkeys(c.hidden, 0.0)  # the sum of the earlier layers of each width
         for width in c.hidden:
-            h = nn.LayerNorm(epsilon=0.1)(jax.nn.swish(layers.Layer(width)(h) + before))
-            before += h
+            h = nn.LayerNorm(epsilon=0.1)(jax.nn.swish(layers.Layer(width)(h) + before[width]))
+            before[width] += h
         return layers.Layer(c.latent)(h), layers.Layer(c.latent)(h)
 
 
@@ -126,7 +122,7 @@ def make(config: Config, facts: Facts) -> Model:
             apart -= log_prior(z, *posterior(params["prior"], given))
             clicks = x.sum(x.values) if isinstance(x, Rows) else jnp.sum(x, axis=1)
             total = losses.multinomial(decode(params, latent.function(z)), x)
-            return losses.by_row(total + config.gamma * clicks * apart.sum(axis=1), x)
+            return losses.by_row(total + config.beta * clicks * apart.sum(axis=1), x)
 
         return of
 
