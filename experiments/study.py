@@ -144,7 +144,9 @@ def record(
         runs = zip(rows, outcomes, strict=True)
         rows = [made for row, o in runs for made in study.measure(row, o.workdir)]
     of = {outcome.row.label: outcome for outcome in outcomes}
-    rows += [_compared(of[first], of[second], study.figures[0]) for first, second in study.pairs]
+    command = f"python -m experiments.reproduce --study={name} --data_dir=DIR --record"
+    for first, second in study.pairs:
+        rows.append(_compared(of[first], of[second], study.figures[0], command))
     return records.write(name, study.title, rows, folder)
 
 
@@ -174,7 +176,7 @@ def _config(outcome: Outcome) -> dict[str, Any]:
     return directory.read_config(outcome.workdir)
 
 
-def _compared(first: Outcome, second: Outcome, figure: str) -> records.Record:
+def _compared(first: Outcome, second: Outcome, figure: str, command: str) -> records.Record:
     """Make the record of a difference between two runs on the same test rows."""
     # Not `aerec.compare`, which refuses different protocols: the study knows that the rows pair.
     found = aerec.open(first.workdir).test.compare(aerec.open(second.workdir).test, figure)
@@ -187,8 +189,7 @@ def _compared(first: Outcome, second: Outcome, figure: str) -> records.Record:
             "fit_seconds": 0.0,
         },
         figures=(),
-        command="python -m experiments.evaluate"
-        f" --workdir={first.workdir} --against={second.workdir} --metrics={figure}",
+        command=command,
     )
     low, high = found.interval
     ends = {f"{figure}_low": low, f"{figure}_high": high, f"{figure}_p": found.p}
