@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec import memory
-from aerec.core import Model
 from aerec.data.splits import Split
 from aerec.errors import BadInput
 from aerec.evaluation import blocks
@@ -117,13 +116,12 @@ def _figure_of(runs: Sequence[Run], split: Split, metric: str) -> Callable[[np.n
     )
     scores = jnp.stack([_scores(run, split) for run in runs])
 
-    def score(params, x):
-        of_rows = params["scores"].at[:, x.index].get(mode="fill", fill_value=0)
+    def score(params, row: jax.Array) -> jax.Array:
+        of_rows = params["scores"].at[:, row].get(mode="fill", fill_value=0)
         return jnp.tensordot(params["weights"], of_rows, axes=1)
 
-    known: Model = runs[0].model._replace(score=score)
-    evaluate = scoring.evaluator(known, split, metric)
-    numbered = split.valid._replace(rows=jnp.arange(rows, dtype=jnp.int32))
+    evaluate = scoring.evaluator(scoring.by_number(score), split, metric)
+    numbered = scoring.numbered(split.valid)
 
     def figure(weights: np.ndarray) -> float:
         params = {"scores": scores, "weights": jnp.asarray(weights, jnp.float32)}

@@ -20,7 +20,7 @@ from aerec.cli import options
 from aerec.core import Model, Params, Table
 from aerec.data.splits import Split
 from aerec.evaluation import statistics
-from aerec.runs import artefact, rescore, scoring
+from aerec.runs import artefact, scoring
 from aerec.runs.spec import oriented
 from experiments.records import Record
 
@@ -47,8 +47,7 @@ def measure(run: Record, workdir: pathlib.Path) -> list[Record]:
 
 def split_of(loaded: artefact.Artefact) -> Split:
     """Rebuild the split of a run from its data, in the orientation that its model reads."""
-    config, text = loaded.config, rescore.protocol_text(loaded.config)
-    splits = options.load_splits(config["source"], config["dataset"], text, config["seeds"][:1])
+    splits = options.splits_of(loaded.config, seeds=loaded.config["seeds"][:1])
     return oriented(loaded.model.traits, splits)[0]
 
 

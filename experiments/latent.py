@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
 from absl import flags
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -30,14 +29,15 @@ import aerec
 from aerec import features as origins
 from aerec import files
 from aerec.cli import command, options, show
-from aerec.core import Facts, Model, Params, Table, Traits
-from aerec.data.splits import Heldout, Split
+from aerec.core import Facts, Params, Table
+from aerec.data.splits import Split
 from aerec.evaluation import ranking
 from aerec.models import factor_ae
 from aerec.models.factor_ae import Config, System
 from aerec.nn import activations
+from aerec.runs import scoring
 from aerec.runs.spec import data_hash
-from experiments import board, records, replicas
+from experiments import board, measures, records, replicas
 
 SIMILARITIES = ("dot", "cosine", "centred", "decoder")
 PLAIN = ("sigmoid", "tanh", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "swish",
@@ -49,7 +49,6 @@ METRIC = "ndcg@100"
 FEATURES = {  # damping and power of the spectral features, chosen on validation without compression
     "ml-1m": {"damping": 0.25, "power": 0.25},
 }
-PAIRS = 4000  # pairs of items per user, for the order of similarities
 AGAIN = "delete it, and run the same command again"
 
 
@@ -234,90 +233,35 @@ def figure(data: Data, part: str, compare: Compared) -> float:
     queries, items = compare(data.users[part])
     if not (jnp.isfinite(queries).all() and jnp.isfinite(items).all()):
         return -1.0
-    held: Heldout = getattr(data.split, part)
-    numbered = held._replace(rows=jnp.arange(len(queries), dtype=jnp.int32))
+    held = scoring.numbered(getattr(data.split, part))
     evaluate = _evaluator(data.split.mask_seen)
-    return evaluate({"queries": queries, "items": items}, numbered).figures[METRIC]
+    return evaluate({"queries": queries, "items": items}, held).figures[METRIC]
+
+
+def properties(cell: Cell, data: Data, network: Params, similarity: str) -> dict[str, float]:
+    """Compute the measures of one network on the validation users."""
+    users = data.users["valid"]
+    queries, items = codes(cell, data, network, similarity)(users)
+    everyone = jnp.concatenate([users, data.items])
+    return measures.of(
+        np.asarray(queries @ items.T, np.float64),
+        np.asarray(users @ data.items.T, np.float64),
+        data.split.valid,
+        items=np.asarray(items, np.float64),
+        encoded=np.asarray(system_of(cell, data).encode({"network": network}, everyone)),
+    )
 
 
 @functools.cache
 def _evaluator(mask_seen: bool):
     """Return the evaluator of given queries and item codes, compiled once for each shape."""
 
-    def score(params, x) -> jax.Array:
-        queries = params["queries"].at[x.index].get(mode="fill", fill_value=0)
+    def score(params, row: jax.Array) -> jax.Array:
+        queries = params["queries"].at[row].get(mode="fill", fill_value=0)
         return queries @ params["items"].T
 
-    known = Model(Traits(task="ranking"), init=lambda key: {}, encode=score, score=score)
-    name, _, k = METRIC.partition("@")
+    (name, _, k), known = METRIC.partition("@"), scoring.by_number(score)
     return ranking.evaluator(known, names=(name,), ks=(int(k),), mask_seen=mask_seen)
-
-
-def properties(cell: Cell, data: Data, network: Params, similarity: str) -> dict[str, float]:
-    """Measure one network on the validation users; scores are similarities of codes.
-
-    Returns:
-      `order`, the share of pairs of items that a user's scores order as the feature vectors' dot
-      products do, and `order_top`, of pairs among its best 200 by the latter; `auc`, of held-out
-      items above other unseen ones; `zero`, the share of codes of zeros (P3); `flat`, of users
-      whose scores are all alike (P3'); `gap`, the median difference of two items' scores, in
-      standard deviations of the user's scores; `rank`, the effective rank of the item codes (Roy,
-      Vetterli: *The effective rank*, EUSIPCO 2007).
-    """
-    queries, items = codes(cell, data, network, similarity)(data.users["valid"])
-    scores = np.asarray(queries @ items.T, np.float64)
-    truth = np.asarray(data.users["valid"] @ data.items.T, np.float64)
-    system, params = system_of(cell, data), {"network": network}
-    everyone = jnp.concatenate([data.users["valid"], data.items])
-    spectrum = np.linalg.svd(np.asarray(items, np.float64), compute_uv=False)
-    shares = spectrum[spectrum > 0] / max(spectrum.sum(), 1e-300)
-    spread = scores.std(axis=1)
-    pairs = np.random.default_rng(0).integers(0, scores.shape[1], (2, PAIRS))
-    apart = np.abs(scores[:, pairs[0]] - scores[:, pairs[1]])[spread > 0]
-    return {
-        "order": ordered(scores, truth, scores.shape[1]),
-        "order_top": ordered(scores, truth, 200),
-        "auc": heldout_auc(scores, data.split.valid),
-        "zero": float(np.mean(~np.asarray(system.encode(params, everyone)).any(axis=1))),
-        "flat": float(np.mean(spread == 0)),
-        "gap": float(np.median(apart / spread[spread > 0, None])) if len(apart) else 0.0,
-        "rank": float(np.exp(-np.sum(shares * np.log(shares)))),
-    }
-
-
-def ordered(scores: np.ndarray, truth: np.ndarray, best: int) -> float:
-    """Return the share of random pairs of items that scores [R, N] order as the truth does.
-
-    Pairs are drawn among the `best` items of each row by the truth, which ties no pair that counts;
-    a tie of scores counts one half.
-    """
-    rng, shares = np.random.default_rng(1), []
-    for own, true in zip(scores, truth, strict=True):
-        among = np.argsort(-true, kind="stable")[:best]
-        u, v = among[rng.integers(0, len(among), (2, PAIRS))]
-        counts = true[u] != true[v]
-        right = np.sign(own[u] - own[v]) * np.sign(true[u] - true[v])
-        if counts.any():
-            shares.append(np.mean((1 + right[counts]) / 2))
-    return float(np.mean(shares))
-
-
-def heldout_auc(scores: np.ndarray, held: Heldout) -> float:
-    """Return the mean over rows of the AUC of held-out items above other unseen ones."""
-    aucs = []
-    for row, own in enumerate(scores):
-        parts = [
-            np.asarray(table.columns[table.indptr[row] : table.indptr[row + 1]])
-            for table in (held.input, held.target)
-        ]
-        others = np.ones(len(own), bool)
-        others[np.concatenate(parts)] = False
-        wanted, rest = own[parts[1]], own[others]
-        if len(wanted) and len(rest):
-            ranks = scipy.stats.rankdata(np.concatenate([wanted, rest]))
-            above = ranks[: len(wanted)].sum() - len(wanted) * (len(wanted) + 1) / 2
-            aucs.append(above / (len(wanted) * len(rest)))
-    return float(np.mean(aucs))
 
 
 if __name__ == "__main__":

@@ -60,16 +60,12 @@ def score(
     given: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Score, count it, print the table, return the content of --output."""
-    moved = ("data_dir", "data_file", "split_dir")
-    source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
-    own = options.load_splits(
-        source, config["dataset"], rescore.protocol_text(config), config["seeds"]
-    )
+    own = options.splits_of(config, given)
     protocol = own[0].protocol
     if given["protocol"] is None:
         reports = rescore.score(artefact.load_replicas(workdir), own)
     else:
-        other = options.load_splits(source, config["dataset"], given["protocol"], config["seeds"])
+        other = options.splits_of(config, given, text=given["protocol"])
         protocol = other[0].protocol
         reports = rescore.score_other(artefact.load_replicas(workdir), own, other)
     for name in names:

@@ -17,10 +17,13 @@ from aerec import configuration, files
 from aerec.configuration import Natural, Replicas, Weight
 from aerec.data import datasets, protocols, readers
 from aerec.data.roles import ROLES
+from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
+from aerec.runs import rescore
 from aerec.training.settings import Settings
 
 # Flags that `load_splits` reads besides the dataset's name; a run stores them.
+DATA_PLACES = ("data_dir", "data_file", "split_dir")  # which may differ for a finished run
 DATA_FLAGS = (
     "data_dir", "data_file", "format", "separator", "header", "columns", "scale", "encoding",
     "on_bad_line", "split_dir",
@@ -240,6 +243,30 @@ def protocol(given: Mapping[str, Any], text: str) -> protocols.Protocol:
     if text != "files":
         return protocols.parse(text)
     return protocols.Files(split_dir=given["split_dir"], scale=_scale(given) or ())
+
+
+def splits_of(
+    config: Mapping[str, Any],
+    moved: Mapping[str, Any] | None = None,
+    *,
+    text: str | None = None,
+    seeds: Sequence[int] | None = None,
+) -> list[Split]:
+    """Make the splits of a run again, from its config.json.
+
+    Args:
+      moved: flags that name where its data are now.
+      text: another protocol of the same data.
+      seeds: of the splits; None: all of the run's.
+    """
+    moved = moved or {}
+    places = {name: moved[name] for name in DATA_PLACES if moved.get(name)}
+    return load_splits(
+        {**config["source"], **places},
+        config["dataset"],
+        rescore.protocol_text(config) if text is None else text,
+        config["seeds"] if seeds is None else seeds,
+    )
 
 
 def load_splits(given: Mapping[str, Any], dataset: str, text: str, seeds: Sequence[int]):

@@ -18,7 +18,7 @@ from aerec.data.splits import Split
 from aerec.errors import BadInput
 from aerec.properties import samplers
 from aerec.properties.domain import Data, Domain
-from aerec.runs import artefact, directory, encoding, geometry, rescore
+from aerec.runs import artefact, directory, encoding, geometry
 from aerec.runs.geometry import Geometry, Progress
 
 DOMAINS: dict[str, Callable[[int], Domain]] = {
@@ -127,10 +127,7 @@ def _trained(
 
     @functools.cache
     def split() -> Split:
-        moved = ("data_dir", "data_file", "split_dir")
-        source = {**config["source"], **{name: given[name] for name in moved if given[name]}}
-        text = rescore.protocol_text(config)
-        return options.load_splits(source, config["dataset"], text, config["seeds"][:1])[0]
+        return options.splits_of(config, given, seeds=config["seeds"][:1])[0]
 
     def data() -> Data:
         items = None

@@ -1,13 +1,15 @@
 """Scoring of runs: the evaluator of a task, the names of figures, defaults, baselines."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from aerec import models
-from aerec.core import Facts, Model, Traits
-from aerec.data.splits import Split
+from aerec.core import Facts, Model, Rows, Traits
+from aerec.data.splits import Heldout, Split
 from aerec.errors import BadInput, nearest
 from aerec.evaluation import ranking, rating
 from aerec.evaluation.blocks import Evaluator
@@ -46,6 +48,23 @@ def evaluator(model: Model, split: Split, metric: str | None = None) -> Evaluato
         name, _, k = metric.partition("@")
         options |= {"names": (name,), "ks": (int(k),)}
     return ranking.evaluator(model, **options)
+
+
+def by_number(score: Callable[[Any, jax.Array], jax.Array]) -> Model:
+    """Make a model of scores that are known: (params, numbers of rows [B]) -> y [B, N].
+
+    Its rows are those of `numbered`; a number of padding lies outside.
+    """
+
+    def of(params, x: Rows) -> jax.Array:
+        return score(params, x.index)
+
+    return Model(Traits(task="ranking"), init=lambda key: {}, encode=of, score=of)
+
+
+def numbered(heldout: Heldout) -> Heldout:
+    """Number the rows of a held-out part by their place in it, for `by_number`."""
+    return heldout._replace(rows=jnp.arange(heldout.input.num_rows, dtype=jnp.int32))
 
 
 def require_metric(metric: str, task: str) -> None:

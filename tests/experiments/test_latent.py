@@ -9,8 +9,7 @@ import optax
 import pytest
 
 import aerec
-from aerec.core import Facts, Table
-from aerec.data.splits import Heldout
+from aerec.core import Facts
 from aerec.models import factor_ae
 from experiments import latent, replicas
 
@@ -92,21 +91,3 @@ def test_one_cell(data, monkeypatch):
     want = evaluate(params, data.split.valid).figures["ndcg@100"]
     compare = latent.codes(cell, data, network, "cosine")
     assert latent.figure(data, "valid", compare) == pytest.approx(want, abs=1e-4)
-
-
-def test_the_order_of_pairs_and_the_auc():
-    truth = np.array([[1.0, 2, 3, 4], [4, 3, 2, 1]])
-    assert latent.ordered(truth, truth, 4) == 1
-    assert latent.ordered(-truth, truth, 4) == 0
-    assert latent.ordered(0 * truth, truth, 4) == 0.5
-    halves = np.array([[1.0, 2, 3, 4], [1, 2, 3, 4]])
-    assert latent.ordered(halves, truth, 4) == pytest.approx(0.5, abs=0.03)
-
-    def table(column):
-        ones = [1.0] * len(column)
-        return Table.from_entries(range(len(column)), column, ones, num_rows=2, num_columns=4)
-
-    held = Heldout(table([0, 1]), table([3, 0]), jnp.arange(2))
-    assert latent.heldout_auc(truth, held) == 1  # 4 above 2 and 3; 4 above 2 and 1
-    assert latent.heldout_auc(-truth, held) == 0
-    assert latent.heldout_auc(0 * truth, held) == 0.5
