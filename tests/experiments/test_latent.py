@@ -1,6 +1,7 @@
 """The study of latent activations: replicas beside a loop, its measures by hand, one cell whole."""
 
 import itertools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +11,16 @@ import pytest
 
 import aerec
 from aerec.core import Facts
+from aerec.errors import BadInput
 from aerec.models import factor_ae
-from experiments import latent, replicas
+from experiments import latent, latent_cells, replicas
 
 
 @pytest.fixture(scope="module")
 def data():
     ratings = aerec.load("synthetic:users=160,items=40,ratings=2600,seed=3")
     split = aerec.split(ratings, "strong", valid_users=25, test_users=25)
-    return latent.vectors_of(split, {"size": 12})
+    return latent_cells.vectors_of(split, {"size": 12})
 
 
 def test_the_vectors_are_those_of_the_model(data):
@@ -68,26 +70,57 @@ def test_a_replica_is_trained_as_by_itself_and_by_a_loop(data):
 
 
 def test_one_cell(data, monkeypatch):
-    monkeypatch.setattr(latent, "RATES", (0.01, 0.03))
-    monkeypatch.setattr(latent, "DECAYS", (0.0,))
-    monkeypatch.setattr(latent, "SEEDS", (1, 2))
-    monkeypatch.setattr(latent, "EPOCHS", 4)
-    monkeypatch.setattr(latent, "CHECKPOINTS", (1, 4))
-    cell = latent.Cell("synthetic", 3, False, "relu")
-    found = latent.measure(cell, data)
-    assert [row["similarity"] for row in found["rows"]] == list(latent.SIMILARITIES)
+    monkeypatch.setattr(latent_cells, "RATES", (0.01, 0.03))
+    monkeypatch.setattr(latent_cells, "DECAYS", (0.0,))
+    monkeypatch.setattr(latent_cells, "SEEDS", (1, 2))
+    monkeypatch.setattr(latent_cells, "EPOCHS", 4)
+    monkeypatch.setattr(latent_cells, "CHECKPOINTS", (1, 4))
+    cell = latent_cells.Cell("synthetic", "spectral", 3, False, "relu")
+    found = latent_cells.measure(cell, data)
+    assert [row["similarity"] for row in found["rows"]] == list(latent_cells.SIMILARITIES)
     for row in found["rows"]:
         assert len(row["ndcg@100"]) == 2 and 0 < row["validation"] <= 1
-        assert row["tenth"] <= row["validation"] and row["epochs"] in (1, 4)
+        assert row["early"]["ndcg@100"] <= row["validation"] and row["epochs"] in (1, 4)
         assert 0.4 < row["order"] <= 1 and 1 <= row["rank"] <= 12
+        assert np.mean(row["per_row"]) == pytest.approx(np.mean(row["ndcg@100"]), abs=1e-4)
     model = factor_ae.make(
         factor_ae.Config(size=12, latent=3, latent_activation="relu", similarity="cosine"),
         Facts.of(data.split.train),
     )
-    system = latent.system_of(cell, data)
-    network = latent.one(latent.train(system, data, [replicas.Settings(0.01, 0.0, 1)])[4], 0)
+    system = latent_cells.system_of(cell, data)
+    trained = latent_cells.train(system, data, [replicas.Settings(0.01, 0.0, 1)])
+    network = latent_cells.one(trained[4], 0)
     evaluate = aerec.evaluation.ranking.evaluator(model, names=("ndcg",), ks=(100,))
     params = {"features": data.features, "network": network}
     want = evaluate(params, data.split.valid).figures["ndcg@100"]
-    compare = latent.codes(cell, data, network, "cosine")
-    assert latent.figure(data, "valid", compare) == pytest.approx(want, abs=1e-4)
+    compare = latent_cells.codes(cell, data, network, "cosine")
+    found = latent_cells.ranked(data, "valid", compare).figures["ndcg@100"]
+    assert found == pytest.approx(want, abs=1e-4)
+
+
+def test_cells_resume_and_other_splits_take_the_settings_of_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(latent_cells, "RATES", (0.01,))
+    monkeypatch.setattr(latent_cells, "DECAYS", (0.0, 0.001))
+    monkeypatch.setattr(latent_cells, "SEEDS", (1,))
+    monkeypatch.setattr(latent_cells, "EPOCHS", 2)
+    monkeypatch.setattr(latent_cells, "CHECKPOINTS", (1, 2))
+    monkeypatch.setattr(latent_cells, "SIZE", 12)
+    monkeypatch.setattr(latent_cells, "GRIDS", {"spectral": {"power": (0.0, 0.5)}})
+    given = {
+        "output": str(tmp_path), "data_dir": None, "activations": ["tanh"], "tied": "yes",
+        "datasets": ["synthetic:users=160,items=40,ratings=2600,seed=3"], "latents": ["3"],
+        "features": ["spectral"], "splits": ["1"],
+    }  # fmt: skip
+    with pytest.raises(BadInput, match="--splits=0 first"):
+        latent.main(given)
+    latent.main({**given, "splits": ["0", "1"]})
+    first, second = sorted(tmp_path.glob("*tanh*.json"))
+    for name in ("rate", "decay", "epochs", "validation"):
+        read = [json.loads(path.read_text())["rows"] for path in (first, second)]
+        assert [row[name] for row in read[0]] == [row[name] for row in read[1]]
+    assert first.stat().st_mtime_ns < second.stat().st_mtime_ns
+    before = second.read_bytes()
+    second.unlink()
+    latent.main({**given, "splits": ["0", "1"]})
+    again, old = json.loads(second.read_text()), json.loads(before)
+    assert again["rows"] == old["rows"] and again["split_hash"] == old["split_hash"]
