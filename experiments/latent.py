@@ -63,7 +63,7 @@ def planned(given: Mapping[str, Any]) -> list[Cell]:
     if not names:
         both = [name for plain in PLAIN for name in (plain, f"shift:{plain}")]
         names = [name for name in both if name in activations.names()]
-    names = [activations.describe(name).name for name in names]
+    names = [n if n in latent_cells.LINEAR else activations.describe(n).name for n in names]
     tied = {"no": (False,), "yes": (True,), "both": (False, True)}[given["tied"]]
     latents = [int(latent) for latent in given["latents"]]
     return [
@@ -109,5 +109,6 @@ if __name__ == "__main__":
     flags.DEFINE_list("latents", ["32", "8", "128"], "dimensions m of the code")
     flags.DEFINE_list("splits", ["0"], "seeds of the split; others take the settings of split 0")
     flags.DEFINE_enum("tied", "both", ["no", "yes", "both"], "whether kernels are tied")
-    flags.DEFINE_list("activations", [], "of the code; none: all of the plan, plain and shifted")
+    flags.DEFINE_list("activations", [], "of the code, or of none, pca, pca_uncentred, random, "
+                      "lifted_pca; not given: those of the plan, plain and shifted")  # fmt: skip
     command.run(main, __doc__)

@@ -34,11 +34,12 @@ GRIDS: Mapping[str, Mapping[str, Sequence[float]]] = {  # of a source, without c
     "spectral": {"damping": (0.0, 0.25, 0.5), "power": (0.0, 0.25, 0.5, 1.0)},
     "cooccurrence": {"damping": (0.25, 0.5, 0.75)},
 }
+LINEAR = ("none", "pca", "pca_uncentred", "random", "lifted_pca")  # in place of an activation
 EARLY = 200  # validation users of the audit after the first checkpoint
 
 
 class Cell(NamedTuple):
-    """One autoencoder of one data set."""
+    """One autoencoder of one data set; or a compression in closed form, named as an activation."""
 
     dataset: str
     features: str
@@ -124,14 +125,10 @@ def measure(cell: Cell, data: Data, chosen: Mapping[str, Chosen] | None = None) 
     begun = time.perf_counter()
     chosen = chosen or search(cell, data)
     searching = time.perf_counter() - begun
-    settings = sorted({(own.rate, own.decay) for own in chosen.values()})
-    networks = train(
-        system_of(cell, data), data, [replicas.Settings(*own, k) for own in settings for k in SEEDS]
-    )
+    networks = networks_of(cell, data, chosen)
     rows = []
     for similarity, own in chosen.items():
-        first = settings.index((own.rate, own.decay)) * len(SEEDS)
-        nets = [one(networks[own.epochs], first + k) for k in range(len(SEEDS))]
+        nets = networks[similarity]
         tested = [ranked(data, "test", codes(cell, data, net, similarity)) for net in nets]
         row = {
             "similarity": similarity,
@@ -152,8 +149,39 @@ def measure(cell: Cell, data: Data, chosen: Mapping[str, Chosen] | None = None) 
     }
 
 
+def networks_of(
+    cell: Cell, data: Data, chosen: Mapping[str, Chosen]
+) -> dict[str, list[Params]]:
+    """Train the chosen settings with each seed; a compression in closed form has one network."""
+    if cell.activation in LINEAR:
+        system = system_of(cell, data)
+        moments = factor_ae.moments(system, {"features": data.features}, data.split.train)
+        network = factor_ae.projection(config_of(cell, data), *moments)
+        return {similarity: [network] for similarity in chosen}
+    settings = sorted({(own.rate, own.decay) for own in chosen.values()})
+    wanted = [replicas.Settings(*own, seed) for own in settings for seed in SEEDS]
+    trained = train(system_of(cell, data), data, wanted)
+
+    def of(own: Chosen) -> list[Params]:
+        first = settings.index((own.rate, own.decay)) * len(SEEDS)
+        return [one(trained[own.epochs], first + k) for k in range(len(SEEDS))]
+
+    return {similarity: of(own) for similarity, own in chosen.items()}
+
+
 def search(cell: Cell, data: Data) -> dict[str, Chosen]:
     """Choose for each similarity by validation, among all settings and checkpoints."""
+    if cell.activation in LINEAR:
+        unset = {similarity: Chosen(0.0, 0.0, 0, 0.0, {}) for similarity in SIMILARITIES}
+        networks = networks_of(cell, data, unset)
+        return {
+            similarity: own._replace(
+                validation=ranked(
+                    data, "valid", codes(cell, data, networks[similarity][0], similarity)
+                ).figures[METRIC]
+            )
+            for similarity, own in unset.items()
+        }
     grid = list(itertools.product(RATES, DECAYS))
     settings = [replicas.Settings(rate, decay, 0) for rate, decay in grid]
     trained = train(system_of(cell, data), data, settings)
@@ -171,16 +199,21 @@ def search(cell: Cell, data: Data) -> dict[str, Chosen]:
     return found
 
 
-def system_of(cell: Cell, data: Data, similarity: str = "dot") -> System:
-    """Build the functions of a cell; those that train do not depend on the similarity."""
+def config_of(cell: Cell, data: Data, similarity: str = "dot") -> Config:
+    """Return the settings of a cell."""
+    kind = "compression" if cell.activation in LINEAR else "latent_activation"
     given: dict[str, Any] = {
         "latent": cell.latent,
         "tied": cell.tied,
-        "latent_activation": cell.activation,
+        kind: cell.activation,
         "similarity": similarity,
     }
-    config = dataclasses.replace(data.config, **given)
-    return factor_ae.system(config, data.facts)
+    return dataclasses.replace(data.config, **given)
+
+
+def system_of(cell: Cell, data: Data, similarity: str = "dot") -> System:
+    """Build the functions of a cell; those that train do not depend on the similarity."""
+    return factor_ae.system(config_of(cell, data, similarity), data.facts)
 
 
 def train(system: System, data: Data, settings: Sequence[replicas.Settings]) -> dict[int, Params]:

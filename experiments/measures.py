@@ -75,9 +75,9 @@ def of_codes(scores: np.ndarray, items: np.ndarray, encoded: np.ndarray) -> dict
     """
     spectrum = np.sqrt(np.maximum(np.linalg.eigvalsh(items.T @ items), 0))
     part = spectrum[spectrum > 0] / max(spectrum.sum(), 1e-300)
-    spread = np.std(scores, axis=1, keepdims=True)[:, 0]
+    spread = scores.std(axis=1)
     u, v = np.random.default_rng(0).integers(0, scores.shape[1], (2, PAIRS))
-    own = scores[spread > 0] / spread[spread > 0][:, None]
+    own = (scores / np.where(spread, spread, 1)[:, None])[spread > 0]
     apart = np.abs(own[:, u] - own[:, v])
     return {
         "zero": float(np.mean(~encoded.any(axis=1))),
@@ -114,8 +114,8 @@ def _clicked(rng: np.random.Generator, wanted: np.ndarray, others: np.ndarray) -
         count = allowed.sum(axis=1, keepdims=True)
         number = (rng.random((len(allowed), PAIRS)) * count).astype(int)
         sides.append(np.take_along_axis(first, number, 1))
-    some = wanted.any(axis=1) & others.any(axis=1)
-    return Pairs(sides[0], sides[1], np.broadcast_to(some[:, None], sides[0].shape))
+    some = (wanted.any(axis=1) & others.any(axis=1)).reshape(-1, 1)
+    return Pairs(sides[0], sides[1], np.broadcast_to(some, sides[0].shape))
 
 
 def _inside(items: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -98,6 +98,22 @@ def test_one_cell(data, monkeypatch):
     assert found == pytest.approx(want, abs=1e-4)
 
 
+def test_a_compression_in_closed_form_is_a_cell_too(data):
+    found = {
+        name: latent_cells.measure(latent_cells.Cell("synthetic", "spectral", 5, False, name), data)
+        for name in latent_cells.LINEAR
+    }
+    for name, cell in found.items():
+        rows = {row["similarity"]: row for row in cell["rows"]}
+        assert all(len(row["ndcg@100"]) == 1 for row in rows.values())
+        if name == "none":
+            assert rows["dot"]["order"] == 1 and rows["decoder"]["order"] == 1
+        else:
+            assert rows["decoder"]["order"] < 1 and rows["dot"]["rank"] <= 5 + 1e-6
+    same = found["pca_uncentred"]["rows"]
+    assert same[0]["per_row"] == pytest.approx(same[3]["per_row"], abs=1e-4)  # orthonormal
+
+
 def test_cells_resume_and_other_splits_take_the_settings_of_the_first(tmp_path, monkeypatch):
     monkeypatch.setattr(latent_cells, "RATES", (0.01,))
     monkeypatch.setattr(latent_cells, "DECAYS", (0.0, 0.001))
