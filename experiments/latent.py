@@ -67,7 +67,7 @@ def planned(given: Mapping[str, Any]) -> list[Cell]:
     tied = {"no": (False,), "yes": (True,), "both": (False, True)}[given["tied"]]
     latents = [int(latent) for latent in given["latents"]]
     return [
-        Cell(*parts, split)
+        Cell(*parts, split, given["epochs"])
         for split in sorted(int(split) for split in given["splits"])
         for parts in itertools.product(given["datasets"], given["features"], latents, tied, names)
     ]
@@ -107,6 +107,7 @@ if __name__ == "__main__":
     flags.DEFINE_list("datasets", ["ml-1m", "anime"], "names of data sets")
     flags.DEFINE_list("features", ["spectral"], "sources of the vectors")
     flags.DEFINE_list("latents", ["32", "8", "128"], "dimensions m of the code")
+    flags.DEFINE_integer("epochs", latent_cells.EPOCHS, "at most, of which some may be chosen", 10)
     flags.DEFINE_list("splits", ["0"], "seeds of the split; others take the settings of split 0")
     flags.DEFINE_enum("tied", "both", ["no", "yes", "both"], "whether kernels are tied")
     flags.DEFINE_list("activations", [], "of the code, or of none, pca, pca_uncentred, random, "

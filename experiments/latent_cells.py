@@ -26,7 +26,7 @@ from experiments.measures import Pairs
 
 SIMILARITIES = ("dot", "cosine", "centred", "decoder")
 RATES, DECAYS = (0.001, 0.003, 0.01, 0.03), (0.0, 3e-4)
-EPOCHS, CHECKPOINTS = 40, (4, 20, 40)
+EPOCHS = 40  # of which a tenth, a half and all are checkpoints
 SEEDS = (1, 2, 3, 4, 5)
 METRIC = "ndcg@100"
 SIZE = 256  # n
@@ -47,13 +47,22 @@ class Cell(NamedTuple):
     tied: bool
     activation: str
     split: int = 0
+    epochs: int = EPOCHS
+
+    @property
+    def checkpoints(self) -> tuple[int, int, int]:
+        """The epochs after which the networks are judged."""
+        return max(1, self.epochs // 10), max(1, self.epochs // 2), self.epochs
 
     @property
     def name(self) -> str:
         """The name of its file."""
         tied = "tied" if self.tied else "untied"
         activation = self.activation.replace(":", "_")
-        return f"{self.dataset}-{self.features}-{self.latent}-{tied}-{activation}-{self.split}"
+        longer = "" if self.epochs == EPOCHS else f"-{self.epochs}epochs"
+        return (
+            f"{self.dataset}-{self.features}-{self.latent}-{tied}-{activation}-{self.split}{longer}"
+        )
 
 
 class Data(NamedTuple):
@@ -160,7 +169,7 @@ def networks_of(
         return {similarity: [network] for similarity in chosen}
     settings = sorted({(own.rate, own.decay) for own in chosen.values()})
     wanted = [replicas.Settings(*own, seed) for own in settings for seed in SEEDS]
-    trained = train(system_of(cell, data), data, wanted)
+    trained = train(cell, data, wanted)
 
     def of(own: Chosen) -> list[Params]:
         first = settings.index((own.rate, own.decay)) * len(SEEDS)
@@ -184,14 +193,14 @@ def search(cell: Cell, data: Data) -> dict[str, Chosen]:
         }
     grid = list(itertools.product(RATES, DECAYS))
     settings = [replicas.Settings(rate, decay, 0) for rate, decay in grid]
-    trained = train(system_of(cell, data), data, settings)
+    trained = train(cell, data, settings)
     found = {}
     for similarity in SIMILARITIES:
         valid, early = {}, []
         for (epoch, networks), (i, setting) in itertools.product(trained.items(), enumerate(grid)):
             compare = codes(cell, data, one(networks, i), similarity)
             valid[*setting, epoch] = ranked(data, "valid", compare).figures[METRIC]
-            if epoch == CHECKPOINTS[0]:
+            if epoch == cell.checkpoints[0]:
                 early.append({**audited(data, compare), METRIC: valid[*setting, epoch]})
         best = max(valid, key=lambda key: valid[key])
         highest = {name: max(own[name] for own in early) for name in early[0]}
@@ -216,10 +225,15 @@ def system_of(cell: Cell, data: Data, similarity: str = "dot") -> System:
     return factor_ae.system(config_of(cell, data, similarity), data.facts)
 
 
-def train(system: System, data: Data, settings: Sequence[replicas.Settings]) -> dict[int, Params]:
+def train(cell: Cell, data: Data, settings: Sequence[replicas.Settings]) -> dict[int, Params]:
     """Train replicas on the vectors, and return their networks at each checkpoint."""
     return replicas.train(
-        system, data.features, data.vectors, settings, epochs=EPOCHS, checkpoints=CHECKPOINTS
+        system_of(cell, data),
+        data.features,
+        data.vectors,
+        settings,
+        epochs=cell.epochs,
+        checkpoints=cell.checkpoints,
     )
 
 

@@ -73,22 +73,19 @@ def test_one_cell(data, monkeypatch):
     monkeypatch.setattr(latent_cells, "RATES", (0.01, 0.03))
     monkeypatch.setattr(latent_cells, "DECAYS", (0.0,))
     monkeypatch.setattr(latent_cells, "SEEDS", (1, 2))
-    monkeypatch.setattr(latent_cells, "EPOCHS", 4)
-    monkeypatch.setattr(latent_cells, "CHECKPOINTS", (1, 4))
-    cell = latent_cells.Cell("synthetic", "spectral", 3, False, "relu")
+    cell = latent_cells.Cell("synthetic", "spectral", 3, False, "relu", epochs=4)
     found = latent_cells.measure(cell, data)
     assert [row["similarity"] for row in found["rows"]] == list(latent_cells.SIMILARITIES)
     for row in found["rows"]:
         assert len(row["ndcg@100"]) == 2 and 0 < row["validation"] <= 1
-        assert row["early"]["ndcg@100"] <= row["validation"] and row["epochs"] in (1, 4)
+        assert row["early"]["ndcg@100"] <= row["validation"] and row["epochs"] in (1, 2, 4)
         assert 0.4 < row["order"] <= 1 and 1 <= row["rank"] <= 12
         assert np.mean(row["per_row"]) == pytest.approx(np.mean(row["ndcg@100"]), abs=1e-4)
     model = factor_ae.make(
         factor_ae.Config(size=12, latent=3, latent_activation="relu", similarity="cosine"),
         Facts.of(data.split.train),
     )
-    system = latent_cells.system_of(cell, data)
-    trained = latent_cells.train(system, data, [replicas.Settings(0.01, 0.0, 1)])
+    trained = latent_cells.train(cell, data, [replicas.Settings(0.01, 0.0, 1)])
     network = latent_cells.one(trained[4], 0)
     evaluate = aerec.evaluation.ranking.evaluator(model, names=("ndcg",), ks=(100,))
     params = {"features": data.features, "network": network}
@@ -118,14 +115,12 @@ def test_cells_resume_and_other_splits_take_the_settings_of_the_first(tmp_path, 
     monkeypatch.setattr(latent_cells, "RATES", (0.01,))
     monkeypatch.setattr(latent_cells, "DECAYS", (0.0, 0.001))
     monkeypatch.setattr(latent_cells, "SEEDS", (1,))
-    monkeypatch.setattr(latent_cells, "EPOCHS", 2)
-    monkeypatch.setattr(latent_cells, "CHECKPOINTS", (1, 2))
     monkeypatch.setattr(latent_cells, "SIZE", 12)
     monkeypatch.setattr(latent_cells, "GRIDS", {"spectral": {"power": (0.0, 0.5)}})
     given = {
         "output": str(tmp_path), "data_dir": None, "activations": ["tanh"], "tied": "yes",
         "datasets": ["synthetic:users=160,items=40,ratings=2600,seed=3"], "latents": ["3"],
-        "features": ["spectral"], "splits": ["1"],
+        "features": ["spectral"], "splits": ["1"], "epochs": 2,
     }  # fmt: skip
     with pytest.raises(BadInput, match="--splits=0 first"):
         latent.main(given)
