@@ -52,8 +52,8 @@ def epoch_curves(logs: Mapping[str, Log], metric: str, *, rmse: bool = False) ->
     """
     figure = Figure(figsize=(2 * SIZE[0], SIZE[1]), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _style(left, xlabel="epoch", ylabel="A: training RMSE" if rmse else "A: training loss")
-    _style(right, xlabel="epoch", ylabel=f"B: validation {metric}")
+    style(left, xlabel="epoch", ylabel="A: training RMSE" if rmse else "A: training loss")
+    style(right, xlabel="epoch", ylabel=f"B: validation {metric}")
     for name, log in logs.items():
         epochs = [line["epoch"] for line in log]
         losses = np.array([line["loss"] for line in log])
@@ -77,7 +77,7 @@ def row_figures(
     figure = Figure(figsize=(len(panels) * SIZE[0], height), layout="constrained")
     for axes, (name, rows) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(),
                                   strict=True):  # fmt: skip
-        _style(axes, xlabel=name, ylabel="")
+        style(axes, xlabel=name, ylabel="")
         values, half = np.array(list(rows.values())).T
         axes.errorbar(values, range(len(rows)), xerr=half, fmt="o", capsize=2, label="here")
         if others := published.get(name):
@@ -140,15 +140,16 @@ def save(figure: Figure, path: pathlib.Path) -> None:
         figure.savefig(temporary, format="png", dpi=150)
 
 
-def _figure(*, xlabel: str, ylabel: str) -> tuple[Figure, matplotlib.axes.Axes]:
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes = figure.subplots()
-    _style(axes, xlabel=xlabel, ylabel=ylabel)
-    return figure, axes
-
-
-def _style(axes: matplotlib.axes.Axes, *, xlabel: str, ylabel: str) -> None:
+def style(axes: matplotlib.axes.Axes, *, xlabel: str, ylabel: str) -> None:
+    """Label the axes, with a grid and without a frame."""
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
+
+
+def _figure(*, xlabel: str, ylabel: str) -> tuple[Figure, matplotlib.axes.Axes]:
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.subplots()
+    style(axes, xlabel=xlabel, ylabel=ylabel)
+    return figure, axes

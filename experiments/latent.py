@@ -29,8 +29,6 @@ from aerec.nn import activations
 from experiments import board, latent_cells
 from experiments.latent_cells import Cell, Chosen, Data
 
-PLAIN = ("sigmoid", "tanh", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "swish",
-         "softplus", "exp", "softsign", "identity")  # fmt: skip
 AGAIN = "delete it, and run the same command again"
 
 
@@ -61,7 +59,7 @@ def planned(given: Mapping[str, Any]) -> list[Cell]:
     """List the cells that the flags ask for, split 0 first; shifts only where they exist."""
     names = given["activations"]
     if not names:
-        both = [name for plain in PLAIN for name in (plain, f"shift:{plain}")]
+        both = [name for plain in latent_cells.PLAIN for name in (plain, f"shift:{plain}")]
         names = [name for name in both if name in activations.names()]
     names = [n if n in latent_cells.LINEAR else activations.describe(n).name for n in names]
     tied = {"no": (False,), "yes": (True,), "both": (False, True)}[given["tied"]]

@@ -25,6 +25,8 @@ from experiments import measures, records, replicas
 from experiments.measures import Pairs
 
 SIMILARITIES = ("dot", "cosine", "centred", "decoder")
+PLAIN = ("sigmoid", "tanh", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "swish",
+         "softplus", "exp", "softsign", "identity")  # fmt: skip
 RATES, DECAYS = (0.001, 0.003, 0.01, 0.03), (0.0, 3e-4)
 EPOCHS = 40  # of which a tenth, a half and all are checkpoints
 SEEDS = (1, 2, 3, 4, 5)

@@ -1,0 +1,177 @@
+"""What the cells of the latent study say: a row for each cell, and the tests of the hypotheses.
+
+  python -m experiments.latent_results --output=runs/latent
+  python -m experiments.latent_results --output=runs/latent --record --pictures=docs/images
+
+The cells are those of `experiments.latent --output`. A cell of your own activation is in the tables
+and pictures too. `--record` writes experiments/results/latent_activation.json, a row for each cell,
+and latent_tests.json, a row for each comparison.
+"""
+
+import datetime
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import rich.box
+from absl import flags
+from rich.markup import escape
+from rich.table import Table
+
+from aerec import files, plots
+from aerec.cli import command, options, show
+from aerec.errors import BadInput
+from experiments import latent_cells, latent_plots, latent_tests, records
+from experiments.latent_cells import METRIC, Cell
+from experiments.latent_tests import Outcome, Verdict
+from experiments.records import Record
+
+KEPT = ("validation", "epochs", "rate", "decay", "order", "order_top", "auc", "auc_top", "flat",
+        "gap", "rank")  # fmt: skip
+COMMAND = "python -m experiments.latent_results --output=DIR --record"
+AGAIN = "delete it, and run the command of its cells again"
+
+
+class Finished(NamedTuple):
+    """A cell with what its file has."""
+
+    cell: Cell
+    content: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The label of its row."""
+        return self.cell.name.replace("+", "_")
+
+
+def main(given: Mapping[str, Any]) -> None:
+    output = pathlib.Path(options.required(given, "output"))
+    finished = read(output)
+    found = [one for each in finished for one in outcomes(each)]
+    verdicts = latent_tests.all_of(found)
+    show.CONSOLE.print(table(verdicts))
+    if given["pictures"]:
+        folder = pathlib.Path(given["pictures"])
+        with files.writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        for name, figure in latent_plots.all_of(found).items():
+            plots.save(figure, folder / f"latent_{name}.png")
+    if given["record"]:
+        rows = [row_of(each) for each in finished]
+        records.write(
+            "latent_activation", "Activations of a latent code, cell by cell", rows, records.RESULTS
+        )
+        tests = [row_of_test(verdict, rows[0]) for verdict in verdicts]
+        records.write(
+            "latent_tests", "Activations of a latent code, hypotheses", tests, records.RESULTS
+        )
+
+
+def read(output: pathlib.Path) -> list[Finished]:
+    """Read all cells of a folder. Raises BadInput if there are none, or one is damaged."""
+    found = []
+    for path in sorted(output.glob("*-*-*-*tied-*.json")):
+        content = files.read_json(path, *Cell._fields, "rows", advice=AGAIN)
+        found.append(Finished(Cell(*(content[name] for name in Cell._fields)), content))
+    if not found:
+        raise BadInput(f"{output} has no cells: run experiments.latent --output={output} first")
+    return found
+
+
+def outcomes(finished: Finished) -> list[Outcome]:
+    """List the outcome of each similarity of a cell."""
+    cost = finished.content["search_seconds"], finished.content["seconds"]
+    return [
+        Outcome(
+            finished.cell,
+            row["similarity"],
+            np.asarray(row["per_row"], np.float64),
+            {name: row[name] for name in (*KEPT, "early", "zero", METRIC)},
+            *cost,
+        )
+        for row in finished.content["rows"]
+    ]
+
+
+def row_of(finished: Finished) -> Record:
+    """Make the row of a cell: NDCG@100 by similarity, and further measures of each."""
+    cell, content = finished
+    figures: dict[str, float] = {"zero": content["rows"][0]["zero"]}
+    errors: dict[str, float] = {}
+    for row in content["rows"]:
+        name = row["similarity"]
+        figures[name] = round(float(np.mean(row[METRIC])), 5)
+        if len(row[METRIC]) > 1:
+            errors[name] = round(float(np.std(row[METRIC], ddof=1)), 5)
+        early = {f"early_{measure}": value for measure, value in row["early"].items()}
+        measured = {**{key: row[key] for key in KEPT}, **early}
+        figures |= {f"{name}_{key}": round(value, 5) for key, value in measured.items()}
+    figures["search_seconds"] = round(content["search_seconds"], 1)
+    tied = "yes" if cell.tied else "no"
+    return Record(
+        label=finished.label,
+        figures=figures,
+        errors=errors,
+        error_kind="sd",
+        command=(
+            f"python -m experiments.latent --data_dir=DIR --output=DIR --datasets={cell.dataset} "
+            f"--features={cell.features} --latents={cell.latent} --tied={tied} "
+            f"--activations={cell.activation} --splits={cell.split} --epochs={cell.epochs}"
+        ),
+        versions={"jax": content["jax"]},
+        date=datetime.date.today().isoformat(),
+        machine=content["machine"],
+        data=cell.dataset,
+        protocol={"name": "strong"},
+        split_hash=[content["split_hash"]],
+        seeds=list(latent_cells.SEEDS),
+        seconds=round(content["seconds"], 1),
+    )
+
+
+def row_of_test(verdict: Verdict, like: Record) -> Record:
+    """Make the row of a comparison."""
+    figures = {"difference": verdict.difference, "low": verdict.low, "high": verdict.high}
+    figures |= {"difference_low": verdict.low, "difference_high": verdict.high, **verdict.further}
+    if verdict.p is not None:
+        figures |= {"p": verdict.p, "p_holm": verdict.adjusted}
+    return Record(
+        label=verdict.label,
+        figures={name: round(value, 5) for name, value in figures.items()},
+        command=COMMAND,
+        versions={"jax": jax.__version__},
+        date=like.date,
+        machine=like.machine,
+        tuning={"hypothesis": verdict.hypothesis, "what": verdict.what, "verdict": verdict.verdict},
+    )
+
+
+def table(verdicts: Sequence[Verdict]) -> Table:
+    """Return the comparisons as a table."""
+    columns = ("hypothesis", "what", "difference", "interval", "p (Holm)", "verdict")
+    rows = [
+        (
+            own.hypothesis,
+            own.what,
+            f"{own.difference:+.4f}",
+            f"[{own.low:+.4f}, {own.high:+.4f}]",
+            "" if own.p is None else f"{own.adjusted:.4f}",
+            own.verdict,
+        )
+        for own in verdicts
+    ]
+    out = Table(title="Hypotheses", box=rich.box.SIMPLE_HEAD, title_justify="left")
+    for column in columns:
+        out.add_column(column)
+    for row in rows:
+        out.add_row(*map(escape, row))
+    return out
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("output", None, "the folder of the cells")
+    flags.DEFINE_bool("record", False, "keep the rows and the comparisons in experiments/results")
+    flags.DEFINE_string("pictures", None, "a folder for the pictures; none: no pictures")
+    command.run(main, __doc__)
