@@ -47,6 +47,7 @@ class Finished(NamedTuple):
 
 
 def main(given: Mapping[str, Any]) -> None:
+    """Print the comparisons of the cells in a folder, and write what the flags ask for."""
     output = pathlib.Path(options.required(given, "output"))
     finished = read(output)
     found = [one for each in finished for one in outcomes(each)]
