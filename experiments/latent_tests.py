@@ -19,6 +19,7 @@ STEPS = (  # from a sigmoid to a tanh
     ("scale", "experiments.sigmoids:scaled", "experiments.sigmoids:centred"),
     ("slope", "tanh", "experiments.sigmoids:scaled"),
 )
+EARLY = ("order", "order_top", "auc", "auc_top", METRIC)  # by which one may choose early
 MEASURES = ("order", "order_top", "auc", "auc_top", "rank", "gap")
 
 
@@ -233,7 +234,7 @@ def choices(groups: Groups) -> Iterator[Verdict]:
         whole = sum(own.search_seconds for own in there)
         tenth = key.cell.checkpoints[0] / key.cell.epochs
         chosen = {"theory": (group["sigmoid"], group["sigmoid"].search_seconds / whole)}
-        for measure in ("order", "auc", METRIC):
+        for measure in EARLY:
             values = [own.measures["early"][measure] for own in there]
             early = there[int(np.argmax(values))]
             chosen[f"early_{measure.partition('@')[0]}"] = (

@@ -23,7 +23,10 @@ def content(cell, quality):
         rows.append({
             "similarity": similarity, "rate": 0.01, "decay": 0.0, "epochs": 20, "zero": 0.0,
             **dict.fromkeys(MEASURES, 0.5 + level), "ndcg@100": [float(per_row.mean())] * 2,
-            "early": {"order": 0.5 + level, "auc": 0.5 - level, "ndcg@100": 0.5},
+            "early": {
+                **dict.fromkeys(("order", "order_top", "auc_top"), 0.5 + level),
+                "auc": 0.5 - level, "ndcg@100": 0.5,
+            },
             "per_row": per_row.tolist(),
         })  # fmt: skip
     return {**cell._asdict(), "rows": rows, "search_seconds": 2.0, "seconds": 5.0,
