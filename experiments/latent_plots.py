@@ -11,6 +11,12 @@ from experiments import latent_tests
 from experiments.latent_cells import EPOCHS, LINEAR, PLAIN, SIMILARITIES
 from experiments.latent_tests import STEPS, Outcome
 
+TEXTS = {  # of the activations of the steps
+    "sigmoid": "sigmoid(z)",
+    "experiments.sigmoids:centred": "sigmoid(z) - 1/2",
+    "experiments.sigmoids:scaled": "2 sigmoid(z) - 1",
+    "tanh": "tanh(z)",
+}
 LATENT = 32  # m of the pictures of one dimension
 OTHERS = ("sigmoid", "tanh", "relu", "identity", "pca", "random")  # of the picture by dimension
 
@@ -55,7 +61,8 @@ def by_activation(found: Sequence[Outcome]) -> Figure:
             )  # fmt: skip
         for line in (o for o in found if o.name == "none" and o.similarity == similarity):
             axes.axvline(line.figure, color="grey", linestyle=":", label="no compression")
-    panels[0].set_yticks(range(len(names)), names)
+    texts = [TEXTS[name] if "." in name and name in TEXTS else name for name in names]
+    panels[0].set_yticks(range(len(names)), texts)
     panels[0].invert_yaxis()
     _legend(figure, panels[0])
     return figure
@@ -84,10 +91,10 @@ def by_dimension(found: Sequence[Outcome]) -> Figure:
 def by_order(found: Sequence[Outcome]) -> Figure:
     """Plot N@100 of each encoder of one m against what it keeps of the order."""
     measures = {
-        "order": "pairs of items, in the order of the features",
-        "order_top": "the same, of a user's best 200",
-        "auc": "a held-out click above another item",
-        "auc_top": "the same, of a user's best 200",
+        "order": "feature order kept",
+        "order_top": "the same, best 200 items",
+        "auc": "AUC of held-out clicks",
+        "auc_top": "the same, best 200 items",
     }
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
@@ -106,7 +113,6 @@ def by_order(found: Sequence[Outcome]) -> Figure:
 def by_step(found: Sequence[Outcome]) -> Figure:
     """Plot N@100 on the way from a sigmoid to a tanh: its offset, its scale, its slope."""
     names = [STEPS[0][2], *(first for _, first, _ in STEPS)]
-    texts = ["sigmoid(z)", "sigmoid(z) - 1/2", "2 sigmoid(z) - 1", "tanh(z)"]
     figure = Figure(figsize=plots.SIZE, layout="constrained")
     axes = figure.subplots()
     plots.style(axes, xlabel="", ylabel="N@100")
@@ -115,7 +121,7 @@ def by_step(found: Sequence[Outcome]) -> Figure:
                and o.similarity == similarity}  # fmt: skip
         there = [place for place, name in enumerate(names) if name in own]
         axes.plot(there, [own[names[place]] for place in there], marker="o", label=similarity)
-    axes.set_xticks(range(len(names)), texts)
+    axes.set_xticks(range(len(names)), [TEXTS[name] for name in names])
     axes.legend(frameon=False)
     return figure
 
