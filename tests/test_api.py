@@ -7,6 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
+import types
 import warnings
 
 import chex
@@ -484,6 +485,13 @@ def test_what_cannot_be_exported(run, split, tmp_path, monkeypatch):
         run.export(tmp_path / "m.stablehlo")
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     with pytest.raises(BadInput, match=r"needs the package jax2onnx: pip install 'aerec\[onnx"):
+        run.export(tmp_path / "m.onnx")
+
+    def to_onnx(*args, **settings):
+        raise NotImplementedError("No plugin for while")
+
+    monkeypatch.setitem(sys.modules, "jax2onnx", types.SimpleNamespace(to_onnx=to_onnx))
+    with pytest.raises(BadInput, match=r"No plugin for while\); use the format stablehlo"):
         run.export(tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 

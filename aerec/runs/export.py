@@ -28,7 +28,8 @@ def write(artefact: Artefact, path: pathlib.Path, format: str | None = None) -> 
     onnx: the function of stablehlo. Needs jax2onnx.
 
     Raises:
-      BadInput: an unknown format, a model that reads sequences, or a package that is missing.
+      BadInput: an unknown format, a model that reads sequences or that ONNX cannot hold, or a
+        package that is missing.
     """
     name = format or path.suffix.removeprefix(".")
     if name not in FORMATS:
@@ -91,7 +92,13 @@ def _safetensors(artefact: Artefact) -> bytes:
 def _onnx(artefact: Artefact) -> bytes:
     package = _require("jax2onnx", "ONNX", extra="onnx")
     score, width = scorer(artefact), len(artefact.vocabulary.item_ids)
-    return package.to_onnx(score, [("B", width)], model_name="aerec").SerializeToString()
+    try:
+        return package.to_onnx(score, [("B", width)], model_name="aerec").SerializeToString()
+    except NotImplementedError as error:
+        raise BadInput(
+            f"jax2onnx cannot write {artefact.config['model']} ({error or 'an operation it lacks'}); "
+            "use the format stablehlo"
+        ) from error
 
 
 def _require(package: str, format: str, extra: str = "export") -> ModuleType:
