@@ -96,8 +96,7 @@ def _onnx(artefact: Artefact) -> bytes:
         return package.to_onnx(score, [("B", width)], model_name="aerec").SerializeToString()
     except NotImplementedError as error:
         raise BadInput(
-            f"jax2onnx cannot write {artefact.config['model']} ({error or 'an operation it lacks'}); "
-            "use the format stablehlo"
+            f"jax2onnx cannot write {artefact.config['model']} ({error}); use the format stablehlo"
         ) from error
 
 
