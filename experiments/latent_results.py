@@ -8,6 +8,8 @@ and pictures too. `--record` writes experiments/results/latent_activation.json, 
 and latent_tests.json, a row for each comparison.
 """
 
+import collections
+import dataclasses
 import datetime
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -61,10 +63,12 @@ def main(given: Mapping[str, Any]) -> None:
             plots.save(figure, folder / f"latent_{name}.png")
     if given["record"]:
         rows = [row_of(each) for each in finished]
+        rows.append(total(rows))
         records.write(
             "latent_activation", "Activations of a latent code, cell by cell", rows, records.RESULTS
         )
         tests = [row_of_test(verdict, rows[0]) for verdict in verdicts]
+        tests += counts(verdicts, rows[0])
         records.write(
             "latent_tests", "Activations of a latent code, hypotheses", tests, records.RESULTS
         )
@@ -147,6 +151,39 @@ def row_of_test(verdict: Verdict, like: Record) -> Record:
         machine=like.machine,
         tuning={"hypothesis": verdict.hypothesis, "what": verdict.what, "verdict": verdict.verdict},
     )
+
+
+def total(rows: Sequence[Record]) -> Record:
+    """Make the row of the time of all cells, without further seeds and with them."""
+    searching = sum(row.figures["search_seconds"] for row in rows)
+    return dataclasses.replace(
+        rows[0],
+        label="total",
+        figures={"cells": len(rows), "search_seconds": searching},
+        errors={},
+        command="python -m experiments.latent --data_dir=DIR --output=DIR",
+        data=", ".join(dict.fromkeys(row.data for row in rows)),
+        split_hash=[],
+        seconds=sum(row.seconds for row in rows),
+    )
+
+
+def counts(verdicts: Sequence[Verdict], like: Record) -> list[Record]:
+    """Make a row for each hypothesis: how many comparisons support it, refute it, or do neither."""
+    by_hypothesis = collections.defaultdict[str, collections.Counter[str]](collections.Counter)
+    for own in verdicts:
+        by_hypothesis[own.hypothesis][own.verdict] += 1
+    return [
+        Record(
+            label=hypothesis,
+            figures={"comparisons": found.total(),
+                     **{name: found[name] for name in ("supported", "refuted", "open")}},
+            command=COMMAND,
+            date=like.date,
+            machine=like.machine,
+        )
+        for hypothesis, found in by_hypothesis.items()
+    ]  # fmt: skip
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:

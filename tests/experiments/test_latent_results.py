@@ -100,7 +100,12 @@ def test_rows_and_pictures(folder, tmp_path, monkeypatch):
     assert own.figures["dot"] == pytest.approx(0.35 + 0.13 / 4, abs=0.01)
     assert "--activations=shift:tanh" in own.command and "--tied=yes" in own.command
     assert str(tmp_path) not in (tmp_path / "results/latent_activation.json").read_text()
-    assert len(records.read("latent_tests", tmp_path / "results")[1]) > 30
+    whole = next(row for row in rows if row.label == "total")
+    assert whole.figures["cells"] == len(rows) - 1 == 37 and whole.seconds == 37 * 5
+    tests = {row.label: row for row in records.read("latent_tests", tmp_path / "results")[1]}
+    of_sigmoid = tests["H1"].figures
+    assert of_sigmoid["comparisons"] == sum(label.startswith("H1-") for label in tests) == 8
+    assert sum(of_sigmoid[name] for name in ("supported", "refuted", "open")) == 8
     assert len(list(pictures.glob("*.png"))) == len(latent_plots.all_of([])) + 5
 
 
