@@ -12,9 +12,13 @@ class NotNumbers(ValueError):
     """A model gave scores that are NaN or infinite."""
 
 
+LISTED = 60  # names that an error lists
+
+
 def nearest(name: object, valid: Iterable[str]) -> str:
-    """Suggest the nearest valid names for an unknown one, in a sentence."""
+    """Suggest the nearest valid names for an unknown one, and list all if they are few."""
     valid = sorted(valid)
     close = difflib.get_close_matches(str(name), valid, n=3, cutoff=0.5)
     meant = f"Did you mean {' or '.join(close)}? " if close else ""
-    return f"{meant}There are: {', '.join(valid) or 'none'}."
+    listed = f": {', '.join(valid) or 'none'}" if len(valid) <= LISTED else f" {len(valid)} names"
+    return f"{meant}There are{listed}."

@@ -138,8 +138,8 @@ def row_of(finished: Finished) -> Record:
 
 def row_of_test(verdict: Verdict, like: Record) -> Record:
     """Make the row of a comparison."""
-    figures = {"difference": verdict.difference, "low": verdict.low, "high": verdict.high}
-    figures |= {"difference_low": verdict.low, "difference_high": verdict.high, **verdict.further}
+    figures = {"difference": verdict.difference, **verdict.further}
+    figures |= {"difference_low": verdict.low, "difference_high": verdict.high}
     if verdict.p is not None:
         figures |= {"p": verdict.p, "p_holm": verdict.adjusted}
     return Record(

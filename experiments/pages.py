@@ -39,7 +39,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from aerec import files
-from aerec.errors import BadInput
+from aerec.errors import BadInput, nearest
 from experiments import records
 from experiments.records import Record
 
@@ -175,7 +175,7 @@ def number(amount: float, like: str) -> str:
 
 def _row(rows: Mapping[str, Record], label: str) -> Record:
     if label not in rows:
-        raise BadInput(f"there is no row {label}; there are: {', '.join(rows)}")
+        raise BadInput(f"there is no row {label}. {nearest(label, rows)}")
     return rows[label]
 
 

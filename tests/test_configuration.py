@@ -83,6 +83,9 @@ def test_nearest():
     )
     assert nearest("zzz", ["multvae"]) == "There are: multvae."
     assert nearest("zzz", []) == "There are: none."
+    many = [f"name{i}" for i in range(100)]
+    assert nearest("name100", many).startswith("Did you mean name10 or")
+    assert nearest("zzz", many) == "There are 100 names."
 
 
 @pytest.mark.parametrize(
