@@ -52,7 +52,11 @@ def main(given: Mapping[str, Any]) -> None:
                 chosen = searched(cell, output) if cell.split else None
                 files.write_json(path, latent_cells.measure(cell, prepared[key], chosen))
             bar.advance(task)
-    show.CONSOLE.print(f"Finished cells are in {output}.", markup=False)
+    show.CONSOLE.print(
+        f"Finished cells are in {output}.\nNext: python -m experiments.latent_results "
+        f"--output={output}",
+        markup=False,
+    )  # fmt: skip
 
 
 def planned(given: Mapping[str, Any]) -> list[Cell]:
