@@ -112,7 +112,7 @@ Groups = Mapping[Key, Group]
 def all_of(found: Sequence[Outcome]) -> list[Verdict]:
     """Test every hypothesis on whatever cells there are; Holm's method within each hypothesis."""
     groups = grouped(found)
-    tests = (sigmoid, shifts, lifts, offsets, reduction, choices)
+    tests = (sigmoid, shifts, lifts, offsets, reduction, linear, choices)
     paired = [own for test in tests for own in adjusted(list(test(groups)))]
     return sorted(
         [*paired, *correlations(groups), *ranges(groups)], key=lambda own: own.hypothesis
@@ -222,6 +222,14 @@ def reduction(groups: Groups) -> Iterator[Verdict]:
         )  # fmt: skip
         if code and whole:
             yield paired("H7", key, code, whole, bound=-NEAR)
+
+
+def linear(groups: Groups) -> Iterator[Verdict]:
+    """E1, explored and not registered: the best activation ranks better than the best PCA."""
+    for key, group in groups.items():
+        code, pca = best(group, PLAIN), best(group, ("pca", "pca_uncentred"))
+        if code and pca:
+            yield paired("E1", key, code, pca)
 
 
 def choices(groups: Groups) -> Iterator[Verdict]:

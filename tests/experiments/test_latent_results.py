@@ -79,6 +79,7 @@ def test_the_hypotheses(found):
     assert spread.verdict == "supported"
     assert verdicts[f"H7-{dot}"].verdict == "supported"  # .12 above .05
     assert verdicts["H7-ml-1m-spectral-32-untied-0-cosine"].verdict == "refuted"
+    assert verdicts[f"E1-{dot}"].difference == pytest.approx(0.07, abs=0.002)
     theory, early = (verdicts[f"H8-{dot}-{of}"] for of in ("theory", "early_order"))
     assert theory.verdict == "refuted" and theory.further["cost"] == pytest.approx(1 / 13)
     assert early.verdict == "supported"
