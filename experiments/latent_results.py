@@ -53,6 +53,7 @@ def main(given: Mapping[str, Any]) -> None:
     output = pathlib.Path(options.required(given, "output"))
     finished = read(output)
     found = [one for each in finished for one in outcomes(each)]
+    show.CONSOLE.print(f"{len(finished)} cells. The comparisons take some minutes.")
     verdicts = latent_tests.all_of(found)
     show.CONSOLE.print(table(verdicts))
     if given["pictures"]:

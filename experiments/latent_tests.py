@@ -283,6 +283,7 @@ def correlations(groups: Groups) -> Iterator[Verdict]:
                 _spearman(x, y),
                 float(low),
                 float(high),
+                further={"encoders": len(x)},
             )
 
 
