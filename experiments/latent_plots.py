@@ -18,7 +18,7 @@ TEXTS = {  # of the activations of the steps
     "tanh": "tanh(z)",
 }
 LATENT = 32  # m of the pictures of one dimension
-OTHERS = ("sigmoid", "tanh", "relu", "identity", "pca", "random")  # of the picture by dimension
+OTHERS = ("sigmoid", "tanh", "relu", "identity", "pca_uncentred", "random")  # of the picture by dimension
 
 
 def all_of(found: Sequence[Outcome]) -> dict[str, Figure]:
@@ -140,7 +140,7 @@ def by_cost(found: Sequence[Outcome]) -> Figure:
     for (name, places), mark in zip(marks.items(), "osv^DP", strict=True):
         axes.plot(*zip(*places, strict=True), mark, alpha=0.7, label=name.replace("_", ", "))
     axes.axhline(-latent_tests.NEAR, color="grey", linestyle=":", label=f"-{latent_tests.NEAR}")
-    axes.set_xlim(0, 1)
+    axes.set_xlim(left=0)
     axes.legend(frameon=False)
     return figure
 
