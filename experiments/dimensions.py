@@ -12,7 +12,8 @@ the similarity chosen likewise. `ease` is EASE of 2019, its lambda chosen likewi
 Figures on test users: `ndcg@100`; `coverage@100`; `auc`, of held-out clicks; `reachable`, the share
 of items that some query ranks first, and `reached`, that a training user's does; `ceiling@10`, the
 share of 200 users for whom some query makes no mistake on ten places; `rank`, the effective rank of
-the item codes. A finished model is a file in --output; the same command resumes.
+the item codes. EASE has the first three alone: it has a dimension for each item. A finished model
+is a file in --output; the same command resumes.
 """
 
 import functools
@@ -49,6 +50,7 @@ SIMILARITIES = ("dot", "cosine", "centred", "decoder")
 LAMBDAS = (100.0, 200.0, 500.0, 1000.0, 2000.0)
 FULL = 256  # n, whose vectors the principal components compress
 USERS = 200  # test users of the ceiling
+PARTS = ("train", "valid", "test")
 Setting = dict[str, Any]
 
 
@@ -56,7 +58,7 @@ class Codes(NamedTuple):
     """What a model ranks by: `<query, item>`.
 
     Attributes:
-      queries: of the rows of "train", "valid" and "test", [R, m] each.
+      queries: of the rows of the parts that were asked for, [R, m] each.
       items: [N, m].
     """
 
@@ -112,7 +114,7 @@ def search(split: Split, dimensions: Sequence[int]) -> Content:
     begun, trials = time.perf_counter(), []
     for values in itertools.product(*GRID.values()):
         setting = dict(zip(GRID, values, strict=True))
-        whole = spectral(split, setting, max(dimensions))
+        whole = spectral(split, setting, max(dimensions), ("valid",))
         for m in dimensions:
             figure = evaluated(split, "valid", whole.truncated(m)).figures[METRIC]
             trials.append({"m": m, "setting": setting, METRIC: figure})
@@ -134,16 +136,17 @@ def measure(split: Split, searched: Sequence[Content], kind: str, m: int) -> Con
             fixed |= _best([own for own in searched if own["m"] == FULL])["setting"]
             grid = ("similarity", SIMILARITIES)
         settings = [{**fixed, grid[0]: value} for value in grid[1]]
-        tried = [ranked_by({"pca": "factor_ae"}.get(kind, kind), own, split) for own in settings]
-        trials = [
-            {"setting": setting, METRIC: evaluated(split, "valid", own).figures[METRIC]}
-            for setting, own in zip(settings, tried, strict=True)
-        ]
-        codes = tried[settings.index(_best(trials)["setting"])]
+        name, trials = {"pca": "factor_ae"}.get(kind, kind), []
+        for setting in settings:
+            codes = ranked_by(name, setting, split, ("valid",))
+            figure = evaluated(split, "valid", codes).figures[METRIC]
+            trials.append({"setting": setting, METRIC: figure})
+        codes = ranked_by(name, _best(trials)["setting"], split)
     best = _best(trials)
     report = evaluated(split, "test", codes)
+    expressed = geometry(split, codes) if m else {}
     return {
-        "figures": {**report.figures, **properties(split, codes)},
+        "figures": {**report.figures, "auc": auc(split, codes), **expressed},
         "per_row": report.per_row[METRIC].astype(float).tolist(),
         "tuning": {"trials": len(trials), "metric": METRIC, "validation": best[METRIC],
                    "setting": best["setting"]},
@@ -151,19 +154,23 @@ def measure(split: Split, searched: Sequence[Content], kind: str, m: int) -> Con
     }  # fmt: skip
 
 
-def spectral(split: Split, setting: Setting, size: int) -> Codes:
+def spectral(
+    split: Split, setting: Setting, size: int, parts: Sequence[str] = PARTS
+) -> Codes:
     """Return the vectors of `size` singular values, without compression."""
     fixed = {"compression": "none", "similarity": "dot", "size": size}
-    return ranked_by("factor_ae", {**fixed, **setting}, split)
+    return ranked_by("factor_ae", {**fixed, **setting}, split, parts)
 
 
-def ranked_by(name: str, setting: Setting, split: Split) -> Codes:
+def ranked_by(
+    name: str, setting: Setting, split: Split, parts: Sequence[str] = PARTS
+) -> Codes:
     """Solve a model in closed form, and return what it ranks by."""
     model = models.build(name, setting, Facts.of(split.train))
     assert model.item_codes is not None
     params = loop.solve(model, split.train)
     tables = {"train": split.train, "valid": split.valid.input, "test": split.test.input}
-    queries = {part: _queries(model, params, table) for part, table in tables.items()}
+    queries = {part: _queries(model, params, tables[part]) for part in parts}
     return Codes(queries, np.asarray(model.item_codes(params), np.float64))
 
 
@@ -176,10 +183,16 @@ def _queries(model: Model, params: Params, table: Table) -> np.ndarray:
     return np.concatenate(parts)[: table.num_rows]
 
 
-def properties(split: Split, codes: Codes) -> dict[str, float]:
-    """Compute the figures that need no list: AUC, effective rank, and the geometry."""
+def auc(split: Split, codes: Codes) -> float:
+    """Compute the AUC of the held-out clicks of the test users."""
+    scores = codes.queries["test"] @ codes.items.T
+    judged = measures.pairs(scores, scoring.numbered(split.test))
+    return measures.shares(scores, {"auc": judged["auc"]})["auc"]
+
+
+def geometry(split: Split, codes: Codes) -> dict[str, float]:
+    """Compute what the item codes allow, and their effective rank."""
     queries = codes.queries["test"]
-    scores = queries @ codes.items.T
     targets, seen = (_lists(table) for table in (split.test.target, split.test.input))
     some = np.flatnonzero([len(own) > 0 for own in targets])
     some = np.sort(np.random.default_rng(0).permutation(some)[:USERS])
@@ -188,10 +201,8 @@ def properties(split: Split, codes: Codes) -> dict[str, float]:
     )
     reached = reachability.reachable(codes.items, None, codes.queries["train"])
     assert reached.by_users is not None
-    judged = measures.pairs(scores, scoring.numbered(split.test))
     return {
-        "auc": measures.shares(scores, {"auc": judged["auc"]})["auc"],
-        "rank": measures.of_codes(scores, codes.items, codes.items)["rank"],
+        "rank": measures.of_codes(queries @ codes.items.T, codes.items, codes.items)["rank"],
         "reachable": reached.by,
         "unreachable": float(reached.unreachable.mean()),
         "reached": reached.by_users,
