@@ -5,13 +5,13 @@
 
 The data are split by `strong`, with seed 0. `spectral.M` has M singular vectors, their damping and
 power chosen for each M by validation NDCG@100. One decomposition serves all M: the vectors of M are
-the first M coordinates of those of more. `pca.M` is the principal components of the vectors of 256,
-the similarity chosen likewise. `ease` is EASE of 2019, its lambda chosen likewise. Rows like
-`spectral.8-spectral.256` are paired differences over test users.
+the first M coordinates of those of more. `pca.M` is M principal components of the vectors of 256,
+compared by codes or by reconstructions, and `ease` is EASE of 2019, its lambda tuned; both are
+chosen likewise. Rows like `spectral.8-spectral.256` are paired differences over test users.
 
 Figures on test users: `ndcg@100`; `coverage@100`; `auc`, of held-out clicks; `reachable`, the share
 of items that some query ranks first, and `reached`, that a training user's does; `ceiling@10`, the
-share of 200 users for whom some query makes no mistake on ten places; `rank`, the effective rank of
+share of 100 users for whom some query makes no mistake on ten places; `rank`, the effective rank of
 the item codes. EASE has the first three alone: it has a dimension for each item. A finished model
 is a file in --output; the same command resumes.
 """
@@ -46,10 +46,10 @@ from experiments.records import Record
 TITLE = "What fewer dimensions cost"
 METRIC = "ndcg@100"
 GRID = {"damping": (0.0, 0.25, 0.5), "power": (0.0, 0.25, 0.5)}
-SIMILARITIES = ("dot", "cosine", "centred", "decoder")
+SIMILARITIES = ("dot", "decoder")
 LAMBDAS = (100.0, 200.0, 500.0, 1000.0, 2000.0)
 FULL = 256  # n, whose vectors the principal components compress
-USERS = 200  # test users of the ceiling
+USERS = 100  # test users of the ceiling
 PARTS = ("train", "valid", "test")
 Setting = dict[str, Any]
 
