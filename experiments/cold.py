@@ -18,8 +18,8 @@ are folded in, and the cold items alone are ranked; the target is his clicks on 
 
 Similarity, w and the penalty of the ridge are chosen by NDCG@100 on a draw of the same kind among
 the warm items and without the test users. Rows without a draw in their label are of all draws; a
-user who is tested in several counts as one in their errors. A finished draw is a file in --output;
-the same command resumes.
+user who is tested in several counts as one in their errors. Intervals are over users, for these
+draws of items. A finished draw is a file in --output; the same command resumes.
 """
 
 import dataclasses
