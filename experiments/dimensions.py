@@ -12,8 +12,9 @@ chosen likewise. Rows like `spectral.8-spectral.256` are paired differences over
 Figures on test users: `ndcg@100`; `coverage@100`; `auc`, of held-out clicks; `reachable`, the share
 of items that some query ranks first, and `reached`, that a training user's does; `ceiling@10`, the
 share of 100 users for whom some query makes no mistake on ten places; `rank`, the effective rank of
-the item codes. EASE has the first three alone: it has a dimension for each item. A finished model
-is a file in --output; the same command resumes.
+the item codes. The geometry is computed for m of at most 128: what some query ranks first among M
+vectors, one does among more vectors of the same damping. EASE, with a dimension for each item, has
+the first three figures alone. A finished model is a file in --output; the same command resumes.
 """
 
 import functools
@@ -49,6 +50,7 @@ GRID = {"damping": (0.0, 0.25, 0.5), "power": (0.0, 0.25, 0.5)}
 SIMILARITIES = ("dot", "decoder")
 LAMBDAS = (100.0, 200.0, 500.0, 1000.0, 2000.0)
 FULL = 256  # n, whose vectors the principal components compress
+LARGEST = 128  # m of the geometry
 USERS = 100  # test users of the ceiling
 PARTS = ("train", "valid", "test")
 Setting = dict[str, Any]
@@ -144,9 +146,9 @@ def measure(split: Split, searched: Sequence[Content], kind: str, m: int) -> Con
         codes = ranked_by(name, _best(trials)["setting"], split)
     best = _best(trials)
     report = evaluated(split, "test", codes)
-    expressed = geometry(split, codes) if m else {}
+    figures = {**report.figures, **of_scores(split, codes, rank=bool(m))}
     return {
-        "figures": {**report.figures, "auc": auc(split, codes), **expressed},
+        "figures": figures | (geometry(split, codes) if 0 < m <= LARGEST else {}),
         "per_row": report.per_row[METRIC].astype(float).tolist(),
         "tuning": {"trials": len(trials), "metric": METRIC, "validation": best[METRIC],
                    "setting": best["setting"]},
@@ -183,15 +185,18 @@ def _queries(model: Model, params: Params, table: Table) -> np.ndarray:
     return np.concatenate(parts)[: table.num_rows]
 
 
-def auc(split: Split, codes: Codes) -> float:
-    """Compute the AUC of the held-out clicks of the test users."""
+def of_scores(split: Split, codes: Codes, *, rank: bool) -> dict[str, float]:
+    """Compute the AUC of the test users' held-out clicks, and the effective rank of the codes."""
     scores = codes.queries["test"] @ codes.items.T
     judged = measures.pairs(scores, scoring.numbered(split.test))
-    return measures.shares(scores, {"auc": judged["auc"]})["auc"]
+    found = {"auc": measures.shares(scores, {"auc": judged["auc"]})["auc"]}
+    if rank:
+        found["rank"] = measures.of_codes(scores, codes.items, codes.items)["rank"]
+    return found
 
 
 def geometry(split: Split, codes: Codes) -> dict[str, float]:
-    """Compute what the item codes allow, and their effective rank."""
+    """Compute what the item codes allow."""
     queries = codes.queries["test"]
     targets, seen = (_lists(table) for table in (split.test.target, split.test.input))
     some = np.flatnonzero([len(own) > 0 for own in targets])
@@ -202,7 +207,6 @@ def geometry(split: Split, codes: Codes) -> dict[str, float]:
     reached = reachability.reachable(codes.items, None, codes.queries["train"])
     assert reached.by_users is not None
     return {
-        "rank": measures.of_codes(queries @ codes.items.T, codes.items, codes.items)["rank"],
         "reachable": reached.by,
         "unreachable": float(reached.unreachable.mean()),
         "reached": reached.by_users,

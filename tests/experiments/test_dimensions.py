@@ -33,7 +33,7 @@ def test_the_first_coordinates_are_those_of_a_smaller_decomposition(split):
 
 def test_the_figures_of_codes_by_hand(split):
     codes = dimensions.spectral(split, {"damping": 0.0, "power": 0.0}, 3)
-    found = {"auc": dimensions.auc(split, codes), **dimensions.geometry(split, codes)}
+    found = dimensions.of_scores(split, codes, rank=True) | dimensions.geometry(split, codes)
     scores, shares = codes.queries["test"] @ codes.items.T, []
     for row in range(len(scores)):
         seen, held = (
