@@ -249,10 +249,9 @@ def recorded(contents: Mapping[str, Content], line: str) -> list[Record]:
                            tuning=own["tuning"], **own["made"]))  # fmt: skip
     values = {name: np.array(own["per_row"], float) for name, own in contents.items()}
     base = f"spectral.{FULL}"
-    pairs = [(n, base) for n in values if base in values and n != base] + [
-        (n, "ease") for n in values if n.startswith("spectral.")
-    ]
-    for first, second in pairs:
+    pairs = [(n, base) for n in values if n != base]
+    pairs += [(n, "ease") for n in values if n.startswith("spectral.")]
+    for first, second in (pair for pair in pairs if set(pair) <= set(values)):
         fields = {**contents[first]["made"], "seconds": 0.0, "command": line}
         rows.append(cells.difference(f"{first}-{second}", METRIC, values[first], values[second],
                                      **fields))  # fmt: skip
