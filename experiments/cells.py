@@ -103,5 +103,7 @@ def _cell(row: Record, figure: str) -> str:
         return f"{text} ± {row.errors[figure]:.2g}"
     if f"{figure}_low" in row.figures:
         low, high = (row.figures[f"{figure}_{end}"] for end in ("low", "high"))
-        return f"{row.figures[figure]:+.4f} \\[{low:+.4f}, {high:+.4f}]"
+        sign = "+" if f"{figure}_p" in row.figures else ""  # of a difference
+        shown = [format(own, f"{sign}.4f") for own in (row.figures[figure], low, high)]
+        return f"{shown[0]} \\[{shown[1]}, {shown[2]}]"
     return text
