@@ -134,6 +134,27 @@ def by_activity(
     return figure
 
 
+def by_dimension(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]], metric: str
+) -> Figure:
+    """Plot a figure by the dimension of the codes, a panel for each data set.
+
+    Args:
+      panels: the name of a data set -> that of a model -> (dimension, value, half its interval).
+    """
+    figure = Figure(figsize=(len(panels) * SIZE[0], SIZE[1]), layout="constrained")
+    for axes, (name, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0],
+                                   panels.items(), strict=True):  # fmt: skip
+        style(axes, xlabel="dimension m", ylabel=metric)
+        for model, points in lines.items():
+            at, values, half = np.array(points).T
+            axes.errorbar(at, values, yerr=half, marker="o", capsize=2, label=model)
+        axes.set_xscale("log", base=2)
+        axes.set_title(name)
+        axes.legend(frameon=False)
+    return figure
+
+
 def save(figure: Figure, path: pathlib.Path) -> None:
     """Write a figure as PNG, atomically."""
     with files.replacing(path) as temporary:

@@ -290,10 +290,5 @@ def properties(cell: Cell, data: Data, network: Params, similarity: str) -> dict
 @functools.cache
 def _evaluator(mask_seen: bool):
     """Return the evaluator of given queries and item codes, compiled once for each shape."""
-
-    def score(params, row: jax.Array) -> jax.Array:
-        queries = params["queries"].at[row].get(mode="fill", fill_value=0)
-        return queries @ params["items"].T
-
-    (name, _, k), known = METRIC.partition("@"), scoring.by_number(score)
+    (name, _, k), known = METRIC.partition("@"), scoring.by_number(scoring.by_codes)
     return ranking.evaluator(known, names=(name,), ks=(int(k),), mask_seen=mask_seen)

@@ -70,3 +70,12 @@ def test_figures_of_rows_beside_the_published():
         "a", "b",
     ]  # fmt: skip
     assert second.get_xlabel() == "ndcg@100" and second.get_legend() is None
+
+
+def test_by_dimension():
+    """A panel for each data set, a line for each model; bars are half an interval each way."""
+    lines = {"spectral": [(8, 0.2, 0.01), (16, 0.3, 0.02)], "ease": [(8, 0.4, 0.01)]}
+    first, second = plots.by_dimension({"one": lines, "two": lines}, "ndcg@100").axes
+    np.testing.assert_allclose(first.lines[0].get_xydata(), [[8, 0.2], [16, 0.3]])
+    np.testing.assert_allclose(second.collections[0].get_segments()[1][:, 1], [0.28, 0.32])
+    assert (first.get_title(), second.get_ylabel()) == ("one", "ndcg@100")

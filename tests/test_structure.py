@@ -126,6 +126,9 @@ BINARIES = [
     ("experiments", "defaults.py"),
     ("experiments", "synthetic_defaults.py"),
     ("experiments", "latent.py"),
+    ("experiments", "cold.py"),
+    ("experiments", "dimensions.py"),
+    ("experiments", "retrieval.py"),
 ]
 
 

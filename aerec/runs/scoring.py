@@ -1,6 +1,6 @@
 """Scoring of runs: the evaluator of a task, the names of figures, defaults, baselines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -60,6 +60,11 @@ def by_number(score: Callable[[Any, jax.Array], jax.Array]) -> Model:
         return score(params, x.index)
 
     return Model(Traits(task="ranking"), init=lambda key: {}, encode=of, score=of)
+
+
+def by_codes(params: Mapping[str, jax.Array], row: jax.Array) -> jax.Array:
+    """Score by products, for `by_number`: params {"queries": [R, D], "items": [N, D]} -> [B, N]."""
+    return params["queries"].at[row].get(mode="fill", fill_value=0) @ params["items"].T
 
 
 def numbered(heldout: Heldout) -> Heldout:

@@ -222,6 +222,28 @@ def test_lifted_principal_components_rank_like_one_fewer_of_them():
     assert (lists["cosine", "pca"] != lists["cosine", "lifted_pca"]).any()
 
 
+def test_in_float32_a_lift_keeps_the_order_up_to_ties():
+    """A constant c adds c^2 to every dot product: pairs closer than c^2 eps may tie, others not."""
+    x, eps = rows(table()), np.finfo(np.float32).eps
+    (model, params, _), (lift, lifted, _) = (
+        closed(compression, latent=latent, similarity="dot")
+        for compression, latent in (("pca", 3), ("lifted_pca", 4))
+    )
+    q, g = model.queries(params, x), model.item_codes(params)
+    exact = np.asarray(q, float) @ np.asarray(g, float).T
+    size = np.abs(np.asarray(q, float)) @ np.abs(np.asarray(g, float)).T
+    with_constant = lambda z, c: jnp.pad(z, ((0, 0), (1, 0)), constant_values=c)  # noqa: E731
+    of_codes = {c: np.asarray(with_constant(q, c) @ with_constant(g, c).T) for c in (1.0, 300.0)}
+    for c, scores in [*of_codes.items(), (1.0, np.asarray(lift.score(lifted, x)))]:
+        assert scores.dtype == np.float32
+        apart, found = (own[:, :, None] - own[:, None] for own in (exact, scores))
+        sure = np.abs(apart) > 4 * eps * (c**2 + size.max())
+        np.testing.assert_array_equal(np.sign(found)[sure], np.sign(apart)[sure])
+        assert sure.mean() > 0.3
+    wide = of_codes[300.0]
+    assert (wide[:, :, None] == wide[:, None])[np.abs(apart) > 1e-4].any(), "these are ties"
+
+
 def test_a_lifted_code_of_a_tied_autoencoder():
     """The decoder does not read the constant; the dot product grows by its square."""
     plain, params = trained(tied=True, latent_activation="tanh", similarity="dot")
