@@ -18,7 +18,7 @@ TEXTS = {  # of the activations of the steps
     "tanh": "tanh(z)",
 }
 LATENT = 32  # m of the pictures of one dimension
-OTHERS = ("sigmoid", "tanh", "relu", "identity", "pca_uncentred", "random")  # of the picture by dimension
+OTHERS = ("sigmoid", "tanh", "relu", "identity", "pca_uncentred", "random")  # by dimension
 
 
 def all_of(found: Sequence[Outcome]) -> dict[str, Figure]:
