@@ -537,19 +537,20 @@ def ials(x):
     return {"items": items}, users @ items.T
 
 
-def pmf(r):
+def pmf(r, biases=1):
     mean = r[r > 0].mean()
 
     def half(r, fixed):
-        seen, left = r > 0, r - mean - fixed[:, 0]
-        features = np.hstack([np.ones((len(fixed), 1)), fixed[:, 1:]])
+        seen, left = r > 0, r - mean - fixed[:, :biases].sum(1)
+        features = np.hstack([np.ones((len(fixed), biases)), fixed[:, biases:]])
         penalty = 2 * np.maximum(seen.sum(1), 1) ** 0.4
         system = (seen[:, :, None] * features).transpose(0, 2, 1) @ features
-        system += penalty[:, None, None] * np.eye(1 + K)
+        system += penalty[:, None, None] * np.eye(biases + K)
         return np.linalg.solve(system, ((seen * left) @ features)[:, :, None])[:, :, 0]
 
-    items, users = alternating(r, 1 + K, half)
-    score = mean + items[:, 0] + users[:, :1] + users[:, 1:] @ items[:, 1:].T
+    items, users = alternating(r, biases + K, half)
+    score = mean + users[:, biases:] @ items[:, biases:].T
+    score += items[:, :biases].sum(1) + users[:, :biases].sum(1, keepdims=True)
     return {"mean": mean, "items": items}, score
 
 
@@ -563,11 +564,13 @@ SOLVED = {
     "pmf": (pmf, {"latent": K, "sweeps": 1}),
     "popularity": (popularity, {}),
 }
+PLAIN = functools.partial(pmf, biases=0), {"latent": K, "sweeps": 1, "biases": False}
 
 
-@pytest.mark.parametrize("name", SOLVED)
-def test_a_closed_form_and_its_scores(name):
-    formula, given = SOLVED[name]
+@pytest.mark.parametrize(
+    ("name", "formula", "given"), [*((name, *of) for name, of in SOLVED.items()), ("pmf", *PLAIN)]
+)
+def test_a_closed_form_and_its_scores(name, formula, given):
     x = matrix(models.traits(name, {}).task, 200)
     table = table_of(x)[0]
     model = build(name, given, 200)
