@@ -332,6 +332,34 @@ def elsa(*_):
     return formula
 
 
+def rbm(key, _, start):
+    """The ratings after a round are drawn at the parameters that the step is taken from."""
+    r = matrix("rating")
+    table, row, column = table_of(r)
+    hidden_key, visible_key = jax.random.split(jax.random.split(key, 1)[0])
+
+    def inputs(p, v):
+        return np.tensordot(v, p["kernel"] + p["rated"][:, None], 2) + p["hidden_bias"]
+
+    def energy(p, v):
+        return -(v * (p["bias"] + p["level_bias"])).sum((1, 2)) - softplus(inputs(p, v)).sum(1)
+
+    data, drawn = np.zeros((2, U, N, 5))
+    data[row, column, r[row, column].astype(int) - 1] = 1
+    on = np.asarray(jax.random.bernoulli(hidden_key, sigmoid(inputs(start, data)), (U, K)))
+    logits = (start["kernel"][column] @ on[row][:, :, None])[:, :, 0]
+    logits += start["bias"][column] + start["level_bias"]
+    logits += np.asarray(jax.random.gumbel(visible_key, (len(batch(table).row), 5)))[: len(row)]
+    drawn[row, column, logits.argmax(1)] = 1
+
+    def formula(p):
+        logits = np.tensordot(sigmoid(inputs(p, data)), p["kernel"], (1, 2))
+        y = np.exp(log_softmax(logits + p["bias"] + p["level_bias"])) @ np.arange(1, 6)
+        return y, energy(p, data) - energy(p, drawn), r.any(1)
+
+    return formula
+
+
 def histories():
     """[U, L] columns in order, N past the end, and the lengths."""
     _, row, column = table_of(matrix())
@@ -402,7 +430,7 @@ def rvae(key, step, _):
 TRAINED = {
     "autorec": autorec, "cdae": cdae, "dae": cdae, "deeprec": deeprec, "elsa": elsa,
     "factor_ae": factor_ae, "feature_ae": feature_ae, "multdae": multdae, "multvae": multvae,
-    "recvae": recvae, "rvae": rvae, "sdae": sdae, "svae": svae, "vae": vae,
+    "rbm": rbm, "recvae": recvae, "rvae": rvae, "sdae": sdae, "svae": svae, "vae": vae,
 }  # fmt: skip
 STATED = {  # where the formula has other settings than the defaults
     "factor_ae": {"hidden": ()},

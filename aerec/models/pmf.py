@@ -2,13 +2,14 @@
 
 Mnih & Salakhutdinov: *Probabilistic Matrix Factorization*, NIPS 2007; the biases are those of
 Koren, Bell, Volinsky: *Matrix Factorization Techniques for Recommender Systems*, Computer 2009:
-r_ui is about mu + b_u + b_i + p_u' q_i (eq. 4). With `biases=false`, b_u = b_i = 0. The objective is the squared error over the
-observed ratings plus lambda n^power times b^2 + |p|^2 of each user and b^2 + |q|^2 of each item,
-n its ratings. `power` 0 gives the Gaussian priors of PMF; 1 gives a penalty for each rating, as in
-Koren et al. (eq. 5) and in Zhou et al. (*Large-scale Parallel Collaborative Filtering for the
-Netflix Prize*, AAIM 2008), whose alternating solutions these are; Rendle et al. (*Revisiting the
-Performance of iALS on Item Recommendation Benchmarks*, RecSys 2022) use values in between. With the
-items fixed (b_u, p_u) is one ridge regression on (1, q_i), and likewise the other way round.
+r_ui is about mu + b_u + b_i + p_u' q_i (eq. 4), and with `biases=false` mu + p_u' q_i. The
+objective is the squared error over the observed ratings plus lambda n^power times b^2 + |p|^2 of
+each user and b^2 + |q|^2 of each item, n its ratings. `power` 0 gives the Gaussian priors of PMF; 1
+gives a penalty for each rating, as in Koren et al. (eq. 5) and in Zhou et al. (*Large-scale
+Parallel Collaborative Filtering for the Netflix Prize*, AAIM 2008), whose alternating solutions
+these are; Rendle et al. (*Revisiting the Performance of iALS on Item Recommendation Benchmarks*,
+RecSys 2022) use values in between. With the items fixed (b_u, p_u) is one ridge regression on (1,
+q_i), and likewise the other way round.
 
 A row's bias and factors are always computed from the row, so that users who were not trained on
 are scored like the others.
