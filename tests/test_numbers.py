@@ -360,6 +360,45 @@ def rbm(key, _, start):
     return formula
 
 
+def timesvdpp(*_):
+    """Entry by entry; the time of each is its place."""
+    r = matrix("rating")
+    _, row, column = table_of(r)
+    seen, value, n = r > 0, r[row, column], (r > 0).sum(1)
+    place = np.arange(len(row)) - (np.cumsum(n) - n)[row]
+
+    def part(of, t, parts):
+        return np.clip(np.floor((t - of["first"]) * of["rate"]), 0, parts - 1).astype(int)
+
+    def formula(p):
+        users, items, clock = p["users"], p["items"], p["clock"]
+        own = {name: clock[name][row] for name in ("mean", "scale", "first", "rate")}
+        implicit = seen @ items["implicit"] / np.sqrt(np.maximum(n, 1))[:, None]
+
+        def rating(u, i, dev, session, bin):
+            """At times with these dev_u, [M, 1], and parts."""
+            base = p["mean"] + users["bias"][u] + dev * users["drift"][u]
+            base += users["sessions"][u, session][:, None]
+            base += (1 + users["item_scale"][u]) * (items["bias"] + items["bins"])[i, bin][:, None]
+            code = users["factors"][u] + implicit[u] + dev * users["factor_drift"][u]
+            return base[:, 0] + (code * items["factors"][i]).sum(1)
+
+        def dev(of, t):
+            away = t - of["mean"]
+            return (np.sign(away) * np.abs(away) ** 0.4 * of["scale"])[:, None]
+
+        y = rating(row, column, dev(own, place), part(own, place, 8), part(clock["all"], place, 30))
+        squares = [sum((leaf**2).sum(1) for leaf in side.values()) for side in (users, items)]
+        total = np.bincount(row, (value - y) ** 2 + 2 * squares[1][column], U)
+        total += 2 * n**0.4 * squares[0]
+        last = clock["last"]
+        at, session, bins = dev(clock, last), part(clock, last, 8), part(clock["all"], last, 30)
+        u, i = np.indices((U, N)).reshape(2, -1)
+        return rating(u, i, at[u], session[u], bins[u]).reshape(U, N), total, n
+
+    return formula
+
+
 def histories():
     """[U, L] columns in order, N past the end, and the lengths."""
     _, row, column = table_of(matrix())
@@ -369,17 +408,20 @@ def histories():
     return items, counts
 
 
-def states(p, items):
-    """The GRU's state after each step, [U, L, H]."""
-    h, after = np.zeros((len(items), len(p["kernel"]))), []
-    vectors = np.vstack([p["items"], np.zeros((1, p["items"].shape[1]))])
-    for column in items.T:
-        a = vectors[column] @ p["input_kernel"] + p["input_bias"]
-        (ar, az, an), (gr, gz, gn) = np.split(a, 3, axis=1), np.split(h @ p["kernel"], 3, axis=1)
+def gru(inputs, net):
+    """The states after each step, [U, L, H]; inputs [U, L, 3H]."""
+    h, after = np.zeros((len(inputs), len(net["kernel"]))), []
+    for a in inputs.swapaxes(0, 1):
+        (ar, az, an), (gr, gz, gn) = np.split(a, 3, axis=1), np.split(h @ net["kernel"], 3, axis=1)
         z = sigmoid(az + gz)
-        h = (1 - z) * np.tanh(an + sigmoid(ar + gr) * (gn + p["bias"])) + z * h
+        h = (1 - z) * np.tanh(an + sigmoid(ar + gr) * (gn + net["bias"])) + z * h
         after.append(h)
     return np.stack(after, axis=1)
+
+
+def states(p, items):
+    vectors = np.vstack([p["items"], np.zeros((1, p["items"].shape[1]))])
+    return gru(vectors[items] @ p["input_kernel"] + p["input_bias"], p)
 
 
 def sequential(p, h, noise):
@@ -430,12 +472,14 @@ def rvae(key, step, _):
 TRAINED = {
     "autorec": autorec, "cdae": cdae, "dae": cdae, "deeprec": deeprec, "elsa": elsa,
     "factor_ae": factor_ae, "feature_ae": feature_ae, "multdae": multdae, "multvae": multvae,
-    "rbm": rbm, "recvae": recvae, "rvae": rvae, "sdae": sdae, "svae": svae, "vae": vae,
+    "rbm": rbm, "recvae": recvae, "rvae": rvae, "sdae": sdae, "svae": svae,
+    "timesvdpp": timesvdpp, "vae": vae,
 }  # fmt: skip
 STATED = {  # where the formula has other settings than the defaults
     "factor_ae": {"hidden": ()},
     "multdae": {"dropout": 0.5},
     "multvae": {"dropout": 0.5, "beta": 0.2, "anneal_steps": 10_000},
+    "timesvdpp": {"sessions": 8, "l2": 2.0, "power": 0.4},
 }
 
 

@@ -37,6 +37,7 @@ from aerec.models import (
     rvae,
     sdae,
     svae,
+    timesvdpp,
     vae,
 )
 
@@ -63,6 +64,7 @@ MODELS = {
     "rvae": rvae,
     "sdae": sdae,
     "svae": svae,
+    "timesvdpp": timesvdpp,
     "vae": vae,
 }
 

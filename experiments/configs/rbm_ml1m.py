@@ -2,8 +2,8 @@
 
     python -m experiments.train --config=rbm_ml1m --data_dir=DIR --seeds=5
 
-RMSE .860 on the first split. Expected: .854 (Sedhain et al. 2015, table 1). `l2` was chosen among 1,
-10 and 25 on the validation part of that split.
+RMSE .860 on the first split. Expected: .854 (Sedhain et al. 2015, table 1). `l2` was chosen among
+1, 10 and 25 on the validation part of that split.
 """
 
 RECIPE = {
