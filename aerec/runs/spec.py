@@ -48,9 +48,11 @@ def oriented(traits: Traits, splits: Sequence[Split]) -> list[Split]:
         return [split.transpose() for split in splits]
     if traits.reads != "sequence":
         return list(splits)
-    times = [None if split.times is None else jnp.asarray(split.times) for split in splits]
-    pairs = zip(splits, times, strict=True)
-    return [split._replace(train=split.train.replace(times=own)) for split, own in pairs]
+    read = []
+    for split in splits:
+        times = None if split.times is None else jnp.asarray(split.times)
+        read.append(split._replace(train=dataclasses.replace(split.train, times=times)))
+    return read
 
 
 def prolonged(spec: Spec, split: Split) -> Spec:

@@ -1,4 +1,4 @@
-"""Times of ratings, and what models of them compute from a training table."""
+"""timeSVD++: times of ratings, and what it computes from those of a training table."""
 
 import chex
 import jax
@@ -13,7 +13,6 @@ from aerec.models import MODELS, timesvdpp
 from aerec.runs.spec import oriented
 
 U, N = 7, 9
-NAMES = ["timesvdpp"]
 SMALL = {"latent": 3, "bins": 4}
 
 
@@ -62,9 +61,9 @@ def test_clock_of_a_table():
         assert found["rate"][u] == pytest.approx(3 / span if span else 0, rel=1e-6)
 
 
-def prepared(name, own, given=SMALL):
+def prepared(own, given=SMALL):
     """Return x -> (loss, scores) at random parameters, but for those that the table determines."""
-    model = models.build(name, given, Facts.of(own, (1.0, 5.0)))
+    model = models.build("timesvdpp", given, Facts.of(own, (1.0, 5.0)))
     rng = np.random.default_rng(2)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), "f4"), shapes)
@@ -72,11 +71,10 @@ def prepared(name, own, given=SMALL):
     return jax.jit(lambda x: (model.loss(params, x, None, None), model.score(params, x)))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_unit_and_origin_of_time_do_not_matter(name):
+def test_the_unit_and_origin_of_time_do_not_matter():
     """And without times, the time of a rating is its place."""
     units = days, lambda row: 8 * days(row) + 64, None, places
-    found = [prepared(name, own)(batch(own)) for own in map(table, units)]
+    found = [prepared(own)(batch(own)) for own in map(table, units)]
     chex.assert_trees_all_close(found[0], found[1], rtol=1e-4, atol=1e-4)
     chex.assert_trees_all_equal(found[2], found[3])
     assert np.abs(np.asarray(found[2][0][0]) - np.asarray(found[0][0][0])).max() > 1e-3
@@ -85,7 +83,7 @@ def test_the_unit_and_origin_of_time_do_not_matter(name):
 def test_a_score_is_of_the_last_time_of_the_row():
     """What the loss of the row's latest rating is about; of r + 1 it is 4 e more than of r - 1."""
     own = table(days)
-    run, x = prepared("timesvdpp", own, SMALL | {"sessions": 2, "l2": 0.0}), batch(own)
+    run, x = prepared(own, SMALL | {"sessions": 2, "l2": 0.0}), batch(own)
     ends = np.cumsum(own.lengths())[1:] - 1
     above, below = (run(x.replace(values=x.values.at[ends].add(by)))[0][0] for by in (1.0, -1.0))
     predicted = x.values[ends] - (above - below)[1:] / 4
