@@ -65,7 +65,7 @@ def traits(config: Config) -> Traits:
         task="rating",
         reads="sequence",
         training={
-            "epochs": 60, "batch_size": 64, "learning_rate": 3e-3, "schedule": "cosine",
+            "epochs": 30, "batch_size": 64, "learning_rate": 3e-3, "schedule": "cosine",
             "evaluate_every": 5,
         },
     )  # fmt: skip
