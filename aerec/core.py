@@ -33,6 +33,7 @@ class Rows:
         marks a row that is not in training. Only user nodes (CDAE) read it.
       num_columns: N, static.
       longest: static upper bound on the entries of a row; recurrences over a row are padded to it.
+      times: [C] float32 days, as of `Table`, or None; of padding, any.
     """
 
     columns: jax.Array
@@ -41,6 +42,7 @@ class Rows:
     index: jax.Array
     num_columns: int = struct.field(pytree_node=False)
     longest: int = struct.field(pytree_node=False)
+    times: jax.Array | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -100,12 +102,15 @@ class Table:
       columns: [nnz] int32, each row in time order; no column twice in a row.
       values: [nnz] float32.
       num_columns: N, static.
+      times: [nnz] float32, days since the first rating of the data; None if they are not known, or
+        the model reads no sequence.
     """
 
     indptr: jax.Array
     columns: jax.Array
     values: jax.Array
     num_columns: int = struct.field(pytree_node=False)
+    times: jax.Array | None = None
 
     @property
     def num_rows(self) -> int:
@@ -197,6 +202,7 @@ class Table:
             index=index,
             num_columns=self.num_columns,
             longest=min(capacity, self.num_columns) if longest is None else longest,
+            times=None if self.times is None else self._read(self.times, entry),
         )
 
     @staticmethod
@@ -237,7 +243,8 @@ class Traits(NamedTuple):
     Attributes:
       task: "ranking" (scores are preferences) or "rating" (scores are ratings).
       reads: what a row is: "rows" of the table, its "columns" (an item-based model: the table is
-        transposed), or a "sequence" (a row in its order, hence no function of a vector).
+        transposed), or a "sequence" (a row in its order, with times if they are known, hence no
+        function of a vector).
       l2: lambda of the penalty lambda / 2 |kernels|^2, added to an objective that sums over the
         table.
       l2_after: updates before that penalty applies.

@@ -332,6 +332,73 @@ def elsa(*_):
     return formula
 
 
+def rbm(key, _, start):
+    """The ratings after a round are drawn at the parameters that the step is taken from."""
+    r = matrix("rating")
+    table, row, column = table_of(r)
+    hidden_key, visible_key = jax.random.split(jax.random.split(key, 1)[0])
+
+    def inputs(p, v):
+        return np.tensordot(v, p["kernel"] + p["rated"][:, None], 2) + p["hidden_bias"]
+
+    def energy(p, v):
+        return -(v * (p["bias"] + p["level_bias"])).sum((1, 2)) - softplus(inputs(p, v)).sum(1)
+
+    data, drawn = np.zeros((2, U, N, 5))
+    data[row, column, r[row, column].astype(int) - 1] = 1
+    on = np.asarray(jax.random.bernoulli(hidden_key, sigmoid(inputs(start, data)), (U, K)))
+    logits = (start["kernel"][column] @ on[row][:, :, None])[:, :, 0]
+    logits += start["bias"][column] + start["level_bias"]
+    logits += np.asarray(jax.random.gumbel(visible_key, (len(batch(table).row), 5)))[: len(row)]
+    drawn[row, column, logits.argmax(1)] = 1
+
+    def formula(p):
+        logits = np.tensordot(sigmoid(inputs(p, data)), p["kernel"], (1, 2))
+        y = np.exp(log_softmax(logits + p["bias"] + p["level_bias"])) @ np.arange(1, 6)
+        return y, energy(p, data) - energy(p, drawn), r.any(1)
+
+    return formula
+
+
+def timesvdpp(*_):
+    """Entry by entry; the time of each is its place."""
+    r = matrix("rating")
+    _, row, column = table_of(r)
+    seen, value, n = r > 0, r[row, column], (r > 0).sum(1)
+    place = np.arange(len(row)) - (np.cumsum(n) - n)[row]
+
+    def part(of, t, parts):
+        return np.clip(np.floor((t - of["first"]) * of["rate"]), 0, parts - 1).astype(int)
+
+    def formula(p):
+        users, items, clock = p["users"], p["items"], p["clock"]
+        own = {name: clock[name][row] for name in ("mean", "scale", "first", "rate")}
+        implicit = seen @ items["implicit"] / np.sqrt(np.maximum(n, 1))[:, None]
+
+        def rating(u, i, dev, session, bin):
+            """At times with these dev_u, [M, 1], and parts."""
+            base = p["mean"] + users["bias"][u] + dev * users["drift"][u]
+            base += users["sessions"][u, session][:, None]
+            base += (1 + users["item_scale"][u]) * (items["bias"] + items["bins"])[i, bin][:, None]
+            code = users["factors"][u] + implicit[u] + dev * users["factor_drift"][u]
+            return base[:, 0] + (code * items["factors"][i]).sum(1)
+
+        def dev(of, t):
+            away = t - of["mean"]
+            return (np.sign(away) * np.abs(away) ** 0.4 * of["scale"])[:, None]
+
+        y = rating(row, column, dev(own, place), part(own, place, 8), part(clock["all"], place, 30))
+        squares = [sum((leaf**2).sum(1) for leaf in side.values()) for side in (users, items)]
+        total = np.bincount(row, (value - y) ** 2 + 2 * squares[1][column], U)
+        total += 2 * n**0.4 * squares[0]
+        last = clock["last"]
+        at, session, bins = dev(clock, last), part(clock, last, 8), part(clock["all"], last, 30)
+        u, i = np.indices((U, N)).reshape(2, -1)
+        return rating(u, i, at[u], session[u], bins[u]).reshape(U, N), total, n
+
+    return formula
+
+
 def histories():
     """[U, L] columns in order, N past the end, and the lengths."""
     _, row, column = table_of(matrix())
@@ -341,17 +408,20 @@ def histories():
     return items, counts
 
 
-def states(p, items):
-    """The GRU's state after each step, [U, L, H]."""
-    h, after = np.zeros((len(items), len(p["kernel"]))), []
-    vectors = np.vstack([p["items"], np.zeros((1, p["items"].shape[1]))])
-    for column in items.T:
-        a = vectors[column] @ p["input_kernel"] + p["input_bias"]
-        (ar, az, an), (gr, gz, gn) = np.split(a, 3, axis=1), np.split(h @ p["kernel"], 3, axis=1)
+def gru(inputs, net):
+    """The states after each step, [U, L, H]; inputs [U, L, 3H]."""
+    h, after = np.zeros((len(inputs), len(net["kernel"]))), []
+    for a in inputs.swapaxes(0, 1):
+        (ar, az, an), (gr, gz, gn) = np.split(a, 3, axis=1), np.split(h @ net["kernel"], 3, axis=1)
         z = sigmoid(az + gz)
-        h = (1 - z) * np.tanh(an + sigmoid(ar + gr) * (gn + p["bias"])) + z * h
+        h = (1 - z) * np.tanh(an + sigmoid(ar + gr) * (gn + net["bias"])) + z * h
         after.append(h)
     return np.stack(after, axis=1)
+
+
+def states(p, items):
+    vectors = np.vstack([p["items"], np.zeros((1, p["items"].shape[1]))])
+    return gru(vectors[items] @ p["input_kernel"] + p["input_bias"], p)
 
 
 def sequential(p, h, noise):
@@ -402,12 +472,14 @@ def rvae(key, step, _):
 TRAINED = {
     "autorec": autorec, "cdae": cdae, "dae": cdae, "deeprec": deeprec, "elsa": elsa,
     "factor_ae": factor_ae, "feature_ae": feature_ae, "multdae": multdae, "multvae": multvae,
-    "recvae": recvae, "rvae": rvae, "sdae": sdae, "svae": svae, "vae": vae,
+    "rbm": rbm, "recvae": recvae, "rvae": rvae, "sdae": sdae, "svae": svae,
+    "timesvdpp": timesvdpp, "vae": vae,
 }  # fmt: skip
 STATED = {  # where the formula has other settings than the defaults
     "factor_ae": {"hidden": ()},
     "multdae": {"dropout": 0.5},
     "multvae": {"dropout": 0.5, "beta": 0.2, "anneal_steps": 10_000},
+    "timesvdpp": {"sessions": 8, "l2": 2.0, "power": 0.4},
 }
 
 
@@ -537,19 +609,20 @@ def ials(x):
     return {"items": items}, users @ items.T
 
 
-def pmf(r):
+def pmf(r, biases=1):
     mean = r[r > 0].mean()
 
     def half(r, fixed):
-        seen, left = r > 0, r - mean - fixed[:, 0]
-        features = np.hstack([np.ones((len(fixed), 1)), fixed[:, 1:]])
+        seen, left = r > 0, r - mean - fixed[:, :biases].sum(1)
+        features = np.hstack([np.ones((len(fixed), biases)), fixed[:, biases:]])
         penalty = 2 * np.maximum(seen.sum(1), 1) ** 0.4
         system = (seen[:, :, None] * features).transpose(0, 2, 1) @ features
-        system += penalty[:, None, None] * np.eye(1 + K)
+        system += penalty[:, None, None] * np.eye(biases + K)
         return np.linalg.solve(system, ((seen * left) @ features)[:, :, None])[:, :, 0]
 
-    items, users = alternating(r, 1 + K, half)
-    score = mean + items[:, 0] + users[:, :1] + users[:, 1:] @ items[:, 1:].T
+    items, users = alternating(r, biases + K, half)
+    score = mean + users[:, biases:] @ items[:, biases:].T
+    score += items[:, :biases].sum(1) + users[:, :biases].sum(1, keepdims=True)
     return {"mean": mean, "items": items}, score
 
 
@@ -563,11 +636,13 @@ SOLVED = {
     "pmf": (pmf, {"latent": K, "sweeps": 1}),
     "popularity": (popularity, {}),
 }
+PLAIN = functools.partial(pmf, biases=0), {"latent": K, "sweeps": 1, "biases": False}
 
 
-@pytest.mark.parametrize("name", SOLVED)
-def test_a_closed_form_and_its_scores(name):
-    formula, given = SOLVED[name]
+@pytest.mark.parametrize(
+    ("name", "formula", "given"), [*((name, *of) for name, of in SOLVED.items()), ("pmf", *PLAIN)]
+)
+def test_a_closed_form_and_its_scores(name, formula, given):
     x = matrix(models.traits(name, {}).task, 200)
     table = table_of(x)[0]
     model = build(name, given, 200)

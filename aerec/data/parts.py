@@ -65,7 +65,7 @@ def weak_split(
     if fold_valid:
         earlier = (part == TRAIN) | (part == VALID)
         test = test._replace(input=table(ratings, earlier, users, items))
-    return _split(protocol, ratings, users, items, train, validation, test, notes)
+    return _split(protocol, ratings, part == TRAIN, users, items, train, validation, test, notes)
 
 
 def whole_split(protocol: Any, ratings: Ratings, notes: Notes) -> Split:
@@ -76,7 +76,7 @@ def whole_split(protocol: Any, ratings: Ratings, notes: Notes) -> Split:
     empty = table(ratings, nothing, users[:0], items)
     train = table(ratings, everything, users, items)
     none = weak(empty, empty)
-    return _split(protocol, ratings, users, items, train, none, none, notes)
+    return _split(protocol, ratings, everything, users, items, train, none, none, notes)
 
 
 def require_rated(protocol: Any, ratings: Ratings) -> None:
@@ -176,7 +176,8 @@ def strong_split(
         ids.append(ratings.user_ids[rows])
     train = table(ratings, part == TRAIN, trained, items)
     valid, test = held
-    return _split(protocol, ratings, trained, items, train, valid, test, notes, *ids)
+    held_in = part == TRAIN
+    return _split(protocol, ratings, held_in, trained, items, train, valid, test, notes, *ids)
 
 
 def _users(protocol: Any, field: str, total: int) -> int:
@@ -188,8 +189,12 @@ def _users(protocol: Any, field: str, total: int) -> int:
 
 
 def _split(
-    protocol, ratings, users, items, train, valid, test, notes, valid_ids=None, test_ids=None
+    protocol, ratings, own, users, items, train, valid, test, notes, valid_ids=None, test_ids=None
 ) -> Split:
+    """Assemble the parts; `own` [R] bool are the ratings of `train`, which is in their order."""
+    times = None
+    if ratings.time is not None:
+        times = ((ratings.time - ratings.time.min())[own] / 86400).astype(np.float32)
     split = Split(
         train=train,
         valid=valid,
@@ -204,6 +209,7 @@ def _split(
         notes=notes,
         valid_ids=valid_ids,
         test_ids=test_ids,
+        times=times,
     )
     check(split)
     return split

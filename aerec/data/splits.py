@@ -50,6 +50,7 @@ class Split(NamedTuple):
       valid_ids, test_ids: [R] raw ids of the rows of valid and test; None: the rows of train.
       dataset: the name of the ratings.
       genres: [N] genres of the columns, '|' between them, or None.
+      times: [nnz] days of the entries of `train`, since the first rating of the data, or None.
     """
 
     train: Table
@@ -66,6 +67,7 @@ class Split(NamedTuple):
     test_ids: np.ndarray | None = None
     dataset: str = ""
     genres: np.ndarray | None = None
+    times: np.ndarray | None = None
 
     def transpose(self) -> "Split":
         """Return the split whose rows are the items and whose columns are the users (no titles).
@@ -100,6 +102,7 @@ class Split(NamedTuple):
             item_ids=self.user_ids,
             titles=None,
             genres=None,
+            times=None,
         )
 
 

@@ -32,10 +32,12 @@ from aerec.models import (
     multvae,
     pmf,
     popularity,
+    rbm,
     recvae,
     rvae,
     sdae,
     svae,
+    timesvdpp,
     vae,
 )
 
@@ -57,10 +59,12 @@ MODELS = {
     "multvae": multvae,
     "pmf": pmf,
     "popularity": popularity,
+    "rbm": rbm,
     "recvae": recvae,
     "rvae": rvae,
     "sdae": sdae,
     "svae": svae,
+    "timesvdpp": timesvdpp,
     "vae": vae,
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from aerec import configuration, files, models
@@ -39,8 +40,19 @@ class Spec:
 
 
 def oriented(traits: Traits, splits: Sequence[Split]) -> list[Split]:
-    """Return the splits in the orientation that a model of these traits reads."""
-    return [split.transpose() if traits.reads == "columns" else split for split in splits]
+    """Return the splits as a model of these traits reads them: by rows or by columns, with times.
+
+    Only the training table of a model of sequences has times.
+    """
+    if traits.reads == "columns":
+        return [split.transpose() for split in splits]
+    if traits.reads != "sequence":
+        return list(splits)
+    read = []
+    for split in splits:
+        times = None if split.times is None else jnp.asarray(split.times)
+        read.append(split._replace(train=dataclasses.replace(split.train, times=times)))
+    return read
 
 
 def prolonged(spec: Spec, split: Split) -> Spec:
@@ -89,7 +101,7 @@ def data_hash(split: Split, format: int = directory.FORMAT) -> str:
     """
     held = (split.valid, split.test)
     tables = (split.train, *(table for part in held for table in (part.input, part.target)))
-    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(tables)]
+    arrays = [np.asarray(a) for t in tables for a in (t.indptr, t.columns, t.values)]
     digest = hashlib.sha256()
     if format > 1:
         arrays += [np.asarray(part.rows) for part in held]
