@@ -137,7 +137,7 @@ def by_cost(found: Sequence[Outcome]) -> Figure:
         marks.setdefault(own.label.rpartition("-")[2], []).append(
             (own.further["cost"], own.difference)
         )
-    for (name, places), mark in zip(marks.items(), "osv^DP", strict=True):
+    for (name, places), mark in zip(marks.items(), "osv^DP", strict=False):
         axes.plot(*zip(*places, strict=True), mark, alpha=0.7, label=name.replace("_", ", "))
     axes.axhline(-latent_tests.NEAR, color="grey", linestyle=":", label=f"-{latent_tests.NEAR}")
     axes.set_xlim(left=0)
