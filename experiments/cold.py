@@ -28,33 +28,32 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
-import scipy.sparse
 from absl import flags
 
 import aerec
 from aerec import files
 from aerec.cli import command, options, show
 from aerec.core import Table
-from aerec.data import divide, protocols, vectors
+from aerec.data import vectors
 from aerec.data.ratings import Ratings
-from aerec.data.splits import Heldout, Split
+from aerec.data.splits import Heldout
 from aerec.errors import BadInput
 from aerec.evaluation import ranking, statistics
 from aerec.evaluation.report import Report
 from aerec.runs import scoring
 from experiments import cells, records
 from experiments.cells import Content
+from experiments.cold_items import Draw, drawn
 from experiments.records import Record
 
 FILE, TITLE = "cold_items_anime", "Items that no user clicked in training"
 DRAWS = (1, 2, 3)
-SHARE = 0.2  # of the items, held out
 METRIC, FIGURES = "ndcg@100", ("ndcg@100", "recall@20")
 SIMILARITIES = ("dot", "cosine", "centred", "decoder")
 WEIGHTS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # w
@@ -65,34 +64,16 @@ PAIRS = (("content", "random"), ("content", "popularity"), ("content_32", "rando
          ("content_members", "members"), ("content_members", "content"))  # fmt: skip
 
 
-class Draw(NamedTuple):
-    """Cold items, C of them, and the test users, R, who are to find them.
-
-    Attributes:
-      split: of the clicks on the N warm items.
-      rest: the ratings of the warm items without the test users.
-      ids: [C] raw ids of the cold items.
-      genres: [C], '|' between them.
-      clicks: [C] clicks of the training users.
-      histories: [R, N + C] the users' clicks on warm items, which come first.
-      target: [R, C] their clicks on cold ones.
-    """
-
-    split: Split
-    rest: Ratings
-    ids: np.ndarray
-    genres: np.ndarray
-    clicks: np.ndarray
-    histories: scipy.sparse.csr_array
-    target: Table
-
-
 def main(given: Mapping[str, Any]) -> None:
     output = pathlib.Path(options.required(given, "output"))
     folder = records.RESULTS if given["record"] else output
     read = functools.cache(lambda: aerec.load(given["dataset"], data_dir=given["data_dir"]))
     known = members(given["dataset"], given["data_dir"])
-    draws = {f"draw{seed}": functools.partial(_measured, read, known, seed) for seed in DRAWS}
+
+    def measured(seed: int) -> Content:
+        return measure(read(), known, seed)
+
+    draws = {f"draw{seed}": functools.partial(measured, seed) for seed in DRAWS}
     contents = dict(zip(draws, cells.measure(draws, output), strict=True))
     line = "python -m experiments.cold --data_dir=DIR --output=DIR"
     rows = recorded(contents, line)
@@ -119,10 +100,6 @@ def members(dataset: str, data_dir: str | None) -> dict[str, float] | None:
                     strict=True))  # fmt: skip
 
 
-def _measured(read: Callable[[], Ratings], known: Mapping[str, float] | None, seed: int) -> Content:
-    return measure(read(), known, seed)
-
-
 def measure(ratings: Ratings, known: Mapping[str, float] | None, seed: int) -> Content:
     """Choose the settings of each way on a draw among the warm items, then test it."""
     begun = time.perf_counter()
@@ -143,43 +120,6 @@ def measure(ratings: Ratings, known: Mapping[str, float] | None, seed: int) -> C
         "sizes": sizes,
         "made": cells.made(begun, draw.split, (seed,)),
     }  # fmt: skip
-
-
-def drawn(ratings: Ratings, seed: int) -> Draw:
-    """Hold out items and users."""
-    threshold = divide.effective(_strong(0), ratings).threshold
-    clicked = ratings.value >= (-np.inf if threshold == "all" else threshold)
-    items = np.random.default_rng(seed).permutation(divide.present(ratings.item[clicked]))
-    cold = np.sort(items[: int(divide.floor(SHARE, len(items)))])
-    column = np.full(len(ratings.item_ids), -1)
-    column[cold] = np.arange(len(cold))
-    warm = column[ratings.item] < 0
-    split = _strong(seed).split(divide.select(ratings, warm))
-    assert split.test_ids is not None and ratings.genres is not None
-    tested = np.isin(ratings.user_ids, split.test_ids)[ratings.user]
-    trained = np.isin(ratings.user_ids, split.user_ids)[ratings.user]
-    hidden = divide.select(ratings, clicked & ~warm & trained)
-    wanted = divide.select(ratings, clicked & ~warm & tested)
-    count, rows = split.train.num_columns, len(split.test_ids)
-    row, folded = (np.concatenate(own) for own in zip(
-        *(table.entries()[:2] for table in split.test[:2]), strict=True))  # fmt: skip
-    matrix = scipy.sparse.csr_array((np.ones(len(row), np.float32), (row, folded)),
-                                    shape=(rows, count + len(cold)))  # fmt: skip
-    row = np.searchsorted(split.test_ids, ratings.user_ids[wanted.user])
-    return Draw(
-        split=split,
-        rest=divide.select(ratings, warm & ~tested),
-        ids=ratings.item_ids[cold],
-        genres=ratings.genres[cold],
-        clicks=np.bincount(column[hidden.item], minlength=len(cold)),
-        histories=matrix,
-        target=Table.from_entries(row, column[wanted.item], np.ones(len(row)), num_rows=rows,
-                                  num_columns=len(cold)),
-    )  # fmt: skip
-
-
-def _strong(seed: int) -> protocols.Strong:
-    return protocols.Strong(split_seed=seed)
 
 
 def choose(draw: Draw, known: Mapping[str, float] | None, seed: int) -> dict[str, Content]:

@@ -13,45 +13,35 @@ seeds, and tested. On other splits they are those of split 0. Each finished cell
 plan.
 """
 
+import functools
 import itertools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import aerec
 from aerec import files
 from aerec.cli import command, options, show
 from aerec.errors import BadInput
 from aerec.nn import activations
-from experiments import board, latent_cells
+from experiments import board, cells, latent_cells
+from experiments.cells import Content
 from experiments.latent_cells import Cell, Chosen, Data
-
-AGAIN = "delete it, and run the same command again"
 
 
 def main(given: Mapping[str, Any]) -> None:
     output = pathlib.Path(options.required(given, "output"))
-    with files.writing(output):
-        output.mkdir(parents=True, exist_ok=True)
-    columns = (TextColumn("{task.completed:.0f}/{task.total} cells"), BarColumn(),
-               TextColumn("{task.description}"), TimeElapsedColumn())  # fmt: skip
-    prepared: dict[tuple, Data] = {}
-    cells = planned(given)
-    with Progress(*columns, console=show.CONSOLE) as bar:
-        task = bar.add_task("", total=len(cells))
-        for cell in cells:
-            path = output / f"{cell.name}.json"
-            bar.update(task, description=cell.name)
-            if not path.exists():
-                key = cell.dataset, cell.features, cell.split
-                if key not in prepared:
-                    prepared = {key: prepare(*key, output, given["data_dir"])}
-                chosen = searched(cell, output) if cell.split else None
-                files.write_json(path, latent_cells.measure(cell, prepared[key], chosen))
-            bar.advance(task)
+    data = functools.lru_cache(1)(functools.partial(prepare, output, given["data_dir"]))
+
+    def measured(cell: Cell) -> Content:
+        chosen = searched(cell, output) if cell.split else None
+        own = data(cell.dataset, cell.features, cell.split)
+        return latent_cells.measure(cell, own, chosen)
+
+    wanted = {cell.name: functools.partial(measured, cell) for cell in planned(given)}
+    cells.measure(wanted, output)
     show.CONSOLE.print(
         f"Finished cells are in {output}.\nNext: python -m experiments.latent_results "
         f"--output={output}",
@@ -76,7 +66,7 @@ def planned(given: Mapping[str, Any]) -> list[Cell]:
 
 
 def prepare(
-    dataset: str, features: str, seed: int, output: pathlib.Path, data_dir: str | None
+    output: pathlib.Path, data_dir: str | None, dataset: str, features: str, seed: int
 ) -> Data:
     """Split the ratings of a data set, and compute the vectors of the training part.
 
@@ -89,7 +79,7 @@ def prepare(
     if not path.exists():
         first = split if seed == 0 else board.divide(ratings, dataset, "strong", 0)
         files.write_json(path, {"trials": latent_cells.trials(first, features)})
-    found = files.read_json(path, "trials", advice=AGAIN)["trials"]
+    found = files.read_json(path, "trials", advice=cells.AGAIN)["trials"]
     best = max(found, key=lambda own: own[latent_cells.METRIC])
     return latent_cells.vectors_of(split, best["setting"])
 
@@ -99,7 +89,7 @@ def searched(cell: Cell, output: pathlib.Path) -> dict[str, Chosen]:
     path = output / f"{cell._replace(split=0).name}.json"
     if not path.exists():
         raise BadInput(f"{path} is missing: run the same command with --splits=0 first")
-    rows = files.read_json(path, "rows", advice=AGAIN)["rows"]
+    rows = files.read_json(path, "rows", advice=cells.AGAIN)["rows"]
     return {row["similarity"]: Chosen(*(row[name] for name in Chosen._fields)) for row in rows}
 
 

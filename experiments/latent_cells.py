@@ -20,8 +20,7 @@ from aerec.evaluation.report import Report
 from aerec.models import factor_ae
 from aerec.models.factor_ae import Config, System
 from aerec.runs import scoring
-from aerec.runs.spec import data_hash
-from experiments import measures, records, replicas
+from experiments import cells, measures, replicas
 from experiments.measures import Pairs
 
 SIMILARITIES = ("dot", "cosine", "centred", "decoder")
@@ -132,11 +131,19 @@ def trials(split: Split, features: str) -> list[dict[str, Any]]:
 
 
 def measure(cell: Cell, data: Data, chosen: Mapping[str, Chosen] | None = None) -> dict[str, Any]:
-    """Search unless the settings are given, train them with each seed, and test them."""
+    """Search unless the settings are given, train them with each seed, and test them.
+
+    A compression in closed form has nothing to search, and one network.
+    """
     begun = time.perf_counter()
-    chosen = chosen or search(cell, data)
+    closed = cell.activation in LINEAR
+    if closed:
+        chosen, networks = projected(cell, data)
+    else:
+        chosen = chosen or search(cell, data)
     searching = time.perf_counter() - begun
-    networks = networks_of(cell, data, chosen)
+    if not closed:
+        networks = trained(cell, data, chosen)
     rows = []
     for similarity, own in chosen.items():
         nets = networks[similarity]
@@ -153,53 +160,48 @@ def measure(cell: Cell, data: Data, chosen: Mapping[str, Chosen] | None = None) 
         **cell._asdict(),
         "rows": rows,
         "search_seconds": searching,
-        "seconds": time.perf_counter() - begun,
-        "split_hash": data_hash(data.split),
-        "machine": records.machine(),
-        "jax": jax.__version__,
+        "made": cells.made(begun, data.split, () if closed else SEEDS),
     }
 
 
-def networks_of(
+def projected(cell: Cell, data: Data) -> tuple[dict[str, Chosen], dict[str, list[Params]]]:
+    """Compute a compression in closed form: its validation by each similarity, and its network."""
+    moments = factor_ae.moments(
+        system_of(cell, data), {"features": data.features}, data.split.train
+    )
+    network = factor_ae.projection(config_of(cell, data), *moments)
+
+    def valid(similarity: str) -> float:
+        return ranked(data, "valid", codes(cell, data, network, similarity)).figures[METRIC]
+
+    chosen = {name: Chosen(0.0, 0.0, 0, valid(name), {}) for name in SIMILARITIES}
+    return chosen, {name: [network] for name in SIMILARITIES}
+
+
+def trained(
     cell: Cell, data: Data, chosen: Mapping[str, Chosen]
 ) -> dict[str, list[Params]]:
-    """Train the chosen settings with each seed; a compression in closed form has one network."""
-    if cell.activation in LINEAR:
-        system = system_of(cell, data)
-        moments = factor_ae.moments(system, {"features": data.features}, data.split.train)
-        network = factor_ae.projection(config_of(cell, data), *moments)
-        return {similarity: [network] for similarity in chosen}
+    """Train the chosen settings of each similarity with each seed."""
     settings = sorted({(own.rate, own.decay) for own in chosen.values()})
     wanted = [replicas.Settings(*own, seed) for own in settings for seed in SEEDS]
-    trained = train(cell, data, wanted)
+    networks = train(cell, data, wanted)
 
     def of(own: Chosen) -> list[Params]:
         first = settings.index((own.rate, own.decay)) * len(SEEDS)
-        return [one(trained[own.epochs], first + k) for k in range(len(SEEDS))]
+        return [one(networks[own.epochs], first + k) for k in range(len(SEEDS))]
 
     return {similarity: of(own) for similarity, own in chosen.items()}
 
 
 def search(cell: Cell, data: Data) -> dict[str, Chosen]:
     """Choose for each similarity by validation, among all settings and checkpoints."""
-    if cell.activation in LINEAR:
-        unset = {similarity: Chosen(0.0, 0.0, 0, 0.0, {}) for similarity in SIMILARITIES}
-        networks = networks_of(cell, data, unset)
-        return {
-            similarity: own._replace(
-                validation=ranked(
-                    data, "valid", codes(cell, data, networks[similarity][0], similarity)
-                ).figures[METRIC]
-            )
-            for similarity, own in unset.items()
-        }
     grid = list(itertools.product(RATES, DECAYS))
     settings = [replicas.Settings(rate, decay, 0) for rate, decay in grid]
-    trained = train(cell, data, settings)
+    by_epoch = train(cell, data, settings)
     found = {}
     for similarity in SIMILARITIES:
         valid, early = {}, []
-        for (epoch, networks), (i, setting) in itertools.product(trained.items(), enumerate(grid)):
+        for (epoch, networks), (i, setting) in itertools.product(by_epoch.items(), enumerate(grid)):
             compare = codes(cell, data, one(networks, i), similarity)
             valid[*setting, epoch] = ranked(data, "valid", compare).figures[METRIC]
             if epoch == cell.checkpoints[0]:

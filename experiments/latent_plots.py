@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from aerec import plots
 from experiments import latent_tests
 from experiments.latent_cells import EPOCHS, LINEAR, PLAIN, SIMILARITIES
-from experiments.latent_tests import STEPS, Outcome
+from experiments.latent_outcomes import Outcome, grouped
+from experiments.latent_tests import STEPS
 
 TEXTS = {  # of the activations of the steps
     "sigmoid": "sigmoid(z)",
@@ -133,7 +134,7 @@ def by_cost(found: Sequence[Outcome]) -> Figure:
     share = "share of the seconds of a full search"
     plots.style(axes, xlabel=share, ylabel="N@100 less that of the full search")
     marks: dict[str, list[tuple[float, float]]] = {}
-    for own in latent_tests.choices(latent_tests.grouped(found)):
+    for own in latent_tests.choices(grouped(found)):
         marks.setdefault(own.label.rpartition("-")[2], []).append(
             (own.further["cost"], own.difference)
         )

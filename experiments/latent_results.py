@@ -10,42 +10,27 @@ and latent_tests.json, a row for each comparison.
 
 import collections
 import dataclasses
-import datetime
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import numpy as np
 import rich.box
 from absl import flags
 from rich.markup import escape
+from rich.progress import track
 from rich.table import Table
 
 from aerec import files, plots
 from aerec.cli import command, options, show
-from aerec.errors import BadInput
-from experiments import latent_cells, latent_plots, latent_tests, records
-from experiments.latent_cells import METRIC, Cell
-from experiments.latent_tests import Outcome, Verdict
+from experiments import latent_plots, latent_tests, records
+from experiments.latent_cells import METRIC
+from experiments.latent_outcomes import KEPT, Finished, outcomes, read
+from experiments.latent_tests import Verdict
 from experiments.records import Record
 
-KEPT = ("validation", "epochs", "rate", "decay", "order", "order_top", "auc", "auc_top", "flat",
-        "gap", "rank")  # fmt: skip
 COMMAND = "python -m experiments.latent_results --output=DIR --record"
-AGAIN = "delete it, and run the command of its cells again"
-
-
-class Finished(NamedTuple):
-    """A cell with what its file has."""
-
-    cell: Cell
-    content: Mapping[str, Any]
-
-    @property
-    def label(self) -> str:
-        """The label of its row."""
-        return self.cell.name.replace("+", "_")
 
 
 def main(given: Mapping[str, Any]) -> None:
@@ -53,8 +38,8 @@ def main(given: Mapping[str, Any]) -> None:
     output = pathlib.Path(options.required(given, "output"))
     finished = read(output)
     found = [one for each in finished for one in outcomes(each)]
-    show.CONSOLE.print(f"{len(finished)} cells. The comparisons take some minutes.")
-    verdicts = latent_tests.all_of(found)
+    bar = functools.partial(track, description=f"{len(finished)} cells", console=show.CONSOLE)
+    verdicts = latent_tests.all_of(found, bar)
     show.CONSOLE.print(table(verdicts))
     if given["pictures"]:
         folder = pathlib.Path(given["pictures"])
@@ -73,32 +58,6 @@ def main(given: Mapping[str, Any]) -> None:
         records.write(
             "latent_tests", "Activations of a latent code, hypotheses", tests, records.RESULTS
         )
-
-
-def read(output: pathlib.Path) -> list[Finished]:
-    """Read all cells of a folder. Raises BadInput if there are none, or one is damaged."""
-    found = []
-    for path in sorted(output.glob("*-*-*-*tied-*.json")):
-        content = files.read_json(path, *Cell._fields, "rows", advice=AGAIN)
-        found.append(Finished(Cell(*(content[name] for name in Cell._fields)), content))
-    if not found:
-        raise BadInput(f"{output} has no cells: run experiments.latent --output={output} first")
-    return found
-
-
-def outcomes(finished: Finished) -> list[Outcome]:
-    """List the outcome of each similarity of a cell."""
-    cost = finished.content["search_seconds"], finished.content["seconds"]
-    return [
-        Outcome(
-            finished.cell,
-            row["similarity"],
-            np.asarray(row["per_row"], np.float64),
-            {name: row[name] for name in (*KEPT, "early", "zero", METRIC)},
-            *cost,
-        )
-        for row in finished.content["rows"]
-    ]
 
 
 def row_of(finished: Finished) -> Record:
@@ -126,14 +85,7 @@ def row_of(finished: Finished) -> Record:
             f"--features={cell.features} --latents={cell.latent} --tied={tied} "
             f"--activations={cell.activation} --splits={cell.split} --epochs={cell.epochs}"
         ),
-        versions={"jax": content["jax"]},
-        date=datetime.date.today().isoformat(),
-        machine=content["machine"],
-        data=cell.dataset,
-        protocol={"name": "strong"},
-        split_hash=[content["split_hash"]],
-        seeds=list(latent_cells.SEEDS),
-        seconds=round(content["seconds"], 1),
+        **content["made"],
     )
 
 
@@ -147,7 +99,7 @@ def row_of_test(verdict: Verdict, like: Record) -> Record:
         label=verdict.label,
         figures={name: round(value, 5) for name, value in figures.items()},
         command=COMMAND,
-        versions={"jax": jax.__version__},
+        versions=like.versions,
         date=like.date,
         machine=like.machine,
         tuning={"hypothesis": verdict.hypothesis, "what": verdict.what, "verdict": verdict.verdict},

@@ -1,15 +1,15 @@
 """The hypotheses of the latent study as paired comparisons over test users, and their verdicts."""
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
 
 from aerec.evaluation import statistics
-from experiments.latent_cells import EPOCHS, LINEAR, METRIC, PLAIN, Cell
+from experiments.latent_cells import EPOCHS, LINEAR, METRIC, PLAIN
+from experiments.latent_outcomes import Group, Groups, Key, Outcome, grouped, plain
 
 SAMPLES, CORRELATIONS = 10_000, 2000  # of a bootstrap
 LEVEL = 0.05
@@ -20,34 +20,10 @@ STEPS = (  # from a sigmoid to a tanh
     ("slope", "tanh", "experiments.sigmoids:scaled"),
 )
 EARLY = ("order", "order_top", "auc", "auc_top", METRIC)  # by which one may choose early
-MEASURES = ("order", "order_top", "auc", "auc_top", "rank", "gap")
-
-
-class Outcome(NamedTuple):
-    """A cell by one similarity.
-
-    Attributes:
-      per_row: N@100 of each test user, the mean over seeds.
-      measures: what else its file has.
-      search_seconds, seconds: of the whole cell.
-    """
-
-    cell: Cell
-    similarity: str
-    per_row: np.ndarray
-    measures: Mapping[str, Any]
-    search_seconds: float
-    seconds: float
-
-    @property
-    def name(self) -> str:
-        """The activation."""
-        return self.cell.activation
-
-    @property
-    def figure(self) -> float:
-        """Its mean N@100."""
-        return float(self.per_row.mean())
+MEASURES = {  # whose correlation with N@100 is tested
+    "H4": ("order", "order_top", "auc", "auc_top"),
+    "E2": ("rank", "gap"),  # explored, not registered
+}
 
 
 class Verdict(NamedTuple):
@@ -56,7 +32,7 @@ class Verdict(NamedTuple):
     Attributes:
       label: of its row.
       what: in words.
-      bound: with a number, the hypothesis is that the difference lies above it; None: above zero.
+      bound: what the difference lies above, by the hypothesis.
       p, adjusted: two-sided, and by Holm's method over the family; None without a test.
     """
 
@@ -81,50 +57,17 @@ class Verdict(NamedTuple):
         return "refuted" if self.high < self.bound else "open"
 
 
-Group = Mapping[str, Outcome]  # by activation
+def all_of(found: Sequence[Outcome], each: Callable[..., Iterable] = iter) -> list[Verdict]:
+    """Test every hypothesis on whatever cells there are; Holm's method within each hypothesis.
 
-
-class Key(NamedTuple):
-    """What the outcomes of a group have in common."""
-
-    cell: Cell  # without its activation
-    similarity: str
-
-    @property
-    def label(self) -> str:
-        """Its part of a label."""
-        return f"{self.cell.name}-{self.similarity}".replace("--", "-")
-
-    @property
-    def what(self) -> str:
-        """The group in words."""
-        cell, tied = self.cell, ", tied" if self.cell.tied else ""
-        longer = "" if cell.epochs == EPOCHS else f", {cell.epochs} epochs"
-        return (
-            f"{cell.dataset}, {cell.features}, m = {cell.latent}{tied}, {self.similarity}, "
-            f"split {cell.split}{longer}"
-        )
-
-
-Groups = Mapping[Key, Group]
-
-
-def all_of(found: Sequence[Outcome]) -> list[Verdict]:
-    """Test every hypothesis on whatever cells there are; Holm's method within each hypothesis."""
+    `each` may show the progress of what it is given to iterate over.
+    """
     groups = grouped(found)
     tests = (sigmoid, shifts, lifts, offsets, reduction, linear, choices)
-    paired = [own for test in tests for own in adjusted(list(test(groups)))]
+    paired = [own for test in each(tests) for own in adjusted(list(test(groups)))]
     return sorted(
         [*paired, *correlations(groups), *ranges(groups)], key=lambda own: own.hypothesis
     )
-
-
-def grouped(found: Sequence[Outcome]) -> dict[Key, dict[str, Outcome]]:
-    """Group outcomes of equal data, dimension, weights, split, epochs and similarity."""
-    groups: dict[Key, dict[str, Outcome]] = defaultdict(dict)
-    for own in found:
-        groups[Key(own.cell._replace(activation=""), own.similarity)][own.name] = own
-    return groups
 
 
 def adjusted(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -155,11 +98,6 @@ def paired(
         bound,
         found.p,
     )
-
-
-def plain(label: str) -> str:
-    """Put an underscore for what no label may have."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", label)
 
 
 def best(group: Group, names: Iterable[str]) -> Outcome | None:
@@ -266,7 +204,8 @@ def correlations(groups: Groups) -> Iterator[Verdict]:
     for size, encoders in by_size.items():
         if len(encoders) < len(PLAIN):
             continue
-        for measure in MEASURES:
+        pairs = [(own, measure) for own, measures in MEASURES.items() for measure in measures]
+        for hypothesis, measure in pairs:
             x = np.array([own.measures[measure] for own in encoders])
             y = np.array([own.figure for own in encoders])
             drawn = np.random.default_rng(0).integers(0, len(x), (CORRELATIONS, len(x)))
@@ -276,8 +215,8 @@ def correlations(groups: Groups) -> Iterator[Verdict]:
             low, high = np.nanquantile(values, (LEVEL / 2, 1 - LEVEL / 2))
             dataset, features, latent, similarity = size
             yield Verdict(
-                "H4",
-                plain(f"H4-{dataset}-{features}-{latent}-{similarity}-{measure}"),
+                hypothesis,
+                plain(f"{hypothesis}-{dataset}-{features}-{latent}-{similarity}-{measure}"),
                 f"{dataset}, {features}, m = {latent}, {similarity}: N@100 and {measure} of "
                 f"{len(x)} encoders",
                 _spearman(x, y),

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aerec.core import Table
 from aerec.data.splits import Heldout
 
 PAIRS = 4000  # pairs of items per user
@@ -87,7 +88,7 @@ def of_codes(scores: np.ndarray, items: np.ndarray, encoded: np.ndarray) -> dict
     }
 
 
-def dense(table, shape: tuple[int, int]) -> np.ndarray:
+def dense(table: Table, shape: tuple[int, int]) -> np.ndarray:
     """Return which entries a table has, [R, N] bool."""
     row, column, _ = table.entries()
     out = np.zeros(shape, bool)

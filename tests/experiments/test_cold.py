@@ -10,7 +10,7 @@ import aerec
 from aerec.data import divide
 from aerec.data.vectors import of_genres
 from aerec.errors import BadInput
-from experiments import cold, records
+from experiments import cold, cold_items, records
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def ratings():
 
 @pytest.fixture(scope="module")
 def draw(ratings):
-    return cold.drawn(ratings, 1)
+    return cold_items.drawn(ratings, 1)
 
 
 def test_nothing_of_a_cold_item_is_in_training(ratings, draw):

@@ -134,4 +134,4 @@ def test_cells_resume_and_other_splits_take_the_settings_of_the_first(tmp_path, 
     second.unlink()
     latent.main({**given, "splits": ["0", "1"]})
     again, old = json.loads(second.read_text()), json.loads(before)
-    assert again["rows"] == old["rows"] and again["split_hash"] == old["split_hash"]
+    assert again["rows"] == old["rows"] and again["made"]["split_hash"] == old["made"]["split_hash"]

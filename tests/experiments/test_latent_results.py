@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from aerec.errors import BadInput
-from experiments import latent_results, latent_tests, records
+from experiments import latent_outcomes, latent_results, latent_tests, records
 from experiments.latent_cells import LINEAR, PLAIN, SIMILARITIES, Cell
 
 MEASURES = ("order", "order_top", "auc", "auc_top", "flat", "gap", "rank", "validation")
@@ -29,8 +29,10 @@ def content(cell, quality):
             },
             "per_row": per_row.tolist(),
         })  # fmt: skip
-    return {**cell._asdict(), "rows": rows, "search_seconds": 2.0, "seconds": 5.0,
-            "split_hash": "abc", "machine": "a machine", "jax": "0"}  # fmt: skip
+    return {**cell._asdict(), "rows": rows, "search_seconds": 2.0,
+            "made": {"versions": {"jax": "0"}, "date": "2026-01-01", "machine": "a machine",
+                     "seeds": [1, 2], "seconds": 5.0, "data": cell.dataset,
+                     "split_hash": ["abc"]}}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +60,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def found(folder):
-    return [own for each in latent_results.read(folder) for own in latent_results.outcomes(each)]
+    return [own for each in latent_outcomes.read(folder) for own in latent_outcomes.outcomes(each)]
 
 
 def test_the_hypotheses(found):
@@ -115,7 +117,7 @@ def test_rows_and_pictures(folder, tmp_path, monkeypatch):
 
 def test_bad_folders(tmp_path):
     with pytest.raises(BadInput, match="has no cells"):
-        latent_results.read(tmp_path)
+        latent_outcomes.read(tmp_path)
     (tmp_path / "a-b-3-tied-tanh-0.json").write_text("{}")
     with pytest.raises(BadInput, match="damaged"):
-        latent_results.read(tmp_path)
+        latent_outcomes.read(tmp_path)
