@@ -17,6 +17,7 @@ from typing import Any, Literal
 import jax
 
 from aerec import configuration, files, models, properties
+from aerec import mesh as meshes
 from aerec.configuration import Natural, Replicas, Weight
 from aerec.data import frames, protocols
 from aerec.data.splits import Split
@@ -85,6 +86,7 @@ def fit(
     seed: int = 0,
     workdir: str | pathlib.Path | None = None,
     order_penalty: float = 0.0,
+    mesh: str | None = None,
     show: bool = True,
     log: Log = print,
     **settings: Any,
@@ -100,6 +102,8 @@ def fit(
       workdir: a run directory, where the run is saved. An interrupted run resumes, and a finished
         one is scored again. None: the run is in memory only.
       order_penalty: weight of the order penalty in the loss.
+      mesh: how devices share the run, like "data:4,model:2": rows on 4, columns on 2. Default: one
+        device, or where there are several accelerators or processes, all of them on `data`.
       show: whether to show a progress bar.
       log: called with notes on the way.
       settings: of the model, like `latent=200`, and of training, like `epochs=40`
@@ -121,7 +125,9 @@ def fit(
         epochs = None if fitting.solved(spec, splits[0]) else spec.settings.epochs
         bar = progress.bar(epochs, spec.settings.metric)
     with bar as update:
-        finished = fitting.run(spec, splits, folder, progress=update, log=log)
+        finished = fitting.run(
+            spec, splits, folder, over=meshes.chosen(mesh), progress=update, log=log
+        )
     if folder is not None:
         return dataclasses.replace(opened(folder), splits=splits)
     (as_read,) = oriented(models.traits(model, spec.set), splits[:1])

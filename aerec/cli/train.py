@@ -15,7 +15,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from aerec import configuration, models, plots
+from absl import flags
+
+from aerec import configuration, mesh, models, plots
 from aerec.cli import options, show
 from aerec.data import readers
 from aerec.errors import BadInput
@@ -40,6 +42,9 @@ EXAMPLE = pathlib.Path(__file__).parent / "example_history.csv"
 
 def define_flags() -> None:
     options.define_run_flags()
+    flags.DEFINE_string(
+        "mesh", None, "how devices share the run, like data:4,model:2 (default: all on data)"
+    )
 
 
 def main(given: Mapping[str, Any]) -> None:
@@ -60,6 +65,7 @@ def main(given: Mapping[str, Any]) -> None:
             workdir,
             baselines=baselines,
             checkpoint_seconds=given["checkpoint_seconds"],
+            over=mesh.chosen(given["mesh"]),
             progress=update,
             log=lambda text: show.CONSOLE.print(text, style="dim", markup=False),
         )
