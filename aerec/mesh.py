@@ -12,6 +12,7 @@ to a multiple of `model` (`spread`), because XLA stores an array in equal parts.
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -40,13 +41,16 @@ def chosen(text: str | None = None) -> Mesh | None:
     several = jax.process_count() > 1
     if not text:
         text = f"data:{jax.device_count() if several or jax.default_backend() != 'cpu' else 1}"
-    sizes = dict.fromkeys(AXES, 1)
+    given: dict[str, int] = {}
     for part in text.split(","):
         name, _, size = part.partition(":")
         if name not in AXES:
             raise BadInput(f"mesh={text}: no axis {name!r}. {nearest(name, AXES)}")
-        sizes[name] = configuration.value_of(configuration.Count, size, f"mesh={text}: {name}")
-    count, there = int(np.prod(list(sizes.values()))), jax.device_count()
+        if name in given:
+            raise BadInput(f"mesh={text}: {name} is given twice")
+        given[name] = configuration.value_of(configuration.Count, size, f"mesh={text}: {name}")
+    sizes = [given.get(name, 1) for name in AXES]
+    count, there = math.prod(sizes), jax.device_count()
     if count > there or (several and count < there):
         raise BadInput(
             f"mesh={text} has {count} devices: there are {there}. A CPU counts as as many as the "
@@ -55,7 +59,7 @@ def chosen(text: str | None = None) -> Mesh | None:
     if count == 1:
         return None
     types = (AxisType.Auto,) * len(AXES)
-    return jax.make_mesh(tuple(sizes.values()), AXES, types, devices=jax.devices()[:count])
+    return jax.make_mesh(sizes, AXES, types, devices=jax.devices()[:count])
 
 
 def use(mesh: Mesh | None) -> contextlib.AbstractContextManager:

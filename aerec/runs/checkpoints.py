@@ -34,6 +34,9 @@ class Checkpoints:
     def restore(self, state: Any, best: Params) -> tuple[Any, Params, dict] | None:
         """Restore the latest (state, best, record), shaped like the arguments; None without one.
 
+        It may be of another mesh: parameters of columns are cut, or padded with zeros, to the shape
+        that they have on this one, and all are placed as the arguments are.
+
         Raises:
           BadInput: it is damaged.
         """
@@ -44,7 +47,8 @@ class Checkpoints:
             saved = self.manager.restore(
                 self.manager.latest_step(),
                 args=ocp.args.Composite(
-                    arrays=ocp.args.StandardRestore(like), record=ocp.args.JsonRestore()
+                    arrays=ocp.args.StandardRestore(like, strict=False),
+                    record=ocp.args.JsonRestore()
                 ),
             )
         return saved["arrays"]["state"], saved["arrays"]["best"], saved["record"]

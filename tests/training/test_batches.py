@@ -74,14 +74,14 @@ def test_an_epoch_is_every_row_once_within_the_plan(lengths, batch_size, buckets
     assert sorted(order[order < len(lengths)]) == list(range(len(lengths)))
     assert (order == batches.order(lengths, plan, 3, epoch)).all()
     for number, bucket in enumerate(plan):
-        mine = order[shapes == number].reshape(-1, parts, widest)
+        mine = order[shapes == number]
         assert len(mine) == bucket.steps
-        assert (mine[:, :, bucket.batch :] == len(lengths)).all()
+        assert (mine[:, bucket.batch :] == len(lengths)).all()
         per_row = np.append(lengths, 0)[mine]
-        assert per_row.sum(axis=2).max() <= bucket.capacity
+        assert per_row.sum(axis=1).max() <= bucket.capacity
         assert per_row.max() <= bucket.longest
-        assert np.ptp((mine < len(lengths)).sum(axis=2)) <= 1, "parts are even"
-        assert buckets > 1 or bucket.batch <= -(-batch_size // parts)
+        assert np.ptp((mine < len(lengths)).sum(axis=1)) <= 1, "batches are even"
+        assert buckets > 1 or bucket.batch <= batch_size
 
 
 def test_buckets_are_of_like_length_and_their_batches_of_like_size():
