@@ -6,7 +6,7 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from aerec.core import Model, Params, Rows, Table
+from aerec.core import Array, Model, Params, Rows, Table
 from aerec.errors import NotNumbers
 from aerec.evaluation.report import Report
 
@@ -23,7 +23,7 @@ class Heldout(Protocol):
     @property
     def target(self) -> Table: ...
     @property
-    def rows(self) -> jax.Array: ...
+    def rows(self) -> Array: ...
 
 
 Evaluator = Callable[[Params, Heldout], Report]

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from aerec import hosts
 from aerec.core import Params
 from aerec.files import reading, writing
 
@@ -48,7 +49,7 @@ class Checkpoints:
                 self.manager.latest_step(),
                 args=ocp.args.Composite(
                     arrays=ocp.args.StandardRestore(like, strict=False),
-                    record=ocp.args.JsonRestore()
+                    record=ocp.args.JsonRestore(),
                 ),
             )
         return saved["arrays"]["state"], saved["arrays"]["best"], saved["record"]
@@ -59,7 +60,7 @@ class Checkpoints:
         Raises:
           BadInput: the disk is full or read-only; this save or the one before it failed.
         """
-        if not force and time.monotonic() - self.saved_at < self.seconds:
+        if not hosts.agreed(force or time.monotonic() - self.saved_at >= self.seconds):
             return
         with writing(self.folder):
             self.manager.save(

@@ -1,5 +1,6 @@
 """A run from splits to results, in memory or in a directory: fit, select, score the test part."""
 
+import contextlib
 import pathlib
 import platform
 import statistics
@@ -13,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 import aerec
-from aerec import memory, mesh, models
+from aerec import hosts, memory, mesh, models
 from aerec.core import Facts, Model, Params
 from aerec.data import vectors
 from aerec.data.splits import Split
@@ -90,25 +91,31 @@ def _run(spec: Spec, splits, workdir, baselines, checkpoint_seconds, progress, l
         return finished._replace(metrics=logs[0].lines, losses=logs[1].lines)
 
     vocabulary = artefact.Vocabulary.of(splits[0], job.as_read[0].train)
-    with directory.claimed(workdir, job.config):
+    writes = hosts.first()
+    with directory.claimed(workdir, job.config) if writes else contextlib.nullcontext():
+        hosts.wait("claimed")
         if directory.finished(workdir):
             log(f"The run in {workdir} is finished: its model is scored again.")
             best = artefact.parameters(workdir, job.model, len(spec.seeds))
             results = directory.read_results(workdir)
-            artefact.save_vocabulary(workdir, vocabulary)
+            if writes:
+                artefact.save_vocabulary(workdir, vocabulary)
         else:
             checkpoints = None
             if job.model.loss is not None:
                 folder = workdir / directory.CHECKPOINTS
                 checkpoints = Checkpoints(folder, seconds=checkpoint_seconds)
             names = directory.METRICS, directory.LOSSES
-            metrics, losses = (directory.EpochLog(workdir / name) for name in names)
+            metrics, losses = (directory.EpochLog(workdir / n if writes else None) for n in names)
             fitted = _fit(job, checkpoints, (metrics, losses))
             best, results = fitted.best, _trained(spec, job.config, fitted.record)
-            artefact.save(workdir, best, vocabulary)
+            if writes:
+                artefact.save(workdir, best, vocabulary)
         finished = _scored(job, best, results)
         rows = [report.per_row for report in finished.reports]
-        directory.write_results(workdir, finished.results, rows)
+        if writes:
+            directory.write_results(workdir, finished.results, rows)
+        hosts.wait("written")
         return finished
 
 

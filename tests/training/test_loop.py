@@ -1,10 +1,6 @@
 """The trainer: one shape, one compilation, exact resume, replicas as single runs."""
 
 import dataclasses
-import os
-import pathlib
-import subprocess
-import sys
 
 import chex
 import jax
