@@ -103,7 +103,7 @@ def fit(
         one is scored again. None: the run is in memory only.
       order_penalty: weight of the order penalty in the loss.
       mesh: how devices share the run, like "data:4,model:2": rows on 4, columns on 2. Default: one
-        device, or where there are several accelerators or processes, all of them on `data`.
+        device; where there are several accelerators or processes, all of them on `data`.
       show: whether to show a progress bar.
       log: called with notes on the way.
       settings: of the model, like `latent=200`, and of training, like `epochs=40`
@@ -116,6 +116,7 @@ def fit(
     """
     given = {"seed": seed, "seeds": seeds, "order_penalty": order_penalty}
     draws = configuration.fill(_Draws, given, of="fit")
+    over = meshes.chosen(mesh)
     folder = None if workdir is None else files.located(workdir)
     splits = _splits(data, models.traits(model, {}).task, log)
     seeds_of = tuple(range(draws.seed, draws.seed + draws.seeds))
@@ -125,14 +126,12 @@ def fit(
         epochs = None if fitting.solved(spec, splits[0]) else spec.settings.epochs
         bar = progress.bar(epochs, spec.settings.metric)
     with bar as update:
-        finished = fitting.run(
-            spec, splits, folder, over=meshes.chosen(mesh), progress=update, log=log
-        )
+        finished = fitting.run(spec, splits, folder, over=over, progress=update, log=log)
     if folder is not None:
-        return dataclasses.replace(opened(folder), splits=splits)
+        return dataclasses.replace(opened(folder), splits=splits, over=over)
     (as_read,) = oriented(models.traits(model, spec.set), splits[:1])
     vocabulary = Vocabulary.of(splits[0], as_read.train)
-    return Run(artefact.build(finished.config), finished.params, vocabulary, finished, splits)
+    return Run(artefact.build(finished.config), finished.params, vocabulary, finished, splits, over)
 
 
 def specify(

@@ -21,12 +21,20 @@ Batch = Any  # Rows, or a dense [B, N] array, whose non-zero cells are read
 def sharded(x: jax.Array, *axes: str | None) -> jax.Array:
     """Divide each dimension of an array over an axis of the mesh in use, `data` or `model`.
 
-    A dimension without an axis is whole on every device. Without a mesh (`aerec.mesh`), nothing
-    happens.
+    A dimension without an axis is whole on every device, and so is one whose length is no multiple
+    of `data`: XLA's scatters count the padding of uneven parts (`even`). Without a mesh
+    (`aerec.mesh`), nothing happens.
     """
     if "model" not in jax.sharding.get_abstract_mesh().auto_axes:
         return x
-    return jax.lax.with_sharding_constraint(x, jax.P(*axes))
+    divides = [axis != "data" or even(n) == n for n, axis in zip(x.shape, axes, strict=False)]
+    over = [axis if divided else None for axis, divided in zip(axes, divides, strict=True)]
+    return jax.lax.with_sharding_constraint(x, jax.P(*over))
+
+
+def even(rows: int) -> int:
+    """Round a number of rows up to a multiple of the axis `data` of the mesh in use."""
+    return rows + -rows % jax.sharding.get_abstract_mesh().shape.get("data", 1)
 
 
 @struct.dataclass
@@ -182,8 +190,10 @@ class Table:
     def blocks(self, batch_size: int) -> tuple[np.ndarray, int]:
         """Plan blocks of all rows in order, on the host: (index [steps, batch_size], capacity).
 
-        The last block is filled up with U, a row of padding.
+        The last block is filled up with U, a row of padding. Over a mesh, blocks are of an `even`
+        number of rows.
         """
+        batch_size = even(batch_size)
         steps = max(1, -(-self.num_rows // batch_size))
         index = np.full(steps * batch_size, self.num_rows, np.int32)
         index[: self.num_rows] = np.arange(self.num_rows)

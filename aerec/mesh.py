@@ -137,7 +137,7 @@ def spread(tree: Any, num_columns: int) -> Any:
     def pad(leaf):
         over = axes(leaf.shape, num_columns)
         room = [(0, -n % size(axis)) for n, axis in zip(leaf.shape, over, strict=True)]
-        return sharded(jnp.pad(leaf, room), *over)
+        return sharded(jnp.pad(leaf, room) if room else leaf, *over)
 
     return jax.tree.map(pad, tree)
 

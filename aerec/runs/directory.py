@@ -36,7 +36,8 @@ MODEL, VOCABULARY, TEST_ROWS = "model", "vocabulary.npz", "test_rows.npz"
 LEARNING_CURVE, ACTIVITY, AUDIT = "learning_curve.png", "activity.png", "audit"
 
 # Of all this. Format 1 had no number, and its data hash no ids and no shapes. Format 2 had a
-# setting `devices`; with more than one, other numbers were drawn at random.
+# setting `devices`; with more than one, other numbers were drawn at random. Its order penalty took
+# the last row of a batch, not the second one, as the other one of the first.
 FORMAT = 3
 AGAIN = "delete it, and train again with the command that made the run"
 
@@ -96,7 +97,7 @@ def require(workdir: pathlib.Path, *parts: str) -> None:
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
     """Read config.json. Raises BadInput if it is damaged or of a later format.
 
-    Format 2 with one device is the present format.
+    Format 2 with one device and no order penalty is the present format.
     """
     entries = ("model", "set", "shape", "seeds")
     advice = f"delete {workdir}, or name another"
@@ -108,7 +109,8 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
             "install a later one"
         )
     settings = config.get("settings", {})
-    if config["format"] == 2 and settings.get("devices", 1) == 1:
+    changed = settings.get("devices", 1) > 1 or config.get("order_penalty")
+    if config["format"] == 2 and not changed:
         config |= {"format": 3, "settings": {n: v for n, v in settings.items() if n != "devices"}}
     return config
 

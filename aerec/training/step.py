@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aerec.core import Batch, Model, Params, Table, Turn, sharded
+from aerec.core import Batch, Model, Params, Table, Turn, even, sharded
 from aerec.training import batches
 from aerec.training.refeed import with_refeeds
 
@@ -69,9 +69,9 @@ def make_epoch(
     """Make the epoch of one replica.
 
     (state, table, shapes [steps], order [steps, B], key) -> (state, loss [steps], finite): a
-    `lax.scan` over the batches of `order`, each in the shape of its bucket and gathered on the
-    device. `shapes` are the buckets' numbers, plus `len(plan)` times the number of the
-    turn among the different ones.
+    `lax.scan` over the batches of `order`, each in the shape of its bucket (over a mesh, of an
+    `even` number of rows) and gathered on the device. `shapes` are the buckets' numbers, plus
+    `len(plan)` times the number of the turn among the different ones.
     """
 
     def of(bucket: batches.Bucket, turn: Turn | None) -> Callable:
@@ -80,7 +80,10 @@ def make_epoch(
             step = with_refeeds(step, model.score, model.traits.refeeds)
 
         def bucket_step(state: State, table: Table, index: jax.Array, key: jax.Array):
-            x = table.gather(index[: bucket.batch], bucket.capacity, bucket.longest)
+            drawn = index[: bucket.batch]
+            padding = (0, even(bucket.batch) - bucket.batch)
+            drawn = jnp.pad(drawn, padding, constant_values=table.num_rows)
+            x = table.gather(drawn, bucket.capacity, bucket.longest)
             return step(state, x, key, 1.0)
 
         return bucket_step
