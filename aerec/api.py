@@ -17,6 +17,7 @@ from typing import Any, Literal
 import jax
 
 from aerec import configuration, files, models, properties
+from aerec import mesh as meshes
 from aerec.configuration import Natural, Replicas, Weight
 from aerec.data import frames, protocols
 from aerec.data.splits import Split
@@ -85,6 +86,7 @@ def fit(
     seed: int = 0,
     workdir: str | pathlib.Path | None = None,
     order_penalty: float = 0.0,
+    mesh: str | None = None,
     show: bool = True,
     log: Log = print,
     **settings: Any,
@@ -100,6 +102,8 @@ def fit(
       workdir: a run directory, where the run is saved. An interrupted run resumes, and a finished
         one is scored again. None: the run is in memory only.
       order_penalty: weight of the order penalty in the loss.
+      mesh: how devices share the run, like "data:4,model:2": rows on 4, columns on 2. Default: one
+        device; where there are several accelerators or processes, all of them on `data`.
       show: whether to show a progress bar.
       log: called with notes on the way.
       settings: of the model, like `latent=200`, and of training, like `epochs=40`
@@ -112,6 +116,7 @@ def fit(
     """
     given = {"seed": seed, "seeds": seeds, "order_penalty": order_penalty}
     draws = configuration.fill(_Draws, given, of="fit")
+    over = meshes.chosen(mesh)
     folder = None if workdir is None else files.located(workdir)
     splits = _splits(data, models.traits(model, {}).task, log)
     seeds_of = tuple(range(draws.seed, draws.seed + draws.seeds))
@@ -121,12 +126,12 @@ def fit(
         epochs = None if fitting.solved(spec, splits[0]) else spec.settings.epochs
         bar = progress.bar(epochs, spec.settings.metric)
     with bar as update:
-        finished = fitting.run(spec, splits, folder, progress=update, log=log)
+        finished = fitting.run(spec, splits, folder, over=over, progress=update, log=log)
     if folder is not None:
-        return dataclasses.replace(opened(folder), splits=splits)
+        return dataclasses.replace(opened(folder), splits=splits, over=over)
     (as_read,) = oriented(models.traits(model, spec.set), splits[:1])
     vocabulary = Vocabulary.of(splits[0], as_read.train)
-    return Run(artefact.build(finished.config), finished.params, vocabulary, finished, splits)
+    return Run(artefact.build(finished.config), finished.params, vocabulary, finished, splits, over)
 
 
 def specify(

@@ -14,7 +14,27 @@ import numpy as np
 from flax import struct
 
 Params = Any
+Array = jax.Array | np.ndarray
 Batch = Any  # Rows, or a dense [B, N] array, whose non-zero cells are read
+
+
+def sharded(x: jax.Array, *axes: str | None) -> jax.Array:
+    """Divide each dimension of an array over an axis of the mesh in use, `data` or `model`.
+
+    A dimension without an axis is whole on every device, and so is one whose length is no multiple
+    of `data`: XLA's scatters count the padding of uneven parts (`even`). Without a mesh
+    (`aerec.mesh`), nothing happens.
+    """
+    if "model" not in jax.sharding.get_abstract_mesh().auto_axes:
+        return x
+    divides = [axis != "data" or even(n) == n for n, axis in zip(x.shape, axes, strict=False)]
+    over = [axis if divided else None for axis, divided in zip(axes, divides, strict=True)]
+    return jax.lax.with_sharding_constraint(x, jax.P(*over))
+
+
+def even(rows: int) -> int:
+    """Round a number of rows up to a multiple of the axis `data` of the mesh in use."""
+    return rows + -rows % jax.sharding.get_abstract_mesh().shape.get("data", 1)
 
 
 @struct.dataclass
@@ -90,12 +110,16 @@ class Rows:
 
     def _scatter(self, entries: jax.Array) -> jax.Array:
         block = jnp.zeros(self.shape, entries.dtype)
-        return block.at[self.row, self.columns].set(entries, mode="drop")
+        block = block.at[self.row, self.columns].set(entries, mode="drop")
+        return sharded(block, "data", "model")
 
 
 @struct.dataclass
 class Table:
-    """The rating matrix in compressed rows (CSR), a pytree on the device.
+    """The rating matrix in compressed rows (CSR), a pytree.
+
+    A table is made on the host. A program that reads it gets it on the device, or divided over
+    several (`aerec.mesh.divided`).
 
     Attributes:
       indptr: [U + 1] int32; row r is entries `indptr[r]:indptr[r + 1]`.
@@ -106,11 +130,11 @@ class Table:
         the model reads no sequence.
     """
 
-    indptr: jax.Array
-    columns: jax.Array
-    values: jax.Array
+    indptr: Array
+    columns: Array
+    values: Array
     num_columns: int = struct.field(pytree_node=False)
-    times: jax.Array | None = None
+    times: Array | None = None
 
     @property
     def num_rows(self) -> int:
@@ -141,9 +165,9 @@ class Table:
             raise ValueError("a (row, column) pair is listed twice")
         counts = np.bincount(row, minlength=num_rows)
         return cls(
-            indptr=jnp.asarray(np.concatenate([[0], np.cumsum(counts)]), jnp.int32),
-            columns=jnp.asarray(column[order], jnp.int32),
-            values=jnp.asarray(np.asarray(value)[order], jnp.float32),
+            indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
+            columns=column[order].astype(np.int32),
+            values=np.asarray(value)[order].astype(np.float32),
             num_columns=int(num_columns),
         )
 
@@ -163,16 +187,18 @@ class Table:
             column, row, value, num_rows=self.num_columns, num_columns=self.num_rows
         )
 
-    def blocks(self, batch_size: int) -> tuple[jax.Array, int]:
+    def blocks(self, batch_size: int) -> tuple[np.ndarray, int]:
         """Plan blocks of all rows in order, on the host: (index [steps, batch_size], capacity).
 
-        The last block is filled up with U, a row of padding.
+        The last block is filled up with U, a row of padding. Over a mesh, blocks are of an `even`
+        number of rows.
         """
+        batch_size = even(batch_size)
         steps = max(1, -(-self.num_rows // batch_size))
         index = np.full(steps * batch_size, self.num_rows, np.int32)
         index[: self.num_rows] = np.arange(self.num_rows)
         lengths = np.append(self.lengths(), 0)[index].reshape(steps, batch_size)
-        return jnp.asarray(index.reshape(steps, batch_size)), max(1, int(lengths.sum(1).max()))
+        return index.reshape(steps, batch_size), max(1, int(lengths.sum(1).max()))
 
     def gather(self, index: jax.Array, capacity: int, longest: int | None = None) -> Rows:
         """Gather the rows `index` [B] as a batch of `capacity` entries, on the device.
@@ -186,8 +212,9 @@ class Table:
         batch = index.shape[0]
         inside = (index >= 0) & (index < self.num_rows)
         at = jnp.where(inside, index, 0)
-        first = self.indptr[at]
-        lengths = jnp.where(inside, self.indptr[at + 1] - first, 0)
+        indptr = jnp.asarray(self.indptr)
+        first = indptr[at]
+        lengths = jnp.where(inside, indptr[at + 1] - first, 0)
         ends = jnp.cumsum(lengths)
         # Entry p of the batch belongs to the first row whose end lies beyond p: count, at each
         # place, the rows that ended there, and sum up. B is past the last row: padding.
@@ -206,10 +233,10 @@ class Table:
         )
 
     @staticmethod
-    def _read(array: jax.Array, entry: jax.Array) -> jax.Array:
+    def _read(array: Array, entry: jax.Array) -> jax.Array:
         if not array.shape[0]:  # nothing can be gathered from no entries, not even a fill
             return jnp.zeros_like(entry, array.dtype)
-        return array.at[entry].get(mode="fill", fill_value=0)
+        return sharded(jnp.asarray(array).at[entry].get(mode="fill", fill_value=0))
 
 
 class Facts(NamedTuple):

@@ -22,7 +22,7 @@ def available(root: pathlib.Path = pathlib.Path("/")) -> int:
       root: the directory of `proc` and `sys`. On the host, the limits of the process's control
         groups, such as those of a container, are respected.
     """
-    stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
+    stats = jax.local_devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
     return min([_free(root), *_left(root)])

@@ -177,7 +177,7 @@ from aerec import models
 from aerec.cli import train
 from aerec.training.settings import Settings
 
-Settings(devices=4)
+Settings(epochs=4)
 for name in models.MODELS:
     models.traits(name, {})
 

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from absl import app, flags, logging
 
-from aerec import files
+from aerec import files, hosts
 from aerec.cli import options
 from aerec.errors import BadInput, NotNumbers, nearest
 from aerec.training import loop
@@ -76,18 +76,21 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             name = error.filename or "standard output"
             leave(2, f"error: {name}: {error.strerror}")
-        except Exception:
+        except Exception as error:
+            if jax.distributed.is_initialized() and isinstance(error, jax.errors.JaxRuntimeError):
+                leave(1, f"{error}\n{hosts.LOST}")
             if (wrong := platform_error()) is None:
                 raise
             leave(2, f"error: {wrong}")
         except KeyboardInterrupt:
             print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
             sys.stdout.flush()
+            hosts.part()
             os._exit(130)  # threads that write a checkpoint would print tracebacks at exit
 
     def leave(status: int, message: str) -> None:
         print(options.dashed(message), file=sys.stderr)
-        sys.exit(status)
+        hosts.leave(status)
 
     sys.modules["__main__"].__doc__ = options.typed(usage)
     for flag in own_flags():  # --help lists them as the binary's own

@@ -11,11 +11,15 @@ The same command resumes an interrupted run.
 """
 
 import dataclasses
+import os
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
-from aerec import configuration, models, plots
+from absl import flags
+
+from aerec import configuration, hosts, mesh, models, plots
 from aerec.cli import options, show
 from aerec.data import readers
 from aerec.errors import BadInput
@@ -40,10 +44,24 @@ EXAMPLE = pathlib.Path(__file__).parent / "example_history.csv"
 
 def define_flags() -> None:
     options.define_run_flags()
+    flags.DEFINE_string(
+        "mesh", None, "how devices share the run, like data:4,model:2 (default: all on data)"
+    )
+    flags.DEFINE_string(
+        "coordinator", None,
+        "HOST:PORT of the first of several processes; auto: found by JAX, as on SLURM"
+        " (default $JAX_COORDINATOR_ADDRESS)",
+    )  # fmt: skip
+    flags.DEFINE_integer("processes", None, "with --coordinator: how many processes", 1)
+    flags.DEFINE_integer("process", None, "with --coordinator: which of them this is, from 0", 0)
 
 
 def main(given: Mapping[str, Any]) -> None:
     chosen, task, spec = planned(given)
+    hosts.join(given["coordinator"], given["processes"], given["process"])
+    over = mesh.chosen(given["mesh"])
+    if not hosts.first():
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
     if not chosen["epochs_given"]:
         spec = prolonged(spec, splits[0])
@@ -60,10 +78,12 @@ def main(given: Mapping[str, Any]) -> None:
             workdir,
             baselines=baselines,
             checkpoint_seconds=given["checkpoint_seconds"],
+            over=over,
             progress=update,
             log=lambda text: show.CONSOLE.print(text, style="dim", markup=False),
         )
-    report(workdir, task, spec, splits, finished)
+    if hosts.first():
+        report(workdir, task, spec, splits, finished)
 
 
 def planned(given: Mapping[str, Any]) -> tuple[dict[str, Any], str, Spec]:

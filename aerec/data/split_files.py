@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from aerec.configuration import settings
@@ -143,7 +142,7 @@ def _ranking(paths: list[Path], protocol: dict) -> Split:
         if not len(target.columns):
             raise BadInput(f"{paths[te]}: none of its items is in {paths[0].name}. Same ids?")
         index = np.where(row_of[rows] >= 0, row_of[rows], len(trained))
-        held.append(Heldout(fold_in, target, jnp.asarray(index, jnp.int32)))
+        held.append(Heldout(fold_in, target, np.asarray(index, np.int32)))
         ids.append(user_ids[rows])
     return Split(
         train=table(0, trained),

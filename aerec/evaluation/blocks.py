@@ -6,7 +6,7 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from aerec.core import Model, Params, Rows, Table
+from aerec.core import Array, Model, Params, Rows, Table, even
 from aerec.errors import NotNumbers
 from aerec.evaluation.report import Report
 
@@ -23,7 +23,7 @@ class Heldout(Protocol):
     @property
     def target(self) -> Table: ...
     @property
-    def rows(self) -> jax.Array: ...
+    def rows(self) -> Array: ...
 
 
 Evaluator = Callable[[Params, Heldout], Report]
@@ -36,7 +36,7 @@ def plan(
 
     Returns:
       index: [S, B] int32 row numbers of the held-out tables, num_rows for padding; B is at most
-        `batch_size` (from `BYTES` where None), evened out over the blocks.
+        `batch_size` (from `BYTES` where None), evened out over the blocks and the devices.
       capacity: the most entries a block holds, of the input and of the target.
 
     Raises:
@@ -55,7 +55,7 @@ def plan(
         raise ValueError(f"nothing to predict: the target lists no entry in {num_rows} rows")
     size = batch_size or max(ROWS, BYTES // (4 * num_columns))
     steps = -(-num_rows // size)
-    flat = np.arange(steps * -(-num_rows // steps), dtype=np.int32)
+    flat = np.arange(steps * even(-(-num_rows // steps)), dtype=np.int32)
     index = np.minimum(flat, num_rows).reshape(steps, -1)
 
     def capacity(table: Table) -> int:

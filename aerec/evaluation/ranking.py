@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aerec.core import Model, Params, Table
+from aerec import mesh
+from aerec.core import Model, Params, Table, sharded
 from aerec.evaluation import blocks, metrics, statistics
 from aerec.evaluation.blocks import Evaluator, Heldout
 from aerec.evaluation.report import Report
@@ -64,11 +65,11 @@ def evaluator(
         if asked := [name for name in BY_POPULARITY if names is not None and name in chosen]:
             raise ValueError(f"{asked[0]!r} needs the popularity of the columns: give train=")
         chosen = tuple(name for name in chosen if name not in BY_POPULARITY)
-    popularity = jnp.zeros(0), jnp.zeros(0)
+    popularity: tuple[np.ndarray, np.ndarray] = np.zeros(0), np.zeros(0)
     if train is not None:
         counts = np.bincount(np.asarray(train.columns), minlength=train.num_columns)
         bits = metrics.self_information(counts, train.num_rows)
-        popularity = jnp.asarray(bits), jnp.asarray(metrics.tail(counts))
+        popularity = bits.astype(np.float32), metrics.tail(counts)
     band = np.searchsorted(cuts, np.arange(cuts[-1]), side="right")  # rank -> the first cut past it
 
     @partial(jax.jit, static_argnames="capacity")
@@ -77,7 +78,7 @@ def evaluator(
 
         def block(counts, index):
             x, held_out = blocks.gather(tables, index, capacity)
-            y = model.score(params, x)
+            y = sharded(model.score(params, x), "data", "model")
             chex.assert_shape(y, x.shape)
             out = {"bad": jnp.isnan(y).any(1)}
             if mask_seen:
@@ -111,7 +112,7 @@ def evaluator(
             return counts, out
 
         counts = jnp.zeros((len(cuts), tables[0].num_columns), jnp.int32)
-        return jax.lax.scan(block, counts, index)
+        return jax.tree.map(sharded, jax.lax.scan(block, counts, index))
 
     def evaluate(params: Params, heldout: Heldout) -> Report:
         index, capacity = blocks.plan(heldout, batch_size, train)
@@ -142,13 +143,44 @@ def top(y: jax.Array, order: jax.Array, size: int) -> tuple[jax.Array, jax.Array
     """Return the `size` best columns of y [B, N]: (scores, columns), both [B, size], best first.
 
     Columns are permuted by `order` before a top-k that keeps the first of equals, which breaks
-    ties. Past the N-th, scores are -inf and columns N.
+    ties. Past the N-th, scores are -inf and columns N. Where the mesh in use divides y, each device
+    ranks its own columns, and the best of all are merged.
     """
     y = jnp.where(y == 0, 0, y)  # -0 is below +0 to top_k, and no less to us
+    divided = mesh.size("data") * mesh.size("model") > 1
+    scores, items = (_merged if divided else _best)(y, order, size)
+    past = ((0, 0), (0, size - scores.shape[1]))
+    items = jnp.pad(items, past, constant_values=y.shape[1])
+    return jnp.pad(scores, past, constant_values=-jnp.inf), items
+
+
+def _best(y: jax.Array, order: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
     # Without the barrier XLA merges our slices into the top-k and sorts every column instead: on a
     # CPU ten times slower.
     best = jax.lax.top_k(y[:, order], min(size, y.shape[1]))
     scores, place = jax.lax.optimization_barrier(best)
-    past = ((0, 0), (0, size - scores.shape[1]))
-    items = jnp.pad(order[place], past, constant_values=y.shape[1])
-    return jnp.pad(scores, past, constant_values=-jnp.inf), items
+    return scores, order[place]
+
+
+def _merged(y: jax.Array, order: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+    """Rank the columns of each device by themselves, then the best of each by (score, order)."""
+    (rows, columns), parts = y.shape, mesh.size("model")
+    y = jnp.pad(
+        y, ((0, -rows % mesh.size("data")), (0, -columns % parts)), constant_values=-jnp.inf
+    )
+    width = y.shape[1] // parts
+    rank = jnp.arange(y.shape[1]).at[order].set(jnp.arange(columns))  # of a column, among equals
+    rank = sharded(rank.reshape(parts, width), "model")
+
+    def local(y, rank):
+        own = jnp.argsort(rank[0])
+        scores, place = jax.lax.top_k(y[:, own], min(size, width))
+        at = own[place]
+        return scores, rank[0][at], at + width * jax.lax.axis_index("model")
+
+    over = jax.P("data", "model")
+    divide = jax.shard_map(local, in_specs=(over, jax.P("model")), out_specs=over)
+    found = [sharded(part, "data") for part in divide(sharded(y, "data", "model"), rank)]
+    scores, rank, items = jax.lax.sort((-found[0], *found[1:]), num_keys=2)
+    kept = slice(0, rows), slice(0, min(size, columns))
+    return -scores[kept], items[kept]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aerec.core import Model, Params, Table
+from aerec.core import Model, Params, Table, sharded
 from aerec.evaluation import blocks, statistics
 from aerec.evaluation.blocks import Evaluator, Heldout
 from aerec.evaluation.report import POOLED, Report, sample
@@ -42,7 +42,7 @@ def evaluator(
     def scan(params, tables, index, known, capacity):
         def block(_, index):
             x, target = blocks.gather(tables, index, capacity)
-            y = model.score(params, x)
+            y = sharded(model.score(params, x), "data", "model")
             chex.assert_shape(y, x.shape)
             filled = x.sum(jnp.ones_like(x.values)) > 0
             informed = known.at[target.columns].get(mode="fill", fill_value=False)
@@ -60,7 +60,7 @@ def evaluator(
             }
             return None, jax.tree.map(target.sum, sums)
 
-        return jax.lax.scan(block, None, index)[1]
+        return jax.tree.map(sharded, jax.lax.scan(block, None, index)[1])
 
     def evaluate(params: Params, heldout: Heldout) -> Report:
         index, capacity = blocks.plan(heldout, batch_size, train)

@@ -32,9 +32,9 @@ import numpy as np
 import scipy.linalg.lapack
 import scipy.sparse
 
-from aerec import memory
+from aerec import memory, mesh
 from aerec.configuration import Positive, Probability, Weight, settings
-from aerec.core import Batch, Facts, Model, Params, Table, Traits
+from aerec.core import Batch, Facts, Model, Params, Table, Traits, sharded
 from aerec.errors import BadInput
 from aerec.nn import activations, layers
 from aerec.space import Log, Space, Uniform
@@ -118,8 +118,12 @@ def item_item(solve: Callable[[Table], Params], facts: Facts, traits: Traits) ->
 def gram(table: Table, user_power: float = 0.0, batch_size: int = 1024) -> jax.Array:
     """Compute X' D X [N, N] of a table, D = diag(n_u^-user_power) with n_u the entries of row u.
 
-    By a scan over dense blocks of rows; on a CPU, where rows are short, as a sparse product.
+    By a scan over dense blocks of rows; on a CPU, where rows are short, as a sparse product. Over a
+    mesh, each device sums the products of its rows and columns.
     """
+    if parts := mesh.size("data") * (mesh.in_use() is not None):
+        index, capacity = table.blocks(parts * batch_size)
+        return _divided_gram(mesh.divided(table), index, user_power, capacity, parts)
     lengths = table.lengths().astype(float)
     sparse, dense = np.sum(lengths**2), table.num_rows * table.num_columns**2  # products
     if jax.default_backend() == "cpu" and _SPARSE * sparse < dense:
@@ -143,6 +147,22 @@ def _gram(table: Table, index: jax.Array, user_power, capacity: int) -> jax.Arra
         return total + x.T @ x, None
 
     return jax.lax.scan(add, jnp.zeros((table.num_columns, table.num_columns)), index)[0]
+
+
+@functools.partial(jax.jit, static_argnames=("capacity", "parts"))
+def _divided_gram(table: Table, index: jax.Array, user_power, capacity: int, parts: int):
+    """Compute `gram` over a mesh, with one sum [parts, N, N] for each part of the axis `data`."""
+    num_columns = table.num_columns
+
+    def add(total, block):
+        rows = table.gather(block, capacity)
+        x = rows.dense() * jnp.maximum(rows.counts(), 1)[:, None] ** (-user_power / 2)
+        x = x.reshape(parts, -1, num_columns)
+        left, right = sharded(x, "data"), sharded(x, "data", None, "model")
+        return sharded(total + jnp.einsum("pbi,pbj->pij", left, right), "data", None, "model"), None
+
+    zeros = jnp.zeros((parts, num_columns, num_columns))
+    return sharded(jax.lax.scan(add, zeros, index)[0].sum(0))
 
 
 def inverse(gram: jax.Array, penalty: jax.Array | float) -> jax.Array:

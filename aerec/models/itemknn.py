@@ -56,9 +56,9 @@ def make(config: Config, facts: Facts) -> Model:
         length = jnp.sqrt(jnp.diagonal(gram))
         below = length[:, None] * length[None, :] + config.shrinkage
         cosine = jnp.where(jnp.eye(num_columns, dtype=bool) | (below == 0), 0, gram / below)
-        best = jax.lax.top_k(cosine, min(config.neighbours, num_columns))
+        nearest, _ = jax.lax.top_k(cosine, min(config.neighbours, num_columns))
         # Without the barrier XLA merges the slice into the top-k and sorts whole rows on a CPU.
-        nearest = jax.lax.optimization_barrier(best)[0]
+        nearest = jax.lax.optimization_barrier(nearest)
         return jnp.where(cosine >= nearest[:, -1:], cosine, 0).T  # column j: neighbours of item j
 
     return ease.item_item(solve, facts, traits(config))

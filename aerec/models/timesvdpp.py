@@ -240,8 +240,8 @@ def _times(table: Table) -> tuple[jax.Array, jax.Array]:
     size, counts = len(table.columns), jnp.diff(table.indptr)
     row = jnp.repeat(jnp.arange(table.num_rows), counts, total_repeat_length=size)
     if table.times is None:
-        return row, (jnp.arange(size) - table.indptr[row]).astype(jnp.float32)
-    return row, table.times
+        return row, (jnp.arange(size) - jnp.asarray(table.indptr)[row]).astype(jnp.float32)
+    return row, jnp.asarray(table.times)
 
 
 def _of_entries(x: Rows) -> jax.Array:

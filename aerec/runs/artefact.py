@@ -59,7 +59,7 @@ def save(workdir: pathlib.Path, params: Params, vocabulary: Vocabulary) -> None:
         old = path.with_name(f"{path.name}{files.TEMPORARY}.old")
         os.replace(path, old)
         shutil.rmtree(old)
-    with files.replacing(path) as temporary, ocp.StandardCheckpointer() as saver:
+    with files.replacing(path) as temporary, _checkpointer() as saver:
         saver.save(temporary.absolute(), params)
 
 
@@ -124,13 +124,25 @@ def parameters(workdir: pathlib.Path, model: Model, replicas: int) -> Params:
     """Read the parameters of a run, leaves [S, ...]. Raises BadInput if they are damaged."""
     keys = jax.random.split(jax.random.key(0), replicas)
     like, path = jax.eval_shape(jax.vmap(model.init), keys), workdir / directory.MODEL
-    with files.reading(path, directory.AGAIN), ocp.StandardCheckpointer() as loader:
+    with files.reading(path, directory.AGAIN), _checkpointer() as loader:
         params = loader.restore(path.absolute(), like)
     if (workdir / directory.RESULTS).exists():
         recorded = directory.read_results(workdir).get("model_checksum")
         if recorded not in (None, checksum(params)):
             raise BadInput(f"{path} is damaged: its numbers changed; {directory.AGAIN}")
     return params
+
+
+def _checkpointer() -> ocp.StandardCheckpointer:
+    """Return a checkpointer of this process, which waits for no other."""
+    own = jax.process_index()
+    return ocp.StandardCheckpointer(
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process-{own}"
+        )
+        if jax.process_count() > 1
+        else ocp.options.MultiprocessingOptions()
+    )
 
 
 def checksum(params: Params) -> int:

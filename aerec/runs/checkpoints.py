@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from aerec import hosts
 from aerec.core import Params
 from aerec.files import reading, writing
 
@@ -34,6 +35,9 @@ class Checkpoints:
     def restore(self, state: Any, best: Params) -> tuple[Any, Params, dict] | None:
         """Restore the latest (state, best, record), shaped like the arguments; None without one.
 
+        It may be of another mesh: parameters of columns are cut, or padded with zeros, to the shape
+        that they have on this one, and all are placed as the arguments are.
+
         Raises:
           BadInput: it is damaged.
         """
@@ -44,7 +48,8 @@ class Checkpoints:
             saved = self.manager.restore(
                 self.manager.latest_step(),
                 args=ocp.args.Composite(
-                    arrays=ocp.args.StandardRestore(like), record=ocp.args.JsonRestore()
+                    arrays=ocp.args.StandardRestore(like, strict=False),
+                    record=ocp.args.JsonRestore(),
                 ),
             )
         return saved["arrays"]["state"], saved["arrays"]["best"], saved["record"]
@@ -55,7 +60,7 @@ class Checkpoints:
         Raises:
           BadInput: the disk is full or read-only; this save or the one before it failed.
         """
-        if not force and time.monotonic() - self.saved_at < self.seconds:
+        if not hosts.agreed(force or time.monotonic() - self.saved_at >= self.seconds):
             return
         with writing(self.folder):
             self.manager.save(

@@ -35,7 +35,10 @@ METRICS, LOSSES, CHECKPOINTS = "metrics.jsonl", "losses.jsonl", "checkpoints"
 MODEL, VOCABULARY, TEST_ROWS = "model", "vocabulary.npz", "test_rows.npz"
 LEARNING_CURVE, ACTIVITY, AUDIT = "learning_curve.png", "activity.png", "audit"
 
-FORMAT = 2  # of all this; format 1 had no number, its data hash no ids and no shapes
+# Of all this. Format 1 had no number, and its data hash no ids and no shapes. Format 2 had a
+# setting `devices`; with more than one, other numbers were drawn at random. Its order penalty took
+# the last row of a batch, not the second one, as the other one of the first.
+FORMAT = 3
 AGAIN = "delete it, and train again with the command that made the run"
 
 
@@ -92,7 +95,10 @@ def require(workdir: pathlib.Path, *parts: str) -> None:
 
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
-    """Read config.json. Raises BadInput if it is damaged or of a later format."""
+    """Read config.json. Raises BadInput if it is damaged or of a later format.
+
+    Format 2 with one device and no order penalty is the present format.
+    """
     entries = ("model", "set", "shape", "seeds")
     advice = f"delete {workdir}, or name another"
     config = files.read_json(workdir / CONFIG, *entries, advice=advice)
@@ -102,6 +108,10 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
             f"{workdir} has format {config['format']}, and this version reads 1 to {FORMAT}: "
             "install a later one"
         )
+    settings = config.get("settings", {})
+    changed = settings.get("devices", 1) > 1 or config.get("order_penalty")
+    if config["format"] == 2 and not changed:
+        config |= {"format": 3, "settings": {n: v for n, v in settings.items() if n != "devices"}}
     return config
 
 

@@ -1,5 +1,6 @@
 """A run from splits to results, in memory or in a directory: fit, select, score the test part."""
 
+import contextlib
 import pathlib
 import platform
 import statistics
@@ -10,9 +11,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 import aerec
-from aerec import memory, models
+from aerec import hosts, memory, mesh, models
 from aerec.core import Facts, Model, Params
 from aerec.data import vectors
 from aerec.data.splits import Split
@@ -55,6 +57,7 @@ def run(
     *,
     baselines: Sequence[str] = (),
     checkpoint_seconds: float = 15.0,
+    over: Mesh | None = None,
     progress: Callable[[loop.Record, dict[str, float]], None] = lambda record, figures: None,
     log: Callable[[str], object] = lambda text: None,
 ) -> Finished:
@@ -67,11 +70,18 @@ def run(
       splits: one for all replicas, or one per seed.
       workdir: the run directory; None keeps the run in memory.
       baselines: models at their default settings, fitted to the first split and scored too.
+      over: the mesh that the run is divided over (`aerec.mesh.chosen`); None: one device.
 
     Raises:
       BadInput: anything that the user can correct; nothing of a new run stays on disk.
       loop.Diverged: the workdir keeps its last good checkpoint.
     """
+    with mesh.use(over):
+        return _run(spec, splits, workdir, baselines, checkpoint_seconds, progress, log)
+
+
+def _run(spec: Spec, splits, workdir, baselines, checkpoint_seconds, progress, log) -> Finished:
+    """Run as `run`, divided over the mesh in use."""
     require_float32()
     job = _prepared(spec, splits, baselines, progress, log)
     if workdir is None:
@@ -81,25 +91,31 @@ def run(
         return finished._replace(metrics=logs[0].lines, losses=logs[1].lines)
 
     vocabulary = artefact.Vocabulary.of(splits[0], job.as_read[0].train)
-    with directory.claimed(workdir, job.config):
+    writes = hosts.first()
+    with directory.claimed(workdir, job.config) if writes else contextlib.nullcontext():
+        hosts.wait("claimed")
         if directory.finished(workdir):
             log(f"The run in {workdir} is finished: its model is scored again.")
             best = artefact.parameters(workdir, job.model, len(spec.seeds))
             results = directory.read_results(workdir)
-            artefact.save_vocabulary(workdir, vocabulary)
+            if writes:
+                artefact.save_vocabulary(workdir, vocabulary)
         else:
             checkpoints = None
             if job.model.loss is not None:
                 folder = workdir / directory.CHECKPOINTS
                 checkpoints = Checkpoints(folder, seconds=checkpoint_seconds)
             names = directory.METRICS, directory.LOSSES
-            metrics, losses = (directory.EpochLog(workdir / name) for name in names)
+            metrics, losses = (directory.EpochLog(workdir / n if writes else None) for n in names)
             fitted = _fit(job, checkpoints, (metrics, losses))
             best, results = fitted.best, _trained(spec, job.config, fitted.record)
-            artefact.save(workdir, best, vocabulary)
+            if writes:
+                artefact.save(workdir, best, vocabulary)
         finished = _scored(job, best, results)
         rows = [report.per_row for report in finished.reports]
-        directory.write_results(workdir, finished.results, rows)
+        if writes:
+            directory.write_results(workdir, finished.results, rows)
+        hosts.wait("written")
         return finished
 
 
@@ -231,15 +247,17 @@ def _fit(
     logs: tuple[directory.EpochLog, directory.EpochLog],
 ) -> loop.Fitted:
     """Run `loop.fit` with its checkpoints and its two logs, of figures and of losses."""
-    spec, model, splits = job.spec, job.model, job.as_read
+    spec, splits = job.spec, job.as_read
     metrics_log, losses_log = logs
     selects = has_targets(job.splits[0])
     metric = spec.settings.metric
+    model = mesh.adapted(job.model, splits[0].train.num_columns)
     select = [scoring.evaluator(model, split, metric) for split in splits if selects]
+    valid = [mesh.heldout(split.valid) for split in splits if selects]
 
     def validate(params, replica: int) -> dict[str, float]:
         i = replica % len(splits)
-        return select[i](params, splits[i].valid).figures
+        return select[i](params, valid[i]).figures
 
     def trace(record: loop.Record, losses: np.ndarray) -> None:
         each = [[float(f"{loss:.6g}") for loss in of_seed] for of_seed in losses]
@@ -252,7 +270,7 @@ def _fit(
         job.progress(record, figures)
 
     try:
-        return loop.fit(
+        fitted = loop.fit(
             model,
             [split.train for split in splits],
             spec.settings,
@@ -263,6 +281,8 @@ def _fit(
             trace=trace,
             log=job.log,
         )
+        best, last = (mesh.gathered(params, job.model) for params in fitted[:2])
+        return fitted._replace(best=best, last=last)
     except loop.Diverged as error:
         where = "" if checkpoints is None else f", {checkpoints.folder.parent}"
         raise loop.Diverged(f"{spec.model}{where}: {error}") from None
@@ -302,10 +322,13 @@ def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
         then = f", then {', '.join(job.baselines)}" if job.baselines else ""
         job.log(f"Scoring {job.as_read[0].test.input.num_rows:,} test rows{then}.")
         # One evaluator per split: popularity and known items are those of its training table.
-        score = [scoring.evaluator(job.model, split) for split in job.as_read]
+        num_columns = job.as_read[0].train.num_columns
+        model = mesh.adapted(job.model, num_columns)
+        score = [scoring.evaluator(model, split) for split in job.as_read]
+        test = [mesh.heldout(split.test) for split in job.as_read]
         for replica in range(len(job.spec.seeds)):
-            i = replica % len(score)
-            reports.append(score[i](loop.replica(best, replica), job.as_read[i].test))
+            i, params = replica % len(score), loop.replica(best, replica)
+            reports.append(score[i](mesh.parameters(params, num_columns), test[i]))
     results["eval_seconds"] = time.perf_counter() - begun
     if reports:
         scored, skipped = _baselines(job.baselines, job.splits[0])

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import scipy.sparse
+from jax.sharding import Mesh
 
-from aerec.core import Model, Params, Rows
+from aerec import mesh
+from aerec.core import Model, Params, Rows, sharded
 from aerec.errors import BadInput, NotNumbers
 from aerec.evaluation import ranking
 from aerec.runs import padding
@@ -32,15 +34,34 @@ class Recommender:
     """Recommend to users who were not in training, by folding in their history.
 
     Rows, entries and k are padded to a few sizes, so that programs are compiled once per shape and
-    not once per call.
+    not once per call. With a mesh, its devices share the parameters and the scores.
     """
 
-    def __init__(self, artefact: Artefact):
-        self.model, self.params, self.config, self.vocabulary = artefact
+    def __init__(self, artefact: Artefact, over: Mesh | None = None):
+        model, params, self.config, self.vocabulary = artefact
         self.reader = Reader(self.config, self.vocabulary)
         self.num_columns = len(self.vocabulary.item_ids)
-        self._score = jax.jit(self.model.score)
-        self._best = jax.jit(functools.partial(_best, self.model), static_argnames="k")
+        self.over = over
+        with mesh.use(over):
+            self.model = mesh.adapted(model, self.num_columns)
+            self.params = mesh.parameters(params, self.num_columns)
+        self._score = self._program(self.model.score)
+        self._best = self._program(functools.partial(_best, self.model), static_argnames="k")
+
+    def _program(self, function: Callable, **options: Any) -> Callable:
+        """Compile a function for the mesh, with a result that is whole on every device."""
+
+        @functools.wraps(function)
+        def whole(*given, **more):
+            return jax.tree.map(sharded, function(*given, **more))
+
+        compiled = jax.jit(whole, **options)
+
+        def call(*given, **more):
+            with mesh.use(self.over):
+                return compiled(*given, **more)
+
+        return call
 
     def recommend(
         self,
@@ -212,7 +233,7 @@ class Recommender:
             alone = scipy.sparse.csr_array(([1.0], ([0], [column])), shape=(1, self.num_columns))
             similarity = self._linear(alone, slice(None))[0][0]
         elif self.model.item_codes is not None:
-            codes = np.asarray(self.model.item_codes(self.params))
+            codes = np.asarray(self._program(self.model.item_codes)(self.params))
             length = np.linalg.norm(codes, axis=1)
             similarity = codes @ codes[column] / np.maximum(length * length[column], 1e-30)
         else:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from jax.sharding import Mesh
 
 from aerec import files
 from aerec.core import Model, Params
@@ -33,6 +34,7 @@ class Run:
       vocabulary: raw ids and titles.
       finished: the figures, and config.json as `config`.
       splits: the splits it was fitted on; None for a run that was opened.
+      over: the mesh that it was fitted over, on which it recommends; None: one device.
     """
 
     model: Model
@@ -40,6 +42,7 @@ class Run:
     vocabulary: Vocabulary
     finished: Finished
     splits: Sequence[Split] | None = None
+    over: Mesh | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -207,7 +210,7 @@ class Run:
         """
         kept = self._recommenders
         if not isinstance(replica, Hashable) or replica not in kept:
-            kept[replica] = Recommender(self.artefact(replica))
+            kept[replica] = Recommender(self.artefact(replica), self.over)
         return kept[replica]
 
     @functools.cached_property

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from aerec import configuration, files, models
@@ -50,7 +49,7 @@ def oriented(traits: Traits, splits: Sequence[Split]) -> list[Split]:
         return list(splits)
     read = []
     for split in splits:
-        times = None if split.times is None else jnp.asarray(split.times)
+        times = None if split.times is None else np.asarray(split.times, np.float32)
         read.append(split._replace(train=dataclasses.replace(split.train, times=times)))
     return read
 

@@ -17,14 +17,12 @@ class Bucket(NamedTuple):
     first: int  # sorted by length, shortest first, the bucket is rows first:first + rows
     rows: int
     steps: int  # batches
-    batch: int  # rows in one, or in each of the parts that it is divided into
-    capacity: int  # entries that a batch, or a part of it, has room for
+    batch: int  # rows in one
+    capacity: int  # entries that a batch has room for
     longest: int  # entries of the longest row
 
 
-def plan(
-    lengths: np.ndarray, batch_size: int, buckets: int = 1, parts: int = 1
-) -> tuple[Bucket, ...]:
+def plan(lengths: np.ndarray, batch_size: int, buckets: int = 1) -> tuple[Bucket, ...]:
     """Choose the shapes of an epoch's batches: one per bucket, a range of row lengths.
 
     The bounds of the buckets are a geometric series from the lower quartile to the longest row, so
@@ -36,7 +34,6 @@ def plan(
       lengths: [U] entries per row; [T, U] of several tables that share the plan.
       batch_size: the most rows in a batch, with one bucket.
       buckets: the most buckets; a bucket without rows is left out.
-      parts: parts of a batch, one for each device.
     """
     lengths = np.sort(np.atleast_2d(lengths), axis=1).max(axis=0)
     if not len(lengths):
@@ -46,17 +43,17 @@ def plan(
     ranges, firsts = np.split(lengths, cuts), (0, *cuts)
     entries = batch_size * max(lengths.mean(), 1)
     return tuple(
-        _bucket(int(first), own, entries / max(own.mean(), 1) if buckets > 1 else batch_size, parts)
+        _bucket(int(first), own, entries / max(own.mean(), 1) if buckets > 1 else batch_size)
         for first, own in zip(firsts, ranges, strict=True)
         if len(own)
     )
 
 
-def _bucket(first: int, lengths: np.ndarray, batch_size: float, parts: int) -> Bucket:
+def _bucket(first: int, lengths: np.ndarray, batch_size: float) -> Bucket:
     """Choose the shape of batches of rows of these lengths, ascending."""
     rows = len(lengths)
     steps = math.ceil(rows / min(max(batch_size, 1), rows))
-    batch = math.ceil(rows / (steps * parts))
+    batch = math.ceil(rows / steps)
     mean, deviation = batch * lengths.mean(), math.sqrt(batch) * lengths.std()
     room = max(mean + 5 * deviation, lengths.max() + mean + 2 * deviation)
     room = min(math.ceil(room), int(lengths[-batch:].sum()))
@@ -72,13 +69,11 @@ def shapes(plan: Sequence[Bucket], epoch: int) -> np.ndarray:
     return np.random.default_rng(epoch).permutation(each)
 
 
-def order(
-    lengths: np.ndarray, plan: Sequence[Bucket], seed: int, epoch: int, parts: int = 1
-) -> np.ndarray:
-    """Draw the rows of one epoch, [steps, parts B] int32, B the largest batch.
+def order(lengths: np.ndarray, plan: Sequence[Bucket], seed: int, epoch: int) -> np.ndarray:
+    """Draw the rows of one epoch, [steps, B] int32, B the largest batch.
 
-    Every row occurs once, in a step of its bucket. A part is filled up with U (padding). A
-    permutation of a bucket that exceeds the capacity of a part is drawn again. The draws depend on
+    Every row occurs once, in a step of its bucket. A batch is filled up with U (padding). A
+    permutation of a bucket that exceeds the capacity of a batch is drawn again. The draws depend on
     (seed, epoch) alone.
     """
     rows = np.random.default_rng([seed, epoch])
@@ -86,14 +81,14 @@ def order(
     by_length = np.argsort(lengths, kind="stable")
     taken = shapes(plan, epoch)
     widest = max(bucket.batch for bucket in plan)
-    index = np.full((len(taken), parts, widest), len(lengths), np.int32)
+    index = np.full((len(taken), widest), len(lengths), np.int32)
     for number, bucket in enumerate(plan):
         members = np.sort(by_length[bucket.first : bucket.first + bucket.rows])
         while True:
-            drawn = np.full(bucket.steps * parts * bucket.batch, len(lengths), np.int32)
+            drawn = np.full(bucket.steps * bucket.batch, len(lengths), np.int32)
             drawn[: len(members)] = members[rows.permutation(len(members))]
             batches = drawn.reshape(bucket.batch, -1).T  # padding spread over the batches
             if padded[batches].sum(axis=1).max() <= bucket.capacity:
                 break
-        index[taken == number, :, : bucket.batch] = batches.reshape(bucket.steps, parts, -1)
-    return index.reshape(len(taken), -1)
+        index[taken == number, : bucket.batch] = batches
+    return index

@@ -64,6 +64,8 @@ def fit(
 ) -> Fitted:
     """Train one replica per seed under one `vmap`, or solve a closed-form model per table.
 
+    All of it is divided over the mesh in use, if there is one (`aerec.mesh`).
+
     Args:
       tables: one training table for all replicas, or one per replica, of one shape.
       evaluate: (one replica's params, its number) -> validation figures; `settings.metric` picks.
@@ -103,8 +105,7 @@ def fit(
         due = record.epoch % settings.evaluate_every == 0 or record.epoch == settings.epochs
         if evaluate is not None and due:
             try:
-                params = _on_one(state.params, settings.devices)
-                each = [evaluate(replica(params, i), i) for i in range(len(seeds))]
+                each = [evaluate(replica(state.params, i), i) for i in range(len(seeds))]
             except NotNumbers as error:  # parameters may be finite whose products are not
                 raise Diverged(f"{error}; at step {first + program.updates}. {ADVICE}") from None
             figures |= {name: float(np.mean([f[name] for f in each])) for name in each[0]}
@@ -116,9 +117,7 @@ def fit(
         if checkpoints is not None:
             done = record.epoch == settings.epochs or _all_stopped(record, settings)
             checkpoints.save(state, best, record._asdict(), force=done)
-    last = _on_one(state.params, settings.devices)
-    best = last if evaluate is None else _on_one(best, settings.devices)
-    return Fitted(best, last, record)
+    return Fitted(state.params if evaluate is None else best, state.params, record)
 
 
 def solve(model: Model, table: Table) -> Params:
@@ -193,11 +192,6 @@ def _require_finite(
             what = f"the loss is {value}" if bad.size else "a parameter is not finite"
             raise Diverged(f"{what} at step {step} (seed {seed}). {ADVICE}")
     return found
-
-
-def _on_one(params: Params, devices: int) -> Params:
-    """Move parameters to one device, on which they are evaluated and saved."""
-    return params if devices == 1 else jax.device_put(params, jax.devices()[0])
 
 
 def replica(params: Params, i: int) -> Params:

@@ -11,7 +11,7 @@ from aerec.properties import order_penalty
 def with_order_penalty(model: Model, weight: float) -> Model:
     """Add `weight * (1 - cos(x, p))` to the objective of each row of `model`.
 
-    x is the row as a dense vector, u the previous row of the batch (the last one for the first),
+    x is the row as a dense vector, u the previous row of the batch (the next one for the first),
     p = J_encode(u)^T encode(x) (`properties.order_penalty`): zero where the codes rank every small
     change of u as x does. The term is scaled by the row's weight, as the objective is a weighted
     mean. It costs one vector-Jacobian product of the encoder per row.
@@ -27,7 +27,8 @@ def with_order_penalty(model: Model, weight: float) -> Model:
         def penalty(x, u):
             return order_penalty(lambda row: model.encode(params, row[None])[0], x, u)
 
-        penalties = jax.vmap(penalty)(rows, jnp.roll(rows, 1, axis=0))
+        others = jnp.concatenate([rows[1:2], rows])[: len(rows)]  # whatever padding comes last
+        penalties = jax.vmap(penalty)(rows, others)
         return total + weight * counted * penalties, counted
 
     return model._replace(loss=loss)

@@ -1,4 +1,4 @@
-"""The compiled program of a run: an epoch of all replicas, on one device or several."""
+"""The compiled program of a run: an epoch of all replicas, on one device or divided over a mesh."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from aerec import memory
-from aerec.core import Model, Table
-from aerec.errors import BadInput
+from aerec import memory, mesh
+from aerec.core import Model, Table, sharded
 from aerec.training import batches
 from aerec.training.optimisers import optimiser
 from aerec.training.settings import Settings
@@ -42,19 +41,13 @@ def compiled(
     seeds: Sequence[int],
     log: Callable[[str], object] = lambda text: None,
 ) -> Program:
-    """Compile an epoch of one replica per seed; arguments and errors as of `fit`."""
+    """Compile an epoch of one replica per seed, for the mesh in use; all else as of `fit`."""
     if len(tables) > 1 and len({(t.columns.shape, t.num_rows, t.num_columns) for t in tables}) > 1:
         raise ValueError("replicas under one vmap need training tables of one shape")
-    devices = settings.devices
-    if devices > jax.device_count():
-        raise BadInput(
-            f"devices={devices}: there are {jax.device_count()}. A CPU counts as as many as the "
-            "environment variable JAX_NUM_CPU_DEVICES says."
-        )
     shared = len(tables) == 1
-    table = tables[0] if shared else jax.tree.map(lambda *leaves: jnp.stack(leaves), *tables)
+    table = tables[0] if shared else jax.tree.map(lambda *leaves: np.stack(leaves), *tables)
     lengths = [t.lengths() for t in tables] * (len(seeds) // len(tables))
-    plan = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets, devices)
+    plan = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets)
     each = 1 + model.traits.refeeds  # updates per batch
     updates = each * sum(bucket.steps for bucket in plan)
     steps = settings.epochs * updates
@@ -63,9 +56,11 @@ def compiled(
     needed = memory_needed(model, unscaled, plan, table, len(seeds))
     memory.require(needed, "Training", "use a smaller `batch_size`, model, or fewer `seeds`")
     free = memory.available()
+    table = mesh.divided(table)
     traits, decay = model.traits, 0.0
     if traits.l2:
-        decay = traits.l2 / total_weight(model, tables[0], max(bucket.batch for bucket in plan))
+        first = table if shared else mesh.divided(tables[0])
+        decay = traits.l2 / total_weight(model, first, max(bucket.batch for bucket in plan))
     chain = optimiser(
         settings, steps=steps, decay=decay, decay_after=traits.l2_after, frozen=fixed
     )
@@ -75,32 +70,25 @@ def compiled(
     @jax.vmap
     def begin(init_key, fixed):
         params = model.init(init_key)
-        return start(model, chain, {**params, **fixed} if fixed else params)
+        state = start(model, chain, {**params, **fixed} if fixed else params)
+        return mesh.at_rest(state, table.num_columns)
 
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
     state = begin(init_keys, fixed)
-    run = make_epoch(model, chain, plan, "data" if devices > 1 else None)
-    run = _replicated(run, len(seeds), shared)
-    if devices > 1:
-        auto = (jax.sharding.AxisType.Auto,)
-        mesh = jax.make_mesh((devices,), ("data",), auto, devices=jax.devices()[:devices])
-        state, table, step_keys = jax.device_put(
-            (state, table, step_keys), jax.NamedSharding(mesh, jax.P())
-        )
-        run = _divided(run, mesh)
+    run = _replicated(make_epoch(model, chain, plan), len(seeds), shared)
 
     def drawn(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         pairs = zip(lengths, seeds, strict=True)
-        orders = [batches.order(rows, plan, seed, epoch, devices) for rows, seed in pairs]
+        orders = [batches.order(rows, plan, seed, epoch) for rows, seed in pairs]
         shapes = batches.shapes(plan, epoch)
         if model.turns:
             turn = model.turns[epoch % len(model.turns)]
             shapes += len(plan) * list(dict.fromkeys(model.turns)).index(turn)
-        return shapes, np.stack(orders)
+        return mesh.placed((shapes, np.stack(orders)))
 
-    lowered = jax.jit(run, donate_argnums=0).lower(state, table, *drawn(0), step_keys)
-    executable = lowered.compile()
+    again = jax.jit(run, donate_argnums=0, out_shardings=(mesh.shardings(state), None, None))
+    executable = again.lower(state, table, *drawn(0), step_keys).compile()
     return Program(
         start=state,
         epoch=lambda state, epoch: executable(state, table, *drawn(epoch), step_keys),
@@ -149,11 +137,15 @@ def total_weight(model: Model, table: Table, batch_size: int) -> float:
             x = table.gather(block, capacity)
             return total + batch_loss(params, x, jax.random.key(0), jnp.int32(0))[1].sum(), None
 
-        return jax.lax.scan(add, jnp.zeros(()), index)[0]
+        return sharded(jax.lax.scan(add, jnp.zeros(()), index)[0])
 
-    shapes = jax.eval_shape(model.init, jax.random.key(0))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    return float(scan(zeros, table, index))
+    @jax.jit
+    def zeros():
+        shapes = jax.eval_shape(model.init, jax.random.key(0))
+        params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return mesh.at_rest(params, table.num_columns)
+
+    return float(scan(zeros(), table, index))
 
 
 def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:
@@ -169,15 +161,3 @@ def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:
         return jax.tree.map(lambda leaf: leaf[None], out)
 
     return single
-
-
-def _divided(epoch: Callable, mesh: jax.sharding.Mesh) -> Callable:
-    """Divide `order` among the devices and run `epoch` on each part; all else is replicated."""
-    everywhere, divided = jax.P(), jax.P(None, None, "data")
-    return jax.shard_map(
-        epoch,
-        mesh=mesh,
-        in_specs=(everywhere, everywhere, everywhere, divided, everywhere),
-        out_specs=everywhere,
-        check_vma=False,  # what is summed over all devices is the same on each
-    )

@@ -20,7 +20,6 @@ class Settings:
     milestones: tuple[Count, ...] = ()  # epochs after which the rate of the step schedule falls
     gamma: Part = 0.5  # factor of the step schedule at each milestone
     warmup: Share = 0.0  # share of all steps over which the rate rises from zero
-    devices: Count = 1  # devices among which each batch is divided
     evaluate_every: Count = 1  # epochs between evaluations
     patience: Natural = 0  # evaluations without improvement before a replica stops; 0: never
     metric: str = "ndcg@100"  # the validation figure by which the best epoch is selected

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aerec.core import Batch, Model, Params, Table, Turn
+from aerec.core import Batch, Model, Params, Table, Turn, even, sharded
 from aerec.training import batches
 from aerec.training.refeed import with_refeeds
 
@@ -32,37 +32,27 @@ def start(model: Model, optimiser: optax.GradientTransformation, params: Params)
 
 
 def make_step(
-    model: Model,
-    optimiser: optax.GradientTransformation,
-    axis: str | None = None,
-    turn: Turn | None = None,
+    model: Model, optimiser: optax.GradientTransformation, turn: Turn | None = None
 ) -> Callable:
     """Make an update (state, x, key, counted [B] or 1) -> (state, loss); `counted` weighs the rows.
 
-    `key` is folded with the step, never consumed. Under `axis`, the name of a mapped axis, x is the
-    device's part of the batch: losses and gradients are those of all parts together. With a `turn`,
-    the update is of its part alone.
+    `key` is folded with the step, never consumed. With a `turn`, the update is of its part alone.
     """
     batch_loss = model.loss if turn is None else turn.loss
     assert batch_loss is not None
 
-    def summed(tree):
-        return tree if axis is None else jax.lax.psum(tree, axis)
-
     def objective(trained, params, x, key, step, counted):
         params = trained if turn is None else {**params, turn.part: trained}
         total, weight = batch_loss(params, x, key, step)
-        return jnp.sum(total * counted) / jnp.maximum(summed(jnp.sum(weight * counted)), 1)
+        return jnp.sum(total * counted) / jnp.maximum(jnp.sum(weight * counted), 1)
 
     def step(state: State, x: Batch, key: jax.Array, counted: jax.Array | float):
         step_key = jax.random.fold_in(key, state.step)
-        if axis is not None:
-            step_key = jax.random.fold_in(step_key, jax.lax.axis_index(axis))
         params, opt_state = state.params, state.opt_state
         if turn is not None:
             params, opt_state = params[turn.part], opt_state[turn.part]
         gradient = jax.value_and_grad(objective)
-        loss, grads = summed(gradient(params, state.params, x, step_key, state.step, counted))
+        loss, grads = gradient(params, state.params, x, step_key, state.step, counted)
         updates, opt_state = optimiser.update(grads, opt_state, params)
         params = optax.apply_updates(params, updates)
         if turn is not None:
@@ -74,26 +64,26 @@ def make_step(
 
 
 def make_epoch(
-    model: Model,
-    optimiser: optax.GradientTransformation,
-    plan: Sequence[batches.Bucket],
-    axis: str | None = None,
+    model: Model, optimiser: optax.GradientTransformation, plan: Sequence[batches.Bucket]
 ) -> Callable:
-    """Make the epoch of one replica; with `axis`, on the device's part of each batch.
+    """Make the epoch of one replica.
 
     (state, table, shapes [steps], order [steps, B], key) -> (state, loss [steps], finite): a
-    `lax.scan` over the batches of `order`, each in the shape of its bucket and gathered on the
-    device. `shapes` are the buckets' numbers, plus `len(plan)` times the number of the
-    turn among the different ones.
+    `lax.scan` over the batches of `order`, each in the shape of its bucket (over a mesh, of an
+    `even` number of rows) and gathered on the device. `shapes` are the buckets' numbers, plus
+    `len(plan)` times the number of the turn among the different ones.
     """
 
     def of(bucket: batches.Bucket, turn: Turn | None) -> Callable:
-        step = make_step(model, optimiser, axis, turn)
+        step = make_step(model, optimiser, turn)
         if model.traits.refeeds:
             step = with_refeeds(step, model.score, model.traits.refeeds)
 
         def bucket_step(state: State, table: Table, index: jax.Array, key: jax.Array):
-            x = table.gather(index[: bucket.batch], bucket.capacity, bucket.longest)
+            drawn = index[: bucket.batch]
+            padding = (0, even(bucket.batch) - bucket.batch)
+            drawn = jnp.pad(drawn, padding, constant_values=table.num_rows)
+            x = table.gather(drawn, bucket.capacity, bucket.longest)
             return step(state, x, key, 1.0)
 
         return bucket_step
@@ -108,6 +98,6 @@ def make_epoch(
 
         state, losses = jax.lax.scan(train_step, state, (shapes, order))
         finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.params)]
-        return state, losses, jnp.all(jnp.stack(finite))
+        return state, sharded(losses), sharded(jnp.all(jnp.stack(finite)))
 
     return epoch

@@ -40,7 +40,7 @@ def refused(here, binary, argv, *words, status=2):
         ),
         (["--dataset=synthetic:noise=nan"], ["noise takes a number, not 'nan'"]),
         (["--split_dir=.", "--data_file=my.csv"], ["--split_dir replaces --data_file"]),
-        (["--devices=9"], ["devices=9: there are 1"]),
+        (["--mesh=data:9"], ["mesh=data:9 has 9 devices: there are 1"]),
         (["--set", "confidence=-5"], ["confidence is a number above 0"]),
         (["--set", "hidden=2000000000"], ["GiB", "smaller --batch_size"]),
         (["--epochs=0"], ["training: epochs is at least 1, not 0"]),

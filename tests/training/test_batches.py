@@ -21,9 +21,8 @@ LENGTHS = st.lists(st.integers(0, 50), min_size=1, max_size=80)
         # No row, or none with an entry: there is a batch and room for an entry all the same.
         ([], 4, {}, [(0, 0, 1, 1, 1, 0)]),
         ([0, 0, 0], 2, {}, [(0, 3, 2, 2, 1, 0)]),
-        # As even as possible: 7 rows at most 4 at a time, on two devices.
+        # As even as possible: 7 rows at most 4 at a time.
         ([1] * 7, 4, {}, [(0, 7, 2, 4, 4, 1)]),
-        ([1] * 7, 4, {"parts": 2}, [(0, 7, 2, 2, 2, 1)]),
         # Room for five standard deviations (100 x 3 + 5 x sqrt(100) x 2), or where few rows are
         # long for the longest and two (50 + 4 x 1 + 2 x sqrt(4) x 7), or for the longest rows.
         ([1] * 200 + [5] * 200, 100, {}, [(0, 400, 4, 100, 400, 5)]),
@@ -49,17 +48,14 @@ def test_plans_written_out(lengths, batch_size, options, buckets):
     assert plan == tuple(itertools.starmap(Bucket, buckets))
 
 
-@pytest.mark.parametrize(("steps", "parts"), [(2, 1), (1, 2)])
-def test_a_permutation_beyond_the_capacity_is_drawn_again(monkeypatch, steps, parts):
-    lengths, plan = np.array([3, 1, 2]), [Bucket(0, 3, steps, 2, 3, 3)]
+def test_a_permutation_beyond_the_capacity_is_drawn_again(monkeypatch):
+    lengths, plan = np.array([3, 1, 2]), [Bucket(0, 3, 2, 2, 3, 3)]
     # Down the columns of (0, 1), (2, padding): 5 entries and 1. Of (1, 0), (2, padding): 3 and 3.
     draws = iter([np.array([0, 1, 2]), np.array([1, 0, 2])])
-    monkeypatch.setattr(batches, "shapes", lambda plan, epoch: np.zeros(steps, int))
+    monkeypatch.setattr(batches, "shapes", lambda plan, epoch: np.zeros(2, int))
     monkeypatch.setattr(np.random, "default_rng", lambda seed: generator)
     generator = mock.Mock(permutation=lambda size: next(draws))
-    order = batches.order(lengths, plan, 0, 0, parts)
-    assert order.reshape(2, 2).tolist() == [[1, 2], [0, 3]]
-    assert order.shape == (steps, 2 * parts)
+    assert batches.order(lengths, plan, 0, 0).tolist() == [[1, 2], [0, 3]]
 
 
 def test_an_epoch_of_no_rows_is_a_batch_of_padding():
@@ -67,25 +63,25 @@ def test_an_epoch_of_no_rows_is_a_batch_of_padding():
     assert batches.order(nobody, batches.plan(nobody, 4), 0, 0).tolist() == [[0]]
 
 
-@given(LENGTHS, st.integers(1, 90), st.integers(1, 5), st.integers(1, 3), st.integers(0, 5))
-def test_an_epoch_is_every_row_once_within_the_plan(lengths, batch_size, buckets, parts, epoch):
+@given(LENGTHS, st.integers(1, 90), st.integers(1, 5), st.integers(0, 5))
+def test_an_epoch_is_every_row_once_within_the_plan(lengths, batch_size, buckets, epoch):
     lengths = np.array(lengths, np.int32)
-    plan = batches.plan(lengths, batch_size, buckets, parts)
-    order = batches.order(lengths, plan, 3, epoch, parts)
+    plan = batches.plan(lengths, batch_size, buckets)
+    order = batches.order(lengths, plan, 3, epoch)
     shapes = batches.shapes(plan, epoch)
     widest = max(bucket.batch for bucket in plan)
-    chex.assert_shape(order, (len(shapes), parts * widest))
+    chex.assert_shape(order, (len(shapes), widest))
     assert sorted(order[order < len(lengths)]) == list(range(len(lengths)))
-    assert (order == batches.order(lengths, plan, 3, epoch, parts)).all()
+    assert (order == batches.order(lengths, plan, 3, epoch)).all()
     for number, bucket in enumerate(plan):
-        mine = order[shapes == number].reshape(-1, parts, widest)
+        mine = order[shapes == number]
         assert len(mine) == bucket.steps
-        assert (mine[:, :, bucket.batch :] == len(lengths)).all()
+        assert (mine[:, bucket.batch :] == len(lengths)).all()
         per_row = np.append(lengths, 0)[mine]
-        assert per_row.sum(axis=2).max() <= bucket.capacity
+        assert per_row.sum(axis=1).max() <= bucket.capacity
         assert per_row.max() <= bucket.longest
-        assert np.ptp((mine < len(lengths)).sum(axis=2)) <= 1, "parts are even"
-        assert buckets > 1 or bucket.batch <= -(-batch_size // parts)
+        assert np.ptp((mine < len(lengths)).sum(axis=1)) <= 1, "batches are even"
+        assert buckets > 1 or bucket.batch <= batch_size
 
 
 def test_buckets_are_of_like_length_and_their_batches_of_like_size():

@@ -1,10 +1,6 @@
 """The trainer: one shape, one compilation, exact resume, replicas as single runs."""
 
 import dataclasses
-import os
-import pathlib
-import subprocess
-import sys
 
 import chex
 import jax
@@ -311,65 +307,6 @@ def test_every_optimiser_lowers_the_loss(name, schedule):
     assert losses[-1] < 0.99 * losses[0]
 
 
-ON_DEVICES = """
-import pathlib, sys
-import chex, jax, numpy as np
-from aerec.runs import artefact, fitting
-from aerec.training import loop
-from aerec.training.settings import Settings
-from aerec.runs.checkpoints import Checkpoints
-from aerec.data import protocols
-from aerec.data.datasets import synthesize
-from tests.training.test_loop import N, U, score, settings, small, table
-from tests.training.test_refeed import linear
-
-def fit(model, **given):
-    traits = model.traits._replace(l2=0.5, refeeds=given.pop("refeeds", 0))
-    checkpoints = given.pop("checkpoints", None)
-    return loop.fit(
-        model._replace(traits=traits), [table()], settings(**given), seeds=[0, 1],
-        evaluate=score, checkpoints=checkpoints,
-    ).last
-
-# Nothing random in the loss, and one batch of all rows: the same sums, whoever adds them up.
-model = linear(np.random.default_rng(0).normal(size=(N, N)) / 10)
-for refeeds in (0, 1):
-    one, three = (fit(model, batch_size=U, devices=d, refeeds=refeeds) for d in (1, 3))
-    chex.assert_trees_all_close(one, three, atol=1e-4)
-
-def halves(folder, *epochs):
-    for last in epochs:
-        checkpoints = Checkpoints(pathlib.Path(sys.argv[1]) / folder, seconds=0)
-        try:
-            yield fit(small(), devices=2, epochs=last, checkpoints=checkpoints)
-        finally:
-            checkpoints.close()
-
-ratings = synthesize(users=90, items=40, ratings=1500)[0]
-spec = fitting.Spec(
-    model="multdae", set={"hidden": (4,)}, dataset="made up", seeds=(0, 1),
-    settings=Settings(epochs=2, devices=3),
-)
-split = protocols.parse("strong:threshold=3").split(ratings)
-figures = fitting.run(spec, [split], pathlib.Path(sys.argv[1]) / "run").results["test"]
-assert 0 < figures["ndcg@100"] < 1 and artefact.load(pathlib.Path(sys.argv[1]) / "run", replica=1)
-
-(whole,), (first, resumed) = halves("whole", 4), halves("halves", 2, 4)
-chex.assert_trees_all_equal(resumed, whole)
-print(jax.device_count())
-"""
-
-
-def test_on_several_devices(tmp_path):
-    """The same update as on one, whose parts they share; and exact resume."""
-    ran = subprocess.run(
-        [sys.executable, "-c", ON_DEVICES, str(tmp_path)], text=True, capture_output=True,
-        env={**os.environ, "JAX_NUM_CPU_DEVICES": "3", "JAX_PLATFORMS": "cpu"},
-        cwd=pathlib.Path(__file__).parents[2],
-    )  # fmt: skip
-    assert (ran.returncode, ran.stdout) == (0, "3\n"), ran.stderr
-
-
 def test_replicas_of_a_closed_form_are_equal_where_they_share_a_table():
     solves = []
     model = models.build("ease", {"l2": 3.0}, Facts(U, N))
@@ -380,11 +317,6 @@ def test_replicas_of_a_closed_form_are_equal_where_they_share_a_table():
     replicas = [loop.replica(fitted.best, i) for i in range(3)]
     chex.assert_trees_all_equal(*replicas, model.solve(table()))
     assert len(solves) == 1 and jax.tree.leaves(fitted.best)[0].shape[0] == 3
-
-
-def test_more_devices_than_there_are():
-    with pytest.raises(BadInput, match="devices=2: there are 1"):
-        loop.fit(small(), [table()], settings(devices=2), seeds=[0], evaluate=score)
 
 
 @pytest.mark.parametrize("metric", ["score", "rmse"])

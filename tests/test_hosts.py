@@ -1,0 +1,98 @@
+"""Processes that share one run, on loopback: one run, one writer, and none that waits for ever."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from aerec import hosts
+from aerec.errors import BadInput
+
+RUN = (
+    "--model=multvae", "--dataset=synthetic:users=60,items=31,ratings=900", "--set=hidden=8",
+    "--set=latent=4", "--epochs=9", "--batch_size=16", "--baselines=", "--checkpoint_seconds=0",
+    "--protocol=strong:valid_users=10,test_users=10",
+)  # fmt: skip
+SOON = "from aerec import hosts\nhosts.HEARTBEAT = 5"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("localhost", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture
+def pair(process):
+    """Starts two processes of one run."""
+
+    def start(workdir):
+        shared = f"--coordinator=localhost:{free_port()}", "--processes=2", f"--workdir={workdir}"
+        return [
+            process("train", *RUN, *shared, f"--process={number}", before=SOON)
+            for number in (0, 1)
+        ]
+
+    return start
+
+
+def results(workdir):
+    return json.loads((workdir / "results.json").read_text())
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_run_one_is_killed_and_the_run_goes_on(
+    tmp_path, here, pair, process
+):
+    """They end in the bits of two devices in one process, and in the figures of one device."""
+    two = tmp_path / "two"
+    first, second = pair(two)
+    while not list(two.glob("checkpoints/*/_CHECKPOINT_METADATA")):
+        assert first.poll() is None, first.stderr.read()
+        time.sleep(0.05)
+    second.send_signal(signal.SIGKILL)
+    _, said = first.communicate(timeout=60)
+    assert first.returncode and hosts.LOST in said and not (two / "results.json").exists()
+    second.communicate()
+    first, second = pair(two)
+    quiet, said = second.communicate()
+    assert (first.wait(), second.returncode) == (0, 0), said
+    assert "Going on after epoch" in first.stdout.read() and "multvae" not in quiet
+
+    devices = "import os\nos.environ['JAX_NUM_CPU_DEVICES'] = '2'"
+    one = process("train", *RUN, "--mesh=data:2", f"--workdir={tmp_path / 'one'}", before=devices)
+    _, said = one.communicate()
+    assert one.returncode == 0, said
+    assert results(two)["model_checksum"] == results(tmp_path / "one")["model_checksum"]
+    assert here("train", *RUN, f"--workdir={tmp_path / 'alone'}").status == 0
+    alone = results(tmp_path / "alone")
+    assert results(two)["test"] == pytest.approx(alone["test"], rel=1e-4)
+    for name in ("train_users", "train_entries", "heldout_entries", "parameters"):
+        assert results(two)[name] == alone[name]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((None, 2, 0), "need `coordinator`, HOST:PORT"),
+        (("localhost", 2, 0), "coordinator=localhost: write HOST:PORT"),
+        (("localhost:1", 2, 2), "processes do not meet at localhost:1: "),
+    ],
+)
+def test_processes_that_cannot_meet(given, message, monkeypatch):
+    monkeypatch.delenv("JAX_COORDINATOR_ADDRESS", raising=False)
+    with pytest.raises(BadInput, match=message):
+        hosts.join(*given)
+
+
+@pytest.mark.parametrize("parts", [False, True])
+def test_a_process_that_is_aborted_leaves_a_line(parts):
+    lines = ["import os", "from aerec import hosts", "hosts._watch()", "hosts.part()", "os.abort()"]
+    lines = lines if parts else [*lines[:3], lines[4]]
+    ran = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert ran.returncode == -signal.SIGABRT
+    assert (hosts.LOST in ran.stderr) is not parts

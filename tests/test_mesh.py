@@ -1,0 +1,159 @@
+"""A mesh of devices: the results of one device, and what each device has of them."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from aerec import mesh
+from aerec.errors import BadInput
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+ON_EIGHT = """
+import functools, math, pathlib, re, sys
+import chex, jax, jax.numpy as jnp, numpy as np
+from aerec import mesh
+from aerec.core import Model, Table, Traits
+from aerec.data.splits import Heldout
+from aerec.evaluation import ranking
+from aerec.models import ease
+from aerec.nn import layers, losses
+from aerec.runs.checkpoints import Checkpoints
+from aerec.training import loop
+from aerec.training.settings import Settings
+
+U, N, B = 38, 29, 13  # multiples of no axis
+rng = np.random.default_rng(0)
+
+def table(share):
+    row, column = np.nonzero(rng.random((U, N)) < share)
+    return Table.from_entries(row, column, np.ones(len(row)), num_rows=U, num_columns=N)
+
+train, held = table(0.3), Heldout(table(0.2), table(0.2), np.arange(U, dtype=np.int32))
+
+def init(key):
+    kernels = jax.random.normal(key, (2, N, 4)) / 4
+    return {"in": kernels[0], "out": kernels[1].T, "bias": jnp.zeros(N)}
+
+def encode(params, x):
+    return jnp.tanh(layers.product(x, params["in"]))
+
+def score(params, x):
+    return encode(params, x) @ params["out"] + params["bias"][None]
+
+def loss(params, x, key, step):
+    dropout_key, noise_key = jax.random.split(key)
+    z = encode(params, layers.dropout(dropout_key, x, 0.5))
+    z += jax.random.normal(noise_key, z.shape) + jnp.roll(z, 1, axis=0)  # of the row before
+    y = z @ params["out"] + params["bias"][None]
+    return losses.by_row(losses.multinomial(y, x), x)
+
+model = Model(Traits("ranking", l2=0.5), init, encode, score, loss)
+programs = []
+compile = jax.stages.Lowered.compile
+
+def watched(lowered, *args, **given):
+    programs.append(compile(lowered, *args, **given))
+    return programs[-1]
+
+jax.stages.Lowered.compile = watched
+
+def fit(over, epochs=2, folder=None, seeds=(0,)):
+    settings = Settings(epochs=epochs, batch_size=B, learning_rate=0.01)
+    checkpoints = folder and Checkpoints(pathlib.Path(sys.argv[1]) / folder, seconds=0)
+    with mesh.use(over):
+        divided = mesh.adapted(model, N)
+        fitted = loop.fit(
+            divided, [train], settings, seeds=seeds, evaluate=None, checkpoints=checkpoints
+        )
+        if checkpoints:
+            return checkpoints.close() or mesh.gathered(fitted.last, model)
+        score = ranking.evaluator(divided, ks=(3,), names=("ndcg", "coverage"))
+        report = score(loop.replica(fitted.last, 0), mesh.heldout(held))
+        return mesh.gathered(fitted.last, model), report.figures
+
+# Parameters and figures, on each mesh, are those of one device; counts exactly.
+one, figures = fit(None)
+close = functools.partial(chex.assert_trees_all_close, atol=1e-6, rtol=1e-5)
+for text in sys.argv[2:]:
+    params, of_mesh = fit(mesh.chosen(text), seeds=(0, 1) if text == "data:2,model:4" else (0,))
+    close(jax.tree.map(lambda leaf: leaf[:1], params), one), close(of_mesh, figures)
+    assert of_mesh["rows"] == figures["rows"] and of_mesh["coverage@3"] == figures["coverage@3"]
+    print(text)
+
+# No device has all of the table, of the scores of a batch, or of what has a number per column.
+text = programs[-1].as_text()
+gathers = " ".join(re.findall(r" = (.*) all-gather", text))
+sizes = [math.prod(map(int, dims.split(","))) for dims in re.findall(r"\\[([0-9,]+)\\]", gathers)]
+assert max(sizes, default=0) < min(len(train.columns), B * N), gathers
+assert "all-reduce" in text
+over = mesh.chosen("data:4,model:2")
+with mesh.use(over):
+    parts = {part.data.shape for part in mesh.divided(train).columns.addressable_shards}
+    assert parts == {(-(-len(train.columns) // 4),)}
+    leaves = jax.tree.leaves(mesh.parameters(one, N))
+    shapes = {leaf.addressable_shards[0].data.shape for leaf in leaves}
+    assert shapes == {(1, 15, 4), (1, 4, 15), (1, 15)}, shapes
+
+    # X' D X of each device's rows, summed.
+    x = np.zeros((U, N))
+    x[train.entries()[:2]] = 1
+    weighted = x * np.maximum(x.sum(1, keepdims=True), 1) ** -0.5
+    np.testing.assert_allclose(ease.gram(train, 0.5, batch_size=3), x.T @ weighted, rtol=1e-5)
+
+    # Ties are broken as on one device, also among what is never ranked.
+    ties = np.where(rng.random((7, N)) < 0.3, -np.inf, rng.integers(-2, 3, (7, N)))
+    ties, order = ties.astype(np.float32), ranking.tie_order(N, 1)
+    merged = jax.jit(ranking.top, static_argnums=2)(ties, order, N + 3)
+place = np.lexsort((np.tile(np.argsort(order), (7, 1)), -ties))
+best = np.take_along_axis(ties, place, 1)
+np.testing.assert_array_equal(merged[0], np.pad(best, ((0, 0), (0, 3)), constant_values=-np.inf))
+np.testing.assert_array_equal(merged[1], np.pad(place, ((0, 0), (0, 3)), constant_values=N))
+
+# A run that resumes has the same bits on the same mesh, and may go on on another.
+for text, same in (("data:4,model:2", chex.assert_trees_all_equal), ("model:8", close)):
+    if len(sys.argv) == 3:
+        break
+    fit(over, 1, text)
+    same(fit(mesh.chosen(text), 2, text), params)
+"""
+
+
+@pytest.mark.parametrize(
+    "meshes",
+    [
+        ["data:4,model:2"],
+        pytest.param(
+            ["data:8", "model:8", "data:2,model:4", "data:4,model:2"], marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_runs_on_eight_devices(tmp_path, meshes):
+    ran = subprocess.run(
+        [sys.executable, "-c", ON_EIGHT, str(tmp_path), *meshes], text=True, capture_output=True,
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu"}, cwd=ROOT,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == meshes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data:2", r"mesh=data:2 has 2 devices: there are 1\. .*JAX_NUM_CPU_DEVICES"),
+        ("rows:2", r"no axis 'rows'\. .*data"),
+        ("data:0", r"data is at least 1, not 0"),
+        ("data", r"data is a whole number, not ''"),
+        ("model:1,model:1", r"model is given twice"),
+    ],
+)
+def test_a_mesh_that_cannot_be(text, message):
+    with pytest.raises(BadInput, match=message):
+        mesh.chosen(text)
+
+
+def test_one_device_has_no_mesh():
+    assert mesh.chosen() is None and mesh.chosen("data:1,model:1") is None
