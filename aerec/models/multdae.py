@@ -72,4 +72,7 @@ def make(config: Config, facts: Facts) -> Model:
         corrupted = layers.dropout(key, layers.normalise(x), config.dropout)
         return losses.by_row(likelihood(apply(params, corrupted), x), x)
 
-    return autoencoders.model(net, facts, traits(config), loss, read=layers.normalise)
+    model = autoencoders.model(net, facts, traits(config), loss, read=layers.normalise)
+    if config.likelihood != "multinomial":
+        return model
+    return model._replace(narrowed=lambda columns: make(config, facts._replace(num_columns=columns)))

@@ -73,9 +73,12 @@ def make(config: Config, facts: Facts) -> Model:
     def beta(step):
         return losses.annealed(step, config.beta, config.anneal_steps)
 
-    return variational(
+    model = variational(
         config, facts, traits(config), likelihood, beta, read=layers.normalise
     )
+    if config.likelihood != "multinomial":
+        return model
+    return model._replace(narrowed=lambda columns: make(config, facts._replace(num_columns=columns)))
 
 
 def variational(

@@ -30,4 +30,4 @@ def with_order_penalty(model: Model, weight: float) -> Model:
         penalties = jax.vmap(penalty)(rows, jnp.roll(rows, 1, axis=0))
         return total + weight * counted * penalties, counted
 
-    return model._replace(loss=loss)
+    return model._replace(loss=loss, narrowed=None)
