@@ -305,8 +305,8 @@ class Model(NamedTuple):
         and training by gradients leaves them alone.
       with_items: (params, vectors [M, F]) -> params of N + M items, the last of which have these
         `Facts.column_features`.
-      narrowed: R -> the same model over R columns, where `loss` is a softmax over columns that reads
-        `Rows.log_chance` (`training.sampled`).
+      narrowed: R -> the same model over R columns, where `loss` is a softmax over columns that
+        reads `Rows.log_chance` (`training.sampled`).
       queries: (params, x) -> q [B, D].
       item_codes: params -> g [N, D].
       item_bias: params -> b [N].

@@ -73,6 +73,8 @@ def make(config: Config, facts: Facts) -> Model:
         return losses.by_row(likelihood(apply(params, corrupted), x), x)
 
     model = autoencoders.model(net, facts, traits(config), loss, read=layers.normalise)
-    if config.likelihood != "multinomial":
-        return model
-    return model._replace(narrowed=lambda columns: make(config, facts._replace(num_columns=columns)))
+
+    def narrowed(columns: int) -> Model:
+        return make(config, facts._replace(num_columns=columns))
+
+    return model._replace(narrowed=narrowed if config.likelihood == "multinomial" else None)

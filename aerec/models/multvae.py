@@ -76,9 +76,11 @@ def make(config: Config, facts: Facts) -> Model:
     model = variational(
         config, facts, traits(config), likelihood, beta, read=layers.normalise
     )
-    if config.likelihood != "multinomial":
-        return model
-    return model._replace(narrowed=lambda columns: make(config, facts._replace(num_columns=columns)))
+
+    def narrowed(columns: int) -> Model:
+        return make(config, facts._replace(num_columns=columns))
+
+    return model._replace(narrowed=narrowed if config.likelihood == "multinomial" else None)
 
 
 def variational(

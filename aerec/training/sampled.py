@@ -12,6 +12,7 @@ Departures from the whole softmax: its logarithm is estimated with a bias that s
 moments of Adam and an L2 penalty move a column only when it is among the R.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -26,6 +27,7 @@ from aerec.training.settings import Settings
 from aerec.training.step import State, make_step, over, start
 
 WIDE = 100_000  # columns from which `softmax=auto` samples
+OWN = 2**32 - 1  # the stream of the drawn columns: no step has this number
 
 
 def chosen(model: Model, settings: Settings, plan: Sequence[batches.Bucket], columns: int) -> bool:
@@ -68,13 +70,13 @@ def make_epoch(
 
         def step(state: State, table: Table, index: jax.Array, key: jax.Array):
             x = table.gather(index[: bucket.batch], bucket.capacity, bucket.longest)
-            drawing, key = jax.random.split(key)
-            drawing = jax.random.fold_in(drawing, state.step)
+            drawing = jax.random.fold_in(jax.random.fold_in(key, OWN), state.step)
             places = jax.random.randint(drawing, (candidates,), 0, ends[-1])
             drawn = jnp.searchsorted(ends, places, side="right").astype(jnp.int32)
             both = jnp.concatenate([x.columns, drawn])
             among = jnp.unique(both, size=room, fill_value=num_columns)
-            seen = x.replace(
+            seen = dataclasses.replace(
+                x,
                 columns=jnp.where(x.row < x.shape[0], jnp.searchsorted(among, x.columns), room),
                 num_columns=room,
                 log_chance=log_chance(weights, among, table.num_rows, bucket.batch, candidates),
