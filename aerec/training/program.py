@@ -139,15 +139,15 @@ def memory_needed(
     """Estimate the bytes of a training run.
 
     They are of the parameters, their gradient, the best parameters, the optimiser's state, the
-    table, and some eight dense [batch, N] blocks of one step. With `candidates`, the gradient and
-    the blocks are of the columns of a sampled softmax.
+    table, and some eight dense [batch, N] blocks of one step. With `candidates`, the blocks are of
+    the columns of a sampled softmax, and there are copies of kernels instead of the gradient.
     """
     params = jax.eval_shape(model.init, jax.random.key(0))
     state = jax.eval_shape(chain.init, params)
     columns, gradient = table.num_columns, memory.size(params)
     if candidates:
+        gradient = sampled.copied(model, chain, columns)
         columns = max(sampled.size(bucket, candidates, columns) for bucket in plan)
-        gradient = gradient * columns // table.num_columns
     per_replica = 2 * memory.size(params) + gradient + memory.size(state)
     per_replica += 8 * 4 * max(bucket.batch for bucket in plan) * columns
     return replicas * per_replica + memory.size(table)

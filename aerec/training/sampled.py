@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from aerec import memory
 from aerec.core import Model, Table
 from aerec.errors import BadInput
 from aerec.training import batches
@@ -61,7 +62,7 @@ def make_epoch(
 ) -> Callable:
     """Make the epoch of one replica, as `step.make_epoch` does; N is `num_columns`."""
     assert model.narrowed is not None
-    axes = _column_axes(model, model.narrowed(num_columns - 1), optimiser)
+    axes = _column_axes(model, optimiser, num_columns)
     rooms = [size(bucket, candidates, num_columns) for bucket in plan]
     updates = [make_step(model.narrowed(room), optimiser) for room in rooms]
 
@@ -118,18 +119,29 @@ def log_chance(
     return jnp.where(columns < len(weights), jnp.log(-jnp.expm1(missed)), jnp.inf)
 
 
-def _column_axes(wide: Model, narrow: Model, optimiser: optax.GradientTransformation) -> State:
+def copied(model: Model, optimiser: optax.GradientTransformation, num_columns: int) -> int:
+    """Count the bytes of the leaves that `_columns_first` copies."""
+    axes = _column_axes(model, optimiser, num_columns)
+    sizes = jax.tree.map(
+        lambda leaf, axis: memory.size(leaf) if axis > 0 else 0, _shapes(model, optimiser), axes
+    )
+    return sum(jax.tree.leaves(sizes))
+
+
+def _column_axes(model: Model, optimiser: optax.GradientTransformation, num_columns: int) -> State:
     """Return, for each leaf of a state, the axis that has one place per column, or -1."""
 
     def axis(wide, narrow) -> int:
         pairs = enumerate(zip(wide.shape, narrow.shape, strict=True))
         return next((axis for axis, (a, b) in pairs if a != b), -1)
 
-    states = (
-        jax.eval_shape(lambda m=m: start(m, optimiser, m.init(jax.random.key(0))))
-        for m in (wide, narrow)
-    )
-    return jax.tree.map(axis, *states)
+    assert model.narrowed is not None
+    narrow = model.narrowed(num_columns - 1)
+    return jax.tree.map(axis, _shapes(model, optimiser), _shapes(narrow, optimiser))
+
+
+def _shapes(model: Model, optimiser: optax.GradientTransformation) -> State:
+    return jax.eval_shape(lambda: start(model, optimiser, model.init(jax.random.key(0))))
 
 
 def _columns_first(state: State, axes: State) -> State:
