@@ -6,10 +6,12 @@ Mult-VAE with a hidden layer of 128 and a code of 64, on made-up clicks. Each si
 process of its own, `--repeats` epochs after a first one. Rows `columns.full.N` and
 `columns.sampled.N` have 2,000 rows of 100 clicks in N columns, by the whole and by the sampled
 softmax; `entries.N` has N clicks, 50 a row, in 20,000 columns, and `length.N` has 4,000 rows, N
-clicks altogether. Figures: `seconds` of an epoch, the median; `update`, of an update; `peak_mb`, of
-the process, MB of 2^20 bytes; `needed_mb`, by the estimate before training. A row without a size,
-like `entries`, has the exponent b of seconds ~ size^b, fitted to all epochs of its sizes, with its
-95% interval. A finished size is a file in --output; the same command resumes.
+clicks altogether. Figures: `seconds` of an epoch, the median; `update`, of an update; `predicted`,
+of an update by its `work` and the rates of the machine, `gflops` of a matrix product of its shape
+and `gb_per_second` of memory; `peak_mb`, of the process, MB of 2^20 bytes, less those before the
+data; `needed_mb`, by the estimate before training. A row without a size, like `entries`, has the
+exponent b of seconds ~ size^b, fitted to all epochs of its sizes, with its 95% interval. A finished
+size is a file in --output; the same command resumes.
 """
 
 import functools
@@ -25,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 from absl import flags
@@ -35,11 +38,13 @@ from aerec.core import Facts, Table
 from aerec.errors import BadInput
 from aerec.training import program
 from aerec.training.settings import Settings
-from experiments import cells, records
+from experiments import benchmark, cells, records
 from experiments.records import Record
 
 FILE, TITLE = "growth", "Time and memory of training by the size of the data"
-NETWORK = {"hidden": (128,), "latent": 64}
+WIDTH = 128
+NETWORK = {"hidden": (WIDTH,), "latent": 64}
+MEASURED = ("predicted", "peak_mb", "needed_mb", "gflops", "gb_per_second")
 # growth: sizes, (size -> rows, columns, clicks a row, settings)
 GROWTHS: dict[str, tuple[tuple[int, ...], Callable[[int], tuple[int, int, int, dict[str, Any]]]]]
 GROWTHS = {
@@ -65,7 +70,7 @@ def main(given: Mapping[str, Any]) -> None:
     fields = {"command": f"python -m experiments.growth --repeats={given['repeats']}"}
     rows = recorded(dict(zip(names, contents, strict=True)), fields)
     show.CONSOLE.print(
-        cells.table(TITLE, rows, ("seconds", "update", "peak_mb", "needed_mb", "exponent"))
+        cells.table(TITLE, rows, ("seconds", "update", *MEASURED[:3], "exponent"))
     )
     done = f"Next: {fields['command']} --output={output} --record"
     if given["record"]:
@@ -97,6 +102,7 @@ def trained(name: str, repeats: int) -> dict[str, Any]:
     if growth not in GROWTHS or not size.isdecimal():
         raise BadInput(f"--size={name!r}: write one of {', '.join(GROWTHS)}, a dot and a number")
     rows, columns, each, own = GROWTHS[growth][1](int(size))
+    before = memory.peak_rss_mb()
     table = clicks(rows, columns, each)
     model = models.build("multvae", NETWORK, Facts.of(table))
     said: list[str] = []
@@ -111,12 +117,51 @@ def trained(name: str, repeats: int) -> dict[str, Any]:
         if not np.all(finite):
             raise BadInput(f"{name}: the parameters are not finite after epoch {epoch}")
     needed = re.search(r"needs about ([\d.]+) GiB", " ".join(said))
+    updates, peak = int(np.asarray(losses).size), memory.peak_rss_mb() - before
+    batch, sampled = -(-rows // updates), "sampled" in " ".join(said)
+    seen = min(columns, batch * each + Settings().candidates) if sampled else columns
+    del state, run
+    operations, traffic = work(batch, columns, seen, each)
+    rate, bandwidth = benchmark.product_rate(batch, WIDTH, seen), stream_rate()
     return {
         "seconds": seconds[1:],
-        "updates": int(np.asarray(losses).size),
-        "peak_mb": memory.peak_rss_mb(),
+        "updates": updates,
+        "peak_mb": peak,
         "needed_mb": 1024 * float(needed[1]) if needed else 0.0,
+        "predicted": operations / rate + traffic / bandwidth,
+        "gflops": rate / 1e9,
+        "gb_per_second": bandwidth / 1e9,
     }
+
+
+def work(batch: int, columns: int, seen: int, each: int) -> tuple[int, int]:
+    """Count the operations and the bytes of one update of Mult-VAE in batches of B rows.
+
+    H is the hidden layer, R the columns that the softmax sees, E the clicks of a row. The last
+    layer is three products, 6 B H R operations. Bytes: some ten passes over the block of logits,
+    40 B R; three of the E B rows of the first kernel, 12 B E H; and of Adam, which reads parameter,
+    gradient and two moments and writes all but the gradient, 28 of each parameter of R columns, and
+    8 for their gradient, which is set to zero and added to.
+
+    Args:
+      batch, columns, seen, each: B, N, R, E.
+    """
+    operations = 6 * batch * WIDTH * seen
+    logits, rows, adam = 40 * batch * seen, 12 * batch * each * WIDTH, 36 * 2 * seen * WIDTH
+    drawing = 0 if seen == columns else 12 * columns  # running sums of weights, in each update
+    return operations, logits + rows + adam + drawing
+
+
+def stream_rate() -> float:
+    """Measure the memory's rate, bytes a second: x <- a x + y over 400 MB, read twice, written."""
+    x, y = jnp.ones(50_000_000), jnp.ones(50_000_000)
+    add = jax.jit(lambda x, y: 0.5 * x + y, donate_argnums=0)
+    best = float("inf")
+    for _ in range(6):
+        begun = time.perf_counter()
+        x = jax.block_until_ready(add(x, y))
+        best = min(best, time.perf_counter() - begun)
+    return 3 * x.nbytes / best
 
 
 def clicks(rows: int, columns: int, each: int) -> Table:
@@ -143,8 +188,7 @@ def recorded(contents: Mapping[str, Any], fields: Mapping[str, Any]) -> list[Rec
         figures = {
             "seconds": median,
             "update": median / own["updates"],
-            "peak_mb": own["peak_mb"],
-            "needed_mb": own["needed_mb"],
+            **{name: own[name] for name in MEASURED},
         }
         rows.append(Record(label=name, figures=figures, **own["made"], **fields))
     for growth, own in itertools.groupby(contents, lambda name: name.rpartition(".")[0]):
