@@ -33,11 +33,10 @@ def solve(spec: Spec, split: Split, against: str | None) -> dict[str, float]:
         raise BadInput(f"{spec.model} is trained, not solved: use --what=epoch")
     contenders: dict[str, Callable[[], Any]] = {"aerec": lambda: loop.solve(model, split.train)}
     if against is not None:
-        if spec.model != "ials":
-            raise BadInput(f"--what=solve has no peer of {spec.model!r}, only of 'ials'")
-        peers = {"irspack": _irspack, "implicit": _implicit}
+        peers = PEERS.get(spec.model, {})
         if against not in peers:
-            raise BadInput(f"--against={against!r}: {nearest(against, peers)}")
+            known = nearest(against, peers) if peers else "There are peers of " + ", ".join(PEERS)
+            raise BadInput(f"--what=solve of {spec.model} has no peer {against!r}. {known}")
         settings = models.configure(spec.model, spec.set)
         contenders[against] = peers[against](_matrix(split.train), settings)
     first = operations.seconds(contenders["aerec"])  # with compilation
@@ -74,6 +73,9 @@ def _implicit(matrix: scipy.sparse.csr_matrix, settings: Any) -> Callable[[], An
     return lambda: AlternatingLeastSquares(
         factors=settings.latent, iterations=settings.sweeps, num_threads=os.cpu_count() or 1
     ).fit(matrix, show_progress=False)
+
+
+PEERS = {"ials": {"irspack": _irspack, "implicit": _implicit}}
 
 
 def _matrix(table: Table) -> scipy.sparse.csr_matrix:
