@@ -130,6 +130,9 @@ def peer(given: Mapping[str, Any], spec: Spec, traits: Traits, split) -> tuple[A
     batch_size = spec.settings.batch_size if given["what"] == "epoch" else given["peer_batch_size"]
     nets: dict[str, Callable] = {
         "multvae": lambda: torch_loop.MultVAE(columns),
+        "multdae": lambda: torch_loop.MultDAE(columns, rows),
+        "cdae": lambda: torch_loop.CDAE(columns, rows),
+        "deeprec": lambda: torch_loop.DeepRec(columns, traits.refeeds),
         "autorec": lambda: torch_loop.AutoRec(columns, traits.l2, -(-rows // batch_size)),
     }
     if spec.model not in nets:
