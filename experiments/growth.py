@@ -134,7 +134,9 @@ def trained(name: str, repeats: int) -> dict[str, Any]:
     }
 
 
-def work(batch: int, columns: int, seen: int, each: int) -> tuple[int, int]:
+def work(
+    batch: int, columns: int, seen: int, each: int, width: int = WIDTH
+) -> tuple[int, int]:
     """Count the operations and the bytes of one update of Mult-VAE in batches of B rows.
 
     H is the hidden layer, R the columns that the softmax sees, E the clicks of a row. The last
@@ -144,10 +146,10 @@ def work(batch: int, columns: int, seen: int, each: int) -> tuple[int, int]:
     8 for their gradient, which is set to zero and added to.
 
     Args:
-      batch, columns, seen, each: B, N, R, E.
+      batch, columns, seen, each, width: B, N, R, E, H.
     """
-    operations = 6 * batch * WIDTH * seen
-    logits, rows, adam = 40 * batch * seen, 12 * batch * each * WIDTH, 36 * 2 * seen * WIDTH
+    operations = 6 * batch * width * seen
+    logits, rows, adam = 40 * batch * seen, 12 * batch * each * width, 36 * 2 * seen * width
     drawing = 0 if seen == columns else 12 * columns  # running sums of weights, in each update
     return operations, logits + rows + adam + drawing
 
