@@ -54,6 +54,8 @@ class Rows:
       num_columns: N, static.
       longest: static upper bound on the entries of a row; recurrences over a row are padded to it.
       times: [C] float32 days, as of `Table`, or None; of padding, any.
+      log_chance: [N], of a sampled softmax: the log probability that a column which the row does
+        not list is among the N (`training.sampled`); None: all columns are there.
     """
 
     columns: jax.Array
@@ -63,6 +65,7 @@ class Rows:
     num_columns: int = struct.field(pytree_node=False)
     longest: int = struct.field(pytree_node=False)
     times: jax.Array | None = None
+    log_chance: jax.Array | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -329,6 +332,8 @@ class Model(NamedTuple):
         and training by gradients leaves them alone.
       with_items: (params, vectors [M, F]) -> params of N + M items, the last of which have these
         `Facts.column_features`.
+      narrowed: R -> the same model over R columns, where `loss` is a softmax over columns that
+        reads `Rows.log_chance` (`training.sampled`).
       queries: (params, x) -> q [B, D].
       item_codes: params -> g [N, D].
       item_bias: params -> b [N].
@@ -346,6 +351,7 @@ class Model(NamedTuple):
     turns: Sequence[Turn] = ()
     frozen: Callable[[Table], dict[str, Any]] | None = None
     with_items: Callable[[Params, jax.Array], Params] | None = None
+    narrowed: Callable[[int], "Model"] | None = None
     queries: Callable[[Params, Batch], jax.Array] | None = None
     item_codes: Callable[[Params], jax.Array] | None = None
     item_bias: Callable[[Params], jax.Array] | None = None

@@ -12,12 +12,15 @@
 operations of encoder and decoder: a product forward and two backward for each kernel.
 `quality` trains the peer for --peer_epochs at its constant rate, then this project by its recipe,
 and compares the wall time, compilation included, at which each first reaches the peer's best.
+`solve` times a model in closed form, `evaluate` the scoring of the test part, `audit` an audit of
+all triples of the data, each compiled before.
 `read` writes a file of random ratings and reads it in a process of its own.
 `--record=FILE:ROW` keeps the figures as that row of experiments/results/FILE.json.
 The peer, a plain PyTorch loop, needs `pip install "aerec[torch]"`.
 """
 
 import datetime
+import json
 import platform
 import re
 import shlex
@@ -38,12 +41,13 @@ from aerec import models
 from aerec.cli import command, options, show
 from aerec.cli.train import choose, planned
 from aerec.core import Facts, Traits
+from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.models import ease
 from aerec.runs import scoring
 from aerec.runs.spec import Spec, oriented
 from aerec.training import batches, loop, program
-from experiments import latency, operations, reading, records
+from experiments import latency, operations, phases, reading, records
 
 REPEATS = 8  # timed epochs of each, alternating
 
@@ -54,6 +58,9 @@ def main(given: Mapping[str, Any]) -> None:
         "quality": quality,
         "ease": cholesky,
         "recommend": recommend,
+        "solve": lambda given: phases.solve(*ready(given), given["against"]),
+        "evaluate": lambda given: phases.evaluate(*ready(given)),
+        "audit": lambda given: phases.audit(*ready(given)),
         "read": lambda given: reading.read(given["file"], given["ratings"]),
         "first_layer": lambda given: operations.first_layer(),
         "last_layer": lambda given: operations.last_layer(),
@@ -63,12 +70,13 @@ def main(given: Mapping[str, Any]) -> None:
     if given["what"] not in kinds:
         raise BadInput(f"--what={given['what']!r}: {nearest(given['what'], kinds)}")
     own = {"what", "config", "model", "set", "data_dir", "data_file", "dataset", "protocol"}
-    own |= {"record"}
+    own |= {"record", "json"}
     used = {
         "epoch": own | {"split_dir", "batch_size", "buckets", "against", "optimiser", "seed"},
         "ease": own - {"config", "model", "set"},
-        "recommend": own | {"split_dir"},
-        "read": {"what", "file", "ratings", "record"},
+        "solve": own | {"split_dir", "against"},
+        **{name: own | {"split_dir"} for name in ("recommend", "evaluate", "audit")},
+        "read": {"what", "file", "ratings", "record", "json"},
         **{name: {"what"} for name in ("first_layer", "last_layer", "gru", "softmax")},
     }
     if given["what"] in used:
@@ -77,6 +85,8 @@ def main(given: Mapping[str, Any]) -> None:
     if given["record"] and not records.PLACE.fullmatch(given["record"]):
         raise BadInput(f"--record={given['record']}: write FILE:ROW")
     figures = kinds[given["what"]](given)
+    if given["json"]:
+        print(json.dumps(figures))
     if given["record"]:
         keep(given["record"], figures, given["dataset"] or "")
 
@@ -120,6 +130,9 @@ def peer(given: Mapping[str, Any], spec: Spec, traits: Traits, split) -> tuple[A
     batch_size = spec.settings.batch_size if given["what"] == "epoch" else given["peer_batch_size"]
     nets: dict[str, Callable] = {
         "multvae": lambda: torch_loop.MultVAE(columns),
+        "multdae": lambda: torch_loop.MultDAE(columns, rows),
+        "cdae": lambda: torch_loop.CDAE(columns, rows),
+        "deeprec": lambda: torch_loop.DeepRec(columns, traits.refeeds),
         "autorec": lambda: torch_loop.AutoRec(columns, traits.l2, -(-rows // batch_size)),
     }
     if spec.model not in nets:
@@ -221,9 +234,14 @@ def quality(given: Mapping[str, Any]) -> dict[str, float]:
 
 def recommend(given: Mapping[str, Any]) -> dict[str, float]:
     """Time recommendations, from raw ids to ids, titles and scores."""
+    return latency.recommend(*ready(given))
+
+
+def ready(given: Mapping[str, Any]) -> tuple[Spec, Split]:
+    """Return the spec and the split that the flags say."""
     chosen, _, spec = planned({**given, "seeds": 1})
     (split,) = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
-    return latency.recommend(spec, split)
+    return spec, split
 
 
 def product_rate(rows: int, columns: int, features: int) -> float:
@@ -276,12 +294,14 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "what",
         "epoch",
-        "epoch, quality, ease, recommend, read, first_layer, last_layer, gru or softmax",
+        "epoch, quality, solve, evaluate, audit, ease, recommend, read, first_layer, last_layer, "
+        "gru or softmax",
     )
-    flags.DEFINE_string("against", None, "the peer: torch")
+    flags.DEFINE_string("against", None, "the peer: torch; with --what=solve irspack or implicit")
     flags.DEFINE_integer("peer_epochs", 100, "with --what=quality: epochs of the peer", 1)
     flags.DEFINE_integer("peer_batch_size", 500, "with --what=quality: rows in its batches", 1)
     flags.DEFINE_string("file", "csv", f"with --what=read: {', '.join(reading.FILES)}")
     flags.DEFINE_integer("ratings", 20_000_000, "with --what=read: lines of the file", 1)
+    flags.DEFINE_bool("json", False, "print the figures as a line of JSON too")
     flags.DEFINE_string("record", None, "FILE:ROW, where to keep the figures")
     command.run(main, __doc__)

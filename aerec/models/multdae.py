@@ -72,4 +72,9 @@ def make(config: Config, facts: Facts) -> Model:
         corrupted = layers.dropout(key, layers.normalise(x), config.dropout)
         return losses.by_row(likelihood(apply(params, corrupted), x), x)
 
-    return autoencoders.model(net, facts, traits(config), loss, read=layers.normalise)
+    model = autoencoders.model(net, facts, traits(config), loss, read=layers.normalise)
+
+    def narrowed(columns: int) -> Model:
+        return make(config, facts._replace(num_columns=columns))
+
+    return model._replace(narrowed=narrowed if config.likelihood == "multinomial" else None)

@@ -73,9 +73,14 @@ def make(config: Config, facts: Facts) -> Model:
     def beta(step):
         return losses.annealed(step, config.beta, config.anneal_steps)
 
-    return variational(
+    model = variational(
         config, facts, traits(config), likelihood, beta, read=layers.normalise
     )
+
+    def narrowed(columns: int) -> Model:
+        return make(config, facts._replace(num_columns=columns))
+
+    return model._replace(narrowed=narrowed if config.likelihood == "multinomial" else None)
 
 
 def variational(

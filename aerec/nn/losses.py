@@ -31,12 +31,17 @@ def squared_error(y: jax.Array, x: Batch) -> Loss:
 def multinomial(logits: jax.Array, x: Batch) -> jax.Array:
     """Compute the negative multinomial log-likelihood [B] without its constant (Liang 2018, eq. 2).
 
-    -sum_i x_i log softmax(logits)_i; zero for an empty row.
+    -sum_i x_i log softmax(logits)_i; zero for an empty row. With `x.log_chance`, columns that a row
+    does not list weigh 1 / chance in its normaliser.
     """
     chex.assert_shape(logits, x.shape)
-    normaliser = jax.nn.logsumexp(logits, axis=1)
     if isinstance(x, Rows):
-        return normaliser * x.sum(x.values) - x.sum(x.values * x.pick(logits))
+        at = x.pick(logits)
+        if x.log_chance is not None:
+            others = logits - x.log_chance[None]
+            logits = others.at[x.row, x.columns].set(at, mode="drop")
+        return jax.nn.logsumexp(logits, axis=1) * x.sum(x.values) - x.sum(x.values * at)
+    normaliser = jax.nn.logsumexp(logits, axis=1)
     return normaliser * jnp.sum(x, axis=1) - jnp.sum(x * logits, axis=1)
 
 

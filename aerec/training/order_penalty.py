@@ -31,4 +31,4 @@ def with_order_penalty(model: Model, weight: float) -> Model:
         penalties = jax.vmap(penalty)(rows, others)
         return total + weight * counted * penalties, counted
 
-    return model._replace(loss=loss)
+    return model._replace(loss=loss, narrowed=None)

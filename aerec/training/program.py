@@ -10,7 +10,7 @@ import optax
 
 from aerec import memory, mesh
 from aerec.core import Model, Table, sharded
-from aerec.training import batches
+from aerec.training import batches, sampled
 from aerec.training.optimisers import optimiser
 from aerec.training.settings import Settings
 from aerec.training.step import State, make_epoch, start
@@ -53,7 +53,14 @@ def compiled(
     steps = settings.epochs * updates
     fixed = _fixed(model, tables, len(seeds))
     unscaled = optimiser(settings, steps=steps, frozen=fixed)
-    needed = memory_needed(model, unscaled, plan, table, len(seeds))
+    candidates = 0
+    if sampled.chosen(model, settings, plan, tables[0].num_columns):
+        candidates = settings.candidates
+        log(
+            f"Each update sees the columns of its rows and {candidates:,} drawn ones of "
+            f"{tables[0].num_columns:,}: a sampled softmax (`softmax=full`: all of them)."
+        )
+    needed = memory_needed(model, unscaled, plan, table, len(seeds), candidates)
     memory.require(needed, "Training", "use a smaller `batch_size`, model, or fewer `seeds`")
     free = memory.available()
     table = mesh.divided(table)
@@ -76,7 +83,11 @@ def compiled(
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
     state = begin(init_keys, fixed)
-    run = _replicated(make_epoch(model, chain, plan), len(seeds), shared)
+    if candidates:
+        run = sampled.make_epoch(model, chain, plan, candidates, tables[0].num_columns)
+    else:
+        run = make_epoch(model, chain, plan)
+    run = _replicated(run, len(seeds), shared)
 
     def drawn(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         pairs = zip(lengths, seeds, strict=True)
@@ -112,16 +123,22 @@ def memory_needed(
     plan: Sequence[batches.Bucket],
     table: Table,
     replicas: int,
+    candidates: int = 0,
 ) -> int:
     """Estimate the bytes of a training run.
 
     They are of the parameters, their gradient, the best parameters, the optimiser's state, the
-    table, and some eight dense [batch, N] blocks of one step.
+    table, and some eight dense [batch, N] blocks of one step. With `candidates`, the blocks are of
+    the columns of a sampled softmax, and there are copies of kernels instead of the gradient.
     """
     params = jax.eval_shape(model.init, jax.random.key(0))
     state = jax.eval_shape(chain.init, params)
-    per_replica = 3 * memory.size(params) + memory.size(state)
-    per_replica += 8 * 4 * max(bucket.batch for bucket in plan) * table.num_columns
+    columns, gradient = table.num_columns, memory.size(params)
+    if candidates:
+        gradient = sampled.copied(model, chain, columns)
+        columns = max(sampled.size(bucket, candidates, columns) for bucket in plan)
+    per_replica = 2 * memory.size(params) + gradient + memory.size(state)
+    per_replica += 8 * 4 * max(bucket.batch for bucket in plan) * columns
     return replicas * per_replica + memory.size(table)
 
 

@@ -20,6 +20,8 @@ class Settings:
     milestones: tuple[Count, ...] = ()  # epochs after which the rate of the step schedule falls
     gamma: Part = 0.5  # factor of the step schedule at each milestone
     warmup: Share = 0.0  # share of all steps over which the rate rises from zero
+    softmax: Literal["auto", "full", "sampled"] = "auto"  # auto: sampled from 100,000 columns on
+    candidates: Count = 8192  # columns drawn for each update of a sampled softmax
     evaluate_every: Count = 1  # epochs between evaluations
     patience: Natural = 0  # evaluations without improvement before a replica stops; 0: never
     metric: str = "ndcg@100"  # the validation figure by which the best epoch is selected

@@ -89,7 +89,14 @@ def make_epoch(
         return bucket_step
 
     turns = dict.fromkeys(model.turns) or (None,)
-    steps = [of(bucket, turn) for turn in turns for bucket in plan]
+    return over([of(bucket, turn) for turn in turns for bucket in plan])
+
+
+def over(steps: Sequence[Callable]) -> Callable:
+    """Make the epoch of `make_epoch` from its steps, each (state, table, index, key) -> as a step.
+
+    `shapes` has the place of each step.
+    """
 
     def epoch(state: State, table: Table, shapes: jax.Array, order: jax.Array, key: jax.Array):
         def train_step(state: State, drawn):

@@ -1,0 +1,219 @@
+"""Measure how time and memory of training grow with the columns, the rows and the entries.
+
+  python -m experiments.growth --output=runs/growth --record
+
+Mult-VAE with a hidden layer of 128 and a code of 64, on made-up clicks. Each size is trained in a
+process of its own, `--repeats` epochs after a first one. Rows `columns.full.N` and
+`columns.sampled.N` have 2,000 rows of 100 clicks in N columns, by the whole and by the sampled
+softmax; `entries.N` has N clicks, 50 a row, in 20,000 columns, and `length.N` has 4,000 rows, N
+clicks altogether. Figures: `seconds` of an epoch, the median; `update`, of an update; `predicted`,
+of an update by its `work` and the rates of the machine, `gflops` of a matrix product of its shape
+and `gb_per_second` of memory; `peak_mb`, of the process, MB of 2^20 bytes, less those before the
+data; `needed_mb`, by the estimate before training. A row without a size, like `entries`, has the
+exponent b of seconds ~ size^b, fitted to all epochs of its sizes, with its 95% interval. A finished
+size is a file in --output; the same command resumes.
+"""
+
+import functools
+import itertools
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+from absl import flags
+
+from aerec import memory, models
+from aerec.cli import command, show
+from aerec.core import Facts, Table
+from aerec.errors import BadInput
+from aerec.training import program
+from aerec.training.settings import Settings
+from experiments import benchmark, cells, records
+from experiments.records import Record
+
+FILE, TITLE = "growth", "Time and memory of training by the size of the data"
+WIDTH = 128
+NETWORK = {"hidden": (WIDTH,), "latent": 64}
+MEASURED = ("predicted", "peak_mb", "needed_mb", "gflops", "gb_per_second")
+# growth: sizes, (size -> rows, columns, clicks a row, settings)
+GROWTHS: dict[str, tuple[tuple[int, ...], Callable[[int], tuple[int, int, int, dict[str, Any]]]]]
+GROWTHS = {
+    "columns.full": ((100_000, 300_000, 1_000_000),
+                     lambda n: (2_000, n, 100, {"batch_size": 25, "softmax": "full"})),
+    "columns.sampled": ((100_000, 300_000, 1_000_000),
+                        lambda n: (2_000, n, 100, {"batch_size": 25, "softmax": "sampled"})),
+    "entries": ((200_000, 600_000, 1_800_000), lambda n: (n // 50, 20_000, 50, {})),
+    "length": ((200_000, 600_000, 1_800_000), lambda n: (4_000, 20_000, n // 4_000, {})),
+}  # fmt: skip
+
+
+def main(given: Mapping[str, Any]) -> None:
+    """Measure all sizes, or with --size one of them in this process."""
+    if given["size"]:
+        print(json.dumps(trained(given["size"], given["repeats"])))
+        return
+    output = pathlib.Path(given["output"])
+    names = [f"{growth}.{size}" for growth, (sizes, _) in GROWTHS.items() for size in sizes]
+    contents = cells.measure(
+        {name: functools.partial(in_process, name, given["repeats"]) for name in names}, output
+    )
+    fields = {"command": f"python -m experiments.growth --repeats={given['repeats']}"}
+    rows = recorded(dict(zip(names, contents, strict=True)), fields)
+    show.CONSOLE.print(
+        cells.table(TITLE, rows, ("seconds", "update", *MEASURED[:3], "exponent"))
+    )
+    done = f"Next: {fields['command']} --output={output} --record"
+    if given["record"]:
+        done = f"Kept in {records.write(FILE, TITLE, rows)}."
+    show.CONSOLE.print(done, markup=False, soft_wrap=True)
+
+
+def in_process(name: str, repeats: int) -> dict[str, Any]:
+    """Train one size in a process of its own.
+
+    Raises:
+      BadInput: the process failed.
+    """
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.growth", f"--size={name}", f"--repeats={repeats}"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    out, err = process.communicate()
+    if process.returncode:
+        last = (err.strip().splitlines() or [""])[-1]
+        raise BadInput(f"{name} was not measured; its process ended with: {last}")
+    return {**json.loads(out.splitlines()[-1]), "made": cells.made(begun)}
+
+
+def trained(name: str, repeats: int) -> dict[str, Any]:
+    """Train a size; return the seconds of each epoch but the first, its updates, and the memory."""
+    growth, _, size = name.rpartition(".")
+    if growth not in GROWTHS or not size.isdecimal():
+        raise BadInput(f"--size={name!r}: write one of {', '.join(GROWTHS)}, a dot and a number")
+    rows, columns, each, own = GROWTHS[growth][1](int(size))
+    before = memory.peak_rss_mb()
+    table = clicks(rows, columns, each)
+    model = models.build("multvae", NETWORK, Facts.of(table))
+    said: list[str] = []
+    run = program.compiled(
+        model, [table], Settings(epochs=repeats + 1, **own), seeds=(0,), log=said.append
+    )
+    state, seconds = run.start, []
+    for epoch in range(repeats + 1):
+        begun = time.perf_counter()
+        state, losses, finite = jax.block_until_ready(run.epoch(state, epoch))
+        seconds.append(time.perf_counter() - begun)
+        if not np.all(finite):
+            raise BadInput(f"{name}: the parameters are not finite after epoch {epoch}")
+    needed = re.search(r"needs about ([\d.]+) GiB", " ".join(said))
+    updates, peak = int(np.asarray(losses).size), memory.peak_rss_mb() - before
+    batch, sampled = -(-rows // updates), "sampled" in " ".join(said)
+    seen = min(columns, batch * each + Settings().candidates) if sampled else columns
+    del state, run
+    operations, traffic = work(batch, columns, seen, each)
+    rate, bandwidth = benchmark.product_rate(batch, WIDTH, seen), stream_rate()
+    return {
+        "seconds": seconds[1:],
+        "updates": updates,
+        "peak_mb": peak,
+        "needed_mb": 1024 * float(needed[1]) if needed else 0.0,
+        "predicted": operations / rate + traffic / bandwidth,
+        "gflops": rate / 1e9,
+        "gb_per_second": bandwidth / 1e9,
+    }
+
+
+def work(
+    batch: int, columns: int, seen: int, each: int, width: int = WIDTH
+) -> tuple[int, int]:
+    """Count the operations and the bytes of one update of Mult-VAE in batches of B rows.
+
+    H is the hidden layer, R the columns that the softmax sees, E the clicks of a row. The last
+    layer is three products, 6 B H R operations. Bytes: some ten passes over the block of logits,
+    40 B R; three of the E B rows of the first kernel, 12 B E H; and of Adam, which reads parameter,
+    gradient and two moments and writes all but the gradient, 28 of each parameter of R columns, and
+    8 for their gradient, which is set to zero and added to.
+
+    Args:
+      batch, columns, seen, each, width: B, N, R, E, H.
+    """
+    operations = 6 * batch * width * seen
+    logits, rows, adam = 40 * batch * seen, 12 * batch * each * width, 36 * 2 * seen * width
+    drawing = 0 if seen == columns else 12 * columns  # running sums of weights, in each update
+    return operations, logits + rows + adam + drawing
+
+
+def stream_rate() -> float:
+    """Measure the memory's rate, bytes a second: x <- a x + y over 400 MB, read twice, written."""
+    x, y = jnp.ones(50_000_000), jnp.ones(50_000_000)
+    add = jax.jit(lambda x, y: 0.5 * x + y, donate_argnums=0)
+    best = float("inf")
+    for _ in range(6):
+        begun = time.perf_counter()
+        x = jax.block_until_ready(add(x, y))
+        best = min(best, time.perf_counter() - begun)
+    return 3 * x.nbytes / best
+
+
+def clicks(rows: int, columns: int, each: int) -> Table:
+    """Draw `each` distinct columns for each row; a column's chance falls as 1 / (its rank + 10)."""
+    rng = np.random.default_rng(0)
+    ends = np.cumsum(1 / (np.arange(columns) + 10.0))
+    found = np.empty((rows, each), np.int64)
+    for place in range(rows):
+        drawn: np.ndarray = np.empty(0, np.int64)
+        while len(drawn) < each:
+            more = np.searchsorted(ends, rng.random(2 * each) * ends[-1])
+            drawn = np.unique(np.append(drawn, np.minimum(more, columns - 1)))
+        found[place] = rng.permutation(drawn)[:each]
+    row = np.repeat(np.arange(rows), each)
+    ones = np.ones(rows * each, np.float32)
+    return Table.from_entries(row, found.ravel(), ones, num_rows=rows, num_columns=columns)
+
+
+def recorded(contents: Mapping[str, Any], fields: Mapping[str, Any]) -> list[Record]:
+    """Make the record of each size, and of the exponent of each growth."""
+    rows = []
+    for name, own in contents.items():
+        median = float(np.median(own["seconds"]))
+        figures = {
+            "seconds": median,
+            "update": median / own["updates"],
+            **{name: own[name] for name in MEASURED},
+        }
+        rows.append(Record(label=name, figures=figures, **own["made"], **fields))
+    for growth, own in itertools.groupby(contents, lambda name: name.rpartition(".")[0]):
+        names = list(own)
+        sizes = [int(name.rpartition(".")[2]) for name in names]
+        figures = exponent(sizes, [contents[name]["seconds"] for name in names])
+        last = contents[names[-1]]["made"]
+        rows.append(Record(label=growth, figures=figures, **last, **fields))
+    return rows
+
+
+def exponent(sizes: Sequence[int], seconds: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Fit b of seconds ~ size^b by least squares of the logarithms, with its 95% interval."""
+    x = np.repeat(np.log(sizes), [len(own) for own in seconds])
+    fit = scipy.stats.linregress(x, np.log(np.concatenate(seconds)))
+    half = scipy.stats.t.ppf(0.975, len(x) - 2) * fit.stderr
+    ends = {"exponent_low": fit.slope - half, "exponent_high": fit.slope + half}
+    return {name: float(own) for name, own in {"exponent": fit.slope, **ends}.items()}
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("output", os.path.join("runs", "growth"), "a folder for the sizes")
+    flags.DEFINE_integer("repeats", 5, "epochs that are timed, after a first one", 2)
+    flags.DEFINE_string("size", None, "measure this one size, in this process, and print it")
+    flags.DEFINE_bool("record", False, f"keep the rows in experiments/results/{FILE}.json")
+    command.run(main, __doc__)

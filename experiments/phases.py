@@ -1,0 +1,104 @@
+"""Speed of what is not an epoch: solving, evaluating, auditing; peers where they are installed.
+
+Peers of iALS take the same number of factors and of sweeps, all else as they come, and two threads
+or as many as there are cores: irspack (`pip install irspack`), implicit (`pip install implicit`).
+"""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import scipy.sparse
+
+import aerec
+from aerec import models
+from aerec.cli import show
+from aerec.core import Facts, Table
+from aerec.data.splits import Split
+from aerec.errors import BadInput, nearest
+from aerec.runs import scoring
+from aerec.runs.spec import Spec
+from aerec.training import loop
+from experiments import operations
+
+REPEATS = 3
+
+
+def solve(spec: Spec, split: Split, against: str | None) -> dict[str, float]:
+    """Time a model that is solved, and a peer, in turns: wall and CPU seconds, the best of each."""
+    model = models.build(spec.model, spec.set, Facts.of(split.train, split.scale))
+    if model.solve is None:
+        raise BadInput(f"{spec.model} is trained, not solved: use --what=epoch")
+    contenders: dict[str, Callable[[], Any]] = {"aerec": lambda: loop.solve(model, split.train)}
+    if against is not None:
+        peers = PEERS.get(spec.model, {})
+        if against not in peers:
+            known = nearest(against, peers) if peers else "There are peers of " + ", ".join(PEERS)
+            raise BadInput(f"--what=solve of {spec.model} has no peer {against!r}. {known}")
+        settings = models.configure(spec.model, spec.set)
+        contenders[against] = peers[against](_matrix(split.train), settings)
+    first = operations.seconds(contenders["aerec"])  # with compilation
+    wall: dict[str, list[float]] = {name: [] for name in contenders}
+    cpu: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(REPEATS):
+        for name, call in contenders.items():
+            begun = time.process_time()
+            wall[name].append(operations.seconds(call))
+            cpu[name].append(time.process_time() - begun)
+    figures = {"first_seconds": first}
+    for name, whose in zip(contenders, ("aerec", "peer"), strict=False):
+        figures |= {f"{whose}_seconds": min(wall[name]), f"{whose}_cpu_seconds": min(cpu[name])}
+        show.CONSOLE.print(f"{name}: {min(wall[name]):.2f} s, {min(cpu[name]):.2f} of a core.")
+    return figures
+
+
+def _irspack(matrix: scipy.sparse.csr_matrix, settings: Any) -> Callable[[], Any]:
+    try:
+        import irspack
+    except ImportError:
+        raise BadInput("--against=irspack needs irspack: pip install irspack") from None
+    return lambda: irspack.IALSRecommender(
+        matrix, n_components=settings.latent, train_epochs=settings.sweeps,
+        n_threads=os.cpu_count(),
+    ).learn()  # fmt: skip
+
+
+def _implicit(matrix: scipy.sparse.csr_matrix, settings: Any) -> Callable[[], Any]:
+    try:
+        from implicit.als import AlternatingLeastSquares
+    except ImportError:
+        raise BadInput("--against=implicit needs implicit: pip install implicit") from None
+    return lambda: AlternatingLeastSquares(
+        factors=settings.latent, iterations=settings.sweeps, num_threads=os.cpu_count() or 1
+    ).fit(matrix, show_progress=False)
+
+
+PEERS = {"ials": {"irspack": _irspack, "implicit": _implicit}}
+
+
+def _matrix(table: Table) -> scipy.sparse.csr_matrix:
+    row, column, value = table.entries()
+    return scipy.sparse.csr_matrix((value, (row, column)), (table.num_rows, table.num_columns))
+
+
+def evaluate(spec: Spec, split: Split) -> dict[str, float]:
+    """Time the scoring of the test part, compilation apart: users a second."""
+    run = aerec.fit(spec.model, split, show=False, epochs=1, **spec.set)
+    model = models.build(spec.model, spec.set, Facts.of(split.train, split.scale))
+    score = scoring.evaluator(model, split)
+    first, *times = (
+        operations.seconds(lambda: score(run.params, split.test)) for _ in range(REPEATS + 1)
+    )
+    users = split.test.input.num_rows
+    show.CONSOLE.print(f"{users:,} users scored in {min(times):.2f} s (the first time {first:.2f})")
+    return {"seconds": min(times), "first_seconds": first, "users_per_second": users / min(times)}
+
+
+def audit(spec: Spec, split: Split) -> dict[str, float]:
+    """Time an audit of all triples of the data, after one epoch, the first time and again."""
+    run = aerec.fit(spec.model, split, show=False, epochs=1, **spec.set)
+    first, again = (operations.seconds(lambda: aerec.audit(run)) for _ in range(2))
+    show.CONSOLE.print(f"Audited in {first:.1f} s, and again in {again:.1f} s")
+    return {"first_seconds": first, "seconds": again, "devices": float(len(jax.devices()))}
