@@ -1,45 +1,49 @@
 """Ranking metrics, a pure function each.
 
-The first half runs on the device, on the hits of ranked lists. `hits [..., k]` is one where the
+The first half runs on the device, on the hits of ranked lists. `hits [..., K]` is one where the
 item at that rank (best first) is held out and zero elsewhere, and `held [...]` is the number of
-held-out items of the row. A row with `held == 0` is NaN, never zero. Relevance is binary. A list
-shorter than k (fewer than k items left to recommend) is filled with misses: its denominators do not
-shrink.
+held-out items of the row. A metric is computed at all `cuts`, C numbers k from 1 to K, at once:
+[..., C]. A row with `held == 0` is NaN, never zero. Relevance is binary. A list shorter than k
+(fewer than k items left to recommend) is filled with misses: its denominators do not shrink.
 
 The second half runs on the host, on the recommendations of all lists together.
 """
+
+from collections.abc import Sequence
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+Cuts = Sequence[int]
+
 # ---------------------------------------------------------------- ranked lists, on the device
 
 
-def precision(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """Compute P@k [...]: hits / k, whatever `held` (trec_eval's `P`)."""
+def precision(hits: jax.Array, held: jax.Array, cuts: Cuts) -> jax.Array:
+    """Compute P@k [..., C]: hits / k, whatever `held` (trec_eval's `P`)."""
     _require_rows(hits, held)
-    return _defined(hits.sum(-1) / hits.shape[-1], held)
+    return _defined(_summed(hits, cuts) / _sizes(cuts, hits), held)
 
 
-def recall(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """Compute R@k [...]: hits / min(k, held) (Liang et al. 2018, eq. 9).
+def recall(hits: jax.Array, held: jax.Array, cuts: Cuts) -> jax.Array:
+    """Compute R@k [..., C]: hits / min(k, held) (Liang et al. 2018, eq. 9).
 
     A perfect list scores one. This is "R/min"; `recall_all` is the other recall of the literature.
     """
     _require_rows(hits, held)
-    return _defined(hits.sum(-1) / jnp.minimum(held, hits.shape[-1]), held)
+    return _defined(_summed(hits, cuts) / jnp.minimum(held[..., None], _sizes(cuts, hits)), held)
 
 
-def recall_all(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """Compute R@k [...]: hits / held, "R/all" (trec_eval's `recall`; Sachdeva et al. 2019)."""
+def recall_all(hits: jax.Array, held: jax.Array, cuts: Cuts) -> jax.Array:
+    """Compute R@k [..., C]: hits / held, "R/all" (trec_eval's `recall`; Sachdeva et al. 2019)."""
     _require_rows(hits, held)
-    return _defined(hits.sum(-1) / held, held)
+    return _defined(_summed(hits, cuts) / held[..., None], held)
 
 
-def ndcg(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """Compute truncated NDCG@k [...] with binary gain (Liang et al. 2018; trec_eval's `ndcg_cut`).
+def ndcg(hits: jax.Array, held: jax.Array, cuts: Cuts) -> jax.Array:
+    """Compute truncated NDCG@k [..., C], binary gain (Liang et al. 2018; trec_eval's `ndcg_cut`).
 
     DCG = sum_r hits_r / log2(r + 1), r = 1..k, over its value for a list that begins with
     min(k, held) hits.
@@ -47,30 +51,32 @@ def ndcg(hits: jax.Array, held: jax.Array) -> jax.Array:
     _require_rows(hits, held)
     discount = 1 / np.log2(np.arange(hits.shape[-1]) + 2)
     ideal = jnp.asarray(np.concatenate([[0], np.cumsum(discount)]), jnp.float32)
-    gain = jnp.dot(hits, jnp.asarray(discount, jnp.float32), precision="highest")
-    return _defined(gain / ideal[jnp.minimum(held, hits.shape[-1]).astype(jnp.int32)], held)
+    most = jnp.minimum(held[..., None], _sizes(cuts, hits)).astype(jnp.int32)
+    return _defined(_summed(hits, cuts, discount) / ideal[most], held)
 
 
-def average_precision(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """Compute AP@k [...]: the precision at each hit, summed, / held (trec_eval's `map_cut`).
+def average_precision(hits: jax.Array, held: jax.Array, cuts: Cuts) -> jax.Array:
+    """Compute AP@k [..., C]: the precision at each hit, summed, / held (trec_eval's `map_cut`).
 
     The denominator is all held-out items; other code divides by min(k, held).
     """
     _require_rows(hits, held)
-    at_rank = jnp.cumsum(hits, -1) * jnp.broadcast_to(_reciprocal_ranks(hits), hits.shape)
-    return _defined((hits * at_rank).sum(-1) / held, held)
+    reciprocal = 1 / (np.arange(hits.shape[-1]) + 1)
+    at_hits = _summed(hits * jnp.cumsum(hits, -1), cuts, reciprocal)
+    return _defined(at_hits / held[..., None], held)
 
 
-def reciprocal_rank(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """Compute RR@k [...]: 1 / rank of the first hit, else zero (trec_eval's `recip_rank`)."""
+def reciprocal_rank(hits: jax.Array, held: jax.Array, cuts: Cuts) -> jax.Array:
+    """Compute RR@k [..., C]: 1 / rank of the first hit, else zero (trec_eval's `recip_rank`)."""
     _require_rows(hits, held)
-    return _defined((hits * jnp.broadcast_to(_reciprocal_ranks(hits), hits.shape)).max(-1), held)
+    first = jnp.argmax(hits, -1, keepdims=True)
+    return _defined(jnp.where(_summed(hits, cuts) > 0, 1 / (first + 1), 0), held)
 
 
-def hit(hits: jax.Array, held: jax.Array) -> jax.Array:
-    """Compute the hit rate@k [...]: one where the list holds a hit (trec_eval's `success`)."""
+def hit(hits: jax.Array, held: jax.Array, cuts: Cuts) -> jax.Array:
+    """Compute the hit rate@k [..., C]: one where the list holds a hit (trec_eval's `success`)."""
     _require_rows(hits, held)
-    return _defined(hits.max(-1), held)
+    return _defined((_summed(hits, cuts) > 0).astype(jnp.float32), held)
 
 
 PER_ROW = {
@@ -84,29 +90,38 @@ PER_ROW = {
 }
 
 
-def novelty(information: jax.Array, recommended: jax.Array) -> jax.Array:
-    """Compute the mean self-information of the recommended items, [...] bits (Zhou et al. 2010).
+def novelty(information: jax.Array, recommended: jax.Array, cuts: Cuts) -> jax.Array:
+    """Compute the mean self-information of the recommended items, bits (Zhou et al. 2010).
 
     Args:
-      information: [..., k] -log2 popularity of each listed item (`self_information`).
-      recommended: [..., k] one where the list has an item; the mean is over those, and NaN if there
-        is none.
+      information: [..., K] -log2 popularity of each listed item (`self_information`).
+      recommended: [..., K] one where the list has an item; the mean, [..., C], is over those, and
+        NaN if there is none.
     """
     chex.assert_equal_shape([information, recommended])
-    return (information * recommended).sum(-1) / recommended.sum(-1)
+    return _summed(information * recommended, cuts) / _summed(recommended, cuts)
 
 
-def tied(scores: jax.Array) -> jax.Array:
-    """Return one where the cut at k separates equal scores, [...]: the tie is broken at random.
+def tied(scores: jax.Array, cuts: Cuts) -> jax.Array:
+    """Return one where a cut separates equal scores, [..., C]: the tie is broken at random.
 
     Args:
-      scores: [..., k + 1] best first; -inf where there is no item to recommend.
+      scores: [..., K + 1] best first; -inf where there is no item to recommend.
     """
-    return ((scores[..., -2] == scores[..., -1]) & (scores[..., -1] > -jnp.inf)).astype(jnp.float32)
+    last, next_ = scores[..., np.asarray(cuts) - 1], scores[..., np.asarray(cuts)]
+    return ((last == next_) & (next_ > -jnp.inf)).astype(jnp.float32)
 
 
-def _reciprocal_ranks(hits: jax.Array) -> jax.Array:
-    return jnp.asarray(1 / (np.arange(hits.shape[-1]) + 1), jnp.float32)
+def _summed(values: jax.Array, cuts: Cuts, weights: np.ndarray | float = 1.0) -> jax.Array:
+    """Sum values [..., K] times weights [K] up to each cut, [..., C]."""
+    ranks = np.arange(values.shape[-1])
+    within = np.where(ranks < np.asarray(cuts)[:, None], weights, 0).T
+    return jnp.dot(values, jnp.asarray(within, jnp.float32), precision="highest")
+
+
+def _sizes(cuts: Cuts, hits: jax.Array) -> jax.Array:
+    """Return the cuts, [1, ..., C], as many axes as the hits have."""
+    return jnp.asarray(cuts, jnp.float32).reshape((1,) * (hits.ndim - 1) + (-1,))
 
 
 def _require_rows(hits: jax.Array, held: jax.Array) -> None:
@@ -115,7 +130,7 @@ def _require_rows(hits: jax.Array, held: jax.Array) -> None:
 
 
 def _defined(value: jax.Array, held: jax.Array) -> jax.Array:
-    return jnp.where(held > 0, value, jnp.nan)
+    return jnp.where(held[..., None] > 0, value, jnp.nan)
 
 
 # ------------------------------------------------------------------ whole lists, on the host

@@ -95,21 +95,20 @@ def evaluator(
                 rare_held = held_out.sum(of_tail)
                 rare_hits = hits * rare.at[items].get(mode="fill", fill_value=0)
             out["entries"] = held
-            for k in cuts:
-                out[f"tied@{k}"] = metrics.tied(scores[:, : k + 1])
-                for name in chosen:
-                    if name in metrics.PER_ROW:
-                        out[f"{name}@{k}"] = metrics.PER_ROW[name](hits[:, :k], held)
-                    elif name == "novelty":
-                        bits = information.at[items[:, :k]].get(mode="fill", fill_value=0)
-                        out[f"{name}@{k}"] = metrics.novelty(bits, recommended[:, :k])
-                    elif name == "tail_ndcg":
-                        out[f"{name}@{k}"] = metrics.ndcg(rare_hits[:, :k], rare_held)
+            at = {"tied": metrics.tied(scores, cuts)}
+            for name in chosen:
+                if name in metrics.PER_ROW:
+                    at[name] = metrics.PER_ROW[name](hits, held, cuts)
+                elif name == "novelty":
+                    bits = information.at[items].get(mode="fill", fill_value=0)
+                    at[name] = metrics.novelty(bits, recommended, cuts)
+                elif name == "tail_ndcg":
+                    at[name] = metrics.ndcg(rare_hits, rare_held, cuts)
             if {"coverage", "gini"} & set(chosen):
                 evaluated = (recommended * (held > 0)[:, None]).astype(jnp.int32)
                 bands = jnp.broadcast_to(jnp.asarray(band), items.shape)
                 counts = counts.at[bands, items].add(evaluated, mode="drop")
-            return counts, out
+            return counts, (out, at)
 
         counts = jnp.zeros((len(cuts), tables[0].num_columns), jnp.int32)
         return jax.tree.map(sharded, jax.lax.scan(block, counts, index))
@@ -118,7 +117,11 @@ def evaluator(
         index, capacity = blocks.plan(heldout, batch_size, train)
         order = tie_order(heldout.input.num_columns, tie_seed)
         tables = (heldout.input, heldout.target, heldout.rows)
-        counts, out = scan(params, tables, index, order, popularity, capacity)
+        counts, (out, at) = jax.device_get(
+            scan(params, tables, index, order, popularity, capacity)
+        )
+        for name, values in at.items():
+            out |= {f"{name}@{k}": values[..., place] for place, k in enumerate(cuts)}
         figures, per_row = blocks.on_host(model, out, heldout.input.num_rows)
         del per_row["entries"]
         for name, value in per_row.items():
@@ -127,7 +130,7 @@ def evaluator(
                 figures[f"{name}_se"] = statistics.standard_error(value)
         for name, formula in (("coverage", metrics.coverage), ("gini", metrics.gini)):
             if name in chosen:
-                for k, count in zip(cuts, np.cumsum(jax.device_get(counts), axis=0), strict=True):
+                for k, count in zip(cuts, np.cumsum(counts, axis=0), strict=True):
                     figures[f"{name}@{k}"] = formula(count)
         return Report(figures, per_row)
 

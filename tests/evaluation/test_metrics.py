@@ -15,8 +15,9 @@ from aerec.evaluation import metrics
 
 @jax.jit
 def every(hits, held):
-    """Every metric by its name; one program for each shape instead of dozens."""
-    return {name: formula(hits, held) for name, formula in metrics.PER_ROW.items()}
+    """Every metric of whole lists by its name; one program for each shape instead of dozens."""
+    cut = (hits.shape[-1],)
+    return {name: formula(hits, held, cut)[..., 0] for name, formula in metrics.PER_ROW.items()}
 
 
 def test_one_list_written_out():
@@ -105,15 +106,25 @@ def test_leading_axes_are_free():
         np.testing.assert_allclose(one[name], flat[name][0], rtol=1e-6, err_msg=name)
 
 
+def test_cuts_at_once_are_cuts_of_shorter_lists():
+    hits = jnp.asarray(np.random.default_rng(1).integers(0, 2, (30, 9)), jnp.float32)
+    held, cuts = hits.sum(-1) + 1, (1, 4, 9)
+    for name, formula in metrics.PER_ROW.items():
+        at_once = formula(hits, held, cuts)
+        for place, k in enumerate(cuts):
+            alone = formula(hits[:, :k], held, (k,))[:, 0]
+            np.testing.assert_allclose(at_once[:, place], alone, rtol=1e-6, err_msg=f"{name}@{k}")
+
+
 def test_ndcg_of_one_list_is_not_repeated_for_every_number_held_out():
     with pytest.raises(AssertionError):
-        metrics.ndcg(jnp.ones((1, 5)), jnp.ones(3))
+        metrics.ndcg(jnp.ones((1, 5)), jnp.ones(3), (5,))
 
 
 def test_tied_is_the_cut_and_not_the_list():
     inf = jnp.inf
     scores = jnp.asarray([[3.0, 3, 2], [3, 2, 2], [2, 2, 2], [1, -inf, -inf], [inf, inf, inf]])
-    np.testing.assert_array_equal(metrics.tied(scores), [0, 1, 1, 0, 1])
+    np.testing.assert_array_equal(metrics.tied(scores, (2,))[:, 0], [0, 1, 1, 0, 1])
 
 
 def test_novelty_written_out():
@@ -121,7 +132,7 @@ def test_novelty_written_out():
     np.testing.assert_allclose(information, [0, 2, 3, 3])
     listed = jnp.asarray(information)[jnp.asarray([[0, 1], [2, 0], [1, 1]])]
     recommended = jnp.asarray([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
-    np.testing.assert_allclose(metrics.novelty(listed, recommended), [1, 3, np.nan])
+    np.testing.assert_allclose(metrics.novelty(listed, recommended, (2,))[:, 0], [1, 3, np.nan])
 
 
 def test_the_tail_leaves_out_a_fifth_of_the_columns():
@@ -148,5 +159,5 @@ def test_rows_that_do_not_pair_are_no_rows(name):
     metric = metrics.PER_ROW[name]
     for hits, held in (((1, 4), 3), ((3, 4), 1), ((2, 3, 4), 3), ((4,), 1)):
         with pytest.raises(AssertionError):
-            metric(jnp.ones(hits), jnp.ones(held))
-    assert metric(jnp.ones((2, 3, 4)), jnp.ones((2, 3))).shape == (2, 3)
+            metric(jnp.ones(hits), jnp.ones(held), (4,))
+    assert metric(jnp.ones((2, 3, 4)), jnp.ones((2, 3)), (1, 4)).shape == (2, 3, 2)
