@@ -577,6 +577,22 @@ def itemknn(x):
     return {"weights": weights}, x @ weights
 
 
+def sparse_ease(x, k=20, l2=20.0):
+    """Each item regressed on the k of the largest cosine, one by one."""
+    products = x.T @ x
+    length = np.sqrt(np.diag(products))
+    items, weights, score = np.zeros((N, k), int), np.zeros((N, k)), np.zeros_like(x)
+    for i in range(N):
+        cosine = products[i] / (length * length[i])
+        cosine[i] = -np.inf
+        near = np.sort(np.argsort(-np.round(cosine, 9), kind="stable")[:k])
+        assert products[i, near].all()
+        system = x[:, near].T @ x[:, near] + l2 * np.eye(k)
+        items[i], weights[i] = near, np.linalg.solve(system, x[:, near].T @ x[:, i])
+        score[:, i] = x[:, near] @ weights[i]
+    return {"items": items, "weights": weights}, score
+
+
 def mdae(x):
     """Two layers, each E[P] E[Q]^-1 with the ridge's share of E[Q] as the docstring has it."""
     h, params = x, []
@@ -635,6 +651,7 @@ SOLVED = {
     "mdae": (mdae, {"depth": 2, "corruption": 0.5, "l2": 10.0}),
     "pmf": (pmf, {"latent": K, "sweeps": 1}),
     "popularity": (popularity, {}),
+    "sparse_ease": (sparse_ease, {"neighbours": 20, "l2": 20.0, "dropout": 0.0}),
 }
 PLAIN = functools.partial(pmf, biases=0), {"latent": K, "sweeps": 1, "biases": False}
 

@@ -200,6 +200,42 @@ def test_itemknn_is_a_loop():
     assert (weights > 0).sum(0).max() < N - 1, "fewer neighbours than items"
 
 
+def test_sparse_ease_of_all_neighbours_is_ease_and_few_are_the_nearest():
+    x = np.vstack([clicks()[0], np.ones(N)])  # all items are clicked together
+    row, column = np.nonzero(x)
+    ones = np.ones(len(row))
+    table = Table.from_entries(row, column, ones, num_rows=U + 1, num_columns=N)
+    for given in ({"l2": 3.0, "dropout": 0.0}, {"l2": 3.0, "dropout": 0.4}):
+        sparse = build("sparse_ease", {**given, "neighbours": N - 1}, U, N)
+        whole = build("ease", given, U, N)
+        ours, theirs = (scores(m, m.solve(table), table) for m in (sparse, whole))
+        chex.assert_trees_all_close(ours, theirs, atol=1e-5)
+    params = build("sparse_ease", {"neighbours": 2}, U, N).solve(table)
+    cosine = x.T @ x / np.sqrt(np.outer(x.sum(0), x.sum(0)))
+    np.fill_diagonal(cosine, -1)
+    for item, near in enumerate(np.asarray(params["items"])):
+        assert set(cosine[item, near]) == set(np.sort(cosine[item])[-2:])
+
+
+def test_sparse_ease_where_few_items_are_clicked_together():
+    """Two groups of items that share no user, an item alone, and one without a click."""
+    row, column = [0, 0, 1, 1, 2, 3, 3, 4], [0, 1, 0, 1, 0, 2, 3, 4]
+    table = Table.from_entries(row, column, np.ones(8), num_rows=5, num_columns=6)
+    model = build("sparse_ease", {"neighbours": 3, "l2": 1.0, "dropout": 0.0}, 5, 6)
+    params = model.solve(table)
+    items, weights = map(np.asarray, (params["items"], params["weights"]))
+    assert items.tolist() == [[1, 6, 6], [0, 6, 6], [3, 6, 6], [2, 6, 6], [6] * 3, [6] * 3]
+    expected = [2 / 3, 2 / 4, 1 / 2, 1 / 2, 0, 0]  # products over clicks of the neighbour and l2
+    chex.assert_trees_all_close(weights[:, 0], np.array(expected, np.float32), atol=1e-6)
+    assert not weights[:, 1:].any()
+    dense = np.zeros((5, 6))
+    dense[row, column] = 1
+    wanted = np.zeros((5, 6))
+    for item in range(4):
+        wanted[:, item] = dense[:, items[item, 0]] * weights[item, 0]
+    chex.assert_trees_all_close(scores(model, params, table), wanted, atol=1e-6)
+
+
 def test_ials_solves_its_ridge_regressions_on_both_sides():
     """With as many steps as needed; values are weights."""
     x = clicks()[0] * np.random.default_rng(1).integers(1, 4, (U, N))
