@@ -27,7 +27,8 @@ from aerec.core import Batch, Facts, Model, Table, Traits
 from aerec.nn import layers
 from aerec.space import Log, LogIntegers, Space, Uniform
 
-BLOCK = 1024  # items whose products, systems or scores are computed at once
+BLOCK = 1024  # items whose scores are computed at once
+SYSTEMS = 1 << 26  # cells of the systems that are solved at once
 
 
 @settings
@@ -105,17 +106,15 @@ def solved(table: Table, width: int, l2: float, dropout: float) -> dict[str, jax
     shape = (table.num_rows, num_columns)
     matrix = scipy.sparse.csr_array((value, (row, column)), shape)
     gram = (matrix.T @ matrix).tocsr()
-    gram.sort_indices()
     counts = gram.diagonal()
-    keys = np.repeat(np.arange(num_columns, dtype=np.int64), np.diff(gram.indptr)) * num_columns
-    keys += gram.indices  # ascending: row by row, and column by column within
-    penalty = l2 + dropout / (1 - dropout) * counts
+    penalty = np.append(l2 + dropout / (1 - dropout) * counts, 1)
     items = np.full((num_columns, width), num_columns, np.int32)
     weights = np.zeros((num_columns, width), np.float32)
-    for first in range(0, num_columns, BLOCK):
-        own = slice(first, min(first + BLOCK, num_columns))
+    size = max(1, SYSTEMS // width**2)
+    for first in range(0, num_columns, size):
+        own = slice(first, min(first + size, num_columns))
         items[own] = _nearest(gram, counts, own, width)
-        weights[own] = _regressed(keys, gram.data, penalty, items[own], own)
+        weights[own] = _regressed(gram, penalty, items[own], own)
     return {"items": jnp.asarray(items), "weights": jnp.asarray(weights)}
 
 
@@ -130,29 +129,31 @@ def _nearest(gram, counts: np.ndarray, own: slice, width: int) -> np.ndarray:
         at = slice(gram.indptr[item], gram.indptr[item + 1])
         others, products = gram.indices[at], gram.data[at]
         cosine = np.where(others == item, -np.inf, products / np.sqrt(counts[others]))
-        best = np.argsort(-cosine, kind="stable")[: min(width, len(others) - 1)]
+        best = np.lexsort((others, -cosine))[: min(width, len(others) - 1)]
         found[place, : len(best)] = np.sort(others[best])
     return found
 
 
-def _regressed(
-    keys: np.ndarray, data: np.ndarray, penalty: np.ndarray, items: np.ndarray, own: slice
-) -> np.ndarray:
-    """Solve the ridge regressions of a block of items on their neighbours, [n, k]."""
-    num_columns = len(penalty)
-    there = items < num_columns
-    at = np.where(there, items, 0).astype(np.int64)
-    inside = _read(keys, data, at[:, :, None] * num_columns + at[:, None, :])
-    inside *= there[:, :, None] & there[:, None, :]
-    diagonal = np.arange(items.shape[1])
-    inside[:, diagonal, diagonal] += np.where(there, penalty[at], 1)
-    with_item = _read(keys, data, at * num_columns + np.arange(own.start, own.stop)[:, None])
-    return np.linalg.solve(inside, (with_item * there)[:, :, None])[:, :, 0]
+def _regressed(gram, penalty: np.ndarray, items: np.ndarray, own: slice) -> np.ndarray:
+    """Solve the ridge regressions of a block of items on their neighbours, [n, k].
 
-
-def _read(keys: np.ndarray, data: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Read cells of a sparse matrix by their ascending `keys`; 0 where there is none."""
-    if not len(keys):
-        return np.zeros(wanted.shape, np.float32)
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[place] == wanted, data[place], 0).astype(np.float32)
+    A row of G is spread out once, and read for all systems in which its item is a neighbour.
+    """
+    num_columns, (count, width) = len(penalty) - 1, items.shape
+    systems = np.zeros((count, width, width), np.float32)
+    products = np.zeros((count, width, 1), np.float32)
+    spread = np.zeros(num_columns + 1, np.float32)
+    order = np.argsort(items, axis=None, kind="stable")
+    neighbours, firsts = np.unique(items.ravel()[order], return_index=True)
+    for item, places in zip(neighbours, np.split(order, firsts[1:]), strict=True):
+        if item == num_columns:
+            continue
+        at = slice(gram.indptr[item], gram.indptr[item + 1])
+        spread[gram.indices[at]] = gram.data[at]
+        of, place = np.divmod(places, width)
+        systems[of, place] = spread[items[of]]
+        products[of, place, 0] = spread[own.start + of]
+        spread[gram.indices[at]] = 0
+    diagonal = np.arange(width)
+    systems[:, diagonal, diagonal] += penalty[items]
+    return np.linalg.solve(systems, products)[:, :, 0]
