@@ -1,5 +1,6 @@
 """The compiled program of a run: an epoch of all replicas, on one device or divided over a mesh."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -113,16 +114,19 @@ def memory_needed(
     table: Table,
     replicas: int,
 ) -> int:
-    """Estimate the bytes of a training run.
+    """Estimate the bytes of a training run on one device; on a CPU, on all that it counts as.
 
     They are of the parameters, their gradient, the best parameters, the optimiser's state, the
     table, and some eight dense [batch, N] blocks of one step.
     """
     params = jax.eval_shape(model.init, jax.random.key(0))
     state = jax.eval_shape(chain.init, params)
-    per_replica = 3 * memory.size(params) + memory.size(state)
-    per_replica += 8 * 4 * max(bucket.batch for bucket in plan) * table.num_columns
-    return replicas * per_replica + memory.size(table)
+    rows, columns = mesh.size("data"), mesh.size("model")
+    batch = max(bucket.batch for bucket in plan)
+    per_replica = 3 * mesh.part(params, table.num_columns) + mesh.part(state, table.num_columns)
+    per_replica += 8 * 4 * math.ceil(batch / rows) * math.ceil(table.num_columns / columns)
+    shares = rows * columns // jax.process_count() if jax.default_backend() == "cpu" else 1
+    return shares * (replicas * per_replica + memory.size(table) // rows)
 
 
 def total_weight(model: Model, table: Table, batch_size: int) -> float:
