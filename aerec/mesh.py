@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 
-from aerec import configuration
+from aerec import configuration, memory
 from aerec.core import Model, Params, Table, Turn, sharded
 from aerec.errors import BadInput, nearest
 
@@ -94,12 +94,12 @@ def placed(tree: Any, *axes: str | None) -> Any:
         over = (*axes, *[None] * (whole.ndim - len(axes)))
         shape = tuple(n + -n % size(axis) for n, axis in zip(whole.shape, over, strict=True))
 
-        def part(at: Any) -> np.ndarray:
-            own = whole[at]
+        def own(at: Any) -> np.ndarray:
+            found = whole[at]
             wanted = [len(range(*s.indices(n))) for s, n in zip(at, shape, strict=True)]
-            return np.pad(own, [(0, n - m) for n, m in zip(wanted, own.shape, strict=True)])
+            return np.pad(found, [(0, n - m) for n, m in zip(wanted, found.shape, strict=True)])
 
-        return jax.make_array_from_callback(shape, sharding, part)
+        return jax.make_array_from_callback(shape, sharding, own)
 
     return jax.tree.map(place, tree)
 
@@ -153,6 +153,14 @@ def at_rest(tree: Any, num_columns: int) -> Any:
     """Divide a state whose parameters are those of `spread`; what has no column is replicated."""
     padded = num_columns + -num_columns % size("model")
     return jax.tree.map(lambda leaf: sharded(leaf, *axes(leaf.shape, padded)), tree)
+
+
+def part(tree: Any, num_columns: int) -> int:
+    """Count the bytes that one device has of parameters, or of their shapes."""
+    leaves = jax.tree.leaves(tree)
+    padded = num_columns + -num_columns % size("model")
+    divisors = [size("model") if "model" in axes(leaf.shape, padded) else 1 for leaf in leaves]
+    return sum(memory.size(leaf) // divisor for leaf, divisor in zip(leaves, divisors, strict=True))
 
 
 def shardings(tree: Any) -> Any:

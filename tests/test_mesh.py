@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 ON_EIGHT = """
 import functools, math, pathlib, re, sys
-import chex, jax, jax.numpy as jnp, numpy as np
+import aerec, chex, jax, jax.numpy as jnp, numpy as np
 from aerec import mesh
 from aerec.core import Model, Table, Traits
 from aerec.data.splits import Heldout
@@ -47,7 +47,8 @@ def score(params, x):
 def loss(params, x, key, step):
     dropout_key, noise_key = jax.random.split(key)
     z = encode(params, layers.dropout(dropout_key, x, 0.5))
-    z += jax.random.normal(noise_key, z.shape) + jnp.roll(z, 1, axis=0)  # of the row before
+    before = jnp.concatenate([z[1:2], z])[: len(z)]
+    z += jax.random.normal(noise_key, z.shape) + before
     y = z @ params["out"] + params["bias"][None]
     return losses.by_row(losses.multinomial(y, x), x)
 
@@ -119,6 +120,23 @@ for text, same in (("data:4,model:2", chex.assert_trees_all_equal), ("model:8", 
         break
     fit(over, 1, text)
     same(fit(mesh.chosen(text), 2, text), params)
+
+# A run from the public functions: its figures, its recommendations, its audit.
+if len(sys.argv) > 3:
+    quiet = {"log": lambda text: None}
+    ratings = aerec.load("synthetic:users=60,items=31,ratings=900", **quiet)
+    split = aerec.split(ratings, valid_users=10, test_users=10, **quiet)
+    quiet |= {"hidden": (8,), "latent": 4, "epochs": 2, "batch_size": 16, "show": False}
+    alone = aerec.fit("multvae", split, **quiet)
+    divided = aerec.fit("multvae", split, mesh="data:2,model:4", **quiet)
+    close(dict(divided.test.items()), dict(alone.test.items()))
+    liked = alone.item_ids[:3].tolist()
+    for answer in ("recommend", "similar"):
+        asked = liked if answer == "recommend" else liked[0]
+        one, other = (getattr(run, answer)(asked, k=5) for run in (alone, divided))
+        assert one["item"].equals(other["item"]), (one, other)
+    counts = [aerec.audit(run, budget=500).order.details["broken"] for run in (alone, divided)]
+    assert counts[0] == counts[1] > 0
 """
 
 

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 from jax.sharding import Mesh
@@ -210,7 +212,7 @@ class Run:
         """
         kept = self._recommenders
         if not isinstance(replica, Hashable) or replica not in kept:
-            kept[replica] = Recommender(self.artefact(replica), self.over)
+            kept[replica] = Recommender(self._artefact(replica), self.over)
         return kept[replica]
 
     @functools.cached_property
@@ -218,7 +220,11 @@ class Run:
         return {}
 
     def artefact(self, replica: int = 0) -> Artefact:
-        """Return one replica: functions, parameters, config.json, vocabulary."""
+        """Return one replica, on one device: functions, parameters, config.json, vocabulary."""
+        found = self._artefact(replica)
+        return found._replace(params=jax.tree.map(jnp.asarray, found.params))
+
+    def _artefact(self, replica: int) -> Artefact:
         params = artefact.one(self.replicas, self.config, replica, "this run")
         return Artefact(self.model, params, self.config, self.vocabulary)
 

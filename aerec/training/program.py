@@ -1,5 +1,6 @@
 """The compiled program of a run: an epoch of all replicas, on one device or divided over a mesh."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -125,7 +126,7 @@ def memory_needed(
     replicas: int,
     candidates: int = 0,
 ) -> int:
-    """Estimate the bytes of a training run.
+    """Estimate the bytes of a training run on one device; on a CPU, on all that it counts as.
 
     They are of the parameters, their gradient, the best parameters, the optimiser's state, the
     table, and some eight dense [batch, N] blocks of one step. With `candidates`, the blocks are of
@@ -133,13 +134,17 @@ def memory_needed(
     """
     params = jax.eval_shape(model.init, jax.random.key(0))
     state = jax.eval_shape(chain.init, params)
-    columns, gradient = table.num_columns, memory.size(params)
+    rows, parts = mesh.size("data"), mesh.size("model")
+    columns, gradient = table.num_columns, mesh.part(params, table.num_columns)
     if candidates:
-        gradient = sampled.copied(model, chain, columns)
+        gradient = sampled.copied(model, chain, columns) // parts
         columns = max(sampled.size(bucket, candidates, columns) for bucket in plan)
-    per_replica = 2 * memory.size(params) + gradient + memory.size(state)
-    per_replica += 8 * 4 * max(bucket.batch for bucket in plan) * columns
-    return replicas * per_replica + memory.size(table)
+    batch = max(bucket.batch for bucket in plan)
+    per_replica = 2 * mesh.part(params, table.num_columns) + gradient
+    per_replica += mesh.part(state, table.num_columns)
+    per_replica += 8 * 4 * math.ceil(batch / rows) * math.ceil(columns / parts)
+    shares = rows * parts // jax.process_count() if jax.default_backend() == "cpu" else 1
+    return shares * (replicas * per_replica + memory.size(table) // rows)
 
 
 def total_weight(model: Model, table: Table, batch_size: int) -> float:
