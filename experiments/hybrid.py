@@ -42,9 +42,10 @@ FEW = 5  # ratings of an item in training, below which it is cold
 WAYS: dict[str, dict[str, Any]] = {"": {}, ".content": {"features": "content"}}
 PROTOCOLS = {"autorec": "random_ratings", "multvae": "strong"}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "autorec": {"epochs": 20},
-    "multvae": {"epochs": 25, "batch_size": 100, "learning_rate": 2e-3, "anneal_steps": 500},
-}
+    "autorec": {"hidden": (100,), "epochs": 20},
+    "multvae": {"latent": 64, "epochs": 30, "batch_size": 100, "learning_rate": 2e-3,
+                "anneal_steps": 500},
+}  # fmt: skip
 
 
 def main(given: Mapping[str, Any]) -> None:
