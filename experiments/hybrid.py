@@ -37,13 +37,13 @@ from experiments.cells import Content
 from experiments.records import Record
 
 FILE, TITLE = "hybrid", "Genres of the items in models of ratings and of clicks"
-DATASETS, SEEDS = ("anime", "ml-1m"), (1, 2, 3)
+DATASETS, SEEDS = ("movielens-small", "anime", "ml-1m"), (1, 2, 3)
 FEW = 5  # ratings of an item in training, below which it is cold
 WAYS: dict[str, dict[str, Any]] = {"": {}, ".content": {"features": "content"}}
 PROTOCOLS = {"autorec": "random_ratings", "multvae": "strong"}
 SETTINGS: dict[str, dict[str, Any]] = {
     "autorec": {"hidden": (100,), "epochs": 20},
-    "multvae": {"latent": 64, "epochs": 30, "batch_size": 100, "learning_rate": 2e-3,
+    "multvae": {"latent": 64, "epochs": 30, "batch_size": 50, "learning_rate": 2e-3,
                 "anneal_steps": 500},
 }  # fmt: skip
 
