@@ -26,11 +26,13 @@ import numpy as np
 from absl import flags
 
 import aerec
+from aerec import models
 from aerec.cli import command, options, show
 from aerec.core import Table
 from aerec.data.ratings import Ratings
 from aerec.data.splits import Split
 from aerec.evaluation import statistics
+from aerec.runs import scoring
 from aerec.runs.run import Run
 from experiments import cells, cold, records
 from experiments.cells import Content
@@ -40,7 +42,6 @@ FILE, TITLE = "hybrid", "Genres of the items in models of ratings and of clicks"
 DATASETS, SEEDS = ("anime", "ml-1m"), (1, 2, 3)
 FEW = 5  # ratings of an item in training, below which it is cold
 WAYS: dict[str, dict[str, Any]] = {"": {}, ".content": {"features": "content"}}
-PROTOCOLS = {"autorec": "random_ratings", "multvae": "strong"}
 SETTINGS: dict[str, dict[str, Any]] = {
     "autorec": {},
     "multvae": {"epochs": 60, "batch_size": 100, "learning_rate": 2e-3},
@@ -80,8 +81,9 @@ def measure(ratings: Ratings, model: str, seed: int) -> Content:
       users of Mult-VAE; and what `cells.made` returns.
     """
     begun = time.perf_counter()
-    split = aerec.split(ratings, PROTOCOLS[model], seed=seed, log=_silent)
-    figures = _errors if model == "autorec" else _gains
+    task = models.traits(model, {}).task
+    split = aerec.split(ratings, scoring.DEFAULTS[task].protocol, seed=seed, log=_silent)
+    figures = {"rating": _errors, "ranking": _gains}[task]
     sums: Content = {}
     for way, setting in WAYS.items():
         run = aerec.fit(model, split, seed=seed, show=False, log=_silent,
@@ -165,6 +167,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("data_dir", None, "where the datasets' files are (default $AEREC_DATA)")
     flags.DEFINE_string("output", None, "the folder of the finished splits")
     flags.DEFINE_list("datasets", list(DATASETS), "names of data sets with genres")
-    flags.DEFINE_list("models", list(PROTOCOLS), "autorec, multvae")
+    flags.DEFINE_list("models", list(SETTINGS), "autorec, multvae")
     flags.DEFINE_bool("record", False, f"keep the rows in experiments/results/{FILE}.json")
     command.run(main, __doc__)
