@@ -15,6 +15,8 @@ Departures:
   - `centre` (off by default) subtracts the middle of the scale from the observed ratings and adds
     it to the output. The paper feeds raw ratings. For identity units the two are different models:
     the uncentred one trains far more slowly by Adam;
+  - `features` (off by default) are a further input, of the item or of the items that a user rated:
+    see `nn.content`;
   - greedy pre-training is the first `pretrain_steps` steps of one training run, without L2.
 """
 

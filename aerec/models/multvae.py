@@ -4,7 +4,8 @@ Liang, Krishnan, Hoffman, Jebara: *Variational Autoencoders for Collaborative Fi
 2018. z ~ N(0, I), pi(z) = softmax(f(z)), x ~ Mult(n, pi(z)) (eq. 1-2); q(z | x) is Gaussian with
 diagonal covariance (eq. 6); the objective is E_q[log p(x | z)] - beta KL(q | p) (eq. 8), beta
 annealed linearly. The encoder reads the L2-normalised row with dropout; items are ranked by the
-decoder's logits at the mean of q. Gaussian and logistic likelihoods (eq. 3, 4) are options.
+decoder's logits at the mean of q. Gaussian and logistic likelihoods (eq. 3, 4) are options, and so
+are features of the items as a further input (`nn.content`).
 
 The noise of z has standard deviation 1.
 
