@@ -283,7 +283,7 @@ class Traits(NamedTuple):
       training: default values of `training.settings` for this model.
       updates: the fewest updates that its default epochs may amount to: on a table of few rows
         there are more of them (`runs.spec.prolonged`).
-      features: what `Facts.column_features` hold: "content", the path of a file
+      features: what the features of the items in `Facts` are: "content", the path of a file
         (`data.vectors`), or '' for nothing.
     """
 

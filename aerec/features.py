@@ -28,9 +28,8 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 from aerec.core import Batch, Facts, Table
-from aerec.errors import BadInput
 from aerec.models import ials
-from aerec.nn import layers
+from aerec.nn import content, layers
 
 Origin = Literal["spectral", "ials", "content", "cooccurrence", "file"]
 READ = ("content", "file")  # sources of items' vectors that do not depend on the ratings
@@ -161,11 +160,7 @@ def _cooccurrence(table: Table, size: int, damping: float) -> tuple[np.ndarray, 
 
 
 def _given(name: str, table: Table, facts: Facts, size: int) -> tuple[np.ndarray, np.ndarray]:
-    if facts.column_features is None:
-        raise BadInput(f"features={name} needs vectors of the items, and none were given")
-    if (width := facts.column_features.shape[1]) > size:
-        raise BadInput(f"the items' vectors have {width} coordinates: set size={width}, not {size}")
-    return _padded(facts.column_features, size), np.ones(table.num_columns)
+    return content.padded(name, facts.column_features, size), np.ones(table.num_columns)
 
 
 def _weights(table: Table, damping: float) -> np.ndarray:

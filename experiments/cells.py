@@ -70,16 +70,17 @@ def made(begun: float, split: Split | None = None, seeds: Sequence[int] = ()) ->
 
 
 def difference(
-    label: str, figure: str, first: Any, second: Any, counts: Any = None, **fields: Any
+    label: str, figure: str, first: Any, second: Any, counts: Any = None, *, root: bool = False,
+    **fields: Any,
 ) -> Record:
     """Make the record of a paired difference, with its interval (`_low`, `_high`) and its p (`_p`).
 
     Args:
       figure: its name.
-      first, second, counts: [R], as `statistics.paired_randomisation_test` takes them.
+      first, second, counts, root: as `statistics.paired_randomisation_test` takes them.
       fields: further fields of the record.
     """
-    found = statistics.paired_randomisation_test(first, second, counts)
+    found = statistics.paired_randomisation_test(first, second, counts, root=root)
     ends = dict(zip(("low", "high", "p"), (*found.interval, found.p), strict=True))
     figures = {figure: found.difference, **{f"{figure}_{end}": own for end, own in ends.items()}}
     return Record(label=label, figures=figures, **fields)

@@ -107,7 +107,7 @@ def measure(ratings: Ratings, known: Mapping[str, float] | None, seed: int) -> C
     chosen = choose(drawn(draw.rest, seed), known, seed)
     settings = {name: own["setting"] for name, own in chosen.items()}
     scored = ranked(draw, settings, known, seed)
-    found = {name: evaluated(draw, scores) for name, scores in scored.items()}
+    found = {name: evaluated(draw.target, scores) for name, scores in scored.items()}
     targets = draw.target.lengths()
     sizes = {"warm": draw.split.train.num_columns, "cold": len(draw.ids),
              "users": int((targets > 0).sum()), "targets": int(targets.sum())}  # fmt: skip
@@ -128,7 +128,7 @@ def choose(draw: Draw, known: Mapping[str, float] | None, seed: int) -> dict[str
 
     def tried(name: str, settings: Sequence[Any], score: Callable[[Any], np.ndarray]) -> np.ndarray:
         scores = [score(setting) for setting in settings]
-        figures = [evaluated(draw, own).figures[METRIC] for own in scores]
+        figures = [evaluated(draw.target, own).figures[METRIC] for own in scores]
         place = int(np.argmax(figures))
         best[name] = {"trials": len(settings), "metric": METRIC, "validation": figures[place],
                       "setting": settings[place]}  # fmt: skip
@@ -198,12 +198,12 @@ def together(personal: np.ndarray, common: np.ndarray, weight: float) -> np.ndar
     return _standardised(personal) + weight * _standardised(common)
 
 
-def evaluated(draw: Draw, scores: np.ndarray) -> Report:
-    """Rank the cold items of the test users by scores [R, C], or [C] for all users alike."""
-    rows, count = draw.target.num_rows, len(draw.ids)
+def evaluated(target: Table, scores: np.ndarray) -> Report:
+    """Rank the C items of a target [R, C] by scores [R, C], or [C] for all users alike."""
+    rows, count = target.num_rows, target.num_columns
     none = np.zeros(0, int)
     nothing = Table.from_entries(none, none, none, num_rows=rows, num_columns=count)
-    held = Heldout(nothing, draw.target, jnp.arange(rows, dtype=jnp.int32))
+    held = Heldout(nothing, target, jnp.arange(rows, dtype=jnp.int32))
     params = jnp.asarray(np.broadcast_to(scores, (rows, count)), jnp.float32)
     return _evaluator()(params, held)
 

@@ -19,15 +19,20 @@ from aerec.properties import bounds
 from aerec.runs import artefact, encoding
 
 U, N = 12, 23  # N is like no other size in a model, so that its axes can be told
-NAMES = sorted(MODELS)
+VARIANTS = {  # settings under which a model reads more
+    "autorec-features": ("autorec", {"features": "content", "size": 3}),
+    "multvae-features": ("multvae", {"features": "content", "size": 3}),
+}
+NAMES = sorted([*MODELS, *VARIANTS])
 SMALL = {"hidden": (8,), "latent": 4}  # where a model has such settings; the rest are its defaults
 
 
 @functools.cache
 def build(name):
-    fields = {field.name for field in dataclasses.fields(MODELS[name].Config)}
-    small = {setting: value for setting, value in SMALL.items() if setting in fields}
-    return models.build(name, small, Facts(U, N)), small
+    base, given = VARIANTS.get(name, (name, {}))
+    fields = {field.name for field in dataclasses.fields(MODELS[base].Config)}
+    small = {setting: value for setting, value in SMALL.items() if setting in fields} | given
+    return models.build(base, small, Facts(U, N)), small
 
 
 TRAINED = [name for name in NAMES if build(name)[0].loss is not None]
@@ -48,7 +53,7 @@ def table(*, ratings=False):
 def prepared(name):
     """(model, params, table): solved, or at a random point with every leaf away from zero."""
     model, _ = build(name)
-    train = table(ratings=models.traits(name, {}).task == "rating")
+    train = table(ratings=model.traits.task == "rating")
     if model.solve is not None:
         return model, model.solve(train), train
     rng = np.random.default_rng(1)
@@ -88,9 +93,10 @@ def batch(train, *, extra=0, padding_rows=0):
 def test_is_trained_or_solved_and_says_its_task(name):
     model, _ = build(name)
     assert (model.loss is None) != (model.solve is None)
-    assert models.traits(name, {}).task in ("rating", "ranking")
-    assert dataclasses.is_dataclass(MODELS[name].Config)
-    assert "Departures" in MODELS[name].__doc__ or name in ("popularity", "bias")
+    assert model.traits.task in ("rating", "ranking")
+    module = MODELS[VARIANTS.get(name, (name,))[0]]
+    assert dataclasses.is_dataclass(module.Config)
+    assert "Departures" in module.__doc__ or name in ("popularity", "bias")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -331,7 +337,8 @@ def test_gradient_equals_finite_differences(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_saved_and_restored_scores_alike(name, tmp_path):
     _, params, train = prepared(name)
-    config = {"model": name, "set": build(name)[1], "scale": None, "shape": [U, N], "seeds": [0]}
+    base, given = VARIANTS.get(name, (name,))[0], build(name)[1]
+    config = {"model": base, "set": given, "scale": None, "shape": [U, N], "seeds": [0]}
     (tmp_path / "config.json").write_text(json.dumps(config))
     stacked = jax.tree.map(lambda leaf: leaf[None], params)
     names = artefact.Vocabulary(np.arange(N), None, np.arange(U).astype(str))
@@ -346,6 +353,7 @@ def test_saved_and_restored_scores_alike(name, tmp_path):
 ACTIVATIONS = [
     (name, setting)
     for name in TRAINED
+    if name in MODELS
     for setting, kind in configuration.kinds(MODELS[name].Config).items()
     if kind in (activations.Name, activations.Plain)
 ]

@@ -123,6 +123,7 @@ BINARIES = [
     ("experiments", "report.py"),
     ("experiments", "tune.py"),
     ("experiments", "board.py"),
+    ("experiments", "hybrid.py"),
     ("experiments", "defaults.py"),
     ("experiments", "synthetic_defaults.py"),
     ("experiments", "latent.py"),

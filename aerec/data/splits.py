@@ -47,7 +47,7 @@ class Split(NamedTuple):
       mask_seen: whether a ranking leaves out the columns of the input.
       valid_ids, test_ids: [R] raw ids of the rows of valid and test; None: the rows of train.
       dataset: the name of the ratings.
-      genres: [N] genres of the columns, '|' between them, or None.
+      genres: genres of the items, '|' between them, or None.
       times: [nnz] days of the entries of `train`, since the first rating of the data, or None.
     """
 
@@ -99,7 +99,6 @@ class Split(NamedTuple):
             user_ids=self.item_ids,
             item_ids=self.user_ids,
             titles=None,
-            genres=None,
             times=None,
         )
 

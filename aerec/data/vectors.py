@@ -37,9 +37,16 @@ class Vectors(NamedTuple):
 
 
 def of(
-    wanted: str, split: Split, log: Callable[[str], object] = lambda text: None
+    wanted: str,
+    split: Split,
+    log: Callable[[str], object] = lambda text: None,
+    *,
+    rows: bool = False,
 ) -> Vectors | None:
     """Return the vectors that `Traits.features` asks for: "content", or a path; '' for none.
+
+    Args:
+      rows: whether the items are the split's rows, as of `Split.transpose`.
 
     Raises:
       BadInput: as `of_genres` and `read`.
@@ -48,7 +55,7 @@ def of(
         return None
     if wanted == "content":
         return of_genres(split)
-    return read(files.located(wanted), split.item_ids, log)
+    return read(files.located(wanted), split.user_ids if rows else split.item_ids, log)
 
 
 def of_genres(split: Split) -> Vectors:

@@ -15,6 +15,8 @@ Departures:
   - `centre` (off by default) subtracts the middle of the scale from the observed ratings and adds
     it to the output. The paper feeds raw ratings. For identity units the two are different models:
     the uncentred one trains far more slowly by Adam;
+  - `features` (off by default) are a further input, of the item or of the items that a user rated:
+    see `nn.content`;
   - greedy pre-training is the first `pretrain_steps` steps of one training run, without L2.
 """
 
@@ -26,7 +28,7 @@ import jax
 from aerec.configuration import Count, Natural, Probability, Weight, settings
 from aerec.core import Facts, Model, Traits
 from aerec.errors import BadInput
-from aerec.nn import activations, autoencoders, layers, losses
+from aerec.nn import activations, autoencoders, content, layers, losses
 from aerec.space import TRAINING, Choice, Log, Space, Uniform
 
 
@@ -41,6 +43,8 @@ class Config:
     centre: bool = False  # subtract the middle of the scale, so that unrated is neutral
     dropout: Probability = 0.0  # of the code
     pretrain_steps: Natural = 0  # steps of greedy pre-training, evenly for each layer
+    features: str = ""  # of items, appended to a row: content (genres), or a file of vectors
+    size: Count = 64  # coordinates of these features, at least their number
 
     def __post_init__(self) -> None:
         if len(self.hidden) % 2 == 0:
@@ -69,6 +73,7 @@ def traits(config: Config) -> Traits:
         task="rating",
         reads="columns" if config.item_based else "rows",
         l2=config.l2,
+        features=config.features,
         l2_after=config.pretrain_steps if len(config.hidden) > 1 else 0,
         training={"epochs": 40, "batch_size": 64, "schedule": "cosine", "evaluate_every": 4},
     )
@@ -90,12 +95,14 @@ def make(config: Config, facts: Facts) -> Model:
         return layers.shift(x, -middle)
 
     code = len(config.hidden) // 2 + 1  # layers up to the code
+    beside = content.module(config.features, facts, size=config.size, own=config.item_based)
     net = autoencoders.Stack(
         config.hidden[:code],
         (*config.hidden[code:], facts.num_columns),
         config.activation,
         config.latent_activation,
         output,
+        content=beside,
     )
     apply: Callable[..., Any] = net.apply
 
@@ -121,6 +128,8 @@ def make(config: Config, facts: Facts) -> Model:
 
     loss = losses.greedy([*map(stage, range(code)), whole], pretrain_steps=config.pretrain_steps)
     linear = config.output_activation == "identity" and not middle
-    return autoencoders.model(
-        net, facts, traits(config), loss, read=read, linear=linear, mlp=not middle
-    )
+    model = autoencoders.model(
+        net, facts, traits(config), loss, read=read, linear=linear,
+        mlp=not middle and not config.features,
+    )  # fmt: skip
+    return model._replace(frozen=content.frozen(beside, config.features, facts))

@@ -4,7 +4,8 @@ Liang, Krishnan, Hoffman, Jebara: *Variational Autoencoders for Collaborative Fi
 2018. z ~ N(0, I), pi(z) = softmax(f(z)), x ~ Mult(n, pi(z)) (eq. 1-2); q(z | x) is Gaussian with
 diagonal covariance (eq. 6); the objective is E_q[log p(x | z)] - beta KL(q | p) (eq. 8), beta
 annealed linearly. The encoder reads the L2-normalised row with dropout; items are ranked by the
-decoder's logits at the mean of q. Gaussian and logistic likelihoods (eq. 3, 4) are options.
+decoder's logits at the mean of q. Gaussian and logistic likelihoods (eq. 3, 4) are options, and so
+are features of the items as a further input (`nn.content`).
 
 The noise of z has standard deviation 1.
 
@@ -25,7 +26,7 @@ import jax.numpy as jnp
 
 from aerec.configuration import Count, Natural, Positive, Probability, Weight, Widths, settings
 from aerec.core import Batch, Facts, Model, Traits
-from aerec.nn import activations, autoencoders, layers, losses
+from aerec.nn import activations, autoencoders, content, layers, losses
 from aerec.space import TRAINING, Choice, LogIntegers, Space, Uniform
 
 
@@ -41,6 +42,8 @@ class Config:
     likelihood: losses.Likelihood = "multinomial"  # multinomial, gaussian or logistic
     confidence: Positive = 1.0  # of a click under the Gaussian likelihood (c_1, with c_0 = 1)
     l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, added to the sum over users
+    features: str = ""  # of items, read as their mean: content (genres), or a file of vectors
+    size: Count = 64  # coordinates of these features, at least their number
 
 
 SPACE: Space = {
@@ -58,6 +61,7 @@ def traits(config) -> Traits:
     return Traits(
         task="ranking",
         l2=config.l2,
+        features=config.features,
         training={
             "epochs": 90, "batch_size": 25, "learning_rate": 6e-4, "schedule": "cosine",
             "evaluate_every": 10,
@@ -73,14 +77,17 @@ def make(config: Config, facts: Facts) -> Model:
     def beta(step):
         return losses.annealed(step, config.beta, config.anneal_steps)
 
+    beside = content.module(config.features, facts, size=config.size)
     model = variational(
-        config, facts, traits(config), likelihood, beta, read=layers.normalise
+        config, facts, traits(config), likelihood, beta, read=layers.normalise, beside=beside
     )
+    model = model._replace(frozen=content.frozen(beside, config.features, facts))
 
     def narrowed(columns: int) -> Model:
         return make(config, facts._replace(num_columns=columns))
 
-    return model._replace(narrowed=narrowed if config.likelihood == "multinomial" else None)
+    sampled = config.likelihood == "multinomial" and not config.features
+    return model._replace(narrowed=narrowed if sampled else None)
 
 
 def variational(
@@ -90,6 +97,7 @@ def variational(
     likelihood: Callable[[jax.Array, Batch], jax.Array],
     beta: Callable[[jax.Array], jax.Array | float],
     read: Callable[[Batch], Batch] | None = None,
+    beside: content.Content | None = None,
 ) -> Model:
     """Build an autoencoder with a Gaussian code, of which each update samples one per row.
 
@@ -98,10 +106,11 @@ def variational(
       likelihood: (y [B, N], x) -> the negative log-likelihood [B].
       beta: step -> the KL's weight.
       read: turns a batch into the input of the encoder, before dropout; default: the batch itself.
+      beside: what the first layer reads besides.
     """
     net = autoencoders.Pair(
         config.hidden, config.latent, config.activation, config.latent_activation,
-        facts.num_columns, gaussian=True,
+        facts.num_columns, gaussian=True, content=beside,
     )  # fmt: skip
     apply: Callable[..., Any] = net.apply
     given = read or (lambda x: x)

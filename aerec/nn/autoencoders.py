@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from aerec.core import Batch, Facts, Model, Traits
 from aerec.nn import activations, layers
+from aerec.nn.content import Content
 
 Affine = tuple[jax.Array, jax.Array, activations.Activation]  # of `Model.layers`
 After = Callable[[int, jax.Array], jax.Array]  # (layer, its output) -> what the next layer reads
@@ -59,6 +60,7 @@ class Stack(nn.Module):
       latent_activation: of the code; empty: the same.
       output: applied to the last layer.
       tied: whether the decoder's kernels are the encoder's, transposed.
+      content: what the first layer reads besides the batch.
     """
 
     encoder_widths: Sequence[int]
@@ -67,6 +69,7 @@ class Stack(nn.Module):
     latent_activation: str = ""
     output: Callable[[jax.Array], jax.Array] = lambda y: y
     tied: bool = False
+    content: Content | None = None
 
     def setup(self) -> None:
         self.encoder = [layers.Layer(width) for width in self.encoder_widths]
@@ -88,7 +91,8 @@ class Stack(nn.Module):
     def up(self, level: int, h: Batch) -> jax.Array:
         """Apply encoder layer `level`."""
         last = level == len(self.encoder) - 1
-        return (self.latent if last else self.between)(self.encoder[level](h))
+        beside = self.content(h) if self.content and not level else None
+        return (self.latent if last else self.between)(self.encoder[level](h, beside))
 
     def down(self, level: int, h: jax.Array) -> jax.Array:
         """Apply the mirror image of encoder layer `level`."""
@@ -150,6 +154,7 @@ class Pair(nn.Module):
       num_columns: N.
       gaussian: whether the encoder returns the mean and log-variance of a distribution; the code is
         activated after sampling.
+      content: what the first layer reads besides the batch.
     """
 
     hidden: tuple[int, ...]
@@ -158,6 +163,7 @@ class Pair(nn.Module):
     latent_activation: str
     num_columns: int
     gaussian: bool = False
+    content: Content | None = None
 
     def setup(self) -> None:
         activation, linear = activations.get(self.activation), activations.get("identity")
@@ -175,12 +181,12 @@ class Pair(nn.Module):
 
     def posterior(self, x: Batch) -> tuple[jax.Array, jax.Array]:
         """Return mean and log-variance of q(z | x), each [B, K]."""
-        mean, log_variance = jnp.split(self.encoder(x), 2, axis=1)
+        mean, log_variance = jnp.split(self._encoded(x), 2, axis=1)
         return mean, log_variance
 
     def encode(self, x: Batch) -> jax.Array:
         """Return the code [B, K]; for a distribution, its activated mean."""
-        return self.activated(self.posterior(x)[0]) if self.gaussian else self.encoder(x)
+        return self.activated(self.posterior(x)[0]) if self.gaussian else self._encoded(x)
 
     def decode(self, z: jax.Array) -> jax.Array:
         """Decode z [B, K], sampled from q and not yet activated, to y [B, N]."""
@@ -196,6 +202,9 @@ class Pair(nn.Module):
     def codes(self) -> tuple[jax.Array, jax.Array]:
         """Return the last layer's kernel [N, D] and bias [N]."""
         return _transposed(self.decoder.variables["params"][f"Layer_{len(self.hidden)}"])
+
+    def _encoded(self, x: Batch) -> jax.Array:
+        return self.encoder(x, beside=self.content(x) if self.content else None)
 
 
 def _transposed(layer: Any) -> tuple[jax.Array, jax.Array]:

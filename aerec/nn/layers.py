@@ -140,17 +140,20 @@ def cells(
 
 
 class Layer(nn.Module):
-    """An affine map whose input may be `Rows`: x [B, N] -> [B, features]."""
+    """An affine map whose input may be `Rows`: x [B, N], and beside [B, F], -> [B, features]."""
 
     features: int
     kernel_init: Callable = nn.initializers.glorot_uniform()
     bias_init: Callable = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Batch) -> jax.Array:
+    def __call__(self, x: Batch, beside: jax.Array | None = None) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (x.shape[1], self.features))
         bias = self.param("bias", self.bias_init, (self.features,))
-        return product(x, kernel) + bias[None, :]
+        y = product(x, kernel) + bias[None, :]
+        if beside is None:
+            return y
+        return y + beside @ self.param("beside", self.kernel_init, (beside.shape[1], self.features))
 
 
 class MLP(nn.Module):
@@ -167,9 +170,12 @@ class MLP(nn.Module):
     last_activation: Callable
 
     @nn.compact
-    def __call__(self, x: Batch, depth: int | None = None) -> jax.Array:
-        """Return the last layer's output, or that of layer `depth` - 1."""
+    def __call__(
+        self, x: Batch, depth: int | None = None, beside: jax.Array | None = None
+    ) -> jax.Array:
+        """Return the last layer's output, or that of layer `depth` - 1; `beside` as of `Layer`."""
         for level, width in enumerate(self.widths[:depth]):
             last = level == len(self.widths) - 1
-            x = (self.last_activation if last else self.activation)(Layer(width)(x))
+            y = Layer(width)(x, None if level else beside)
+            x = (self.last_activation if last else self.activation)(y)
         return x

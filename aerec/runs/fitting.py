@@ -224,9 +224,12 @@ def has_targets(split: Split) -> bool:
 
 def _trainable(spec: Spec, split: Split, log: Callable[[str], object]) -> Model:
     """Build the model for training. Raises BadInput if task or order penalty do not suit it."""
-    facts = Facts.of(split.train, split.scale)
-    features = vectors.of(models.traits(spec.model, spec.set).features, split, log)
-    if features is not None:
+    facts, traits = Facts.of(split.train, split.scale), models.traits(spec.model, spec.set)
+    rows = traits.reads == "columns"  # whether they are the items
+    features = vectors.of(traits.features, split, log, rows=rows)
+    if features is not None and rows:
+        facts = facts._replace(row_features=features.values)
+    elif features is not None:
         facts = facts._replace(column_features=features.values)
     model = models.build(spec.model, spec.set, facts)
     scoring.require_task(spec.model, model.traits, split)

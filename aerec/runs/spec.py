@@ -69,12 +69,13 @@ def prolonged(spec: Spec, split: Split) -> Spec:
 def describe(spec: Spec, splits: Sequence[Split]) -> dict[str, Any]:
     """Return config.json: all that the results depend on and that loading requires."""
     table, config = splits[0].train, models.configure(spec.model, spec.set)
-    features = vectors.of(models.traits(spec.model, spec.set).features, splits[0])
+    traits = models.traits(spec.model, spec.set)
+    features = vectors.of(traits.features, splits[0], rows=traits.reads == "columns")
     return {
         "format": directory.FORMAT,
         "model": spec.model,
         "set": configuration.plain(config),
-        "item_based": models.traits(spec.model, spec.set).reads == "columns",
+        "item_based": traits.reads == "columns",
         "shape": [table.num_rows, table.num_columns],
         "dataset": spec.dataset,
         "protocol": copy.deepcopy(splits[0].protocol),

@@ -70,7 +70,7 @@ def test_scores_by_hand(draw):
 
 
 def test_the_cold_items_alone_are_ranked(draw):
-    report = cold.evaluated(draw, draw.clicks)
+    report = cold.evaluated(draw.target, draw.clicks)
     order = aerec.evaluation.ranking.tie_order(len(draw.ids))
     order = order[np.argsort(-draw.clicks[order], kind="stable")]
     held = scipy.sparse.csr_array(
