@@ -103,6 +103,8 @@ def by_user_and_time(protocol: Any, ratings: Ratings, seed: int = 0) -> Ratings:
     of the file, a model could learn how the file was sorted.
     """
     require(protocol, len(ratings.user), f"no rating of {ratings.name} is left to split.")
+    if ratings.ordered:
+        return ratings
     if ratings.time is None:
         return select(ratings, np.argsort(ratings.user, kind="stable"))
     order = generator(protocol, seed, stream=1).permutation(len(ratings.user))
