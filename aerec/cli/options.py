@@ -26,7 +26,7 @@ from aerec.training.settings import Settings
 DATA_PLACES = ("data_dir", "data_file", "split_dir")  # which may differ for a finished run
 DATA_FLAGS = (
     "data_dir", "data_file", "format", "separator", "header", "columns", "scale", "encoding",
-    "on_bad_line", "split_dir",
+    "on_bad_line", "split_dir", "table",
 )  # fmt: skip
 FILE_FLAGS = ("format", "separator", "header", "columns", "scale", "encoding")  # of a user's file
 EARLIER = ["user=user", "item=item", "rating=rating"]  # in config.json, if none were given
@@ -84,6 +84,10 @@ def define_data_flags() -> None:
     flags.DEFINE_string("data_dir", None, "where the dataset's files are (default $AEREC_DATA)")
     flags.DEFINE_string("data_file", None, "a file of ratings of your own, instead of --dataset")
     define_layout_flags("--data_file")
+    flags.DEFINE_enum(
+        "table", None, ["auto", "memory", "mapped"],
+        "of a folder of `aerec convert`: in memory, on the disk, or where it fits (default auto)",
+    )  # fmt: skip
 
 
 def define_layout_flags(of: str) -> None:
@@ -203,7 +207,11 @@ def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], An
     log = log or (lambda text: print(dashed(text)))
     if not given["data_file"]:
         return datasets.load(
-            dataset, data_dir=given["data_dir"], on_bad_line=given["on_bad_line"], log=log
+            dataset,
+            data_dir=given["data_dir"],
+            on_bad_line=given["on_bad_line"],
+            table=given.get("table") or "auto",
+            log=log,
         )
     return readers.read(given["data_file"], **layout(given), log=log)
 

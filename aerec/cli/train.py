@@ -17,7 +17,7 @@ from typing import Any
 
 from aerec import configuration, models, plots
 from aerec.cli import options, show
-from aerec.data import readers
+from aerec.data import datasets, readers
 from aerec.errors import BadInput
 from aerec.runs import artefact, directory, fitting, progress, scoring
 from aerec.runs.recommend import Recommender
@@ -124,6 +124,8 @@ def refuse_unread(given: Mapping[str, Any]) -> None:
         options.refuse(delimited, f"with --format={given['format']}")
     if ready:
         options.refuse(("data_dir", "on_bad_line"), "with --split_dir")
+    if ready or given["data_file"] or given["dataset"] in (None, *datasets.DATASETS):
+        options.refuse(("table",), "without a folder of `aerec convert`")
 
 
 def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) -> Spec:

@@ -70,7 +70,7 @@ def convert(
                 f"{', '.join(first.columns)}: convert files with the same columns."
             )
     with _started(output) as folder:
-        spool = _spooled(folder / "spool", layouts, policy)
+        spool = _spooled(folder / mapped.SPOOL, layouts, policy)
         policy.report(log)
         size = sum(block.rows for block in spool.blocks)
         if not size:
@@ -88,7 +88,7 @@ def convert(
         others = (np.arange(9) != 4) & (columns.units(np.arange(9)) != unit)
         columns.note_unit(unit, int(spool.magnitudes[others].sum()), size, log)
         _describe(folder, first, users.ids, items.ids, lengths, bounds)
-    return mapped.open(output)
+    return mapped.opened(output)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from aerec.errors import BadInput
 
 FORMAT = 1
 META, USERS, ITEMS = "meta.json", "users.parquet", "items.parquet"
+SPOOL = "spool"  # only while the folder is written
 ARRAYS = {"offsets": np.int64, "columns": np.int32, "values": np.float32, "times": np.int64}
 IN_MEMORY = 110  # most bytes for each rating while they are read and split in memory, as measured
 AGAIN = "remove the folder and convert the files again"
@@ -78,10 +79,10 @@ class Mapped(NamedTuple):
 
 def is_folder(path: pathlib.Path) -> bool:
     """Return whether a path is such a folder, finished or not."""
-    return path.is_dir() and any((path / name).exists() for name in (META, "columns.npy"))
+    return any((path / name).exists() for name in (META, "columns.npy", SPOOL))
 
 
-def open(path: str | pathlib.Path) -> Mapped:
+def opened(path: str | pathlib.Path) -> Mapped:
     """Open a folder.
 
     Raises:
@@ -122,12 +123,12 @@ def load(
     """
     if table not in ("auto", "memory", "mapped"):
         raise BadInput(f"`table` is auto, memory or mapped, not {table!r}.")
-    found = open(path)
+    found = opened(path)
     size, needed = len(found.columns), IN_MEMORY * len(found.columns)
     inside = table == "memory" or (table == "auto" and needed < memory.available())
     log(
         f"{len(found.user_ids):,} users, {len(found.item_ids):,} items, {size:,} ratings, "
-        + ("read into memory." if inside else f"which stay in {found.folder}.")
+        + ("read into memory." if inside else f"which stay on the disk, in {found.folder}.")
     )
     return found.ratings() if inside else found
 

@@ -1,6 +1,6 @@
 """The distinct ids of a column that is read in batches, and the codes of its ids."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,14 +38,17 @@ class Ids(NamedTuple):
             else:
                 words = part
         if not len(words):
-            places = np.arange(len(numbers), dtype=np.int32)
-            return Codes(numbers, numbers, places, np.zeros(0, np.int32))
+            return Codes(numbers, _places(numbers, np.arange(len(numbers), dtype=np.int32)), None)
         texts = np.array([*words.cast(pl.String).to_list(), *map(str, numbers.tolist())])
         ids, place = np.unique(texts, return_inverse=True)
         known = words.to_physical().to_numpy()
         of_word = np.zeros(int(known.max()) + 1, np.int32)
         of_word[known] = place[: len(words)]
-        return Codes(ids, numbers, place[len(words) :].astype(np.int32), of_word)
+        of_number = _places(numbers, place[len(words) :].astype(np.int32))
+        return Codes(ids, of_number, of_word.__getitem__)
+
+
+Encoder = Callable[[np.ndarray], np.ndarray]  # raw [B], as `Ids.plus` returned it -> int32 [B]
 
 
 class Codes(NamedTuple):
@@ -53,21 +56,29 @@ class Codes(NamedTuple):
 
     Attributes:
       ids: [V] int64 or str.
-      numbers: the ids that were read as whole numbers, ascending.
-      of_number: the place of each of them in `ids`, int32.
-      of_word: the place of the word with each code, int32.
+      of_number: encodes a batch of whole numbers.
+      of_word: encodes a batch of text; None if there was none.
     """
 
     ids: np.ndarray
-    numbers: np.ndarray
-    of_number: np.ndarray
-    of_word: np.ndarray
+    of_number: Encoder
+    of_word: Encoder | None
 
     def encode(self, raw: np.ndarray, words: bool) -> np.ndarray:
-        """Encode a batch [B], as `Ids.plus` returned it, to int32; `words` if it was of text."""
-        if words:
-            return self.of_word[raw]
-        return self.of_number[np.searchsorted(self.numbers, raw)]
+        """Encode a batch [B]; `words` if it was of text."""
+        of = self.of_word if words else self.of_number
+        assert of is not None
+        return of(raw)
+
+
+def _places(numbers: np.ndarray, place: np.ndarray) -> Encoder:
+    """Encode ascending numbers by their places; by a table where they span a short range."""
+    low, high = (int(numbers[0]), int(numbers[-1])) if len(numbers) else (0, 0)
+    if high - low > 8 * len(numbers) + (1 << 20):
+        return lambda raw: place[np.searchsorted(numbers, raw)]
+    table = np.zeros(high - low + 1, np.int32)
+    table[numbers - low] = place
+    return lambda raw: table[raw - low]
 
 
 def _distinct(parts: Sequence[pl.Series]) -> Iterator[pl.Series]:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aerec.core import Model, Params, Table
+from aerec.core import Counted, Model, Params
 from aerec.evaluation import blocks, metrics, statistics
 from aerec.evaluation.blocks import Evaluator, Heldout
 from aerec.evaluation.report import Report
@@ -27,7 +27,7 @@ def evaluator(
     *,
     ks: Sequence[int] = (10, 20, 50, 100),
     names: Sequence[str] | None = None,
-    train: Table | None = None,
+    train: Counted | None = None,
     mask_seen: bool = True,
     batch_size: int | None = None,
     tie_seed: int = 0,
@@ -66,7 +66,7 @@ def evaluator(
         chosen = tuple(name for name in chosen if name not in BY_POPULARITY)
     popularity = jnp.zeros(0), jnp.zeros(0)
     if train is not None:
-        counts = np.bincount(np.asarray(train.columns), minlength=train.num_columns)
+        counts = train.column_counts()
         bits = metrics.self_information(counts, train.num_rows)
         popularity = jnp.asarray(bits), jnp.asarray(metrics.tail(counts))
     band = np.searchsorted(cuts, np.arange(cuts[-1]), side="right")  # rank -> the first cut past it

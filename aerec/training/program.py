@@ -1,6 +1,7 @@
 """The compiled program of a run: an epoch of all replicas, on one device or several."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,8 @@ import optax
 from aerec import memory
 from aerec.core import Model, Table
 from aerec.errors import BadInput
-from aerec.training import batches
+from aerec.host_table import AnyTable, HostTable, on_device
+from aerec.training import batches, streamed
 from aerec.training.optimisers import optimiser
 from aerec.training.settings import Settings
 from aerec.training.step import State, make_epoch, start
@@ -36,14 +38,15 @@ class Program(NamedTuple):
 
 def compiled(
     model: Model,
-    tables: Sequence[Table],
+    tables: Sequence[AnyTable],
     settings: Settings,
     *,
     seeds: Sequence[int],
     log: Callable[[str], object] = lambda text: None,
 ) -> Program:
     """Compile an epoch of one replica per seed; arguments and errors as of `fit`."""
-    if len(tables) > 1 and len({(t.columns.shape, t.num_rows, t.num_columns) for t in tables}) > 1:
+    sizes = {(t.lengths().sum(), t.num_rows, t.num_columns) for t in tables}
+    if len(sizes) > 1:
         raise ValueError("replicas under one vmap need training tables of one shape")
     devices = settings.devices
     if devices > jax.device_count():
@@ -51,10 +54,18 @@ def compiled(
             f"devices={devices}: there are {jax.device_count()}. A CPU counts as as many as the "
             "environment variable JAX_NUM_CPU_DEVICES says."
         )
-    shared = len(tables) == 1
-    table = tables[0] if shared else jax.tree.map(lambda *leaves: jnp.stack(leaves), *tables)
+    on_host = [table for table in tables if isinstance(table, HostTable)]
+    shared = len(tables) == 1 and not on_host
     lengths = [t.lengths() for t in tables] * (len(seeds) // len(tables))
     plan = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets, devices)
+    room = devices * max(bucket.capacity for bucket in plan)
+    read = partial(streamed.window, on_host, room)
+    table: Any = tables[0]
+    if on_host:
+        rows = devices * max(bucket.batch for bucket in plan)
+        table = read(np.full((len(seeds), rows), table.num_rows))
+    elif not shared:
+        table = jax.tree.map(lambda *leaves: jnp.stack(leaves), *tables)
     each = 1 + model.traits.refeeds  # updates per batch
     updates = each * sum(bucket.steps for bucket in plan)
     steps = settings.epochs * updates
@@ -99,22 +110,29 @@ def compiled(
             shapes += len(plan) * list(dict.fromkeys(model.turns)).index(turn)
         return shapes, np.stack(orders)
 
-    lowered = jax.jit(run, donate_argnums=0).lower(state, table, *drawn(0), step_keys)
+    shapes, order = drawn(0)
+    if on_host:
+        shapes, order = shapes[:1], order[:, :1]
+    lowered = jax.jit(run, donate_argnums=0).lower(state, table, shapes, order, step_keys)
     executable = lowered.compile()
+
+    def epoch(state, number: int):
+        return executable(state, table, *drawn(number), step_keys)
+
     return Program(
         start=state,
-        epoch=lambda state, epoch: executable(state, table, *drawn(epoch), step_keys),
+        epoch=streamed.epoch(executable, read, drawn, step_keys) if on_host else epoch,
         losses_at=range(0, updates, each),
         updates=updates,
     )
 
 
-def _fixed(model: Model, tables: Sequence[Table], replicas: int) -> dict[str, Any]:
+def _fixed(model: Model, tables: Sequence[AnyTable], replicas: int) -> dict[str, Any]:
     """Compute the entries of the parameters that data determine, leaves [S, ...]; {} for none."""
     if model.frozen is None:
         return {}
     with jax.default_matmul_precision("highest"):
-        each = [model.frozen(table) for table in tables]
+        each = [model.frozen(on_device(table)) for table in tables]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each * (replicas // len(tables)))
 
 
@@ -137,23 +155,29 @@ def memory_needed(
     return replicas * per_replica + memory.size(table)
 
 
-def total_weight(model: Model, table: Table, batch_size: int) -> float:
+def total_weight(model: Model, table: AnyTable, batch_size: int) -> float:
     """Sum the loss weights over a table: its ratings or its rows, as the loss counts them."""
-    index, capacity = table.blocks(batch_size)
     batch_loss = model.loss
     assert batch_loss is not None
-
-    @jax.jit  # the compiler drops all of the loss but its weights
-    def scan(params, table, index):
-        def add(total, block):
-            x = table.gather(block, capacity)
-            return total + batch_loss(params, x, jax.random.key(0), jnp.int32(0))[1].sum(), None
-
-        return jax.lax.scan(add, jnp.zeros(()), index)[0]
-
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    return float(scan(zeros, table, index))
+
+    def add(total, table, block, capacity):  # the compiler drops all of the loss but its weights
+        x = table.gather(block, capacity)
+        return total + batch_loss(zeros, x, jax.random.key(0), jnp.int32(0))[1].sum()
+
+    if isinstance(table, HostTable):
+        return float(streamed.total(add, table, batch_size))
+    index, capacity = table.blocks(batch_size)
+
+    @jax.jit
+    def scan(table, index):
+        def each(total, block):
+            return add(total, table, block, capacity), None
+
+        return jax.lax.scan(each, jnp.zeros(()), index)[0]
+
+    return float(scan(table, index))
 
 
 def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:

@@ -173,7 +173,7 @@ def test_what_a_killed_conversion_left_is_not_read_and_is_replaced(tmp_path):
     (left / "columns.npy").write_bytes(b"half")
     assert mapped.is_folder(left)
     with pytest.raises(BadInput, match=r"has no meta\.json: its conversion did not finish"):
-        mapped.open(left)
+        mapped.opened(left)
     check(path, output)
     with pytest.raises(BadInput, match="exists: name another folder"):
         convert.convert([path], output, log=quiet, **SETTINGS)
@@ -186,13 +186,13 @@ def test_damage_is_an_error(tmp_path, name):
     damaged = tmp_path / "out" / name
     damaged.write_bytes(damaged.read_bytes()[:-20])
     with pytest.raises(BadInput, match="damaged"):
-        mapped.open(tmp_path / "out")
+        mapped.opened(tmp_path / "out")
     if name != "meta.json":
         return
     damaged.write_text(json.dumps({"format": 2, **dict.fromkeys(
         ("name", "ratings", "scale", "click", "bounds"))}))  # fmt: skip
     with pytest.raises(BadInput, match="has format 2"):
-        mapped.open(tmp_path / "out")
+        mapped.opened(tmp_path / "out")
 
 
 def test_what_cannot_be_converted_is_refused(tmp_path):
