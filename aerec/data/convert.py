@@ -246,9 +246,14 @@ def _order(
     """
     if time is None:
         return np.argsort(user, kind="stable")
-    order = np.lexsort((time, user))
-    same = np.diff(user[order]) == 0
-    same &= np.diff(time[order]) == 0
+    first, span = int(time.min()), int(time.max()) - int(time.min()) + 1
+    least = int(user.min())
+    if span * (int(user.max()) - least + 1) < 2**63:  # one sort instead of two
+        key = (user - least).astype(np.int64) * span + (time - first)
+        order = np.argsort(key, kind="stable")
+    else:
+        order = np.lexsort((time, user))
+    same = (np.diff(user[order]) == 0) & (np.diff(time[order]) == 0)
     tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
     own = order[tied]
     pair = user[own].astype(np.uint64) * np.uint64(num_items) + item[own].astype(np.uint64)

@@ -109,10 +109,10 @@ def test_clicks_without_times(tmp_path):
     assert found.times is None and found.scale is None and set(found.values) == {1}
 
 
-@pytest.mark.parametrize("unit", [10**3, 10**6])
+@pytest.mark.parametrize("unit", [10**3, 10**6, 10**9])  # the last: user and time in no int64
 def test_times_in_a_finer_unit(tmp_path, unit):
     notes = []
-    rows = frame(300).with_columns(t=pl.col("t") * unit)
+    rows = frame(300).with_columns(t=(pl.col("t") * 1_000_003 % 1_600_000_000 + 10**8) * unit)
     rows.write_csv(tmp_path / "x.csv")
     check(tmp_path / "x.csv", tmp_path / "out")
     convert.convert([tmp_path / "x.csv"], tmp_path / "again", log=notes.append, **SETTINGS)
