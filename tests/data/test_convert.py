@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import resource
 
 import numpy as np
 import polars as pl
@@ -193,6 +194,20 @@ def test_damage_is_an_error(tmp_path, name):
         ("name", "ratings", "scale", "click", "bounds"))}))  # fmt: skip
     with pytest.raises(BadInput, match="has format 2"):
         mapped.opened(tmp_path / "out")
+
+
+@pytest.mark.parametrize("kilobytes", [2, 20])
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path, kilobytes):
+    """A limit on the size of a file: in the spool, which is the largest, or in the arrays."""
+    frame().write_csv(tmp_path / "x.csv")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, hard))
+    try:
+        with pytest.raises(BadInput, match="cannot be written.*free some space"):
+            convert.convert([tmp_path / "x.csv"], tmp_path / "out", log=quiet, **SETTINGS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [found.name for found in tmp_path.iterdir()] == ["x.csv"]
 
 
 def test_what_cannot_be_converted_is_refused(tmp_path):
