@@ -174,7 +174,7 @@ def _spooled(path: pathlib.Path, layouts: Sequence[Layout], policy: Policy) -> _
                     continue
                 part = {role: parsed[column] for role, column in layout.columns.items()}
                 spool, records = spool.plus(part)
-                file.write(records)
+                file.write(records.data)
     return spool
 
 
@@ -197,7 +197,7 @@ def _divided(spool: _Spool, users: Codes, items: Codes, most: int) -> list[pathl
         ends = np.cumsum(np.bincount(own, minlength=len(parts)))
         for number in np.unique(own).tolist():
             with parts[number].open("ab") as file:
-                file.write(records[ends[number - 1] if number else 0 : ends[number]])
+                file.write(records[ends[number - 1] if number else 0 : ends[number]].data)
     return [path for path in parts if path.exists()]  # a user with many ratings leaves gaps
 
 
@@ -277,7 +277,7 @@ class _Growing:
 
     def write(self, values: np.ndarray) -> None:
         """Append values [R]."""
-        self.file.write(np.ascontiguousarray(values, self.kind))
+        self.file.write(np.ascontiguousarray(values, self.kind).data)
         self.length += len(values)
 
     def close(self) -> None:

@@ -196,14 +196,12 @@ def test_damage_is_an_error(tmp_path, name):
         mapped.opened(tmp_path / "out")
 
 
-@pytest.mark.parametrize("kilobytes", [2, 20])
-def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path, kilobytes):
-    """A limit on the size of a file: in the spool, which is the largest, or in the arrays."""
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
     frame().write_csv(tmp_path / "x.csv")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
-        with pytest.raises(BadInput, match="cannot be written.*free some space"):
+        with pytest.raises(BadInput, match=r"cannot be written.*free some space"):
             convert.convert([tmp_path / "x.csv"], tmp_path / "out", log=quiet, **SETTINGS)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
