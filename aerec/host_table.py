@@ -1,6 +1,7 @@
 """A table that stays on the host, some rows of a larger one, whose batches are read when due."""
 
 import dataclasses
+import mmap
 from collections.abc import Iterator
 
 import jax
@@ -77,8 +78,19 @@ class HostTable:
         row = np.repeat(np.arange(len(index)), sizes)[kept]
         return np.bincount(row, minlength=len(index)), columns[kept]
 
+    def advise(self, *, scattered: bool) -> None:
+        """Advise the system how rows are read: scattered, or in order.
+
+        Pages ahead of a scattered row are of use only if they stay in memory until they are read.
+        """
+        alone = scattered and self.items.nbytes + self.ratings.nbytes > memory.on_host()
+        for array in (self.items, self.ratings):
+            if isinstance(array.base, mmap.mmap):
+                array.base.madvise(mmap.MADV_RANDOM if alone else mmap.MADV_NORMAL)
+
     def passes(self) -> Iterator[np.ndarray]:
         """Yield the columns of all entries, row by row, some `ENTRIES` at a time."""
+        self.advise(scattered=False)
         bounds = np.searchsorted(self.offsets, np.arange(0, self.offsets[-1], ENTRIES))
         for part in np.split(np.arange(self.num_rows), np.searchsorted(self.rows, bounds)):
             if len(part):

@@ -27,7 +27,7 @@ FORMAT = 1
 META, USERS, ITEMS = "meta.json", "users.parquet", "items.parquet"
 SPOOL = "spool"  # only while the folder is written
 ARRAYS = {"offsets": np.int64, "columns": np.int32, "values": np.float32, "times": np.int64}
-IN_MEMORY = 110  # most bytes for each rating while they are read and split in memory, as measured
+ON_HOST, ON_DEVICE = 110, 16  # bytes for each rating to read and split it, and of its table
 AGAIN = "remove the folder and convert the files again"
 
 
@@ -119,13 +119,14 @@ def load(
     """Open a folder, and read its ratings into memory if they fit there.
 
     Args:
-      table: "memory", "mapped", or "auto": by the free memory.
+      table: "memory", "mapped", or "auto": by the free memory of the host and of the device.
     """
     if table not in ("auto", "memory", "mapped"):
         raise BadInput(f"`table` is auto, memory or mapped, not {table!r}.")
     found = opened(path)
-    size, needed = len(found.columns), IN_MEMORY * len(found.columns)
-    inside = table == "memory" or (table == "auto" and needed < memory.available())
+    size = len(found.columns)
+    fits = ON_HOST * size < memory.on_host() and ON_DEVICE * size < memory.available()
+    inside = table == "memory" or (table == "auto" and fits)
     log(
         f"{len(found.user_ids):,} users, {len(found.item_ids):,} items, {size:,} ratings, "
         + ("read into memory." if inside else f"which stay on the disk, in {found.folder}.")

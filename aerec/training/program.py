@@ -121,7 +121,7 @@ def compiled(
 
     return Program(
         start=state,
-        epoch=streamed.epoch(executable, read, drawn, step_keys) if on_host else epoch,
+        epoch=streamed.epoch(executable, on_host, read, drawn, step_keys) if on_host else epoch,
         losses_at=range(0, updates, each),
         updates=updates,
     )

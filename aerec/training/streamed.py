@@ -63,12 +63,17 @@ def _one(table: HostTable, capacity: int, numbers: np.ndarray) -> Window:
 
 
 def epoch(
-    step: Callable, read: Callable[[np.ndarray], Window], drawn: Callable, keys: jax.Array
+    step: Callable,
+    tables: Sequence[HostTable],
+    read: Callable[[np.ndarray], Window],
+    drawn: Callable,
+    keys: jax.Array,
 ) -> Callable[[Any, int], tuple[Any, jax.Array, jax.Array]]:
     """Make the epoch (state, its number) -> (state, loss [S, steps], finite [S]).
 
     Args:
       step: the compiled epoch of a single step (`step.make_epoch`), for all replicas.
+      tables: as of `window`.
       read: the rows [S, B] of a batch -> its window.
       drawn: the number of an epoch -> (shapes [steps], order [S, steps, B]), as for a table on the
         device.
@@ -77,6 +82,8 @@ def epoch(
 
     def run(state, number: int):
         shapes, order = drawn(number)
+        for table in tables:
+            table.advise(scattered=True)
         places = np.broadcast_to(np.arange(order.shape[2], dtype=np.int32), order[:, :1].shape)
         losses: list[jax.Array] = []
         for at, batch in enumerate(ahead(read, np.swapaxes(order, 0, 1))):

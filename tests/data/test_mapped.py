@@ -26,9 +26,10 @@ def folder(tmp_path_factory):
     return path / "out"
 
 
-def test_it_is_read_where_it_fits(folder, monkeypatch):
+@pytest.mark.parametrize("of", ["on_host", "available"])
+def test_it_is_read_where_it_fits(folder, monkeypatch, of):
     assert isinstance(aerec.load(str(folder), log=quiet), aerec.Ratings)
-    monkeypatch.setattr(memory, "available", lambda: 1000)
+    monkeypatch.setattr(memory, of, lambda: 1000)
     assert isinstance(aerec.load(str(folder), log=quiet), mapped.Mapped)
     assert isinstance(aerec.load(folder, table="memory", log=quiet), aerec.Ratings)
     with pytest.raises(BadInput, match="auto, memory or mapped"):
