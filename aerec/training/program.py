@@ -162,22 +162,26 @@ def total_weight(model: Model, table: AnyTable, batch_size: int) -> float:
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
-    def add(total, table, block, capacity):  # the compiler drops all of the loss but its weights
-        x = table.gather(block, capacity)
-        return total + batch_loss(zeros, x, jax.random.key(0), jnp.int32(0))[1].sum()
-
-    if isinstance(table, HostTable):
-        return float(streamed.total(add, table, batch_size))
     index, capacity = table.blocks(batch_size)
 
+    @jax.jit  # the compiler drops all of the loss but its weights
+    def add(total, params, table, block):
+        x = table.gather(block, capacity)
+        return total + batch_loss(params, x, jax.random.key(0), jnp.int32(0))[1].sum()
+
     @jax.jit
-    def scan(table, index):
+    def scan(params, table, index):
         def each(total, block):
-            return add(total, table, block, capacity), None
+            return add(total, params, table, block), None
 
         return jax.lax.scan(each, jnp.zeros(()), index)[0]
 
-    return float(scan(table, index))
+    if isinstance(table, HostTable):
+        total = jnp.zeros(())
+        for window in streamed.windows(table, capacity, np.asarray(index)):
+            total = add(total, zeros, window, jnp.arange(index.shape[1], dtype=jnp.int32))
+        return float(total)
+    return float(scan(zeros, table, index))
 
 
 def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:

@@ -107,12 +107,6 @@ def ahead(read: Callable[[Any], Any], of: Iterable[Any]) -> Iterator[Any]:
             yield waiting.popleft().result()
 
 
-def total(add: Callable, table: HostTable, batch_size: int) -> jax.Array:
-    """Sum over a table: `add(total, table, rows, capacity)` for each block of rows."""
-    index, capacity = table.blocks(batch_size)
-    added = jax.jit(partial(add, capacity=capacity))
-    places = jnp.arange(index.shape[1], dtype=jnp.int32)
-    found = jnp.zeros(())
-    for rows in ahead(lambda own: _one(table, capacity, own), np.asarray(index)):
-        found = added(found, rows, places)
-    return found
+def windows(table: HostTable, capacity: int, index: np.ndarray) -> Iterator[Window]:
+    """Yield the window of each block of rows, `index` [steps, B]."""
+    yield from ahead(partial(_one, table, capacity), index)

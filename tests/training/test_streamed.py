@@ -11,6 +11,7 @@ from aerec.data import convert, protocols
 from aerec.data.synthetic import synthesize
 from aerec.errors import BadInput
 from aerec.host_table import HostTable
+from aerec.memory import TooLarge
 from aerec.runs import fitting, spec
 from aerec.training import loop, streamed
 from aerec.training.settings import Settings
@@ -62,9 +63,10 @@ def test_passes_of_any_size(folder, both, monkeypatch):
     for module in ("aerec.host_table", "aerec.data.mapped_split"):
         monkeypatch.setattr(f"{module}.ENTRIES", 7)
     split = protocols.parse("strong:threshold=3,min_user=8").split(folder, seed=0)
+    equal(split.train.table(), both[1].train)
     monkeypatch.setattr("aerec.memory.on_host", lambda: 0)  # rows are read without pages ahead
     split.train.advise(scattered=True)
-    equal(split.train.table(), both[1].train)
+    equal(split.train.read(np.arange(split.train.num_rows))[1], both[1].train.columns)
 
 
 CASES = [  # several shapes of batches and replicas; refeeds; a penalty that weighs the whole table
@@ -94,7 +96,7 @@ def test_training_gives_the_same_bits(both, name, given, settings, seeds):
 
 
 def test_an_interrupted_run_resumes_with_the_same_bits(both, tmp_path):
-    """The run is started on the disk, interrupted, and ended on either side."""
+    """It was started in memory, and is ended on the disk."""
     made = spec.Spec(
         model="multvae", set={"hidden": (8,), "latent": 4}, dataset="x", seeds=(0,),
         settings=Settings(epochs=3, batch_size=20),
@@ -108,16 +110,14 @@ def test_an_interrupted_run_resumes_with_the_same_bits(both, tmp_path):
         if record.epoch == 2:
             raise Stop
 
-    for number, split in enumerate(both):
-        workdir = tmp_path / str(number)
-        with pytest.raises(Stop):
-            fitting.run(made, [both[0]], workdir, checkpoint_seconds=0, progress=stop)
-        notes = []
-        resumed = fitting.run(made, [split], workdir, log=notes.append)
-        assert any(note.startswith("Going on after epoch") for note in notes)
-        equal(resumed.params, whole.params)
-        assert resumed.results["test"] == whole.results["test"]
-        assert resumed.results["model_checksum"] == whole.results["model_checksum"]
+    with pytest.raises(Stop):
+        fitting.run(made, [both[1]], tmp_path / "run", checkpoint_seconds=0, progress=stop)
+    notes = []
+    resumed = fitting.run(made, [both[0]], tmp_path / "run", log=notes.append)
+    assert any(note.startswith("Going on after epoch") for note in notes)
+    equal(resumed.params, whole.params)
+    assert resumed.config == whole.config
+    assert resumed.results["test"] == whole.results["test"]
 
 
 def test_a_batch_that_cannot_be_read_ends_the_epoch():
@@ -132,11 +132,13 @@ def test_a_batch_that_cannot_be_read_ends_the_epoch():
         next(found)
 
 
-def test_baselines_in_closed_form_read_the_table(both):
-    made = spec.Spec(model="ease", set={}, dataset="x", seeds=(0,), settings=Settings())
-    found = [fitting.run(made, [split], baselines=["popularity"]) for split in both]
-    equal(*(each.params for each in found))
-    assert found[0].results["baselines"] == found[1].results["baselines"]
+@pytest.mark.parametrize("name", ["popularity", "ease"])
+def test_a_closed_form_reads_the_table_if_it_fits(both, name, monkeypatch):
+    built = [models.build(name, {}, Facts.of(split.train)) for split in both]
+    equal(*(loop.solve(model, split.train) for model, split in zip(built, both, strict=True)))
+    monkeypatch.setattr("aerec.memory.available", lambda: 1000)
+    with pytest.raises(TooLarge, match=r"The training table needs.*batch by batch"):
+        loop.solve(built[0], both[0].train)
 
 
 @pytest.mark.parametrize("name", ["random_ratings", "leave_last", "all_clicks", "strong_by_time"])
