@@ -104,7 +104,8 @@ def select(ratings: Ratings, which: np.ndarray) -> Ratings:
     """Select ratings by a mask or by positions; keep the vocabularies."""
     time = None if ratings.time is None else ratings.time[which]
     user, item, value = (a[which] for a in (ratings.user, ratings.item, ratings.value))
-    return ratings._replace(user=user, item=item, value=value, time=time)
+    ordered = ratings.ordered and which.dtype == bool  # positions may be in any order
+    return ratings._replace(user=user, item=item, value=value, time=time, ordered=ordered)
 
 
 def by_user_and_time(protocol: Any, ratings: Ratings, seed: int = 0) -> Ratings:

@@ -43,6 +43,7 @@ def test_its_ratings_stay_in_their_order(folder):
     assert divide.by_user_and_time(protocol, ratings, seed=3) is ratings
     some = divide.select(ratings, ratings.value > 2)
     assert some.ordered and len(some.user) < len(ratings.user)
+    assert not divide.select(ratings, np.arange(5)[::-1]).ordered
 
 
 def test_it_is_split_from_python(folder):
