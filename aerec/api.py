@@ -20,6 +20,7 @@ from aerec import configuration, files, models, properties
 from aerec import mesh as meshes
 from aerec.configuration import Natural, Replicas, Weight
 from aerec.data import frames, protocols
+from aerec.data.mapped import Mapped
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.evaluation.statistics import Comparison
@@ -54,7 +55,8 @@ def split(
     """Divide ratings into training, validation and test by a named protocol.
 
     Args:
-      ratings: as `aerec.ratings` takes them; None for "files", ready splits in `split_dir`.
+      ratings: as `aerec.ratings` takes them, or as `aerec.load` leaves them on the disk; None for
+        "files", ready splits in `split_dir`.
       protocol: of `aerec.data.protocols.PROTOCOLS`, like "strong" or "random_ratings".
       seed: of the random draws.
       log: called with each note on what was dropped.
@@ -72,7 +74,9 @@ def split(
     ready = kind is protocols.Files
     if ready != (ratings is None):
         raise BadInput("`files` takes no ratings, and every other protocol takes some")
-    found = parsed.split(None if ready else frames.ratings(ratings, log=log), seed=0)
+    if not ready and not isinstance(ratings, Mapped):
+        ratings = frames.ratings(ratings, log=log)
+    found = parsed.split(ratings, seed=0)
     for note in found.notes:
         log(note)
     return found

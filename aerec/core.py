@@ -5,7 +5,7 @@ N columns, B rows in a batch, C entries in a batch, K latent dimensions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import chex
 import jax
@@ -183,6 +183,10 @@ class Table:
         """Count the entries of each row, [U] int32, on the host."""
         return np.diff(np.asarray(self.indptr))
 
+    def column_counts(self) -> np.ndarray:
+        """Count the entries of each column, [N], on the host."""
+        return np.bincount(np.asarray(self.columns), minlength=self.num_columns)
+
     def transpose(self) -> "Table":
         """Transpose the table; within a new row, entries are ordered by their old row."""
         row, column, value = self.entries()
@@ -196,12 +200,7 @@ class Table:
         The last block is filled up with U, a row of padding. Over a mesh, blocks are of an `even`
         number of rows.
         """
-        batch_size = even(batch_size)
-        steps = max(1, -(-self.num_rows // batch_size))
-        index = np.full(steps * batch_size, self.num_rows, np.int32)
-        index[: self.num_rows] = np.arange(self.num_rows)
-        lengths = np.append(self.lengths(), 0)[index].reshape(steps, batch_size)
-        return index.reshape(steps, batch_size), max(1, int(lengths.sum(1).max()))
+        return blocks(self.lengths(), batch_size)
 
     def gather(self, index: jax.Array, capacity: int, longest: int | None = None) -> Rows:
         """Gather the rows `index` [B] as a batch of `capacity` entries, on the device.
@@ -242,6 +241,27 @@ class Table:
         return sharded(jnp.asarray(array).at[entry].get(mode="fill", fill_value=0))
 
 
+def blocks(lengths: np.ndarray, batch_size: int) -> tuple[np.ndarray, int]:
+    """Plan blocks of rows of these lengths [U], as `Table.blocks`."""
+    num_rows, batch_size = len(lengths), even(batch_size)
+    steps = max(1, -(-num_rows // batch_size))
+    index = np.full(steps * batch_size, num_rows, np.int32)
+    index[:num_rows] = np.arange(num_rows)
+    entries = np.append(lengths, 0)[index].reshape(steps, batch_size)
+    return index.reshape(steps, batch_size), max(1, int(entries.sum(1).max()))
+
+
+class Counted(Protocol):
+    """What is counted of a table's entries: of a `Table`, or of one that is not on the device."""
+
+    @property
+    def num_rows(self) -> int: ...
+    @property
+    def num_columns(self) -> int: ...
+    def lengths(self) -> np.ndarray: ...
+    def column_counts(self) -> np.ndarray: ...
+
+
 class Facts(NamedTuple):
     """What a model may know about its data before it is built.
 
@@ -261,10 +281,9 @@ class Facts(NamedTuple):
     column_features: np.ndarray | None = None
 
     @classmethod
-    def of(cls, table: Table, scale: tuple[float, float] | None = None) -> "Facts":
+    def of(cls, table: Counted, scale: tuple[float, float] | None = None) -> "Facts":
         """Collect the facts of a training table."""
-        counts = np.bincount(np.asarray(table.columns), minlength=table.num_columns)
-        return cls(table.num_rows, table.num_columns, counts, scale)
+        return cls(table.num_rows, table.num_columns, table.column_counts(), scale)
 
 
 class Traits(NamedTuple):

@@ -23,6 +23,8 @@ def writing(path: pathlib.Path | str) -> Iterator[None]:
     """Raise BadInput, with advice, if the system refuses to write to `path`."""
     try:
         yield
+    except BadInput:  # of something else, like a file that is read meanwhile
+        raise
     except Exception as error:
         number = error_number(error)
         if number is None:

@@ -25,6 +25,11 @@ def available(root: pathlib.Path = pathlib.Path("/")) -> int:
     stats = jax.local_devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
+    return on_host(root)
+
+
+def on_host(root: pathlib.Path = pathlib.Path("/")) -> int:
+    """Return the free bytes of the host's RAM; `root` as of `available`."""
     return min([_free(root), *_left(root)])
 
 

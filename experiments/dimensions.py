@@ -37,6 +37,7 @@ from aerec.data.splits import Heldout, Split
 from aerec.errors import BadInput
 from aerec.evaluation import ranking
 from aerec.evaluation.report import Report
+from aerec.host_table import on_device
 from aerec.properties import reachability
 from aerec.runs import scoring
 from aerec.training import loop
@@ -171,7 +172,7 @@ def ranked_by(
     model = models.build(name, setting, Facts.of(split.train))
     assert model.item_codes is not None
     params = loop.solve(model, split.train)
-    tables = {"train": split.train, "valid": split.valid.input, "test": split.test.input}
+    tables = {"train": on_device(split.train), "valid": split.valid.input, "test": split.test.input}
     queries = {part: _queries(model, params, tables[part]) for part in parts}
     return Codes(queries, np.asarray(model.item_codes(params), np.float64))
 

@@ -20,6 +20,7 @@ from aerec.cli import options
 from aerec.core import Model, Params, Table
 from aerec.data.splits import Split
 from aerec.evaluation import statistics
+from aerec.host_table import on_device
 from aerec.runs import artefact, scoring
 from aerec.runs.spec import oriented
 from experiments.records import Record
@@ -32,7 +33,7 @@ def measure(run: Record, workdir: pathlib.Path) -> list[Record]:
     loaded = artefact.load(workdir)
     score, params = loaded.model.score, loaded.params
     split = split_of(loaded)
-    found = distances(loaded.model, params, split.train)
+    found = distances(loaded.model, params, on_device(split.train))
     twice = loaded.model._replace(score=lambda params, x: score(params, score(params, x)))
     refed = scoring.evaluator(twice, split)(params, split.test).figures
     figures = {name: statistics.estimate(values) for name, values in found.items()}

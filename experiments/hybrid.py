@@ -97,7 +97,7 @@ def _errors(run: Run, split: Split) -> tuple[np.ndarray, Content, Content]:
     """Return (ids of the items, sums of squared errors, numbers of ratings)."""
     per_row = run.test.reports[0].per_row
     squared, entries = (np.nan_to_num(per_row[name]) for name in ("squared_error", "entries"))
-    known = np.bincount(np.asarray(split.train.columns), minlength=split.train.num_columns)
+    known = split.train.column_counts()
     few = (known > 0) & (known < FEW)
     parts = {"rmse": np.ones(len(few)), "cold_rmse": few.astype(float)}
     sums = {name: (squared * own).tolist() for name, own in parts.items()}
@@ -107,7 +107,7 @@ def _errors(run: Run, split: Split) -> tuple[np.ndarray, Content, Content]:
 def _gains(run: Run, split: Split) -> tuple[np.ndarray, Content, Content]:
     """Return (ids of the users, figures, 1 where a user has one)."""
     assert split.test_ids is not None
-    known = np.bincount(np.asarray(split.train.columns), minlength=split.train.num_columns)
+    known = split.train.column_counts()
     column = np.where(known < FEW, np.cumsum(known < FEW) - 1, -1)
     row, target, value = split.test.target.entries()
     kept = column[target] >= 0

@@ -17,6 +17,7 @@ from aerec.data import vectors
 from aerec.data.splits import Split
 from aerec.evaluation import ranking
 from aerec.evaluation.report import Report
+from aerec.host_table import on_device
 from aerec.models import factor_ae
 from aerec.models.factor_ae import Config, System
 from aerec.runs import scoring
@@ -102,7 +103,7 @@ def vectors_of(split: Split, settings: Mapping[str, Any]) -> Data:
     if given := vectors.of(factor_ae.traits(config).features, split):
         facts = facts._replace(column_features=given.values)
     system = factor_ae.system(config, facts)
-    features = {"features": origins.compute(system.source, split.train)}
+    features = {"features": origins.compute(system.source, on_device(split.train))}
 
     def users(table: Table) -> jax.Array:
         blocks = origins.over_users(lambda x: system.users(features, x), table, lambda v: v)
@@ -110,7 +111,7 @@ def vectors_of(split: Split, settings: Mapping[str, Any]) -> Data:
 
     items = system.items(features)
     held = {name: users(getattr(split, name).input) for name in ("valid", "test")}
-    everyone = jnp.concatenate([users(split.train), items])
+    everyone = jnp.concatenate([users(on_device(split.train)), items])
     truth = np.asarray(held["valid"] @ items.T, np.float64)
     judged = measures.pairs(truth, scoring.numbered(split.valid))
     return Data(split, facts, config, features["features"], everyone, held, items, judged)
@@ -167,7 +168,7 @@ def measure(cell: Cell, data: Data, chosen: Mapping[str, Chosen] | None = None) 
 def projected(cell: Cell, data: Data) -> tuple[dict[str, Chosen], dict[str, list[Params]]]:
     """Compute a compression in closed form: its validation by each similarity, and its network."""
     moments = factor_ae.moments(
-        system_of(cell, data), {"features": data.features}, data.split.train
+        system_of(cell, data), {"features": data.features}, on_device(data.split.train)
     )
     network = factor_ae.projection(config_of(cell, data), *moments)
 

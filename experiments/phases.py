@@ -15,9 +15,10 @@ import scipy.sparse
 import aerec
 from aerec import models
 from aerec.cli import show
-from aerec.core import Facts, Table
+from aerec.core import Facts
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
+from aerec.host_table import AnyTable
 from aerec.runs import scoring
 from aerec.runs.spec import Spec
 from aerec.training import loop
@@ -78,7 +79,7 @@ def _implicit(matrix: scipy.sparse.csr_matrix, settings: Any) -> Callable[[], An
 PEERS = {"ials": {"irspack": _irspack, "implicit": _implicit}}
 
 
-def _matrix(table: Table) -> scipy.sparse.csr_matrix:
+def _matrix(table: AnyTable) -> scipy.sparse.csr_matrix:
     row, column, value = table.entries()
     return scipy.sparse.csr_matrix((value, (row, column)), (table.num_rows, table.num_columns))
 

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 
+from aerec.host_table import on_device
 from aerec.runs import artefact
 from experiments import fixed_points
 from experiments.records import Record
@@ -22,7 +23,7 @@ from experiments.records import Record
 def measure(run: Record, workdir: pathlib.Path) -> list[Record]:
     """Add the comparison with PCA to the record of a run of `dae`, linear and without noise."""
     loaded = artefact.load(workdir)
-    table = fixed_points.split_of(loaded).train
+    table = on_device(fixed_points.split_of(loaded).train)
     rows = scipy.sparse.csr_array(
         (np.asarray(table.values), np.asarray(table.columns), np.asarray(table.indptr)),
         shape=(table.num_rows, table.num_columns),

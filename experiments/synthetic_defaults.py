@@ -133,7 +133,7 @@ def described(name: str, line: str) -> Record:
     split, weights = drawn(name)
     report = oracle(split, weights)
     users, items = split.train.num_rows, split.train.num_columns
-    density = len(np.asarray(split.train.columns)) / (users * items)
+    density = split.train.lengths().sum() / (users * items)
     sizes = {"users": users, "items": items, "density": density}
     return Record(
         label=name,

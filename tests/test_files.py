@@ -90,3 +90,8 @@ def test_texts_are_written_and_read_as_utf8(tmp_path):
     assert (tmp_path / "x").read_bytes() == "Amélie ±".encode()
     files.write_json(tmp_path / "y", {"Amélie": 1})
     assert files.read_json(tmp_path / "y", "Amélie", advice="") == {"Amélie": 1}
+
+
+def test_what_is_wrong_with_the_input_is_not_taken_for_an_error_in_writing(tmp_path):
+    with pytest.raises(BadInput, match=r"^x: damaged"), files.writing(tmp_path / "out"):
+        raise BadInput("x: damaged (Input/output error (os error 5))")

@@ -1,1 +1,1 @@
-"""Command-line programs, `aerec train|evaluate|recommend|audit`, as absl flags."""
+"""Command-line programs, `aerec train|evaluate|recommend|audit|convert`, as absl flags."""

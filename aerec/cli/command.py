@@ -1,4 +1,4 @@
-"""The console command: `aerec train|evaluate|recommend|audit`, the same as `experiments.<name>`."""
+"""The console command: `aerec train|evaluate|...`, the same as `experiments.<name>`."""
 
 import importlib
 import io
@@ -16,7 +16,7 @@ from aerec.cli import options
 from aerec.errors import BadInput, NotNumbers, nearest
 from aerec.training import loop
 
-COMMANDS = ("train", "evaluate", "recommend", "audit")
+COMMANDS = ("train", "evaluate", "recommend", "audit", "convert")
 PATHS = ("data_dir", "data_file", "split_dir", "workdir", "history", "output", "against")
 
 

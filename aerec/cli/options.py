@@ -26,7 +26,7 @@ from aerec.training.settings import Settings
 DATA_PLACES = ("data_dir", "data_file", "split_dir")  # which may differ for a finished run
 DATA_FLAGS = (
     "data_dir", "data_file", "format", "separator", "header", "columns", "scale", "encoding",
-    "on_bad_line", "split_dir",
+    "on_bad_line", "split_dir", "table",
 )  # fmt: skip
 FILE_FLAGS = ("format", "separator", "header", "columns", "scale", "encoding")  # of a user's file
 EARLIER = ["user=user", "item=item", "rating=rating"]  # in config.json, if none were given
@@ -82,10 +82,19 @@ def define(name: str, kind: Any, help: str) -> None:
 def define_data_flags() -> None:
     """Define the flags that say which ratings to read."""
     flags.DEFINE_string("data_dir", None, "where the dataset's files are (default $AEREC_DATA)")
-    flags.DEFINE_enum("on_bad_line", "error", ["error", "skip"], "what to do with a malformed line")
     flags.DEFINE_string("data_file", None, "a file of ratings of your own, instead of --dataset")
+    define_layout_flags("--data_file")
+    flags.DEFINE_enum(
+        "table", None, ["auto", "memory", "mapped"],
+        "of a folder of `aerec convert`: in memory, on the disk, or where it fits (default auto)",
+    )  # fmt: skip
+
+
+def define_layout_flags(of: str) -> None:
+    """Define the flags that say how to read a file."""
+    flags.DEFINE_enum("on_bad_line", "error", ["error", "skip"], "what to do with a malformed line")
     flags.DEFINE_string(
-        "format", None, f"of --data_file: {', '.join(readers.FORMATS)} (default: recognised)"
+        "format", None, f"of {of}: {', '.join(readers.FORMATS)} (default: recognised)"
     )
     flags.DEFINE_string("separator", None, "between fields (default: recognised)")
     flags.DEFINE_bool("header", None, "the first line names the columns (default: recognised)")
@@ -198,20 +207,27 @@ def load_ratings(given: Mapping[str, Any], dataset: str, log: Callable[[str], An
     log = log or (lambda text: print(dashed(text)))
     if not given["data_file"]:
         return datasets.load(
-            dataset, data_dir=given["data_dir"], on_bad_line=given["on_bad_line"], log=log
+            dataset,
+            data_dir=given["data_dir"],
+            on_bad_line=given["on_bad_line"],
+            table=given.get("table") or "auto",
+            log=log,
         )
+    return readers.read(given["data_file"], **layout(given), log=log)
+
+
+def layout(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the flags say about the layout of a file, as arguments of `readers.read`."""
     separator = given["separator"]
-    return readers.read(
-        given["data_file"],
-        given["format"],
+    return {
+        "format": given["format"],
         **_columns(given["columns"] or []),
-        separator=separator and separator.replace("\\t", "\t"),
-        header=given["header"],
-        scale=_scale(given),
-        encoding=given.get("encoding"),  # there was none in earlier runs
-        on_bad_line=given["on_bad_line"],
-        log=log,
-    )
+        "separator": separator and separator.replace("\\t", "\t"),
+        "header": given["header"],
+        "scale": _scale(given),
+        "encoding": given.get("encoding"),  # there was none in earlier runs
+        "on_bad_line": given["on_bad_line"],
+    }
 
 
 def _columns(given: Sequence[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from absl import flags
 
 from aerec import configuration, hosts, mesh, models, plots
 from aerec.cli import options, show
-from aerec.data import readers
+from aerec.data import datasets, readers
 from aerec.errors import BadInput
 from aerec.runs import artefact, directory, fitting, progress, scoring
 from aerec.runs.recommend import Recommender
@@ -144,6 +144,8 @@ def refuse_unread(given: Mapping[str, Any]) -> None:
         options.refuse(delimited, f"with --format={given['format']}")
     if ready:
         options.refuse(("data_dir", "on_bad_line"), "with --split_dir")
+    if ready or given["data_file"] or given["dataset"] in (None, *datasets.DATASETS):
+        options.refuse(("table",), "without a folder of `aerec convert`")
 
 
 def specify(chosen: Mapping[str, Any], task: str, *, source: Mapping[str, Any]) -> Spec:

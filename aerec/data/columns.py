@@ -141,9 +141,9 @@ def is_text(field: str) -> bool:
     return field.isascii() or not any("\ud800" <= letter < "\ue000" for letter in field)
 
 
-UNITS = (  # smallest magnitude, units per second, name
-    (10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"),
-    (10**11, 10**3, "milliseconds"),
+UNITS = (  # least magnitude, units per second, name
+    (0, 1, "seconds"), (10**11, 10**3, "milliseconds"), (10**14, 10**6, "microseconds"),
+    (10**17, 10**9, "nanoseconds"),
 )  # fmt: skip
 
 
@@ -153,20 +153,49 @@ def seconds(time: np.ndarray, log: Callable[[str], object]) -> np.ndarray:
     The unit is inferred from the magnitude of the median of the non-zero times. Seconds reach 10^11
     in the year 5138, milliseconds in 1973. Times of another magnitude are counted in the log.
     """
-    known = time[time != 0]
-    middle = abs(int(np.partition(known, len(known) // 2)[len(known) // 2])) if len(known) else 0
-    above = [unit for unit in UNITS if middle < unit[0]]
-    least, per_second, name = [*UNITS, (0, 1, "seconds")][len(above)]
-    most = above[-1][0] if above else np.iinfo(np.int64).max
-    if per_second > 1:
+    fits = magnitudes(time)
+    number = median_unit(np.bincount(fits, minlength=9))
+    others = (fits != 4) & (units(fits) != number)
+    example = f", like {time[others.argmax()]}" if others.any() else ""
+    note_unit(number, int(others.sum()), len(time), log, example)
+    return time // UNITS[number][1] if number else time
+
+
+def magnitudes(time: np.ndarray) -> np.ndarray:
+    """Return the unit of each time [R] by its magnitude, in ascending order of the times.
+
+    0 to 3: negative, in nanoseconds to seconds; 4: zero; 5 to 8: positive, in seconds to
+    nanoseconds.
+    """
+    unit = np.searchsorted([least for least, _, _ in UNITS[1:]], np.abs(time), side="right")
+    return 4 + np.sign(time) * (unit + 1)
+
+
+def units(magnitude: Any) -> Any:
+    """Return the number in `UNITS` of a magnitude of `magnitudes`."""
+    return np.abs(magnitude - 4) - 1
+
+
+def median_unit(counts: np.ndarray) -> int:
+    """Return the number in `UNITS` of the median of the non-zero times, by `magnitudes` [9]."""
+    known = np.where(np.arange(9) == 4, 0, counts)
+    if not known.any():
+        return 0
+    return int(units(np.searchsorted(np.cumsum(known), known.sum() // 2, side="right")))
+
+
+def note_unit(
+    number: int, others: int, total: int, log: Callable[[str], object], example: str = ""
+) -> None:
+    """Log the unit of times where it is not the second, and how many are of another one."""
+    name = UNITS[number][2]
+    if number:
         log(f"Times are read as {name} since 1970, and converted to seconds.")
-    other = (np.abs(time) >= most) | ((np.abs(time) < least) & (time != 0))
-    if other.any():
+    if others:
         log(
-            f"{other.sum():,} of {len(time):,} times are of another unit than {name}, like "
-            f"{time[other.argmax()]}. Correct them: the order of the ratings depends on it."
+            f"{others:,} of {total:,} times are of another unit than {name}{example}. "
+            "Correct them: the order of the ratings depends on it."
         )
-    return time // per_second if per_second > 1 else time
 
 
 def coded(parts: Sequence[pl.Series], text: pl.DataType) -> tuple[np.ndarray, np.ndarray]:

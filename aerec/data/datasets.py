@@ -4,6 +4,7 @@ load("movielens-small")                        # part of the package, needs no n
 load("synthetic:users=2000,items=800,seed=1")  # parameters of `synthetic.world`
 load("ml-1m", data_dir="/data")                # /data/ml-1m/ratings.dat or /data/ratings.dat
 load("ml-20m")                                 # downloaded to ~/.cache/aerec
+load("/data/mine")                             # a folder that `convert.convert` wrote
 """
 
 import inspect
@@ -13,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from aerec import files
-from aerec.data import columns, download, readers, synthetic
+from aerec.data import columns, download, mapped, readers, synthetic
 from aerec.data.ratings import Ratings, assemble
 from aerec.data.summary import summary
 from aerec.data.synthetic import Truth, synthesize
@@ -86,23 +88,32 @@ def load(
     *,
     data_dir: str | Path | None = None,
     on_bad_line: str = "error",
+    table: str = "auto",
     log: Callable[[str], object] = print,
-) -> Ratings:
-    """Load the ratings of a named dataset.
+) -> Any:
+    """Load the ratings of a named dataset, or open a converted folder.
 
     Args:
-      name: a key of `DATASETS`; `synthetic` takes parameters after a colon.
+      name: a key of `DATASETS`; `synthetic` takes parameters after a colon. Or the path of a folder
+        that `convert.convert` wrote.
       data_dir: the folder that holds the dataset's files, or its parent. Default: the environment
         variable AEREC_DATA. If either is given, nothing is downloaded. Otherwise archives are
         cached in `~/.cache/aerec`.
       on_bad_line: "error" or "skip", as in `readers.read`.
+      table: of a folder: "memory", "mapped" to leave the ratings on the disk, or "auto", which
+        reads them if they fit in memory.
       log: called with a summary of the ratings, and with notes.
+
+    Returns:
+      `Ratings`; of a folder that stays on the disk `mapped.Mapped`, for the protocol strong.
 
     Raises:
       BadInput: an unknown name or parameter, files that are missing or malformed (see
         `readers.read`), or a failed download.
     """
     base, _, parameters = str(name).partition(":")
+    if base not in DATASETS and mapped.is_folder(files.located(name)):
+        return mapped.load(name, table, log)
     if base not in DATASETS:
         raise BadInput(f"No dataset is called {base!r}. {nearest(base, DATASETS)}")
     entry = DATASETS[base]

@@ -60,8 +60,19 @@ def present(index: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.bincount(index))
 
 
+def require_in_memory(protocol: Any, ratings: Any) -> None:
+    """Raise BadInput for ratings that stay on the disk."""
+    require(
+        protocol,
+        isinstance(ratings, Ratings),
+        f"the ratings of {ratings.name} do not fit in memory, or are not to be read into it. Use "
+        "the protocol strong, or give `table=memory`.",
+    )
+
+
 def times(protocol: Any, ratings: Ratings) -> np.ndarray:
     """Return the times [R]; raise BadInput where there are none."""
+    require_in_memory(protocol, ratings)
     if ratings.time is None:
         raise BadInput(
             f"Protocol {protocol.name!r}: {ratings.name} has no times. Use a protocol that needs "
@@ -93,7 +104,8 @@ def select(ratings: Ratings, which: np.ndarray) -> Ratings:
     """Select ratings by a mask or by positions; keep the vocabularies."""
     time = None if ratings.time is None else ratings.time[which]
     user, item, value = (a[which] for a in (ratings.user, ratings.item, ratings.value))
-    return ratings._replace(user=user, item=item, value=value, time=time)
+    ordered = ratings.ordered and which.dtype == bool  # positions may be in any order
+    return ratings._replace(user=user, item=item, value=value, time=time, ordered=ordered)
 
 
 def by_user_and_time(protocol: Any, ratings: Ratings, seed: int = 0) -> Ratings:
@@ -102,7 +114,10 @@ def by_user_and_time(protocol: Any, ratings: Ratings, seed: int = 0) -> Ratings:
     Ratings of one user at the same time are in random order, seeded by `split_seed`. In the order
     of the file, a model could learn how the file was sorted.
     """
+    require_in_memory(protocol, ratings)
     require(protocol, len(ratings.user), f"no rating of {ratings.name} is left to split.")
+    if ratings.ordered:
+        return ratings
     if ratings.time is None:
         return select(ratings, np.argsort(ratings.user, kind="stable"))
     order = generator(protocol, seed, stream=1).permutation(len(ratings.user))
@@ -133,7 +148,7 @@ def tied_cuts(ratings: Ratings, part: np.ndarray) -> Notes:
     )
 
 
-def effective(protocol: Any, ratings: Ratings) -> Any:
+def effective(protocol: Any, ratings: Any) -> Any:
     """Return the protocol as it applies to these ratings: of implicit data, every rating counts.
 
     The threshold "auto" becomes that of the dataset, or else `CLICK`.
@@ -163,20 +178,13 @@ def clicks(
     Raises:
       BadInput: no rating reaches the threshold, or no click is left.
     """
-    threshold, min_user = protocol.threshold, protocol.min_user
+    min_user = protocol.min_user
     every = by_user_and_time(protocol, ratings)
-    lowest = -np.inf if threshold == "all" else threshold
-    enough = every.value >= lowest
-    labels = np.isin(every.value, (0, 1)).all()
-    way_out = "Lower it; threshold=all takes every rating."
-    if labels:
-        way_out = "Labels of 0 and 1: give threshold=1."
-    require(
-        protocol,
-        enough.any(),
-        f"no rating reaches threshold={lowest:g}, the highest is {every.value.max():g}. {way_out}",
+    enough = every.value >= lowest(protocol)
+    labels = bool(np.isin(every.value, (0, 1)).all())
+    notes = click_notes(
+        protocol, ratings, int(enough.sum()), len(enough), float(every.value.max()), labels
     )
-    notes = _click_notes(threshold, enough, ratings)
     kept = select(every, enough)
     while True:  # terminates: every round but the last drops a click
         of_user, of_item = np.bincount(kept.user), np.bincount(kept.item)
@@ -194,28 +202,59 @@ def clicks(
         ("users", min_user, every.user, kept.user),
         ("items", min_item, every.item, kept.item),
     ):
-        lost = len(present(was)) - len(present(now))
-        if lost:
-            few = f"fewer than {minimum} clicks" if minimum > 1 else "no click"
-            notes.append(f"{lost:,} {what} have {few} left")
+        notes += few_left(what, minimum, len(present(was)) - len(present(now)))
     if not keep_values:
         kept = kept._replace(value=np.ones_like(kept.value), scale=None)
-    return kept, tuple(notes)
+    return kept, notes
 
 
-def _click_notes(threshold: Any, enough: np.ndarray, ratings: Ratings) -> list[str]:
-    """Describe which ratings become clicks; add a note where that may not be intended."""
-    scale = ratings.scale
+def lowest(protocol: Any) -> float:
+    """Return the lowest rating that is a click."""
+    return -np.inf if protocol.threshold == "all" else protocol.threshold
+
+
+def click_notes(
+    protocol: Any, ratings: Any, clicks: int, total: int, highest: float, labels: bool
+) -> Notes:
+    """Describe which ratings become clicks; add a note where that may not be intended.
+
+    Args:
+      ratings: whose `scale` and `click` are read.
+      clicks: how many ratings reach the threshold, of `total`.
+      highest: the highest rating.
+      labels: whether every rating is 0 or 1.
+
+    Raises:
+      BadInput: no rating reaches the threshold.
+    """
+    scale, threshold = ratings.scale, protocol.threshold
+    way_out = "Lower it; threshold=all takes every rating."
+    if labels:
+        way_out = "Labels of 0 and 1: give threshold=1."
+    require(
+        protocol,
+        clicks,
+        f"no rating reaches threshold={lowest(protocol):g}, the highest is {highest:g}. {way_out}",
+    )
     if threshold == "all":
-        return ["every rating is a click, whatever its value (`threshold=all`)"] if scale else []
-    notes = [f"{of(~enough)} ratings are below {threshold:g}"] if not enough.all() else []
-    known = scale in ((1, 5), (0.5, 5)) and enough.mean() <= 0.95
+        return ("every rating is a click, whatever its value (`threshold=all`)",) if scale else ()
+    notes: Notes = ()
+    if clicks < total:
+        notes += (f"{total - clicks:,} of {total:,} ratings are below {threshold:g}",)
+    share = clicks / total
+    known = scale in ((1, 5), (0.5, 5)) and share <= 0.95
     if scale and not known and threshold != ratings.click:
-        notes.append(
-            f"{enough.mean():.1%} of the ratings, which range from {scale[0]:g} to {scale[1]:g}, "
-            f"are clicks by `threshold={threshold:g}`; another threshold may suit this scale"
+        notes += (
+            f"{share:.1%} of the ratings, which range from {scale[0]:g} to {scale[1]:g}, "
+            f"are clicks by `threshold={threshold:g}`; another threshold may suit this scale",
         )
     return notes
+
+
+def few_left(what: str, minimum: int, lost: int) -> Notes:
+    """Count the users or items that have fewer clicks than the minimum, as a note."""
+    few = f"fewer than {minimum} clicks" if minimum > 1 else "no click"
+    return (f"{lost:,} {what} have {few} left",) if lost else ()
 
 
 def places(user: np.ndarray, order: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from aerec.data import divide
 from aerec.data.divide import TEST, TRAIN, VALID, Notes
 from aerec.data.ratings import Ratings
 from aerec.data.splits import Heldout, Split, check, describe, weak
+from aerec.host_table import AnyTable
 
 
 def table(ratings: Ratings, which: np.ndarray, users: np.ndarray, items: np.ndarray) -> Table:
@@ -105,7 +106,8 @@ def strong_split(
     """Build a split of strong generalisation, which holds out whole users; see `Strong`.
 
     Args:
-      predicted: (user [R], rng) -> [R] bool, which clicks are targets if their user is held out.
+      predicted: (user [R], draw) -> [R] bool, which clicks are targets if their user is held out;
+        `draw()` is a random order of the clicks.
       by_time: whether the targets are the latest clicks; if so, ties in time at the cut are noted.
       shuffled: whether the rows of the tables are in random order, once they are divided.
 
@@ -115,7 +117,38 @@ def strong_split(
     """
     protocol, rng = divide.effective(protocol, ratings), divide.generator(protocol)
     ratings, notes = divide.clicks(protocol, ratings)
-    users = divide.present(ratings.user)
+    part_of, counts = drawn_users(protocol, divide.present(ratings.user), ratings, rng)
+    part = part_of[ratings.user]
+    known = np.zeros(len(ratings.item_ids), bool)
+    known[ratings.item[part == TRAIN]] = True
+    known = known[ratings.item]
+    notes += unseen(len(known) - int(known.sum()))
+    ratings, part = divide.select(ratings, known), part[known]
+    is_target = predicted(ratings.user, lambda: rng.permutation(len(ratings.user)))
+    if by_time:
+        held_out = part != TRAIN
+        notes += divide.tied_cuts(divide.select(ratings, held_out), is_target[held_out])
+    if shuffled:
+        order = divide.generator(protocol, stream=2).permutation(len(part))
+        order = order[np.argsort(ratings.user[order], kind="stable")]
+        ratings, part, is_target = divide.select(ratings, order), part[order], is_target[order]
+        notes += ("each user's clicks are in random order, after the split by time",)
+    trained, items = divide.present(ratings.user[part == TRAIN]), divide.present(ratings.item)
+    train = table(ratings, part == TRAIN, trained, items)
+    return with_held_out(protocol, ratings, part, is_target, train, trained, items, counts, notes)
+
+
+def drawn_users(
+    protocol: Any, users: np.ndarray, ratings: Any, rng: np.random.Generator
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Draw the users that are held out.
+
+    Returns:
+      (the part of each user of the vocabulary, the numbers of validation and of test users).
+
+    Raises:
+      BadInput: no user is left to train or to test on.
+    """
     valids = _users(protocol, "valid_users", len(users))
     tests = _users(protocol, "test_users", len(users))
     divide.require(
@@ -134,27 +167,33 @@ def strong_split(
     part_of = np.full(len(ratings.user_ids), TRAIN)
     part_of[order[:valids]] = VALID
     part_of[order[valids : valids + tests]] = TEST
-    part = part_of[ratings.user]
-    known = np.zeros(len(ratings.item_ids), bool)
-    known[ratings.item[part == TRAIN]] = True
-    known = known[ratings.item]
-    if not known.all():
-        lost = len(known) - known.sum()
-        notes += (f"{lost:,} clicks of held-out users are on items unseen in training",)
-    ratings, part = divide.select(ratings, known), part[known]
-    is_target = predicted(ratings.user, rng)
-    if by_time:
-        held_out = part != TRAIN
-        notes += divide.tied_cuts(divide.select(ratings, held_out), is_target[held_out])
-    if shuffled:
-        order = divide.generator(protocol, stream=2).permutation(len(part))
-        order = order[np.argsort(ratings.user[order], kind="stable")]
-        ratings, part, is_target = divide.select(ratings, order), part[order], is_target[order]
-        notes += ("each user's clicks are in random order, after the split by time",)
-    trained, items = divide.present(ratings.user[part == TRAIN]), divide.present(ratings.item)
+    return part_of, (valids, tests)
+
+
+def unseen(lost: int) -> Notes:
+    """Count the clicks that are left out, as a note."""
+    return (f"{lost:,} clicks of held-out users are on items unseen in training",) if lost else ()
+
+
+def with_held_out(
+    protocol: Any, ratings: Ratings, part: np.ndarray, is_target: np.ndarray,
+    train: AnyTable, trained: np.ndarray, items: np.ndarray,
+    counts: tuple[int, int], notes: Notes,
+) -> Split:  # fmt: skip
+    """Build a split of a training table and of held-out users, whose clicks are among `ratings`.
+
+    Args:
+      is_target: [R], which clicks of held-out users are their targets.
+      trained, items: [U] and [N], the users and items of the training table.
+      counts: the users drawn for validation and for test.
+
+    Raises:
+      BadInput: no held-out user has a target.
+      LeakError: the split fails the leak check.
+    """
     held: list[Heldout] = []
     ids: list[np.ndarray] = []
-    for number, name, count in ((VALID, "validation", valids), (TEST, "test", tests)):
+    for number, name, count in ((VALID, "validation", counts[0]), (TEST, "test", counts[1])):
         own = part == number
         rows = divide.present(ratings.user[own])
         asked = len(divide.present(ratings.user[own & is_target]))
@@ -174,7 +213,6 @@ def strong_split(
             )
         )
         ids.append(ratings.user_ids[rows])
-    train = table(ratings, part == TRAIN, trained, items)
     valid, test = held
     held_in = part == TRAIN
     return _split(protocol, ratings, held_in, trained, items, train, valid, test, notes, *ids)

@@ -18,8 +18,9 @@ import numpy as np
 
 from aerec import configuration
 from aerec.configuration import settings
-from aerec.data import divide, parts
+from aerec.data import divide, mapped_split, parts
 from aerec.data.divide import TEST, TRAIN, VALID, floor
+from aerec.data.mapped import Mapped
 from aerec.data.ratings import Ratings
 from aerec.data.split_files import Files
 from aerec.data.splits import Heldout, LeakError, Split, check, describe, weak
@@ -130,11 +131,13 @@ class Strong:
     def __post_init__(self):
         divide.require_shares(self, "fold_in")
 
-    def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
-        def target(user, rng):
-            rank, count = divide.places(user, rng.permutation(len(user)))
+    def split(self, ratings: Ratings | Mapped, *, seed: int = 0) -> Split:
+        def target(user, draw):
+            rank, count = divide.places(user, draw())
             return (count >= 5) & (rank < floor(1 - self.fold_in, count))
 
+        if isinstance(ratings, Mapped):
+            return mapped_split.strong_split(self, ratings, target)
         return parts.strong_split(self, ratings, target)
 
 
@@ -162,7 +165,7 @@ class StrongByTime:
         divide.require_shares(self, "fold_in")
 
     def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
-        def target(user, rng):
+        def target(user, draw):
             rank, count = divide.places(user)
             return (count >= 5) & (rank >= floor(self.fold_in, count))
 

@@ -29,6 +29,8 @@ class Ratings(NamedTuple):
       scale: lowest and highest rating; None for clicks.
       name: what the dataset is called.
       click: what a click is in this dataset, where its scale needs another threshold than 4.
+      ordered: whether the ratings are sorted by user, then by time, with equal times in an
+        arbitrary order.
     """
 
     user: np.ndarray
@@ -42,6 +44,7 @@ class Ratings(NamedTuple):
     scale: tuple[float, float] | None
     name: str
     click: Click | None = None
+    ordered: bool = False
 
 
 def require_scale(scale: tuple[float, float] | None) -> None:

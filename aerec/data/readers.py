@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -127,6 +127,65 @@ def read(
         empty id), with file and line; or a layout that cannot be inferred, with the setting to
         give.
     """
+    layout = lay_out(
+        path, format, user=user, item=item, rating=rating, time=time, separator=separator,
+        header=header, scale=scale, encoding=encoding, log=log,
+    )  # fmt: skip
+    policy, which, spec = Policy(on_bad_line), layout.columns, layout.format
+    by_column = scan(layout.sources, layout.kinds, bounds=layout.bounds, policy=policy)
+    part = {role: by_column[column] for role, column in which.items()}
+    policy.report(log)
+    titles = titles_of.find(layout.sources[0].path, spec.titles)
+    ratings = assemble(
+        user=part["user"], item=part["item"], value=part.get("rating"), time=part.get("time"),
+        titles=titles_of.read(titles, part["item"][1]) if titles else None,
+        scale=spec.scale, name=layout.name, source=str(path), click=spec.click, log=log,
+    )  # fmt: skip
+    log(summary(ratings))
+    return ratings
+
+
+class Layout(NamedTuple):
+    """The files of a dataset, and where its columns are.
+
+    Attributes:
+      sources: the files, all with these columns.
+      columns: role -> column.
+      format: the facts of their format.
+      name: of the dataset.
+    """
+
+    sources: list[Source]
+    columns: dict[str, Any]
+    format: Format
+    name: str
+
+    @property
+    def kinds(self) -> dict[Any, str]:
+        """Column -> "id", "number" or "time"."""
+        return {column: roles.KINDS[role] for role, column in self.columns.items()}
+
+    @property
+    def bounds(self) -> dict[Any, tuple[float, float] | None]:
+        """The column of ratings -> the scale."""
+        return {self.columns.get("rating"): self.format.scale}
+
+
+def lay_out(
+    path: str | Path,
+    format: str | None = None,
+    *,
+    user: Column | None = None,
+    item: Column | None = None,
+    rating: Column | None = None,
+    time: Column | None = None,
+    separator: str | None = None,
+    header: bool | None = None,
+    scale: tuple[float, float] | None = None,
+    encoding: str | None = None,
+    log: Log = print,
+) -> Layout:
+    """Find the files of a dataset and their columns; arguments and errors as of `read`."""
     path = texts.located(path)
     require_scale(scale)
     given = {"user": user, "item": item, "rating": rating, "time": time}
@@ -143,7 +202,7 @@ def read(
         header=FORMATS[found].header if header is None else header,
         scale=FORMATS[found].scale if scale is None else scale,
     )
-    policy, files = Policy(on_bad_line), _find(path, spec)
+    files = _find(path, spec)
     if found == "netflix":
         if fixed:
             raise BadInput("The netflix format is fixed: leave out columns, separator and header.")
@@ -158,22 +217,7 @@ def read(
                 f"{path}: no key of ratings in its first {texts.OBJECTS:,} lines, so each line is "
                 "a click. If there is one, name it: `rating=`."
             )
-    by_column = scan(
-        several,
-        {column: roles.KINDS[role] for role, column in which.items()},
-        bounds={which.get("rating"): spec.scale},
-        policy=policy,
-    )
-    part = {role: by_column[column] for role, column in which.items()}
-    policy.report(log)
-    titles = titles_of.find(files[0], spec.titles)
-    ratings = assemble(
-        user=part["user"], item=part["item"], value=part.get("rating"), time=part.get("time"),
-        titles=titles_of.read(titles, part["item"][1]) if titles else None,
-        scale=spec.scale, name=format or path.name, source=str(path), click=spec.click, log=log,
-    )  # fmt: skip
-    log(summary(ratings))
-    return ratings
+    return Layout(several, which, spec, format or path.name)
 
 
 def read_columns(

@@ -5,7 +5,7 @@ line, to find the number of each malformed line and its error.
 """
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -66,16 +66,15 @@ def scan(
     texts_of = {c: pl.Categorical(pl.Categories.random()) for c in kinds if kinds[c] == "id"}
     parts: dict[Any, list[pl.Series]] = {column: [] for column in kinds}
     for source in sources:
-        try:
-            frames = _at_once(source, kinds)
-            new = _gathered(frames, kinds, texts_of, lambda frame: _require_clear(frame, bounds))
-        except (pl.exceptions.PolarsError, OSError, Unclear):
-            try:
-                new = _gathered(_judged(source, kinds, bounds, policy), kinds, texts_of)
-            except (pl.exceptions.PolarsError, OSError) as error:
-                raise BadInput(f"{source.path}: the file is damaged ({error}).") from error
-        for column, series in new.items():
-            parts[column] += series
+        before = len(next(iter(parts.values())))
+        for parsed in stream(source, kinds, bounds=bounds, policy=policy):
+            if parsed is None:
+                for own in parts.values():
+                    del own[before:]
+                continue
+            for column, values in parsed.items():  # each text id is stored once
+                text = values.dtype == pl.String
+                parts[column].append(values.cast(texts_of[column]) if text else values)
     found: dict[Any, Any] = {}
     for column, kind in kinds.items():  # one by one: parts and results never all in memory at once
         own = parts.pop(column)
@@ -88,22 +87,32 @@ def scan(
     return found
 
 
-def _gathered(
-    frames: Iterable[pl.DataFrame],
-    kinds: Kinds,
-    texts_of: Mapping[Any, pl.DataType],
-    check: Callable[[dict[Any, pl.Series]], None] = lambda parsed: None,
-) -> dict[Any, list[pl.Series]]:
-    """Parse the columns of frames; text ids become categorical at once, so each is stored once."""
-    parts: dict[Any, list[pl.Series]] = {column: [] for column in kinds}
-    for frame in frames:
-        parsed = _parsed(frame, kinds)
-        check(parsed)
-        for column, values in parsed.items():
-            if values.dtype == pl.String:
-                values = values.cast(texts_of[column])
-            parts[column].append(values)
-    return parts
+def stream(
+    source: Source, kinds: Kinds, *, bounds: Bounds, policy: Policy, bounded: bool = False
+) -> Iterator[dict[Any, pl.Series] | None]:
+    """Read columns of a file in batches of rows; arguments and errors as of `scan`.
+
+    Args:
+      bounded: whether no file may be in memory at once. Texts that polars cannot read as they are
+        are then read line by line, which is slower.
+
+    Yields:
+      column -> [B] parsed by `columns.parse`; None once if a line may be malformed: the file is
+      read again from its start, and what was yielded of it no longer counts.
+    """
+    try:
+        for frame in _at_once(source, kinds, bounded):
+            parsed = _parsed(frame, kinds)
+            _require_clear(parsed, bounds)
+            yield parsed
+        return
+    except (pl.exceptions.PolarsError, OSError, Unclear):
+        yield None
+    try:
+        for frame in _judged(source, kinds, bounds, policy):
+            yield _parsed(frame, kinds)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadInput(f"{source.path}: the file is damaged ({error}).") from error
 
 
 def _parsed(frame: pl.DataFrame, kinds: Kinds) -> dict[Any, pl.Series]:
@@ -126,7 +135,7 @@ def _place(source: Source, column: Any) -> int:
     return list(source.names).index(column) if source.header else int(column)
 
 
-def _at_once(source: Source, kinds: Kinds) -> Iterator[pl.DataFrame]:
+def _at_once(source: Source, kinds: Kinds, bounded: bool) -> Iterator[pl.DataFrame]:
     """Read the columns of a file with polars; raise Unclear if a line may be malformed."""
     names = list(map(str, kinds))
     if source.layout == "netflix":
@@ -134,7 +143,10 @@ def _at_once(source: Source, kinds: Kinds) -> Iterator[pl.DataFrame]:
     if source.layout == "parquet":
         yield from _batches(pl.scan_parquet(source.path).select(names))
         return
-    read: Any = source.path if texts.plain(source) else _normal(source)
+    plain = texts.plain(source)
+    if bounded and not plain:
+        raise Unclear
+    read: Any = source.path if plain else _normal(source)
     if source.layout == "json":
         for frame in _batches(pl.scan_ndjson(read, schema=dict.fromkeys(names, pl.String))):
             if any(column.str.contains(r"^[\[{]").any() for column in frame):

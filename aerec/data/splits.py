@@ -9,6 +9,7 @@ import numpy as np
 
 from aerec.core import Array, Table
 from aerec.errors import BadInput
+from aerec.host_table import AnyTable, on_device
 
 LATER = {"order": "time", "fold_valid": False}  # left out, so that hashes of earlier versions hold
 
@@ -35,7 +36,7 @@ class Split(NamedTuple):
     """Ratings divided by a protocol: U training rows, N columns. All rows are in time order.
 
     Attributes:
-      train: [U, N].
+      train: [U, N]; of ratings that stay on the disk, a `HostTable`.
       valid: the part on which models are selected.
       test: the part on which results are reported; scored once.
       user_ids: [U] raw ids of train's rows.
@@ -51,7 +52,7 @@ class Split(NamedTuple):
       times: [nnz] days of the entries of `train`, since the first rating of the data, or None.
     """
 
-    train: Table
+    train: AnyTable
     valid: Heldout
     test: Heldout
     user_ids: np.ndarray
@@ -86,7 +87,7 @@ class Split(NamedTuple):
                 "item-based model has no weights for them as columns. Use a protocol that scores "
                 "the training users (random_ratings) or a user-based model."
             )
-        train = self.train.transpose()
+        train = on_device(self.train).transpose()
 
         def transposed(held: Heldout) -> Heldout:
             input = train if held.input is self.train else held.input.transpose()
@@ -149,14 +150,14 @@ def check(split: Split) -> None:
     for name, own, h, target, also in zip(names, ids, held, targets, of_train, strict=True):
         if h.input is not split.train:
             _no_common_pair(split, target, _pairs(h.input), own, f"a {name} target is in its input")
-        _no_common_pair(
-            split, also, _pairs(split.train), split.user_ids, f"a {name} target is in training"
-        )
+        if len(also):
+            rule = f"a {name} target is in training"
+            _no_common_pair(split, also, _pairs(split.train), split.user_ids, rule)
     both = "a rating is a target of both validation and test"
     _no_common_pair(split, of_train[0], of_train[1], split.user_ids, both)
 
 
-def _pairs(table: Table, rows: np.ndarray | None = None) -> np.ndarray:
+def _pairs(table: AnyTable, rows: np.ndarray | None = None) -> np.ndarray:
     """Return row * N + column of each entry, [nnz] int64; `rows` [U] renumbers the rows."""
     row, column, _ = table.entries()
     return (row if rows is None else rows[row]).astype(np.int64) * table.num_columns + column

@@ -6,7 +6,7 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from aerec.core import Array, Model, Params, Rows, Table, even
+from aerec.core import Array, Counted, Model, Params, Rows, Table, even
 from aerec.errors import NotNumbers
 from aerec.evaluation.report import Report
 
@@ -30,7 +30,7 @@ Evaluator = Callable[[Params, Heldout], Report]
 
 
 def plan(
-    heldout: Heldout, batch_size: int | None = None, train: Table | None = None
+    heldout: Heldout, batch_size: int | None = None, train: Counted | None = None
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """Plan the scan on the host, in blocks of one static shape.
 

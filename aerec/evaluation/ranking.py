@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aerec import mesh
-from aerec.core import Model, Params, Table, sharded
+from aerec.core import Counted, Model, Params, sharded
 from aerec.evaluation import blocks, metrics, statistics
 from aerec.evaluation.blocks import Evaluator, Heldout
 from aerec.evaluation.report import Report
@@ -28,7 +28,7 @@ def evaluator(
     *,
     ks: Sequence[int] = (10, 20, 50, 100),
     names: Sequence[str] | None = None,
-    train: Table | None = None,
+    train: Counted | None = None,
     mask_seen: bool = True,
     batch_size: int | None = None,
     tie_seed: int = 0,
@@ -67,7 +67,7 @@ def evaluator(
         chosen = tuple(name for name in chosen if name not in BY_POPULARITY)
     popularity: tuple[np.ndarray, np.ndarray] = np.zeros(0), np.zeros(0)
     if train is not None:
-        counts = np.bincount(np.asarray(train.columns), minlength=train.num_columns)
+        counts = train.column_counts()
         bits = metrics.self_information(counts, train.num_rows)
         popularity = bits.astype(np.float32), metrics.tail(counts)
     band = np.searchsorted(cuts, np.arange(cuts[-1]), side="right")  # rank -> the first cut past it

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aerec.core import Model, Params, Table, sharded
+from aerec.core import Counted, Model, Params, sharded
 from aerec.evaluation import blocks, statistics
 from aerec.evaluation.blocks import Evaluator, Heldout
 from aerec.evaluation.report import POOLED, Report, sample
 
 
 def evaluator(
-    model: Model, *, scale: tuple[float, float], train: Table, batch_size: int | None = None
+    model: Model, *, scale: tuple[float, float], train: Counted, batch_size: int | None = None
 ) -> Evaluator:
     """Return an evaluator of rating prediction: errors of `score` at the target entries.
 
@@ -36,7 +36,7 @@ def evaluator(
     """
     low, high = scale
     middle = (low + high) / 2
-    known = np.bincount(np.asarray(train.columns), minlength=train.num_columns) > 0
+    known = train.column_counts() > 0
 
     @partial(jax.jit, static_argnames="capacity")
     def scan(params, tables, index, known, capacity):

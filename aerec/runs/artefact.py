@@ -12,7 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from aerec import files, models
-from aerec.core import Facts, Model, Params, Table
+from aerec.core import Counted, Facts, Model, Params
 from aerec.data.splits import Split
 from aerec.errors import BadInput
 from aerec.runs import directory
@@ -36,10 +36,9 @@ class Vocabulary(NamedTuple):
     counts: np.ndarray | None = None
 
     @classmethod
-    def of(cls, split: Split, trained: Table) -> "Vocabulary":
+    def of(cls, split: Split, trained: Counted) -> "Vocabulary":
         """Take the vocabulary of a split; `trained` is its training table as the model reads it."""
-        counts = np.bincount(np.asarray(trained.columns), minlength=trained.num_columns)
-        return cls(split.item_ids, split.titles, split.user_ids, counts)
+        return cls(split.item_ids, split.titles, split.user_ids, trained.column_counts())
 
 
 class Artefact(NamedTuple):

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 
-from aerec.core import Model, Params, Table
+from aerec.core import Model, Params
 from aerec.data.splits import Split
 from aerec.errors import BadInput
+from aerec.host_table import AnyTable
 from aerec.nn import activations
 from aerec.properties import bounds, samplers
 from aerec.properties.domain import Data
@@ -98,7 +99,7 @@ def domain(
     if relevance == "heldout":
         parts = _heldout(split)
     else:
-        tables = [split.train]
+        tables: list[AnyTable] = [split.train]
         if split.test_ids is not None:  # rows that were not trained on
             tables += [split.valid.input, split.test.input]
         rows = scipy.sparse.vstack([_matrix(table) for table in tables], "csr")
@@ -128,7 +129,7 @@ def _heldout(split: Split) -> dict[str, Any]:
     return {**parts, "training": _matrix(split.train)}
 
 
-def _matrix(table: Table) -> scipy.sparse.csr_matrix:
+def _matrix(table: AnyTable) -> scipy.sparse.csr_matrix:
     row, column, value = table.entries()
     return scipy.sparse.csr_matrix((value, (row, column)), (table.num_rows, table.num_columns))
 

@@ -357,12 +357,12 @@ def _parameters(replicas: Params, seeds: int) -> int:
 
 def _sizes(split: Split) -> dict[str, int]:
     """Count the users, items and entries in training, and the entries held out."""
-    columns = np.asarray(split.train.columns)
+    counts = split.train.column_counts()
     held = (split.valid.target, split.test.target)
     return {
         "train_users": int(np.count_nonzero(split.train.lengths())),
-        "train_items": len(np.unique(columns)),
-        "train_entries": len(columns),
+        "train_items": int(np.count_nonzero(counts)),
+        "train_entries": int(counts.sum()),
         "heldout_entries": sum(len(np.asarray(table.columns)) for table in held),
     }
 

@@ -11,6 +11,7 @@ import numpy as np
 from aerec.core import Table
 from aerec.data.splits import Split
 from aerec.errors import BadInput
+from aerec.host_table import on_device
 from aerec.properties import geometry, reachability
 from aerec.properties.geometry import Margin
 from aerec.properties.reachability import Ceiling, Reachability
@@ -74,7 +75,7 @@ def examine(
         codes = np.asarray(model.item_codes(params), np.float64)
         offsets = np.asarray(model.item_bias(params), np.float64)
         bias = offsets if np.ptp(offsets) else None  # equal ones rank no item above another
-        own = _queries(artefact, split.train, np.arange(split.train.num_rows))
+        own = _queries(artefact, on_device(split.train), np.arange(split.train.num_rows))
         tested = np.flatnonzero(split.test.target.lengths())
         tested = np.sort(np.random.default_rng(seed).permutation(tested)[:users])
         asked = _queries(artefact, split.test.input, np.asarray(split.test.rows), tested)

@@ -6,17 +6,18 @@ import hashlib
 import json
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from aerec import configuration, files, models
-from aerec.core import Traits
+from aerec.core import Table, Traits
 from aerec.data import vectors
 from aerec.data.splits import Split
 from aerec.errors import BadInput
+from aerec.host_table import AnyTable, HostTable
 from aerec.runs import directory
 from aerec.training.settings import Settings
 
@@ -49,6 +50,11 @@ def oriented(traits: Traits, splits: Sequence[Split]) -> list[Split]:
         return list(splits)
     read = []
     for split in splits:
+        if isinstance(split.train, HostTable):
+            raise BadInput(
+                f"the model reads sequences, and the ratings of {split.dataset} stay on the disk: "
+                "use a model of rows, or give `table=memory`."
+            )
         times = None if split.times is None else np.asarray(split.times, np.float32)
         read.append(split._replace(train=dataclasses.replace(split.train, times=times)))
     return read
@@ -101,20 +107,37 @@ def data_hash(split: Split, format: int = directory.FORMAT) -> str:
     """
     held = (split.valid, split.test)
     tables = (split.train, *(table for part in held for table in (part.input, part.target)))
-    arrays = [np.asarray(a) for t in tables for a in (t.indptr, t.columns, t.values)]
+    arrays = [array for table in tables for array in _arrays(table)]
     digest = hashlib.sha256()
     if format > 1:
-        arrays += [np.asarray(part.rows) for part in held]
+        arrays += [_whole(np.asarray(part.rows)) for part in held]
         ids = (split.user_ids, split.item_ids, split.valid_ids, split.test_ids)
         header = [
             [table.num_columns for table in tables],
-            [[str(array.dtype), *array.shape] for array in arrays],
+            [[kind, *shape] for kind, shape, _ in arrays],
             [None if own is None else list(map(str, own.tolist())) for own in ids],
         ]
         digest.update(json.dumps(header).encode())
-    for array in arrays:
-        digest.update(array.tobytes())
+    for _, _, parts in arrays:
+        for part in parts:
+            digest.update(part.tobytes())
     return digest.hexdigest()[:10]
+
+
+_Array = tuple[str, tuple[int, ...], Iterable[np.ndarray]]  # type, shape, consecutive parts
+
+
+def _whole(array: np.ndarray) -> _Array:
+    return str(array.dtype), array.shape, [array]
+
+
+def _arrays(table: AnyTable) -> list[_Array]:
+    """Return the offsets, columns and values of a table, read as they are needed."""
+    if isinstance(table, Table):
+        return [_whole(np.asarray(a)) for a in (table.indptr, table.columns, table.values)]
+    shape = (table.num_entries,)
+    ones = (np.ones(len(columns), np.float32) for columns in table.passes())
+    return [_whole(table.indptr()), ("int32", shape, table.passes()), ("float32", shape, ones)]
 
 
 def default_workdir(spec: Spec, splits: Sequence[Split]) -> pathlib.Path:
@@ -122,7 +145,7 @@ def default_workdir(spec: Spec, splits: Sequence[Split]) -> pathlib.Path:
     config = describe(spec, oriented(models.traits(spec.model, spec.set), splits))
     config.pop("source")
     digest = hashlib.sha256(files.to_json(config, sort_keys=True).encode()).hexdigest()[:8]
-    dataset = str(config["dataset"]).partition(":")[0]
+    dataset = pathlib.Path(str(config["dataset"]).partition(":")[0]).name
     return pathlib.Path("runs") / f"{config['model']}-{dataset}-{digest}"
 
 

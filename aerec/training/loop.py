@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aerec.core import Model, Params, Table
+from aerec.core import Model, Params
 from aerec.errors import BadInput, NotNumbers
+from aerec.host_table import AnyTable, on_device
 from aerec.training.program import compiled
 from aerec.training.settings import Settings
 
@@ -52,7 +53,7 @@ ADVICE = (
 
 def fit(
     model: Model,
-    tables: Sequence[Table],
+    tables: Sequence[AnyTable],
     settings: Settings,
     *,
     seeds: Sequence[int],
@@ -120,14 +121,14 @@ def fit(
     return Fitted(state.params if evaluate is None else best, state.params, record)
 
 
-def solve(model: Model, table: Table) -> Params:
+def solve(model: Model, table: AnyTable) -> Params:
     """Solve a closed-form model for a table, with products in float32 on every device."""
     assert model.solve is not None
     with jax.default_matmul_precision("highest"):  # a GPU would round the normal equations
-        return jax.block_until_ready(model.solve(table))
+        return jax.block_until_ready(model.solve(on_device(table)))
 
 
-def _solve(model: Model, tables: Sequence[Table]) -> Fitted:
+def _solve(model: Model, tables: Sequence[AnyTable]) -> Fitted:
     """Solve one closed form per table; replicas that share a table share the solution."""
     begun = time.perf_counter()
     found: dict[int, Params] = {}

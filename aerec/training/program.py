@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,9 @@ import optax
 
 from aerec import memory, mesh
 from aerec.core import Model, Table, sharded
-from aerec.training import batches, sampled
+from aerec.errors import BadInput
+from aerec.host_table import AnyTable, HostTable, on_device
+from aerec.training import batches, sampled, streamed
 from aerec.training.optimisers import optimiser
 from aerec.training.settings import Settings
 from aerec.training.step import State, make_epoch, start
@@ -36,19 +39,33 @@ class Program(NamedTuple):
 
 def compiled(
     model: Model,
-    tables: Sequence[Table],
+    tables: Sequence[AnyTable],
     settings: Settings,
     *,
     seeds: Sequence[int],
     log: Callable[[str], object] = lambda text: None,
 ) -> Program:
     """Compile an epoch of one replica per seed, for the mesh in use; all else as of `fit`."""
-    if len(tables) > 1 and len({(t.columns.shape, t.num_rows, t.num_columns) for t in tables}) > 1:
+    sizes = {(t.lengths().sum(), t.num_rows, t.num_columns) for t in tables}
+    if len(sizes) > 1:
         raise ValueError("replicas under one vmap need training tables of one shape")
-    shared = len(tables) == 1
-    table = tables[0] if shared else jax.tree.map(lambda *leaves: np.stack(leaves), *tables)
+    on_host = [table for table in tables if isinstance(table, HostTable)]
+    if on_host and mesh.in_use() is not None:
+        raise BadInput(
+            "ratings that stay on the disk are trained on one device: give `mesh=data:1`, or "
+            "`table=memory`"
+        )
+    shared = len(tables) == 1 and not on_host
     lengths = [t.lengths() for t in tables] * (len(seeds) // len(tables))
     plan = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets)
+    room = max(bucket.capacity for bucket in plan)
+    read = partial(streamed.window, on_host, room)
+    table: Any = tables[0]
+    if on_host:
+        rows = max(bucket.batch for bucket in plan)
+        table = read(np.full((len(seeds), rows), table.num_rows))
+    elif not shared:
+        table = jax.tree.map(lambda *leaves: np.stack(leaves), *tables)
     each = 1 + model.traits.refeeds  # updates per batch
     updates = each * sum(bucket.steps for bucket in plan)
     steps = settings.epochs * updates
@@ -67,7 +84,8 @@ def compiled(
     table = mesh.divided(table)
     traits, decay = model.traits, 0.0
     if traits.l2:
-        first = table if shared else mesh.divided(tables[0])
+        first = table if shared else tables[0]
+        first = first if isinstance(first, HostTable) else mesh.divided(first)
         decay = traits.l2 / total_weight(model, first, max(bucket.batch for bucket in plan))
     chain = optimiser(
         settings, steps=steps, decay=decay, decay_after=traits.l2_after, frozen=fixed
@@ -85,7 +103,7 @@ def compiled(
     init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
     state = begin(init_keys, fixed)
     if candidates:
-        run = sampled.make_epoch(model, chain, plan, candidates, tables[0].num_columns)
+        run = sampled.make_epoch(model, chain, plan, candidates, tables[0] if on_host else table)
     else:
         run = make_epoch(model, chain, plan)
     run = _replicated(run, len(seeds), shared)
@@ -97,24 +115,31 @@ def compiled(
         if model.turns:
             turn = model.turns[epoch % len(model.turns)]
             shapes += len(plan) * list(dict.fromkeys(model.turns)).index(turn)
-        return mesh.placed((shapes, np.stack(orders)))
+        return shapes, np.stack(orders)
 
     again = jax.jit(run, donate_argnums=0, out_shardings=(mesh.shardings(state), None, None))
-    executable = again.lower(state, table, *drawn(0), step_keys).compile()
+    shapes, order = drawn(0)
+    if on_host:
+        shapes, order = shapes[:1], order[:, :1]
+    executable = again.lower(state, table, *mesh.placed((shapes, order)), step_keys).compile()
+
+    def epoch(state, number: int):
+        return executable(state, table, *mesh.placed(drawn(number)), step_keys)
+
     return Program(
         start=state,
-        epoch=lambda state, epoch: executable(state, table, *drawn(epoch), step_keys),
+        epoch=streamed.epoch(executable, on_host, read, drawn, step_keys) if on_host else epoch,
         losses_at=range(0, updates, each),
         updates=updates,
     )
 
 
-def _fixed(model: Model, tables: Sequence[Table], replicas: int) -> dict[str, Any]:
+def _fixed(model: Model, tables: Sequence[AnyTable], replicas: int) -> dict[str, Any]:
     """Compute the entries of the parameters that data determine, leaves [S, ...]; {} for none."""
     if model.frozen is None:
         return {}
     with jax.default_matmul_precision("highest"):
-        each = [model.frozen(table) for table in tables]
+        each = [model.frozen(on_device(table)) for table in tables]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each * (replicas // len(tables)))
 
 
@@ -147,19 +172,22 @@ def memory_needed(
     return shares * (replicas * per_replica + memory.size(table) // rows)
 
 
-def total_weight(model: Model, table: Table, batch_size: int) -> float:
+def total_weight(model: Model, table: AnyTable, batch_size: int) -> float:
     """Sum the loss weights over a table: its ratings or its rows, as the loss counts them."""
-    index, capacity = table.blocks(batch_size)
     batch_loss = model.loss
     assert batch_loss is not None
+    index, capacity = table.blocks(batch_size)
+
+    def add(total, params, table, block):
+        x = table.gather(block, capacity)
+        return total + batch_loss(params, x, jax.random.key(0), jnp.int32(0))[1].sum()
 
     @jax.jit  # the compiler drops all of the loss but its weights
     def scan(params, table, index):
-        def add(total, block):
-            x = table.gather(block, capacity)
-            return total + batch_loss(params, x, jax.random.key(0), jnp.int32(0))[1].sum(), None
+        def each(total, block):
+            return add(total, params, table, block), None
 
-        return sharded(jax.lax.scan(add, jnp.zeros(()), index)[0])
+        return sharded(jax.lax.scan(each, jnp.zeros(()), index)[0])
 
     @jax.jit
     def zeros():
@@ -167,6 +195,11 @@ def total_weight(model: Model, table: Table, batch_size: int) -> float:
         params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         return mesh.at_rest(params, table.num_columns)
 
+    if isinstance(table, HostTable):
+        total, params, added = jnp.zeros(()), zeros(), jax.jit(add)
+        for window in streamed.windows(table, capacity, index):
+            total = added(total, params, window, jnp.arange(index.shape[1], dtype=jnp.int32))
+        return float(total)
     return float(scan(zeros(), table, index))
 
 

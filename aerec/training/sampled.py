@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from aerec import memory
-from aerec.core import Model, Table
+from aerec.core import Counted, Model, Table
 from aerec.errors import BadInput
 from aerec.training import batches
 from aerec.training.settings import Settings
@@ -58,15 +58,24 @@ def make_epoch(
     optimiser: optax.GradientTransformation,
     plan: Sequence[batches.Bucket],
     candidates: int,
-    num_columns: int,
+    whole: Counted,
 ) -> Callable:
-    """Make the epoch of one replica, as `step.make_epoch` does; N is `num_columns`."""
+    """Make the epoch of one replica, as `step.make_epoch` does.
+
+    Args:
+      whole: the table. An epoch counts its own table, unless that is a window of a `whole` that
+        stays on the host.
+    """
+    num_columns = whole.num_columns
+    counted = None if isinstance(whole, Table) else whole.column_counts()
     assert model.narrowed is not None
     axes = _column_axes(model, optimiser, num_columns)
     rooms = [size(bucket, candidates, num_columns) for bucket in plan]
     updates = [make_step(model.narrowed(room), optimiser) for room in rooms]
 
-    def of(bucket: batches.Bucket, room: int, update: Callable, weights: jax.Array) -> Callable:
+    def of(
+        bucket: batches.Bucket, room: int, update: Callable, weights: jax.Array, rows: int
+    ) -> Callable:
         ends = jnp.cumsum(weights)
 
         def step(state: State, table: Table, index: jax.Array, key: jax.Array):
@@ -80,7 +89,7 @@ def make_epoch(
                 x,
                 columns=jnp.where(x.row < x.shape[0], jnp.searchsorted(among, x.columns), room),
                 num_columns=room,
-                log_chance=log_chance(weights, among, table.num_rows, bucket.batch, candidates),
+                log_chance=log_chance(weights, among, rows, bucket.batch, candidates),
             )
             narrow = _columns_back(jax.tree.map(partial(_read, among), state, axes), axes)
             narrow, loss = update(narrow, seen, key, 1.0)
@@ -90,8 +99,10 @@ def make_epoch(
         return step
 
     def epoch(state: State, table: Table, shapes: jax.Array, order: jax.Array, key: jax.Array):
-        weights = weigh(table)
-        steps = [of(*each, weights) for each in zip(plan, rooms, updates, strict=True)]
+        weights, rows = weigh(table), table.num_rows
+        if counted is not None:
+            weights, rows = jnp.asarray(1 + counted, jnp.int32), whole.num_rows
+        steps = [of(*each, weights, rows) for each in zip(plan, rooms, updates, strict=True)]
         state = _columns_first(state, axes)
         state, losses, finite = over(steps)(state, table, shapes, order, key)
         return _columns_back(state, axes), losses, finite
