@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 ON_EIGHT = """
 import functools, math, pathlib, re, sys
+from unittest import mock
 import aerec, chex, jax, jax.numpy as jnp, numpy as np
 from aerec import mesh
 from aerec.core import Model, Table, Traits
@@ -24,6 +25,11 @@ from aerec.nn import layers, losses
 from aerec.runs.checkpoints import Checkpoints
 from aerec.training import loop
 from aerec.training.settings import Settings
+
+# By default several accelerators are divided by rows, and the devices of a CPU are not used.
+assert mesh.chosen() is None
+with mock.patch.object(jax, "default_backend", lambda: "gpu"):
+    assert dict(mesh.chosen().shape) == {"data": 8, "model": 1}
 
 U, N, B = 38, 29, 13  # multiples of no axis
 rng = np.random.default_rng(0)

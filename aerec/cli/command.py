@@ -5,6 +5,7 @@ import io
 import os
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,8 +51,8 @@ def usage() -> str:
 def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
     """Run a binary: parse flags strictly, print expected errors as one line.
 
-    Exit status: 0, 1 for a flag that does not parse or a training that diverged, 2 for input to
-    correct, 130 for an interruption.
+    Exit status: 0, 1 for a flag that does not parse, a training that diverged or a lost process of
+    several, 2 for input to correct, 130 for an interruption.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -69,17 +70,15 @@ def run(main: Callable[[Mapping[str, Any]], None], usage: str) -> None:
             leave(2, f"error: {error}")
         except (loop.Diverged, NotNumbers) as error:
             leave(1, f"error: {error}")
-        except OSError as error:
-            if error.filename is None and error.errno not in files.FULL:
-                raise
-            if error.filename is None:  # not a file by name: what is printed; nothing more is
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            name = error.filename or "standard output"
-            leave(2, f"error: {name}: {error.strerror}")
         except Exception as error:
-            if jax.distributed.is_initialized() and isinstance(error, jax.errors.JaxRuntimeError):
-                leave(1, f"{error}\n{hosts.LOST}")
-            if (wrong := platform_error()) is None:
+            if isinstance(error, OSError) and (error.filename or error.errno in files.FULL):
+                if error.filename is None:  # not a file by name: what is printed; nothing more is
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                leave(2, f"error: {error.filename or 'standard output'}: {error.strerror}")
+            if jax.distributed.is_initialized():  # whatever fails where a process is lost
+                traceback.print_exc()
+                leave(1, hosts.LOST)
+            if isinstance(error, OSError) or (wrong := platform_error()) is None:
                 raise
             leave(2, f"error: {wrong}")
         except KeyboardInterrupt:
