@@ -146,6 +146,14 @@ if len(sys.argv) > 3:
 """
 
 
+def on_eight(lines, *given):
+    """Run Python in a process whose CPU counts as eight devices."""
+    return subprocess.run(
+        [sys.executable, "-c", lines, *map(str, given)], text=True, capture_output=True, cwd=ROOT,
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "meshes",
     [
@@ -156,12 +164,50 @@ if len(sys.argv) > 3:
     ],
 )
 def test_runs_on_eight_devices(tmp_path, meshes):
-    ran = subprocess.run(
-        [sys.executable, "-c", ON_EIGHT, str(tmp_path), *meshes], text=True, capture_output=True,
-        env={**os.environ, "JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu"}, cwd=ROOT,
-    )  # fmt: skip
+    ran = on_eight(ON_EIGHT, tmp_path, *meshes)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == meshes
+
+
+EVERY_MODEL = """
+import jax, numpy as np
+from aerec import mesh, models
+from aerec.core import Facts, Table
+from aerec.training import loop
+from aerec.training.settings import Settings
+
+U, N = 23, 29
+rng = np.random.default_rng(0)
+row, column = np.nonzero(rng.random((U, N)) < 0.4)
+values = rng.integers(1, 6, len(row))
+train = Table.from_entries(row, column, values, num_rows=U, num_columns=N)
+small = {"hidden": (5,), "latent": 4, "embedding": 6, "recurrent": 6}
+for name, module in models.MODELS.items():
+    fields = module.Config.__dataclass_fields__
+    given = {setting: value for setting, value in small.items() if setting in fields}
+    traits = models.traits(name, given)
+    if traits.features:
+        continue
+    own = train.transpose() if traits.reads == "columns" else train
+    model = models.build(name, given, Facts.of(own, (1, 5)))
+    settings = Settings(epochs=max(1, len(model.turns)), batch_size=9, optimiser="sgd")
+    found = []
+    for text in ("data:1", "data:4,model:2"):
+        with mesh.use(mesh.chosen(text)):
+            divided = mesh.adapted(model, own.num_columns)
+            fitted = loop.fit(divided, [own], settings, seeds=[0], evaluate=None)
+            found.append(jax.tree.leaves(mesh.gathered(fitted.last, model)))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(other, one, atol=3e-5 * np.abs(one).max(initial=0), err_msg=name)
+    print(name)
+"""
+
+
+@pytest.mark.slow
+def test_every_model_on_eight_devices():
+    ran = on_eight(EVERY_MODEL)
+    assert ran.returncode == 0, ran.stderr
+    assert {"multvae", "svae", "recvae", "cdae", "ease", "ials"} < set(ran.stdout.split())
 
 
 @pytest.mark.parametrize(
