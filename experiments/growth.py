@@ -4,7 +4,7 @@
 
 Mult-VAE with a hidden layer of 128 and a code of 64, on made-up clicks. Each size is trained in a
 process of its own, `--repeats` epochs after a first one. Rows `columns.full.N` and
-`columns.sampled.N` have 2,000 rows of 100 clicks in N columns, by the whole and by the sampled
+`columns.sampled.N` have 500 rows of 100 clicks in N columns, by the whole and by the sampled
 softmax; `entries.N` has N clicks, 50 a row, in 20,000 columns, and `length.N` has 4,000 rows, N
 clicks altogether. Figures: `seconds` of an epoch, the median; `update`, of an update; `predicted`,
 of an update by its `work` and the rates of the machine, `gflops` of a matrix product of its shape
@@ -49,9 +49,9 @@ MEASURED = ("predicted", "peak_mb", "needed_mb", "gflops", "gb_per_second")
 GROWTHS: dict[str, tuple[tuple[int, ...], Callable[[int], tuple[int, int, int, dict[str, Any]]]]]
 GROWTHS = {
     "columns.full": ((100_000, 300_000, 1_000_000),
-                     lambda n: (2_000, n, 100, {"batch_size": 25, "softmax": "full"})),
+                     lambda n: (500, n, 100, {"batch_size": 25, "softmax": "full"})),
     "columns.sampled": ((100_000, 300_000, 1_000_000),
-                        lambda n: (2_000, n, 100, {"batch_size": 25, "softmax": "sampled"})),
+                        lambda n: (500, n, 100, {"batch_size": 25, "softmax": "sampled"})),
     "entries": ((200_000, 600_000, 1_800_000), lambda n: (n // 50, 20_000, 50, {})),
     "length": ((200_000, 600_000, 1_800_000), lambda n: (4_000, 20_000, n // 4_000, {})),
 }  # fmt: skip
