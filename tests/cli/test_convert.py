@@ -30,7 +30,8 @@ def test_a_folder_trains_from_the_disk_as_in_memory(here, tmp_path):
     assert "which stay on the disk" in ran.out
     again = here("train", *common, "--table=memory")
     assert again.status == 0, again.err
-    assert "read into memory" in again.out and "is finished: its model is scored" in again.out
+    shown = " ".join(again.out.split())  # lines are broken at the width of a terminal
+    assert "read into memory" in shown and "is finished: its model is scored" in shown
     scored = here("evaluate", f"--workdir={tmp_path}/run")
     assert scored.status == 0, scored.err
     other = here("train", "--dataset=movielens-small", "--table=mapped", "--model=popularity")
