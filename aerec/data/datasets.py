@@ -112,7 +112,7 @@ def load(
         `readers.read`), or a failed download.
     """
     base, _, parameters = str(name).partition(":")
-    if base not in DATASETS and mapped.is_folder(files.located(name)):
+    if base not in DATASETS and name and mapped.is_folder(files.located(str(name))):
         return mapped.load(name, table, log)
     if base not in DATASETS:
         raise BadInput(f"No dataset is called {base!r}. {nearest(base, DATASETS)}")
