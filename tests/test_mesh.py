@@ -16,8 +16,8 @@ ON_EIGHT = """
 import functools, math, pathlib, re, sys
 from unittest import mock
 import aerec, chex, jax, jax.numpy as jnp, numpy as np
-from aerec import mesh
-from aerec.core import Model, Table, Traits
+from aerec import mesh, models
+from aerec.core import Facts, Model, Table, Traits
 from aerec.data.splits import Heldout
 from aerec.evaluation import ranking
 from aerec.models import ease
@@ -91,8 +91,19 @@ for text in sys.argv[2:]:
     assert of_mesh["rows"] == figures["rows"] and of_mesh["coverage@3"] == figures["coverage@3"]
     print(text)
 
+of_step = programs[-1]
+
+# A sampled softmax draws the same columns.
+dae, found = models.build("multdae", {"latent": 4, "l2": 0}, Facts.of(train)), []
+settings = Settings(epochs=2, batch_size=B, softmax="sampled", candidates=3, optimiser="sgd")
+for over in (None, mesh.chosen("data:4,model:2")):
+    with mesh.use(over):
+        fitted = loop.fit(mesh.adapted(dae, N), [train], settings, seeds=(0,), evaluate=None)
+        found.append(mesh.gathered(fitted.last, dae))
+close(found[1], found[0])
+
 # No device has all of the table, of the scores of a batch, or of what has a number per column.
-text = programs[-1].as_text()
+text = of_step.as_text()
 gathers = " ".join(re.findall(r" = (.*) all-gather", text))
 sizes = [math.prod(map(int, dims.split(","))) for dims in re.findall(r"\\[([0-9,]+)\\]", gathers)]
 assert max(sizes, default=0) < min(len(train.columns), B * N), gathers

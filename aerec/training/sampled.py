@@ -25,7 +25,7 @@ from aerec.core import Counted, Model, Table
 from aerec.errors import BadInput
 from aerec.training import batches
 from aerec.training.settings import Settings
-from aerec.training.step import State, make_step, over, start
+from aerec.training.step import State, batch_of, make_step, over, start
 
 WIDE = 100_000  # columns from which `softmax=auto` samples
 OWN = 2**32 - 1  # the stream of the drawn columns: no step has this number
@@ -79,7 +79,7 @@ def make_epoch(
         ends = jnp.cumsum(weights)
 
         def step(state: State, table: Table, index: jax.Array, key: jax.Array):
-            x = table.gather(index[: bucket.batch], bucket.capacity, bucket.longest)
+            x = batch_of(table, index, bucket)
             drawing = jax.random.fold_in(jax.random.fold_in(key, OWN), state.step)
             places = jax.random.randint(drawing, (candidates,), 0, ends[-1])
             drawn = jnp.searchsorted(ends, places, side="right").astype(jnp.int32)

@@ -80,16 +80,19 @@ def make_epoch(
             step = with_refeeds(step, model.score, model.traits.refeeds)
 
         def bucket_step(state: State, table: Table, index: jax.Array, key: jax.Array):
-            drawn = index[: bucket.batch]
-            padding = (0, even(bucket.batch) - bucket.batch)
-            drawn = jnp.pad(drawn, padding, constant_values=table.num_rows)
-            x = table.gather(drawn, bucket.capacity, bucket.longest)
-            return step(state, x, key, 1.0)
+            return step(state, batch_of(table, index, bucket), key, 1.0)
 
         return bucket_step
 
     turns = dict.fromkeys(model.turns) or (None,)
     return over([of(bucket, turn) for turn in turns for bucket in plan])
+
+
+def batch_of(table: Table, index: jax.Array, bucket: batches.Bucket) -> Batch:
+    """Gather the batch of a step in the shape of its bucket, with an `even` number of rows."""
+    padding = (0, even(bucket.batch) - bucket.batch)
+    drawn = jnp.pad(index[: bucket.batch], padding, constant_values=table.num_rows)
+    return table.gather(drawn, bucket.capacity, bucket.longest)
 
 
 def over(steps: Sequence[Callable]) -> Callable:
