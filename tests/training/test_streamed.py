@@ -69,10 +69,11 @@ def test_passes_of_any_size(folder, both, monkeypatch):
     equal(split.train.read(np.arange(split.train.num_rows))[1], both[1].train.columns)
 
 
-CASES = [  # several shapes of batches and replicas; refeeds; a penalty that weighs the whole table
+CASES = [  # several shapes of batches and replicas; a penalty that weighs the whole table; draws
     ("multvae", {"hidden": (8,), "latent": 4}, {"batch_size": 20, "buckets": 2}, (0, 1)),
     ("autorec", {"hidden": (8,), "l2": 0.1}, {"batch_size": 50}, (0,)),
     ("cdae", {"latent": 4}, {"batch_size": 40}, (0,)),  # reads the numbers of the rows
+    ("multdae", {"latent": 4}, {"batch_size": 60, "softmax": "sampled", "candidates": 3}, (0,)),
     pytest.param(  # turns
         "recvae", {"hidden": (8,), "latent": 4}, {"batch_size": 60, "epochs": 4}, (0,),
         marks=pytest.mark.slow,
