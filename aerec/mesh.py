@@ -192,10 +192,11 @@ def adapted(model: Model, num_columns: int) -> Model:
 
     reads = ("encode", "score", "loss", "queries", "item_codes", "item_bias", "layers")
     makes = ("init", "solve", "frozen")
+    own = model._asdict()
     return model._replace(
         turns=tuple(map(turned, model.turns)),
-        **{name: reading(getattr(model, name)) for name in reads},
-        **{name: making(getattr(model, name)) for name in makes},
+        **{name: reading(own[name]) for name in reads},
+        **{name: making(own[name]) for name in makes},
     )
 
 

@@ -17,7 +17,16 @@ from torch.nn import functional as F
 from aerec.core import Table
 
 
-class MultVAE(nn.Module):
+class Net(nn.Module):
+    """A model of the peer: `refeeds` after each update, and its optimiser at a constant rate."""
+
+    refeeds = 0
+
+    def optimiser(self, rate: float) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=rate)
+
+
+class MultVAE(Net):
     """I-600-200-600-I, tanh, dropout .5 on the normalised input; loss with beta .2."""
 
     def __init__(self, items: int):
@@ -47,7 +56,7 @@ class MultVAE(nn.Module):
         return self(x)[0]
 
 
-class MultDAE(nn.Module):
+class MultDAE(Net):
     """I-200-I, tanh, dropout .5 on the normalised input; loss with lambda .2 of the weights."""
 
     def __init__(self, items: int, users: int):
@@ -71,7 +80,7 @@ class MultDAE(nn.Module):
         return self(x)
 
 
-class CDAE(nn.Module):
+class CDAE(Net):
     """I-200-I with a node for each user, sigmoid, corruption .5; logistic loss of all items."""
 
     def __init__(self, items: int, users: int):
@@ -92,7 +101,7 @@ class CDAE(nn.Module):
     score = forward
 
 
-class DeepRec(nn.Module):
+class DeepRec(Net):
     """N-128-256-256-256-128-N, SELU, dropout .65 of the code; masked squared error, one re-feed."""
 
     def __init__(self, columns: int, refeeds: int):
@@ -126,7 +135,7 @@ class DeepRec(nn.Module):
         return self(x)
 
 
-class AutoRec(nn.Module):
+class AutoRec(Net):
     """One sigmoid layer of 500, linear output; summed squared error and L2 on the weights."""
 
     def __init__(self, columns: int, l2: float, batches: int):
@@ -154,8 +163,7 @@ def epochs(
 ) -> Iterator[float]:
     """Train without end; yield the seconds of each epoch."""
     torch.manual_seed(seed)
-    own = getattr(net, "optimiser", None)
-    optimiser = own(learning_rate) if own else torch.optim.Adam(net.parameters(), learning_rate)
+    optimiser = net.optimiser(learning_rate)
     rng, rows, step = np.random.default_rng(seed), matrix.shape[0], 0
     while True:
         begun = time.perf_counter()
@@ -164,7 +172,7 @@ def epochs(
         for start in range(0, rows, batch_size):
             drawn = order[start : start + batch_size]
             x = torch.FloatTensor(matrix[drawn].toarray())
-            for again in range(1 + getattr(net, "refeeds", 0)):
+            for again in range(1 + net.refeeds):
                 if again:
                     with torch.no_grad():
                         x = net(x)

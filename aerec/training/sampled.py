@@ -18,6 +18,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from aerec import memory
@@ -65,9 +66,14 @@ def make_epoch(
     Args:
       whole: the table. An epoch counts its own table, unless that is a window of a `whole` that
         stays on the host.
+
+    Raises:
+      BadInput: entries and columns together are more than 32 bits count.
     """
     num_columns = whole.num_columns
     counted = None if isinstance(whole, Table) else whole.column_counts()
+    if counted is not None and counted.sum(dtype=np.int64) + num_columns >= 2**31:
+        raise BadInput("a sampled softmax counts at most 2^31 entries: give `softmax=full`")
     assert model.narrowed is not None
     axes = _column_axes(model, optimiser, num_columns)
     rooms = [size(bucket, candidates, num_columns) for bucket in plan]

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from aerec import models
@@ -117,3 +118,15 @@ def test_the_choice():
         assert not sampled.chosen(other, auto, plan, wide)
         with pytest.raises(BadInput, match="no softmax that can be sampled"):
             sampled.chosen(other, Settings(softmax="sampled"), plan, wide)
+
+
+def test_more_entries_than_32_bits_count_are_refused():
+    class Large:
+        num_rows, num_columns = 2, COLUMNS
+
+        def column_counts(self):
+            return np.full(COLUMNS, 2**27)  # 24 of them
+
+    model = models.build("multdae", {}, Facts(2, COLUMNS))
+    with pytest.raises(BadInput, match=r"at most 2\^31 entries"):
+        sampled.make_epoch(model, optax.sgd(0.1), [], 5, Large())
