@@ -3,11 +3,13 @@
   python -m experiments.board --data_dir=DIR --output=runs/board
   python -m experiments.board --data_dir=DIR --output=runs/board --jobs=8 --seconds=480
   python -m experiments.board --datasets=movielens-small --models=popularity,ease --output=DIR
+  python -m experiments.board --data_dir=DIR --output=runs/board --kept --record
 
 The settings of a model are searched on the validation part of the split with seed 0. The winner is
 fitted and tested on the splits with seeds 1, 2 and 3, whose test users may have been in the search.
 Each pair of a data set and a protocol is a results file; `board.json` has the average ranks. After
-an interruption, of any kind, the same command resumes.
+an interruption, of any kind, the same command resumes. With `--kept`, a winner that is in
+experiments/results is tested again, without another search, if its search had as many trials.
 """
 
 import concurrent.futures
@@ -145,16 +147,21 @@ def measure(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> None:
     split = divide(ratings, cell.dataset, cell.protocol, 0)
     closed = fitting.solved(api.specify(cell.model, split, {}), split)
     trials = given["trials_closed"] if closed else given["trials"]
-    found = tuning.search(cell.model, split, trials, store=folder, show=False)
-    print(f"{cell.name}: {found.summary()}", flush=True)
+    winner, before = None, 0
+    if given["kept"] and (row := board_results.recorded(*cell, trials=trials)):
+        winner, before = row.tuning, row.test_scored // len(row.seeds)
+    if winner is None:
+        winner = tuning.search(cell.model, split, trials, store=folder, show=False).summary()
+    print(f"{cell.name}: {winner}", flush=True)
     for seed in SEEDS:
-        if board_results.kept(folder, seed, found.best):
+        if board_results.kept(folder, seed, winner["setting"]):
             continue
         split = divide(ratings, cell.dataset, cell.protocol, seed)
-        run = aerec.fit(cell.model, split, seed=seed, show=False, **found.best)
+        run = aerec.fit(cell.model, split, seed=seed, show=False, **winner["setting"])
         board_results.keep(
-            folder, seed, found, run, split, figures=FIGURES["ranking"], command=typed(cell)
-        )
+            folder, seed, winner, run, split, figures=FIGURES["ranking"], command=typed(cell),
+            before=before,
+        )  # fmt: skip
         print(f"seed {seed}:\n{run.test!r}", flush=True)
     files.write_json(folder / FINISHED, _asked(given))
 
@@ -171,7 +178,7 @@ def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def typed(cell: Cell | None = None) -> str:
     """Return the command that makes the board, or one row of it."""
-    but = ["jobs", "seconds", "record", "cell", "data_dir", "output"]
+    but = ["jobs", "seconds", "record", "kept", "cell", "data_dir", "output"]
     line = ["python", "-m", "experiments.board", "--data_dir=DIR", "--output=DIR"]
     if cell:
         but += ["datasets", "protocols", "models"]
@@ -197,5 +204,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("jobs", 1, "processes at once, each with one model on one data set", 1)
     flags.DEFINE_float("seconds", None, "after which everything stops; what is finished is kept", 0)
     flags.DEFINE_bool("record", False, "keep the tables in experiments/results")
+    flags.DEFINE_bool("kept", False, "take the winners of searches that experiments/results keeps")
     flags.DEFINE_string("cell", "", "only this one, DATASET_PROTOCOL/MODEL, without tables")
     command.run(main, __doc__)

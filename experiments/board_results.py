@@ -19,7 +19,6 @@ from aerec.evaluation.report import Report
 from aerec.runs.run import Run
 from experiments import records
 from experiments.records import Record
-from experiments.tuning import STATES, Search
 
 AGAIN = "delete it, and run the board again"
 
@@ -30,36 +29,49 @@ def kept(folder: pathlib.Path, seed: int, setting: Mapping[str, Any]) -> bool:
     return path.exists() and _read(path)["record"]["tuning"]["setting"] == _plain(setting)
 
 
+def recorded(dataset: str, protocol: str, model: str, *, trials: int) -> Record | None:
+    """Return the row of a model in experiments/results; None without one of so many trials."""
+    name = _file(f"{dataset}_{protocol}")
+    if not (records.RESULTS / f"{name}.json").exists():
+        return None
+    rows = {row.label: row for row in records.read(name, records.RESULTS)[1]}
+    row = rows.get(model)
+    return row if row and row.tuning and row.tuning["trials"] >= trials else None
+
+
 def keep(
     folder: pathlib.Path,
     seed: int,
-    found: Search,
+    winner: Mapping[str, Any],
     run: Run,
     split: Split,
     *,
     figures: Sequence[str],
     command: str,
+    before: int = 0,
 ) -> None:
     """Keep the test of a split. A later winner replaces an earlier one, and the tests are counted.
 
     Args:
       folder: of the model, whose name is its label.
-      found: the search, whose best setting the run has.
+      winner: `Search.summary`, whose setting the run has.
       figures: names of those to keep.
       command: what makes the row.
+      before: how often the split was tested before, if the folder does not say so.
     """
     path, scored = _path(folder, seed), Scored.of(run, split)
-    before = _read(path)["record"]["test_scored"] if path.exists() else 0
+    before = _read(path)["record"]["test_scored"] if path.exists() else before
     results = {**run.results, "test_scored": before + run.results["test_scored"]}
-    tuning = {**found.summary(), **{state: found.count(state) for state in STATES}}
     row = records.record(
-        folder.name, results, figures=figures, command=command, tuning=_plain(tuning)
+        folder.name, results, figures=figures, command=command, tuning=_plain(winner)
     )
     content = {
         "record": dataclasses.asdict(row),
         "ids": scored.ids.tolist(),
         "per_row": {n: v.tolist() for n, v in scored.report.per_row.items() if n in figures},
     }
+    with files.writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
     files.write_json(path, content)
 
 
@@ -83,8 +95,7 @@ def write(output: pathlib.Path, folder: pathlib.Path, *, seeds: Sequence[int], c
         table, rows[group.name] = _table(group.name, found)
         tables[group.name] = table
         title = f"Ranking models on {group.name}, searched and tested alike"
-        file = f"board_{group.name}".replace("-", "_")
-        records.write(file, title, rows[group.name], folder)
+        records.write(_file(group.name), title, rows[group.name], folder)
     if ranked := _ranks(tables, rows, command):
         records.write("board", "Average ranks over the data sets", ranked, folder)
     lines = [
@@ -164,6 +175,11 @@ def _ranks(
         )
         for model, ranks in figures.items()
     ]
+
+
+def _file(group: str) -> str:
+    """Return the name of the results file of <dataset>_<protocol>."""
+    return f"board_{group}".replace("-", "_")
 
 
 def _path(folder: pathlib.Path, seed: int) -> pathlib.Path:

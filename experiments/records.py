@@ -140,7 +140,7 @@ def machine(device: str | None = None) -> str:
     if not device.startswith("cpu x "):
         return device.removesuffix(" x 1")
     allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-    return f"{len(allowed)} cores of an {_processor()}"
+    return f"{len(allowed)} core{'s' * (len(allowed) > 1)} of an {_processor()}"
 
 
 def _processor() -> str:

@@ -77,7 +77,7 @@ class Search(NamedTuple):
         return sum(trial["state"] == state for trial in self.trials)
 
     def summary(self) -> dict[str, Any]:
-        """Summarise the search for a record: space, trials, seconds, winner and its figure."""
+        """Summarise the search for a record: space, trials by state, winner."""
         return {
             "space": self.space,
             "trials": len(self.trials),
@@ -85,6 +85,7 @@ class Search(NamedTuple):
             "validation": self._winner()["validation"],
             "metric": self.metric,
             "setting": self.best,
+            **{state: self.count(state) for state in STATES},
         }
 
     def _winner(self) -> dict[str, Any]:

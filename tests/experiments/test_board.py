@@ -12,8 +12,8 @@ from experiments import board, board_results, records
 
 DATA = "synthetic:users=100,items=30,ratings=1200"
 GIVEN = {"datasets": ["movielens-small"], "protocols": ["strong"], "models": ["popularity", "ease"],
-         "data_dir": None, "trials": 2, "trials_closed": 2, "cell": "", "record": False, "jobs": 1,
-         "seconds": None}  # fmt: skip
+         "data_dir": None, "trials": 2, "trials_closed": 2, "cell": "", "record": False,
+         "kept": False, "jobs": 1, "seconds": None}  # fmt: skip
 
 
 @pytest.fixture
@@ -74,6 +74,30 @@ def test_a_cell_is_searched_tested_and_not_repeated(small, tmp_path, capsys):
     board.measure(cells[0], GIVEN, tmp_path)
     assert small[5:] == ["popularity"]  # tested again, which is counted
     assert json.loads(path.read_text())["record"]["test_scored"] == 2
+    capsys.readouterr()
+
+
+def test_a_kept_winner_is_tested_without_a_search(small, monkeypatch, tmp_path, capsys):
+    *_, cell = board.planned(GIVEN)
+    board.measure(cell, GIVEN, tmp_path / "first")
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+    again = {**GIVEN, "kept": True}
+    assert board_results.recorded(*cell, trials=2) is None  # nothing is kept
+    board_results.write(
+        tmp_path / "first", records.RESULTS, seeds=board.SEEDS, command="the command"
+    )
+    before = board_results.recorded(*cell, trials=2)
+    board.measure(cell, again, tmp_path / "again")
+    assert not list((tmp_path / "again").rglob("*.jsonl"))  # no trial
+    board_results.write(
+        tmp_path / "again", records.RESULTS, seeds=board.SEEDS, command="the command"
+    )
+    after = board_results.recorded(*cell, trials=2)
+    assert (after.figures, after.tuning) == (before.figures, before.tuning)
+    assert (before.test_scored, after.test_scored) == (2, 4)
+    board.measure(cell, {**again, "trials_closed": 3}, tmp_path / "more")
+    (trials,) = (tmp_path / "more").rglob("*.jsonl")  # the kept search was smaller
+    assert len(trials.read_text().splitlines()) == 1 + 3
     capsys.readouterr()
 
 
