@@ -21,7 +21,7 @@ from aerec.core import Facts, Model, Table, Traits
 from aerec.data.splits import Heldout
 from aerec.evaluation import ranking
 from aerec.models import ease
-from aerec.nn import layers, losses
+from aerec.nn import conjugate, layers, losses
 from aerec.runs.checkpoints import Checkpoints
 from aerec.training import loop
 from aerec.training.settings import Settings
@@ -121,6 +121,12 @@ with mesh.use(over):
     x[train.entries()[:2]] = 1
     weighted = x * np.maximum(x.sum(1, keepdims=True), 1) ** -0.5
     np.testing.assert_allclose(ease.gram(train, 0.5, batch_size=3), x.T @ weighted, rtol=1e-5)
+
+    # The sums of alternating least squares: each device has a quarter of the entries.
+    tiles, f, z = conjugate.Tiles.of(train), rng.random((N, 3)), rng.random((U, 3))
+    assert {part.data.shape[1] for part in tiles.values.addressable_shards} == {1}
+    summed = tiles.sum(jnp.asarray(f), jnp.asarray(z))
+    np.testing.assert_allclose(summed, (x * (z @ f.T)) @ f, rtol=1e-5)
 
     # Ties are broken as on one device, also among what is never ranked.
     ties = np.where(rng.random((7, N)) < 0.3, -np.inf, rng.integers(-2, 3, (7, N)))

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from aerec.core import Table
+from aerec import mesh
+from aerec.core import Table, sharded
 
 PIECE = 16  # entries of a piece of a row
 
@@ -72,12 +73,13 @@ def solve(
 class Tiles:
     """A table cut into T tiles of P pieces of `PIECE` entries S, each piece of one row.
 
-    Rows may be of any length, and every tile has the same shape.
+    Rows may be of any length, and every tile has the same shape. Over a mesh, each of the D parts
+    of its axis `data` has T tiles; otherwise D is 1.
 
     Attributes:
-      columns: [T, P, S] int32, the number of columns at padding.
-      values: [T, P, S], zero at padding.
-      row: [T, P] int32, the row of each piece, ascending; the number of rows at padding.
+      columns: [T, D, P, S] int32, the number of columns at padding.
+      values: [T, D, P, S], zero at padding.
+      row: [T, D, P] int32, the row of each piece, ascending; the number of rows at padding.
     """
 
     columns: jax.Array
@@ -91,8 +93,9 @@ class Tiles:
         lengths = table.lengths()
         pieces = -(-lengths // PIECE)
         entries = TILE if jax.default_backend() == "cpu" else TILE_OF_ACCELERATORS
-        per_tile = max(1, min(entries // PIECE, int(pieces.sum())))
-        size = max(1, -(-int(pieces.sum()) // per_tile)) * per_tile
+        parts = mesh.size("data")
+        per_tile = max(1, min(entries // PIECE, -(-int(pieces.sum()) // parts)))
+        size = max(1, -(-int(pieces.sum()) // (per_tile * parts))) * per_tile * parts
         columns = np.full((size, PIECE), table.num_columns, np.int32)
         values = np.zeros((size, PIECE), np.float32)
         rows = np.full(size, table.num_rows, np.int32)
@@ -100,12 +103,9 @@ class Tiles:
         at = (np.cumsum(pieces) - pieces)[row] + place // PIECE, place % PIECE
         columns[at], values[at] = column, value
         rows[: pieces.sum()] = np.repeat(np.arange(table.num_rows), pieces)
-        shape = (-1, per_tile, PIECE)
-        return cls(
-            jnp.asarray(columns.reshape(shape)),
-            jnp.asarray(values.reshape(shape)),
-            jnp.asarray(rows.reshape(shape[:2])),
-        )
+        shape = (-1, parts, per_tile)
+        each = (columns.reshape(*shape, PIECE), values.reshape(*shape, PIECE), rows.reshape(shape))
+        return cls(*mesh.placed(each, None, "data"))
 
     def sum(
         self,
@@ -126,6 +126,10 @@ class Tiles:
             own = z.at[tile.row].get(mode="fill", fill_value=0)
             weights = weigh(tile.values, jnp.einsum("psk,pk->ps", listed, own))
             sums = jnp.einsum("ps,psk->pk", weights, listed)
-            return total.at[tile.row].add(sums, mode="drop", indices_are_sorted=True), None
+            return total.at[tile.row].add(sums, mode="drop", indices_are_sorted=True)
 
-        return jax.lax.scan(add, jnp.zeros_like(z), self)[0]
+        def turn(totals, tiles):
+            return sharded(jax.vmap(add)(totals, tiles), "data"), None
+
+        zeros = sharded(jnp.zeros((self.row.shape[1], *z.shape)), "data")
+        return sharded(jax.lax.scan(turn, zeros, self)[0].sum(0))

@@ -46,7 +46,7 @@ def test_tiles_sum_over_rows_of_any_length(monkeypatch):
     row, column = np.nonzero(x)
     size = {"num_rows": len(x), "num_columns": num_columns}
     tiles = conjugate.Tiles.of(Table.from_entries(row, column, x[row, column], **size))
-    assert tiles.columns.shape == (5, 2, 16)
+    assert tiles.columns.shape == (5, 1, 2, 16)
     f, z = rng.normal(size=(num_columns, 3)), rng.normal(size=(len(x), 3))
     got = tiles.sum(jnp.asarray(f, jnp.float32), jnp.asarray(z, jnp.float32))
     chex.assert_trees_all_close(np.asarray(got), (x * (z @ f.T)) @ f, rtol=1e-4, atol=1e-4)
