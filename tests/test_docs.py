@@ -14,7 +14,7 @@ from absl import flags
 import aerec
 from aerec import models
 from aerec.cli import command
-from aerec.data import datasets, protocols, readers
+from aerec.data import datasets, formats, protocols
 from aerec.models import MODELS
 from aerec.training.settings import Settings
 
@@ -107,7 +107,7 @@ def test_commands_name_what_exists(name):
     """Recipes, studies, models and their settings, protocols, datasets, formats."""
     known = {
         "config": RECIPES, "study": STUDIES, "model": MODELS, "dataset": datasets.DATASETS,
-        "format": {*readers.FORMATS, "table", "csv", "jsonl"},
+        "format": {*formats.FORMATS, "table", "csv", "jsonl"},
     }  # fmt: skip
     for flag, value in re.findall(r"--(\w+)=([\w-]+)(?![\w.])", "\n".join(code(read(name)))):
         if flag in known and not value.isupper():

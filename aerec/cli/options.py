@@ -15,7 +15,7 @@ from absl import flags
 import aerec
 from aerec import configuration, files
 from aerec.configuration import Natural, Replicas, Weight
-from aerec.data import datasets, protocols, readers
+from aerec.data import datasets, formats, protocols, readers
 from aerec.data.roles import ROLES
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
@@ -94,7 +94,7 @@ def define_layout_flags(of: str) -> None:
     """Define the flags that say how to read a file."""
     flags.DEFINE_enum("on_bad_line", "error", ["error", "skip"], "what to do with a malformed line")
     flags.DEFINE_string(
-        "format", None, f"of {of}: {', '.join(readers.FORMATS)} (default: recognised)"
+        "format", None, f"of {of}: {', '.join(formats.FORMATS)} (default: recognised)"
     )
     flags.DEFINE_string("separator", None, "between fields (default: recognised)")
     flags.DEFINE_bool("header", None, "the first line names the columns (default: recognised)")

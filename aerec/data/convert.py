@@ -17,10 +17,10 @@ import numpy as np
 import polars as pl
 
 from aerec import files
-from aerec.data import columns, mapped, readers
+from aerec.data import columns, formats, mapped
 from aerec.data import titles as titles_of
+from aerec.data.formats import Layout
 from aerec.data.ratings import Log, last_of_pairs
-from aerec.data.readers import Layout
 from aerec.data.scan import Policy, stream
 from aerec.data.vocabulary import Codes, Ids
 from aerec.errors import BadInput
@@ -46,7 +46,7 @@ def convert(
       paths: files with the same columns, read as one; or folders, as `readers.read` takes them.
       output: the folder to write; it has this name once it is complete.
       memory_mb: memory for the sort; the ids and the batch of lines that is read come on top.
-      format, layout: as of `readers.lay_out`.
+      format, layout: as of `formats.lay_out`.
       on_bad_line, log: as of `readers.read`.
 
     Returns:
@@ -61,7 +61,7 @@ def convert(
     if not memory_mb > 0:
         raise BadInput(f"memory_mb={memory_mb} is not above 0.")
     policy = Policy(on_bad_line)
-    layouts = [readers.lay_out(path, format, log=log, **layout) for path in paths]
+    layouts = [formats.lay_out(path, format, log=log, **layout) for path in paths]
     first = layouts[0]
     for other, path in zip(layouts, paths, strict=True):
         if set(other.columns) != set(first.columns):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from aerec import files
-from aerec.data import columns, download, mapped, readers, synthetic
+from aerec.data import columns, download, formats, mapped, readers, synthetic
 from aerec.data.ratings import Ratings, assemble
 from aerec.data.summary import summary
 from aerec.data.synthetic import Truth, synthesize
@@ -39,7 +39,7 @@ class Dataset:
     """One named dataset: the format of its files, and where to download them."""
 
     about: str
-    format: str | None = None  # in `readers.FORMATS`; None: no file is read
+    format: str | None = None  # in `formats.FORMATS`; None: no file is read
     ratings: int | None = None  # as published; a file with another count is loaded with a note
     archive: str | None = None  # file name under the mirrors
     checksum: str | None = None  # of the archive; None where it changes
@@ -182,7 +182,7 @@ def _parameters(text: str) -> dict[str, int | float]:
 
 
 def _has_files(folder: Path, entry: Dataset) -> bool:
-    patterns = readers.FORMATS[str(entry.format)].files
+    patterns = formats.FORMATS[str(entry.format)].files
     return folder.is_dir() and any(next(folder.glob(each), None) for each in patterns)
 
 
@@ -192,7 +192,7 @@ def _local(name: str, entry: Dataset, data_dir: Path) -> Path:
     for place in places:
         if _has_files(place, entry):
             return place
-    files = " or ".join(readers.FORMATS[str(entry.format)].files)
+    files = " or ".join(formats.FORMATS[str(entry.format)].files)
     get = f", unpacked from {MIRRORS[0]}{entry.archive}" if entry.archive else ""
     keep = "; or leave data_dir and AEREC_DATA unset to download it" if entry.archive else ""
     raise BadInput(f"No {name} in {data_dir}: place {files} in {places[0]}{get}{keep}.")
@@ -201,7 +201,7 @@ def _local(name: str, entry: Dataset, data_dir: Path) -> Path:
 def _cached(name: str, entry: Dataset, log: Callable[[str], object]) -> Path:
     """Return the dataset's folder in the cache; download and unpack it if it is missing."""
     cache = Path("~/.cache/aerec").expanduser()
-    folder, files = cache / name, " or ".join(readers.FORMATS[str(entry.format)].files)
+    folder, files = cache / name, " or ".join(formats.FORMATS[str(entry.format)].files)
     if _has_files(folder, entry):
         return folder
     if entry.archive is None:

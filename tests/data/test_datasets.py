@@ -8,7 +8,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from aerec.data import datasets, download, readers
+from aerec.data import datasets, download, formats
 from aerec.data.readers import BadInput
 
 REAL = os.environ.get("AEREC_DATA")
@@ -194,7 +194,7 @@ def test_without_a_network(tmp_path):
 def test_the_registry_is_whole():
     lengths = {"sha256": 64, "md5": 32}
     for entry in datasets.DATASETS.values():
-        assert entry.about and (entry.format is None or entry.format in readers.FORMATS)
+        assert entry.about and (entry.format is None or entry.format in formats.FORMATS)
         if entry.checksum:
             kind, digest = entry.checksum.split(":")
             assert len(bytes.fromhex(digest)) * 2 == lengths[kind]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aerec.data import readers, scan
+from aerec.data import formats, readers, scan
 
 DATA = os.environ.get("AEREC_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="AEREC_DATA is not set")
@@ -290,7 +290,7 @@ def test_the_lines_kept_are_those_of_the_csv_module(tmp_path, text, batch):
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.binary(max_size=60) | st.text('01,."\n\r:-', max_size=60).map(str.encode))
-@pytest.mark.parametrize("format", readers.FORMATS)
+@pytest.mark.parametrize("format", formats.FORMATS)
 def test_any_bytes_are_read_or_refused(tmp_path, format, data):
     """No other exception than `BadInput`, which names the file."""
     path = write(tmp_path / "f.csv", data)
