@@ -51,9 +51,7 @@ class Config:
     dropout: Probability = 0.2  # of the listed entries of the deep part's input
     beta: Weight = 0.03  # largest weight of the KL term
     anneal_steps: Natural = 5_000  # the KL term weighs min(beta, step / anneal_steps); 0: beta
-    l2: Weight = (
-        0.0  # lambda of lambda / 2 |kernels|^2 of the deep part, in the sum over users
-    )
+    l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2 of the deep part, added to the sum
 
 
 DEEP = (
