@@ -21,7 +21,6 @@ def flags(data: str, split: int, model: str) -> tuple[str, ...]:
 
 STUDY = Study(
     title="One model on five kinds of data",
-    sources=("Vancura & Kordik 2021",),
     rows=[
         Row(f"{data}.{split}.{model}", flags(data, split, model))
         for split in SPLITS
