@@ -39,7 +39,7 @@ DATASETS = ("movielens-small", "ml-1m", "anime", "steam", "lastfm")
 PROTOCOLS = ("strong", "per_user_holdout")
 MODELS = (  # the cheap ones first
     "popularity", "ease", "sparse_ease", "itemknn", "ials", "elsa", "mdae", "multvae", "multdae",
-    "recvae", "cdae", "factor_ae", "feature_ae", "vae", "dae", "sdae", "svae", "rvae",
+    "ease_vae", "recvae", "cdae", "factor_ae", "feature_ae", "vae", "dae", "sdae", "svae", "rvae",
 )  # fmt: skip
 SIZES = {("ml-1m", "strong"): {"valid_users": 500, "test_users": 1000}}  # others: a tenth each
 SEEDS = (1, 2, 3)  # of the splits that are tested

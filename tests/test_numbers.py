@@ -90,6 +90,11 @@ def log_softmax(y):
     return y - np.logaddexp.reduce(y, axis=-1, keepdims=True)
 
 
+def standardised(y):
+    apart = y - y.mean(1, keepdims=True)
+    return apart / np.maximum(apart.std(1, keepdims=True), 1e-300)
+
+
 def unit(x):
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-300)
 
@@ -224,6 +229,17 @@ def multvae(key, step, _):
         )
         total = -(x * log_softmax(trained)).sum(1) + beta * kl(mean, log_variance)
         return y, total, x.any(1)
+
+    return formula
+
+
+def ease_vae(key, step, start):
+    deep, x = multvae(key, step, start), matrix()
+
+    def formula(p):
+        y, total, weight = deep(p["deep"])
+        linear = x @ p["linear"]["weights"]
+        return 0.3 * standardised(linear) + 0.7 * standardised(y), total, weight
 
     return formula
 
@@ -470,12 +486,13 @@ def rvae(key, step, _):
 
 
 TRAINED = {
-    "autorec": autorec, "cdae": cdae, "dae": cdae, "deeprec": deeprec, "elsa": elsa,
-    "factor_ae": factor_ae, "feature_ae": feature_ae, "multdae": multdae, "multvae": multvae,
-    "rbm": rbm, "recvae": recvae, "rvae": rvae, "sdae": sdae, "svae": svae,
+    "autorec": autorec, "cdae": cdae, "dae": cdae, "deeprec": deeprec, "ease_vae": ease_vae,
+    "elsa": elsa, "factor_ae": factor_ae, "feature_ae": feature_ae, "multdae": multdae,
+    "multvae": multvae, "rbm": rbm, "recvae": recvae, "rvae": rvae, "sdae": sdae, "svae": svae,
     "timesvdpp": timesvdpp, "vae": vae,
 }  # fmt: skip
 STATED = {  # where the formula has other settings than the defaults
+    "ease_vae": {"weight": 0.3, "dropout": 0.5, "beta": 0.2, "anneal_steps": 10_000},
     "factor_ae": {"hidden": ()},
     "multdae": {"dropout": 0.5},
     "multvae": {"dropout": 0.5, "beta": 0.2, "anneal_steps": 10_000},
@@ -561,9 +578,7 @@ def ease(x):
 
 def blend(x):
     solved = [popularity(x), ease(x)]
-    apart = [y - y.mean(1, keepdims=True) for _, y in solved]
-    size = [np.maximum(y.std(1, keepdims=True), 1e-300) for y in apart]
-    score = sum(y / s / 2 for y, s in zip(apart, size, strict=True))
+    score = sum(standardised(y) / 2 for _, y in solved)
     return {"members": [params for params, _ in solved], "weights": np.full(2, 0.5)}, score
 
 

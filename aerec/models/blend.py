@@ -11,13 +11,14 @@ least squares.
 """
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from aerec.configuration import settings
-from aerec.core import Batch, Facts, Model, Table, Traits
+from aerec.core import Batch, Facts, Model, Params, Table, Traits
 from aerec.errors import BadInput
 from aerec.space import Space
 
@@ -61,33 +62,9 @@ def make(config: Config, facts: Facts) -> Model:
     members = [_models().build(name, own, facts) for name, own in parts(config)]
     count = len(members)
 
-    def pairs(params):
-        return list(zip(members, params["members"], strict=True))
-
-    def score(params, x: Batch) -> jax.Array:
-        each = [standardised(member.score(own, x)) for member, own in pairs(params)]
-        return jnp.tensordot(params["weights"], jnp.stack(each), axes=1)
-
-    def queries(params, x: Batch) -> jax.Array:
-        """Return (q_k / s_k, 1 / s_k) of each member and the sum of -mean_k / s_k, weighted."""
-        parts, constant = [], 0.0
-        for (member, own), weight in zip(pairs(params), params["weights"], strict=True):
-            assert member.queries is not None
-            mean, size = _moments(member.score(own, x))
-            scale = weight / size
-            parts += [scale * member.queries(own, x), scale]
-            constant += scale * -mean
-        return jnp.concatenate([*parts, constant], axis=1)
-
-    def item_codes(params) -> jax.Array:
-        columns = []
-        for member, own in pairs(params):
-            assert member.item_codes is not None and member.item_bias is not None
-            columns += [member.item_codes(own), member.item_bias(own)[:, None]]
-        return jnp.concatenate([*columns, jnp.ones((facts.num_columns, 1))], axis=1)
-
     def encode(params, x: Batch) -> jax.Array:
-        return jnp.concatenate([member.encode(own, x) for member, own in pairs(params)], axis=1)
+        pairs = zip(members, params["members"], strict=True)
+        return jnp.concatenate([member.encode(own, x) for member, own in pairs], axis=1)
 
     def init(key):
         keys = jax.random.split(key, count)
@@ -102,14 +79,65 @@ def make(config: Config, facts: Facts) -> Model:
             own.append(member.solve(table))
         return {"members": own, "weights": jnp.full(count, 1 / count)}
 
-    model = Model(traits=traits(config), init=init, encode=encode, score=score, solve=solve)
-    if any(member.queries is None for member in members):
-        return model
-    return model._replace(
-        queries=queries,
-        item_codes=item_codes,
-        item_bias=lambda params: jnp.zeros(facts.num_columns),
+    def read(params):
+        return params["members"], params["weights"]
+
+    return Model(
+        traits=traits(config),
+        init=init,
+        encode=encode,
+        solve=solve,
+        **ranking(members, read, facts.num_columns),
     )
+
+
+def ranking(
+    members: Sequence[Model],
+    read: Callable[[Params], tuple[Sequence[Params], jax.Array]],
+    num_columns: int,
+) -> dict[str, Any]:
+    """Return the entries of `Model` by which a weighted sum of standardised scores ranks.
+
+    They are `score` and, if all members have them, `queries`, `item_codes` and `item_bias`.
+
+    Args:
+      read: params -> (those of each member, the weights [M]).
+    """
+
+    def each(params):
+        own, weights = read(params)
+        return list(zip(members, own, weights, strict=True))
+
+    def score(params, x: Batch) -> jax.Array:
+        scores = [standardised(member.score(own, x)) for member, own, _ in each(params)]
+        return jnp.tensordot(read(params)[1], jnp.stack(scores), axes=1)
+
+    def queries(params, x: Batch) -> jax.Array:
+        """Return (q_k / s_k, 1 / s_k) of each member and the sum of -mean_k / s_k, weighted."""
+        parts, constant = [], 0.0
+        for member, own, weight in each(params):
+            assert member.queries is not None
+            mean, size = _moments(member.score(own, x))
+            scale = weight / size
+            parts += [scale * member.queries(own, x), scale]
+            constant += scale * -mean
+        return jnp.concatenate([*parts, constant], axis=1)
+
+    def item_codes(params) -> jax.Array:
+        columns = []
+        for member, own, _ in each(params):
+            assert member.item_codes is not None and member.item_bias is not None
+            columns += [member.item_codes(own), member.item_bias(own)[:, None]]
+        return jnp.concatenate([*columns, jnp.ones((num_columns, 1))], axis=1)
+
+    if any(member.queries is None for member in members):
+        return {"score": score}
+    return {
+        "score": score,
+        "queries": queries,
+        "item_codes": item_codes,
+        "item_bias": lambda params: jnp.zeros(num_columns),
+    }
 
 
 def standardised(y: jax.Array) -> jax.Array:
