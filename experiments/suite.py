@@ -37,8 +37,8 @@ class Bench(NamedTuple):
     environment: Mapping[str, str] = {}
 
 
-ML20M = ("--dataset=synthetic:users=137000,items=20700,ratings=10000000,implicit=1",
-         "--protocol=strong:threshold=all,valid_users=500,test_users=10000")  # fmt: skip
+ML20M = ("--dataset=synthetic:users=136677,items=20108,ratings=10000000,implicit=1",
+         "--protocol=strong:threshold=all,min_user=1,valid_users=500,test_users=10000")  # fmt: skip
 SMALL = ("--dataset=synthetic:users=300,items=120,ratings=9000,implicit=1",
          "--protocol=strong:threshold=all,valid_users=50,test_users=50")  # fmt: skip
 PAPER = ("--model=multvae", "--set=hidden=600", "--set=latent=200")
