@@ -132,7 +132,7 @@ def torch_peer(name: str = "torch") -> tuple[Any, Any]:
     try:
         from experiments import torch_loop, torch_nets
     except ImportError:
-        raise BadInput('--against=torch needs torch: pip install "aerec[torch]"') from None
+        raise BadInput('the peer needs torch: pip install "aerec[torch]"') from None
     return torch_nets, torch_loop
 
 
