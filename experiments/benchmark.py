@@ -1,22 +1,22 @@
-"""Speed against a peer, in one process: time per epoch, share of the matrix-product rate, quality.
+"""Speed against a peer, in one process: time per epoch, share of the matrix-product rate.
 
   python -m experiments.benchmark --config=multvae_ml1m --data_dir=DIR --against=torch
-  python -m experiments.benchmark --what=quality --config=autorec_ml1m --against=torch
+  python -m experiments.benchmark --what=evaluate --config=multvae_ml1m --against=torch
   python -m experiments.benchmark --what=ease --dataset=ml-1m --data_dir=DIR
   python -m experiments.benchmark --what=recommend --model=ease --dataset=ml-1m --data_dir=DIR
   python -m experiments.benchmark --what=read --file=csv --record=reading:csv
   python -m experiments.benchmark --what=first_layer
   python -m experiments.benchmark --what=last_layer     # or gru, softmax
 
-`epoch` times epochs of the same model at the same batch size, alternating, and counts the dense
-operations of encoder and decoder: a product forward and two backward for each kernel.
-`quality` trains the peer for --peer_epochs at its constant rate, then this project by its recipe,
-and compares the wall time, compilation included, at which each first reaches the peer's best.
-`solve` times a model in closed form, `evaluate` the scoring of the test part, `audit` an audit of
-all triples of the data, each compiled before.
+`epoch` times --repeats epochs of the same model at the same batch size, alternating, after one of
+each, and counts the dense operations of encoder and decoder: a product forward and two backward for
+each kernel. `solve` times a model in closed form, `evaluate` the scoring of the test part, `audit`
+an audit of all triples of the data, each compiled before. The peer's evaluation is of NDCG@100
+alone, and so is ours beside it.
 `read` writes a file of random ratings and reads it in a process of its own.
 `--record=FILE:ROW` keeps the figures as that row of experiments/results/FILE.json.
-The peer, a plain PyTorch loop, needs `pip install "aerec[torch]"`.
+The peer, a plain PyTorch loop, needs `pip install "aerec[torch]"`; `experiments.quality` measures
+the time to its best figure.
 """
 
 import datetime
@@ -40,26 +40,24 @@ import aerec
 from aerec import models
 from aerec.cli import command, options, show
 from aerec.cli.train import choose, planned
-from aerec.core import Facts, Traits
+from aerec.core import Facts
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.models import ease
-from aerec.runs import scoring
 from aerec.runs.spec import Spec, oriented
-from aerec.training import batches, loop, program
+from aerec.training import batches, program
 from experiments import latency, operations, phases, reading, records
 
-REPEATS = 8  # timed epochs of each, alternating
+REPEATS = 8  # of short measurements
 
 
 def main(given: Mapping[str, Any]) -> None:
     kinds: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "epoch": epoch,
-        "quality": quality,
         "ease": cholesky,
         "recommend": recommend,
         "solve": lambda given: phases.solve(*ready(given), given["against"]),
-        "evaluate": lambda given: phases.evaluate(*ready(given)),
+        "evaluate": lambda given: phases.evaluate(*ready(given), given["against"]),
         "audit": lambda given: phases.audit(*ready(given)),
         "read": lambda given: reading.read(given["file"], given["ratings"]),
         "first_layer": lambda given: operations.first_layer(),
@@ -72,10 +70,11 @@ def main(given: Mapping[str, Any]) -> None:
     own = {"what", "config", "model", "set", "data_dir", "data_file", "dataset", "protocol"}
     own |= {"record", "json"}
     used = {
-        "epoch": own | {"split_dir", "batch_size", "buckets", "against", "optimiser", "seed"},
+        "epoch": own
+        | {"split_dir", "batch_size", "buckets", "against", "optimiser", "seed", "repeats"},
         "ease": own - {"config", "model", "set"},
-        "solve": own | {"split_dir", "against"},
-        **{name: own | {"split_dir"} for name in ("recommend", "evaluate", "audit")},
+        **{name: own | {"split_dir", "against"} for name in ("solve", "evaluate")},
+        **{name: own | {"split_dir"} for name in ("recommend", "audit")},
         "read": {"what", "file", "ratings", "record", "json"},
         **{name: {"what"} for name in ("first_layer", "last_layer", "gru", "softmax")},
     }
@@ -88,10 +87,10 @@ def main(given: Mapping[str, Any]) -> None:
     if given["json"]:
         print(json.dumps(figures))
     if given["record"]:
-        keep(given["record"], figures, given["dataset"] or "")
+        keep(given["record"], figures, given["dataset"] or "", given["against"])
 
 
-def keep(place: str, figures: Mapping[str, float], data: str) -> None:
+def keep(place: str, figures: Mapping[str, float], data: str, peer: str | None) -> None:
     """Keep the figures of a benchmark as a row, `place` = "FILE:ROW", of a results file."""
     name, _, label = place.partition(":")
     command = shlex.join(options.command_flags("record"))
@@ -104,6 +103,7 @@ def keep(place: str, figures: Mapping[str, float], data: str) -> None:
             "aerec": aerec.__version__,
             "python": platform.python_version(),
             "jax": jax.__version__,
+            **phases.version(peer),
         },
         date=datetime.date.today().isoformat(),
         machine=records.machine(),
@@ -121,46 +121,30 @@ def prepare(given: Mapping[str, Any]):
     return spec, split, model
 
 
-def peer(given: Mapping[str, Any], spec: Spec, traits: Traits, split) -> tuple[Any, Any]:
-    """Build the torch module for the model and its generator of epochs."""
-    if given["against"] != "torch":
-        raise BadInput("--against=torch is the only peer")
-    torch_loop = _torch_loop()
-    rows, columns = split.train.num_rows, split.train.num_columns
-    batch_size = spec.settings.batch_size if given["what"] == "epoch" else given["peer_batch_size"]
-    nets: dict[str, Callable] = {
-        "multvae": lambda: torch_loop.MultVAE(columns),
-        "multdae": lambda: torch_loop.MultDAE(columns, rows),
-        "cdae": lambda: torch_loop.CDAE(columns, rows),
-        "deeprec": lambda: torch_loop.DeepRec(columns, traits.refeeds),
-        "autorec": lambda: torch_loop.AutoRec(columns, traits.l2, -(-rows // batch_size)),
-    }
-    if spec.model not in nets:
-        raise BadInput(f"the peer has no {spec.model!r}. {nearest(spec.model, nets)}")
-    net = nets[spec.model]()
-    ratings = torch_loop.matrix(split.train)
-    return net, torch_loop.epochs(net, ratings, batch_size, 1e-3, spec.seeds[0])
-
-
 def epoch(given: Mapping[str, Any]) -> dict[str, float]:
     """Time our epochs, the peer's and the product rate, alternating; report the best of each."""
     spec, split, model = prepare(given)
     table, settings, refeeds = split.train, spec.settings, model.traits.refeeds
     run = program.compiled(model, [table], settings, seeds=(0,))
     state, params = run.start, jax.eval_shape(model.init, jax.random.key(0))
-    peer_epochs = peer(given, spec, model.traits, split)[1] if given["against"] else None
+    peer_epochs, threads = None, 0
+    if given["against"]:
+        nets, peer = phases.torch_peer(given["against"])
+        threads = peer.use_all_cores()
+        net = nets.build(spec.model, model.traits, table, settings.batch_size)
+        peer_epochs = peer.epochs(net, peer.matrix(table), settings.batch_size, 1e-3, spec.seeds[0])
     kernels = [leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
     plan = batches.plan(table.lengths(), settings.batch_size, settings.buckets)
     product = max(b.batch for b in plan), table.num_columns, max(min(k) for k in kernels)
     ours, theirs, rates = [], [], []
-    for turn in range(REPEATS + 1):  # the first of each warms up
+    for turn in range(given["repeats"] + 1):  # the first of each warms up
         rates.append(product_rate(*product))
         begun = time.perf_counter()
         state = jax.block_until_ready(run.epoch(state, turn)[0])
         ours.append(time.perf_counter() - begun)
         if peer_epochs is not None:
             theirs.append(next(peer_epochs))
-            time.sleep(0.3)  # the peer's threads spin for a while after their last product
+            time.sleep(phases.PAUSE)
     forward = sum(2 * table.num_rows * a * b for a, b in kernels)
     read = [shape for shape in kernels if shape[0] == table.num_columns]
     update = 3 * forward - sum(
@@ -168,11 +152,11 @@ def epoch(given: Mapping[str, Any]) -> dict[str, float]:
     )  # input: no gradient
     operations = (1 + refeeds) * (update + (forward if refeeds else 0))  # f(x) is computed again
     rate = max(rates)
-    title = f"{spec.model}: seconds an epoch, best of {REPEATS}"
+    title = f"{spec.model}: seconds an epoch, best of {given['repeats']}"
     grid = Grid(box=rich.box.SIMPLE_HEAD, title=title)
     for column in ("", "seconds", "Gflop/s", "of the product rate"):
         grid.add_column(column, justify="left" if not column else "right")
-    figures: dict[str, float] = {}
+    figures: dict[str, float] = phases.size(table)
     for whose, name, times in (("aerec", "aerec", ours), ("peer", given["against"], theirs)):
         if times:
             best = min(times[1:])
@@ -183,53 +167,8 @@ def epoch(given: Mapping[str, Any]) -> dict[str, float]:
     show.CONSOLE.print(f"Float32 matrix products in this run: {rate / 1e9:.0f} Gflop/s.")
     if theirs:
         show.CONSOLE.print(f"{min(theirs[1:]) / min(ours[1:]):.2f} times faster than the peer.")
+        figures |= {"share": min(ours[1:]) / min(theirs[1:]), "threads": float(threads)}
     return figures
-
-
-def quality(given: Mapping[str, Any]) -> dict[str, float]:
-    """Measure the wall time to the peer's best validation figure."""
-    spec, split, model = prepare(given)
-    net, peer_epochs = peer(given, spec, model.traits, split)
-    score = _torch_loop().scorer(net, split)
-    ranking = split.protocol["task"] == "ranking"
-    curve: list[tuple[float, float]] = []
-    seconds = 0.0
-    for _ in range(given["peer_epochs"]):
-        seconds += next(peer_epochs)
-        begun = time.perf_counter()
-        figure = score()
-        seconds += time.perf_counter() - begun
-        curve.append((seconds, figure))
-    best = max(curve, key=lambda point: point[1] if ranking else -point[1])
-    show.CONSOLE.print(
-        f"The peer: {spec.settings.metric} {best[1]:.4f} after {best[0]:.1f} s "
-        f"({curve.index(best) + 1} of {len(curve)} epochs, {seconds:.1f} s in all)."
-    )
-    begun = time.perf_counter()
-    select = scoring.evaluator(model, split, spec.settings.metric)
-    reached: list[float] = []
-
-    def watch(record: loop.Record, figures: Mapping[str, float]) -> None:
-        value = figures.get(spec.settings.metric)
-        if value is not None and (value >= best[1] if ranking else value <= best[1]):
-            reached.append(time.perf_counter() - begun)
-
-    fitted = loop.fit(
-        model,
-        [split.train],
-        spec.settings,
-        seeds=spec.seeds,
-        evaluate=lambda params, replica: select(params, split.valid).figures,
-        progress=watch,
-    )
-    show.CONSOLE.print(
-        f"aerec: {spec.settings.metric} {fitted.record.best[0]:.4f} in "
-        f"{time.perf_counter() - begun:.1f} s; the peer's best "
-        + (f"after {reached[0]:.1f} s, {reached[0] / best[0]:.0%} of its time." if reached else
-           "was not reached.")
-    )  # fmt: skip
-    own = {"aerec_seconds": reached[0]} if reached else {}
-    return {**own, "peer_seconds": best[0], spec.settings.metric: best[1]}
 
 
 def recommend(given: Mapping[str, Any]) -> dict[str, float]:
@@ -281,25 +220,16 @@ def cholesky(given: Mapping[str, Any]) -> dict[str, float]:
     return {"aerec_seconds": min(ours), "peer_seconds": min(theirs), "gram_seconds": whole}
 
 
-def _torch_loop():
-    try:
-        from experiments import torch_loop
-    except ImportError:
-        raise BadInput('--against=torch needs torch: pip install "aerec[torch]"') from None
-    return torch_loop
-
-
 if __name__ == "__main__":
     options.define_run_flags()
     flags.DEFINE_string(
         "what",
         "epoch",
-        "epoch, quality, solve, evaluate, audit, ease, recommend, read, first_layer, last_layer, "
-        "gru or softmax",
+        "epoch, solve, evaluate, audit, ease, recommend, read, first_layer, last_layer, gru or "
+        "softmax",
     )
     flags.DEFINE_string("against", None, "the peer: torch; with --what=solve irspack or implicit")
-    flags.DEFINE_integer("peer_epochs", 100, "with --what=quality: epochs of the peer", 1)
-    flags.DEFINE_integer("peer_batch_size", 500, "with --what=quality: rows in its batches", 1)
+    flags.DEFINE_integer("repeats", REPEATS, "with --what=epoch: epochs of each, after a first", 1)
     flags.DEFINE_string("file", "csv", f"with --what=read: {', '.join(reading.FILES)}")
     flags.DEFINE_integer("ratings", 20_000_000, "with --what=read: lines of the file", 1)
     flags.DEFINE_bool("json", False, "print the figures as a line of JSON too")

@@ -1,17 +1,21 @@
 """Measure how time and memory of training grow with the columns, the rows and the entries.
 
   python -m experiments.growth --output=runs/growth --record
+  python -m experiments.growth --picture=growth.png
 
 Mult-VAE with a hidden layer of 128 and a code of 64, on made-up clicks. Each size is trained in a
 process of its own, `--repeats` epochs after a first one. Rows `columns.full.N` and
 `columns.sampled.N` have 500 rows of 100 clicks in N columns, by the whole and by the sampled
 softmax; `entries.N` has N clicks, 50 a row, in 20,000 columns, and `length.N` has 4,000 rows, N
-clicks altogether. Figures: `seconds` of an epoch, the median; `update`, of an update; `predicted`,
-of an update by its `work` and the rates of the machine, `gflops` of a matrix product of its shape
-and `gb_per_second` of memory; `peak_mb`, of the process, MB of 2^20 bytes, less those before the
-data; `needed_mb`, by the estimate before training. A row without a size, like `entries`, has the
-exponent b of seconds ~ size^b, fitted to all epochs of its sizes, with its 95% interval. A finished
-size is a file in --output; the same command resumes.
+clicks altogether. With --devices there are rows `devices.N`: 4,000 rows of 50 clicks in 20,000
+columns, on a mesh of N devices; a CPU counts as so many. Figures: `seconds` of an epoch, the
+median; `update`, of an update; `predicted`, of an update on one device by its `work` and the rates
+of the machine, `gflops` of a matrix product of its shape and `gb_per_second` of memory; `peak_mb`,
+of the process, MB of 2^20 bytes, less those before the data; `needed_mb`, by the estimate before
+training. A row without a size, like `entries`, has the exponent b of seconds ~ size^b, fitted to
+all epochs of its sizes, with its 95% interval. A finished size is a file in --output; the same
+command resumes. `growth.png` in --output shows seconds and memory by size, with the exponents; with
+--picture the kept rows are drawn, and nothing is measured.
 """
 
 import functools
@@ -31,8 +35,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 from absl import flags
+from matplotlib.figure import Figure
 
-from aerec import memory, models
+from aerec import memory, mesh, models, plots
 from aerec.cli import command, show
 from aerec.core import Facts, Table
 from aerec.errors import BadInput
@@ -54,7 +59,16 @@ GROWTHS = {
                         lambda n: (500, n, 100, {"batch_size": 25, "softmax": "sampled"})),
     "entries": ((200_000, 600_000, 1_800_000), lambda n: (n // 50, 20_000, 50, {})),
     "length": ((200_000, 600_000, 1_800_000), lambda n: (4_000, 20_000, n // 4_000, {})),
+    "devices": ((), lambda n: (4_000, 20_000, 50, {})),  # sizes: those of --devices
 }  # fmt: skip
+# of the picture: a size -> where it is drawn, and the growths in it with their names
+PANELS: dict[str, tuple[Callable[[int], int], dict[str, str]]]
+PANELS = {
+    "columns": (lambda n: n, {"columns.full": "full softmax", "columns.sampled": "sampled"}),
+    "rows of 50 clicks": (lambda n: n // 50, {"entries": "full softmax"}),
+    "clicks of 4,000 rows": (lambda n: n, {"length": "full softmax"}),
+    "devices": (lambda n: n, {"devices": "full softmax"}),
+}
 
 
 def main(given: Mapping[str, Any]) -> None:
@@ -62,20 +76,32 @@ def main(given: Mapping[str, Any]) -> None:
     if given["size"]:
         print(json.dumps(trained(given["size"], given["repeats"])))
         return
+    if given["picture"]:
+        plots.save(picture(records.read(FILE)[1]), pathlib.Path(given["picture"]))
+        return
+    sizes = {growth: own for growth, (own, _) in GROWTHS.items()}
+    sizes["devices"] = devices(given["devices"])
     output = pathlib.Path(given["output"])
-    names = [f"{growth}.{size}" for growth, (sizes, _) in GROWTHS.items() for size in sizes]
+    names = [f"{growth}.{size}" for growth, own in sizes.items() for size in own]
     contents = cells.measure(
         {name: functools.partial(in_process, name, given["repeats"]) for name in names}, output
     )
-    fields = {"command": f"python -m experiments.growth --repeats={given['repeats']}"}
+    own = f" --devices={','.join(given['devices'])}" if given["devices"] else ""
+    fields = {"command": f"python -m experiments.growth --repeats={given['repeats']}{own}"}
     rows = recorded(dict(zip(names, contents, strict=True)), fields)
-    show.CONSOLE.print(
-        cells.table(TITLE, rows, ("seconds", "update", *MEASURED[:3], "exponent"))
-    )
+    show.CONSOLE.print(cells.table(TITLE, rows, ("seconds", "update", *MEASURED[:3], "exponent")))
+    plots.save(picture(rows), output / "growth.png")
     done = f"Next: {fields['command']} --output={output} --record"
     if given["record"]:
         done = f"Kept in {records.write(FILE, TITLE, rows)}."
     show.CONSOLE.print(done, markup=False, soft_wrap=True)
+
+
+def devices(given: Sequence[str]) -> tuple[int, ...]:
+    """Check numbers of devices: none, or several. Raises BadInput."""
+    if not all(own.isdecimal() and int(own) for own in given) or len(set(given)) == 1:
+        raise BadInput(f"--devices={','.join(given)}: write two numbers or more, like 1,2,4")
+    return tuple(sorted(map(int, set(given))))
 
 
 def in_process(name: str, repeats: int) -> dict[str, Any]:
@@ -87,13 +113,19 @@ def in_process(name: str, repeats: int) -> dict[str, Any]:
     begun = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "experiments.growth", f"--size={name}", f"--repeats={repeats}"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(name),
     )  # fmt: skip
     out, err = process.communicate()
     if process.returncode:
         last = (err.strip().splitlines() or [""])[-1]
         raise BadInput(f"{name} was not measured; its process ended with: {last}")
     return {**json.loads(out.splitlines()[-1]), "made": cells.made(begun)}
+
+
+def environment(name: str) -> dict[str, str]:
+    """Return the variables of the process of a size: a CPU counts as the devices that it needs."""
+    growth, _, size = name.rpartition(".")
+    return {**os.environ, **({"JAX_NUM_CPU_DEVICES": size} if growth == "devices" else {})}
 
 
 def trained(name: str, repeats: int) -> dict[str, Any]:
@@ -106,16 +138,16 @@ def trained(name: str, repeats: int) -> dict[str, Any]:
     table = clicks(rows, columns, each)
     model = models.build("multvae", NETWORK, Facts.of(table))
     said: list[str] = []
-    run = program.compiled(
-        model, [table], Settings(epochs=repeats + 1, **own), seeds=(0,), log=said.append
-    )
-    state, seconds = run.start, []
-    for epoch in range(repeats + 1):
-        begun = time.perf_counter()
-        state, losses, finite = jax.block_until_ready(run.epoch(state, epoch))
-        seconds.append(time.perf_counter() - begun)
-        if not np.all(finite):
-            raise BadInput(f"{name}: the parameters are not finite after epoch {epoch}")
+    settings = Settings(epochs=repeats + 1, **own)
+    with mesh.use(mesh.chosen(f"data:{size}") if growth == "devices" else None):
+        run = program.compiled(model, [table], settings, seeds=(0,), log=said.append)
+        state, seconds = run.start, []
+        for epoch in range(repeats + 1):
+            begun = time.perf_counter()
+            state, losses, finite = jax.block_until_ready(run.epoch(state, epoch))
+            seconds.append(time.perf_counter() - begun)
+            if not np.all(finite):
+                raise BadInput(f"{name}: the parameters are not finite after epoch {epoch}")
     needed = re.search(r"needs about ([\d.]+) GiB", " ".join(said))
     updates, peak = int(np.asarray(losses).size), memory.peak_rss_mb() - before
     batch, sampled = -(-rows // updates), "sampled" in " ".join(said)
@@ -134,9 +166,7 @@ def trained(name: str, repeats: int) -> dict[str, Any]:
     }
 
 
-def work(
-    batch: int, columns: int, seen: int, each: int, width: int = WIDTH
-) -> tuple[int, int]:
+def work(batch: int, columns: int, seen: int, each: int, width: int = WIDTH) -> tuple[int, int]:
     """Count the operations and the bytes of one update of Mult-VAE in batches of B rows.
 
     H is the hidden layer, R the columns that the softmax sees, E the clicks of a row. The last
@@ -211,9 +241,46 @@ def exponent(sizes: Sequence[int], seconds: Sequence[Sequence[float]]) -> dict[s
     return {name: float(own) for name, own in {"exponent": fit.slope, **ends}.items()}
 
 
+def picture(rows: Sequence[Record]) -> Figure:
+    """Plot seconds of an epoch with the fitted power law, and memory, by the size of the data.
+
+    Args:
+      rows: of sizes, and of the exponent of each growth.
+    """
+    known = {row.label: row.figures for row in rows}
+    panels = {of: own for of, own in PANELS.items() if set(own[1]) & set(known)}
+    width, height = plots.SIZE
+    figure = Figure(figsize=(len(panels) * width, 2 * height), layout="constrained")
+    grid = figure.subplots(2, len(panels), squeeze=False, sharey="row")
+    for (above, below), (of, (place, growths)) in zip(grid.T, panels.items(), strict=True):
+        plots.style(above, xlabel=of, ylabel="seconds of an epoch")
+        plots.style(below, xlabel=of, ylabel="memory, MB")
+        for growth, name in growths.items():
+            if growth not in known:
+                continue
+            sizes = sorted(int(label.rpartition(".")[2]) for label in known
+                           if re.fullmatch(rf"{re.escape(growth)}\.\d+", label))  # fmt: skip
+            x = np.array([place(size) for size in sizes], float)
+            seconds, peak = (np.array([known[f"{growth}.{size}"][figure] for size in sizes])
+                             for figure in ("seconds", "peak_mb"))  # fmt: skip
+            b, low, high = (known[growth][f"exponent{end}"] for end in ("", "_low", "_high"))
+            text = f"{name}: size^{b:.2f} [{low:.2f}, {high:.2f}]"
+            points = above.plot(x, seconds, "o")[0]
+            law = np.exp(np.log(seconds).mean() + b * (np.log(x) - np.log(x).mean()))
+            above.plot(x, law, color=points.get_color(), label=text)
+            below.plot(x, peak, "o-", label=name)
+        for axes in (above, below):
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.legend(frameon=False)
+    return figure
+
+
 if __name__ == "__main__":
     flags.DEFINE_string("output", os.path.join("runs", "growth"), "a folder for the sizes")
     flags.DEFINE_integer("repeats", 5, "epochs that are timed, after a first one", 2)
+    flags.DEFINE_list("devices", [], "numbers of devices, like 1,2,4, to measure as well")
+    flags.DEFINE_string("picture", None, "draw the kept rows to this PNG file; nothing is measured")
     flags.DEFINE_string("size", None, "measure this one size, in this process, and print it")
     flags.DEFINE_bool("record", False, f"keep the rows in experiments/results/{FILE}.json")
     command.run(main, __doc__)

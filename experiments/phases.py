@@ -1,9 +1,12 @@
 """Speed of what is not an epoch: solving, evaluating, auditing; peers where they are installed.
 
-Peers of iALS take the same number of factors and of sweeps, all else as they come, and two threads
-or as many as there are cores: irspack (`pip install irspack`), implicit (`pip install implicit`).
+The peer of an evaluation is a plain PyTorch one (`pip install "aerec[torch]"`): dense scores, a
+mask, `topk`. Peers of iALS take the same number of factors and of sweeps, all else as they come,
+and two threads or as many as there are cores: irspack (`pip install irspack`), implicit
+(`pip install implicit`).
 """
 
+import importlib.metadata
 import os
 import time
 from collections.abc import Callable
@@ -20,11 +23,12 @@ from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.host_table import AnyTable
 from aerec.runs import scoring
-from aerec.runs.spec import Spec
+from aerec.runs.spec import Spec, oriented
 from aerec.training import loop
 from experiments import operations
 
 REPEATS = 3
+PAUSE = 0.3  # seconds: the peer's threads spin for a while after their last product
 
 
 def solve(spec: Spec, split: Split, against: str | None) -> dict[str, float]:
@@ -84,17 +88,63 @@ def _matrix(table: AnyTable) -> scipy.sparse.csr_matrix:
     return scipy.sparse.csr_matrix((value, (row, column)), (table.num_rows, table.num_columns))
 
 
-def evaluate(spec: Spec, split: Split) -> dict[str, float]:
-    """Time the scoring of the test part, compilation apart: users a second."""
-    run = aerec.fit(spec.model, split, show=False, epochs=1, **spec.set)
+def evaluate(spec: Spec, split: Split, against: str | None) -> dict[str, float]:
+    """Time the scoring of the test part by all figures, compilation apart: users a second.
+
+    The parameters are those before training. With a peer, NDCG@100 alone is timed too, in turns.
+    """
+    (split,) = oriented(models.traits(spec.model, spec.set), [split])
     model = models.build(spec.model, spec.set, Facts.of(split.train, split.scale))
+    params = jax.block_until_ready(model.init(jax.random.key(0)))
     score = scoring.evaluator(model, split)
     first, *times = (
-        operations.seconds(lambda: score(run.params, split.test)) for _ in range(REPEATS + 1)
+        operations.seconds(lambda: score(params, split.test)) for _ in range(1 + REPEATS)
     )
     users = split.test.input.num_rows
     show.CONSOLE.print(f"{users:,} users scored in {min(times):.2f} s (the first time {first:.2f})")
-    return {"seconds": min(times), "first_seconds": first, "users_per_second": users / min(times)}
+    figures = {"seconds": min(times), "first_seconds": first, "users": float(users),
+               "users_per_second": users / min(times), **size(split.train)}  # fmt: skip
+    if against is None:
+        return figures
+    nets, peer = torch_peer(against)
+    threads = peer.use_all_cores()
+    net = nets.build(spec.model, model.traits, split.train, spec.settings.batch_size)
+    alone = scoring.evaluator(model, split, spec.settings.metric)
+    theirs = peer.scorer(net, split, split.test)
+    taken: dict[str, list[float]] = {"aerec": [], "peer": []}
+    for _ in range(1 + REPEATS):
+        taken["aerec"].append(operations.seconds(lambda: alone(params, split.test)))
+        taken["peer"].append(operations.seconds(theirs))
+        time.sleep(PAUSE)
+    ours, others = (min(own[1:]) for own in taken.values())
+    show.CONSOLE.print(
+        f"{spec.settings.metric} alone: {ours:.2f} s, {against} {others:.2f} s, "
+        f"{others / ours:.2f} times as long."
+    )
+    alike = {"aerec_seconds": ours, "peer_seconds": others, "share": ours / others}
+    return {**figures, **alike, "threads": float(threads)}
+
+
+def torch_peer(name: str = "torch") -> tuple[Any, Any]:
+    """Import the models and the loop of the peer. Raises BadInput: another peer, or no PyTorch."""
+    if name != "torch":
+        raise BadInput("--against=torch is the only peer")
+    try:
+        from experiments import torch_loop, torch_nets
+    except ImportError:
+        raise BadInput('the peer needs torch: pip install "aerec[torch]"') from None
+    return torch_nets, torch_loop
+
+
+def version(peer: str | None) -> dict[str, str]:
+    """Return the version of a peer by its name; {} without one."""
+    return {peer: importlib.metadata.version(peer)} if peer else {}
+
+
+def size(table: AnyTable) -> dict[str, float]:
+    """Return the rows, columns and entries of a training table."""
+    sizes = {"rows": table.num_rows, "columns": table.num_columns}
+    return {**sizes, "entries": int(table.lengths().sum())}
 
 
 def audit(spec: Spec, split: Split) -> dict[str, float]:
