@@ -46,12 +46,14 @@ def main(given: Mapping[str, Any]) -> None:
             for part, size in parts.items()
         }
         total = {name: sum(own[name] for own in figures.values()) for name in ("gb", "device_gb")}
-        operations, traffic = growth.work(batch, items, seen, each, width)
+        updates = -(-users // batch)
+        work = growth.work(batch, items, seen, each, width, updates=updates)
+        traffic = work.streamed + work.scattered + work.transposed
         exchanged = 8 * 2 * seen * width / model + 16 * each * batch
-        seconds = operations / (data * model) / (given["tflops"] * 1e12)
+        seconds = work.operations / (data * model) / (given["tflops"] * 1e12)
         seconds += traffic / (data * model) / (given["memory_tb"] * 1e12)
         seconds += exchanged / (given["link_gb"] * 1e9) if data * model > 1 else 0
-        hours = seconds * -(-users // batch) / 3600
+        hours = seconds * updates / 3600
         for part, own in figures.items():
             rows.append(Record(label=f"{softmax}.{part}", figures=own, **fields))
         whole = {**total, "update": seconds, "epoch_hours": hours}

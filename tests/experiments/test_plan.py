@@ -41,8 +41,8 @@ def test_devices_share_it(tmp_path, monkeypatch):
         found = eight[f"full.{part}"]
         assert found["gb"] == one[f"full.{part}"]["device_gb"]
         assert found["device_gb"] == pytest.approx(found["gb"] / parts)
-    operations, traffic = growth.work(20, 5000, 5000, 10)
-    assert one["full"]["update"] == pytest.approx((operations + traffic) / 1e12)
+    work = growth.work(20, 5000, 5000, 10)
+    assert one["full"]["update"] == pytest.approx((work.operations + work.streamed) / 1e12)
     assert one["full"]["epoch_hours"] == pytest.approx(5 * one["full"]["update"] / 3600)
     exchanged = 8 * 2 * 5000 * 128 / 2 + 16 * 10 * 20
     assert eight["full"]["update"] == pytest.approx(one["full"]["update"] / 8 + exchanged / 1e9)
