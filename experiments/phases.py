@@ -1,26 +1,30 @@
 """Speed of what is not an epoch: solving, evaluating, auditing; peers where they are installed.
 
 The peer of an evaluation is a plain PyTorch one (`pip install "aerec[torch]"`): dense scores, a
-mask, `topk`. Peers of iALS take the same number of factors and of sweeps, all else as they come,
-and two threads or as many as there are cores: irspack (`pip install irspack`), implicit
-(`pip install implicit`).
+mask, `topk`. Peers of iALS have two threads or as many as there are cores, and the same number of
+factors and of sweeps: irspack (`pip install irspack`), which has the same objective and takes the
+same settings of it; implicit (`pip install implicit`), whose objective is another one, with its
+defaults.
 """
 
 import importlib.metadata
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import scipy.sparse
 
 import aerec
 from aerec import models
 from aerec.cli import show
-from aerec.core import Facts
+from aerec.core import Facts, Model
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
+from aerec.evaluation import ranking
 from aerec.host_table import AnyTable
 from aerec.runs import scoring
 from aerec.runs.spec import Spec, oriented
@@ -32,18 +36,23 @@ PAUSE = 0.3  # seconds: the peer's threads spin for a while after their last pro
 
 
 def solve(spec: Spec, split: Split, against: str | None) -> dict[str, float]:
-    """Time a model that is solved, and a peer, in turns: wall and CPU seconds, the best of each."""
+    """Time a model that is solved, and a peer, in turns: wall and CPU seconds, the best of each.
+
+    With a peer there is NDCG@100 of both on the test part too, whose users are folded in.
+    """
     model = models.build(spec.model, spec.set, Facts.of(split.train, split.scale))
     if model.solve is None:
         raise BadInput(f"{spec.model} is trained, not solved: use --what=epoch")
     contenders: dict[str, Callable[[], Any]] = {"aerec": lambda: loop.solve(model, split.train)}
+    peer = None
     if against is not None:
         peers = PEERS.get(spec.model, {})
         if against not in peers:
             known = nearest(against, peers) if peers else "There are peers of " + ", ".join(PEERS)
             raise BadInput(f"--what=solve of {spec.model} has no peer {against!r}. {known}")
         settings = models.configure(spec.model, spec.set)
-        contenders[against] = peers[against](_matrix(split.train), settings)
+        peer = peers[against](_matrix(split.train), settings)
+        contenders[against] = peer.fit
     first = operations.seconds(contenders["aerec"])  # with compilation
     wall: dict[str, list[float]] = {name: [] for name in contenders}
     cpu: dict[str, list[float]] = {name: [] for name in contenders}
@@ -56,28 +65,63 @@ def solve(spec: Spec, split: Split, against: str | None) -> dict[str, float]:
     for name, whose in zip(contenders, ("aerec", "peer"), strict=False):
         figures |= {f"{whose}_seconds": min(wall[name]), f"{whose}_cpu_seconds": min(cpu[name])}
         show.CONSOLE.print(f"{name}: {min(wall[name]):.2f} s, {min(cpu[name]):.2f} of a core.")
+    if peer is not None:
+        scores = np.asarray(peer.score(peer.fit(), _matrix(split.test.input)), np.float32)
+        listed = scoring.by_number(lambda y, row: y.at[row].get(mode="fill", fill_value=0))
+        found = {
+            "aerec": _ndcg(model, loop.solve(model, split.train), split.test),
+            "peer": _ndcg(listed, jnp.asarray(scores), scoring.numbered(split.test)),
+        }
+        figures |= {f"{whose}_ndcg@100": figure for whose, figure in found.items()}
+        show.CONSOLE.print(f"NDCG@100: {found['aerec']:.4f}, {against} {found['peer']:.4f}.")
     return figures
 
 
-def _irspack(matrix: scipy.sparse.csr_matrix, settings: Any) -> Callable[[], Any]:
+def _ndcg(model: Model, params: Any, heldout: Any) -> float:
+    return ranking.evaluator(model, names=("ndcg",), ks=(100,))(params, heldout).figures["ndcg@100"]
+
+
+class Peer(NamedTuple):
+    """A peer's fit to the training matrix, and its scores [R, N] of the rows of another one."""
+
+    fit: Callable[[], Any]
+    score: Callable[[Any, scipy.sparse.csr_matrix], np.ndarray]
+
+
+def _irspack(matrix: scipy.sparse.csr_matrix, settings: Any) -> Peer:
     try:
         import irspack
     except ImportError:
         raise BadInput("--against=irspack needs irspack: pip install irspack") from None
-    return lambda: irspack.IALSRecommender(
-        matrix, n_components=settings.latent, train_epochs=settings.sweeps,
-        n_threads=os.cpu_count(),
-    ).learn()  # fmt: skip
+
+    def fit():
+        return irspack.IALSRecommender(
+            matrix, n_components=settings.latent, train_epochs=settings.sweeps,
+            alpha0=settings.alpha0, reg=settings.l2, nu=settings.power,
+            init_std=settings.deviation, n_threads=os.cpu_count(),
+        ).learn()  # fmt: skip
+
+    return Peer(fit, lambda fitted, rows: fitted.get_score_cold_user(rows))
 
 
-def _implicit(matrix: scipy.sparse.csr_matrix, settings: Any) -> Callable[[], Any]:
+def _implicit(matrix: scipy.sparse.csr_matrix, settings: Any) -> Peer:
     try:
         from implicit.als import AlternatingLeastSquares
     except ImportError:
         raise BadInput("--against=implicit needs implicit: pip install implicit") from None
-    return lambda: AlternatingLeastSquares(
-        factors=settings.latent, iterations=settings.sweeps, num_threads=os.cpu_count() or 1
-    ).fit(matrix, show_progress=False)
+
+    def fit():
+        model = AlternatingLeastSquares(
+            factors=settings.latent, iterations=settings.sweeps, num_threads=os.cpu_count() or 1
+        )
+        model.fit(matrix, show_progress=False)
+        return model
+
+    def score(fitted, rows):
+        users = fitted.recalculate_user(np.arange(rows.shape[0]), rows)
+        return users @ fitted.item_factors.T
+
+    return Peer(fit, score)
 
 
 PEERS = {"ials": {"irspack": _irspack, "implicit": _implicit}}
