@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=ease_vae_ml1m --data_dir=DIR
 
-All settings are the defaults. No published figure. The study `combined` has this protocol on other
+All settings are the defaults. No published figure. The study `kinds` has this protocol on other
 splits and four more data sets.
 """
 

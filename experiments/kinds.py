@@ -1,0 +1,126 @@
+"""Compare models with their defaults on five kinds of data, users held out.
+
+  python -m experiments.kinds --data_dir=DIR --output=runs/kinds --record
+  python -m experiments.kinds --datasets=movielens-small --models=ease,multvae --output=DIR
+
+A row DATA.MODEL is the mean over three splits, with half its 95% interval over test users. A row
+DATA.MODEL-OTHER is a paired difference, for the `PAIRS` among the models. A user who is tested on
+several splits counts as one. A finished fit is a file in --output; the same command resumes.
+"""
+
+import functools
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+import aerec
+from aerec.cli import command, options, show
+from aerec.cross_validation import CrossValidation, Scored
+from aerec.evaluation.report import Report
+from experiments import board, cells, records
+from experiments.cells import Content
+from experiments.records import Record
+
+FILE, TITLE = "kinds", "Models with their defaults on five kinds of data"
+MODELS = ("ease_vae", "ease", "multvae", "recvae")
+PAIRS = (("ease_vae", "ease"), ("ease_vae", "multvae"), ("recvae", "multvae"))
+FIGURES = ("ndcg@100", "recall@20", "recall@50")
+SPLITS = (1, 2, 3)
+
+
+def main(given: Mapping[str, Any]) -> None:
+    """Measure what is not kept yet, show the rows, and keep them if asked to."""
+    output = pathlib.Path(options.required(given, "output"))
+    read = functools.cache(lambda dataset: aerec.load(dataset, data_dir=given["data_dir"]))
+
+    def measured(dataset: str, model: str, split: int) -> Content:
+        return measure(read(dataset), dataset, model, split)
+
+    planned = {
+        f"{dataset}.{split}.{model}": functools.partial(measured, dataset, model, split)
+        for model in given["models"] for split in SPLITS for dataset in given["datasets"]
+    }  # fmt: skip
+    contents = dict(zip(planned, cells.measure(planned, output), strict=True))
+    rows = []
+    for dataset in given["datasets"]:
+        own = {
+            model: [contents[f"{dataset}.{split}.{model}"] for split in SPLITS]
+            for model in given["models"]
+        }
+        rows += recorded(dataset, own)
+    path = records.write(FILE, TITLE, rows, records.RESULTS if given["record"] else output)
+    show.CONSOLE.print(cells.table(f"{TITLE}: {len(SPLITS)} splits", rows, FIGURES))
+    done = f"Kept in {path}." if given["record"] else f"Next: {line()} --record"
+    show.CONSOLE.print(done, markup=False, soft_wrap=True)
+
+
+def measure(ratings: aerec.Ratings, dataset: str, model: str, number: int) -> Content:
+    """Fit a model with its defaults and test it on one split; keep the figures of each user."""
+    begun = time.perf_counter()
+    split = board.divide(ratings, dataset, "strong", number)
+    run = aerec.fit(model, split, show=False)
+    scored = Scored.of(run, split)
+    return {
+        "ids": scored.ids.astype(str).tolist(),
+        "figures": {name: scored.report.figures[name] for name in FIGURES},
+        "per_row": {name: scored.report.per_row[name].tolist() for name in FIGURES},
+        "fit_seconds": scored.seconds,
+        "made": cells.made(begun, split, (0,)),
+    }
+
+
+def recorded(dataset: str, contents: Mapping[str, Sequence[Content]]) -> list[Record]:
+    """Make the records of the models on one data set, and of the `PAIRS` among them."""
+    validation = CrossValidation(
+        {model: [_scored(one) for one in own] for model, own in contents.items()},
+        FIGURES[0], FIGURES,
+    )  # fmt: skip
+    rows = []
+    for model, own in contents.items():
+        figures = {name: validation.mean(model, name) for name in FIGURES}
+        errors = {name: validation.error(model, name) for name in FIGURES}
+        fields = {**_fields(dataset, own), "seconds": validation.seconds(model)}
+        rows.append(Record(label=f"{dataset}.{model}", figures=figures, errors=errors, **fields))
+    for first, second in PAIRS:
+        if not {first, second} <= set(contents):
+            continue
+        figures = {}
+        for name in FIGURES:
+            found = validation.compare(first, second, name)
+            low, high = found.interval
+            figures |= {name: found.difference, f"{name}_low": low, f"{name}_high": high,
+                        f"{name}_p": found.p}  # fmt: skip
+        fields = {**_fields(dataset, contents[first]), "seconds": 0.0}
+        rows.append(Record(label=f"{dataset}.{first}-{second}", figures=figures, **fields))
+    return rows
+
+
+def line(dataset: str = "") -> str:
+    """Return the command, of one data set or of all."""
+    own = f" --datasets={dataset}" if dataset else ""
+    return f"python -m experiments.kinds --data_dir=DIR --output=DIR{own}"
+
+
+def _scored(content: Content) -> Scored:
+    per_row = {name: np.array(values, np.float32) for name, values in content["per_row"].items()}
+    return Scored(Report(content["figures"], per_row), np.array(content["ids"]),
+                  content["fit_seconds"])  # fmt: skip
+
+
+def _fields(dataset: str, contents: Sequence[Content]) -> dict[str, Any]:
+    made = [one["made"] for one in contents]
+    hashes = [digest for one in made for digest in one["split_hash"]]
+    return {**made[0], "split_hash": hashes, "command": line(dataset)}
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("data_dir", None, "where the datasets' files are (default $AEREC_DATA)")
+    flags.DEFINE_string("output", None, "the folder of the finished fits")
+    flags.DEFINE_list("datasets", list(board.DATASETS), "names of data sets")
+    flags.DEFINE_list("models", list(MODELS), "names of models of rankings")
+    flags.DEFINE_bool("record", False, f"keep the rows in experiments/results/{FILE}.json")
+    command.run(main, __doc__)
