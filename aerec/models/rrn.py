@@ -27,10 +27,10 @@ Departures:
   - a score is of the end of the training time: `score` is not given another;
   - the factors are kept as alternating least squares solves them; the paper starts from PMF, and
     for the networks from AutoRec, and trains both on;
-  - a user's first ratings, before which there is no state, weigh `newcomers` in the objective;
+  - with `newcomers` below 1, a user's ratings without earlier ones weigh less in the objective;
   - the inputs are projected factors of the rated, in place of vectors of one weight for each pair
     of a user and an item, and (1, q_j) is not trained;
-  - users and items are updated together unless `alternate`, and by all parts at once;
+  - users and items are updated together, and by all parts at once, not in turn;
   - a user who was not trained on rated in the last part, and as the only one.
 """
 
@@ -42,7 +42,7 @@ import numpy as np
 
 from aerec import memory
 from aerec.configuration import Count, Positive, Probability, Share, Weight, settings
-from aerec.core import Batch, Facts, Model, Rows, Table, Traits, Turn
+from aerec.core import Batch, Facts, Model, Rows, Table, Traits
 from aerec.models import pmf
 from aerec.nn import alternating, layers, recurrent
 from aerec.space import Choice, Log, LogIntegers, Space, Uniform
@@ -58,10 +58,9 @@ class Config:
     bins: Count = 30  # equal parts of the time of all ratings
     past: bool = True  # whether training is with the factors of the past
     folds: Count = 4  # of users; the items of a user's past are solved without its fold
-    newcomers: Share = 0.0  # weight of the ratings of a user without earlier ones
+    newcomers: Share = 1.0  # weight of the ratings of a user without earlier ones
     users: bool = True  # whether users have states
     items: bool = True  # whether items have states
-    alternate: bool = False  # whether an epoch trains users or items, in turn
     dropout: Probability = 0.3  # of the states
     l2: Weight = 100.0  # lambda of lambda / 2 |weights|^2 of the networks, added to the sum
 
@@ -85,8 +84,8 @@ def traits(config: Config) -> Traits:
         reads="sequence",
         l2=config.l2,
         training={
-            "epochs": 30, "batch_size": 128, "learning_rate": 1e-3, "schedule": "cosine",
-            "evaluate_every": 1,
+            "epochs": 16, "batch_size": 128, "learning_rate": 3e-3, "schedule": "cosine",
+            "evaluate_every": 2,
         },
     )  # fmt: skip
 
@@ -171,12 +170,12 @@ def make(config: Config, facts: Facts) -> Model:
         """Return the states before each part and at the end, [T + 1, M, H], of [M, T, W]."""
         time = jnp.broadcast_to(jnp.arange(parts)[:, None, None] / parts, (parts, len(read), 1))
         given = jnp.concatenate([jnp.swapaxes(read, 0, 1), time], axis=2)
-        return recurrent.lstm(given @ network["input"] + network["bias"], network["kernel"])
+        return recurrent.lstm(given @ network["input"] + network["bias"][None, None], network["kernel"])
 
     def mapped(network, state: jax.Array, used: bool) -> jax.Array:
         """Return (m, a), [., D + 1]; without states, of the state zero."""
         own = state if used else jnp.zeros_like(state)
-        return own @ network["map"] + network["offset"]
+        return own @ network["map"] + network["offset"][None]
 
     def together(own: jax.Array, other: jax.Array) -> jax.Array:
         """Return a_u + a_j + m_u' m_j."""
@@ -250,7 +249,6 @@ def make(config: Config, facts: Facts) -> Model:
         encode=queries,
         score=lambda params, x: queries(params, x) @ item_codes(params).T + item_bias(params)[None],
         loss=loss,
-        turns=(Turn("users", loss), Turn("items", loss)) if config.alternate else (),
         frozen=frozen,
         queries=queries,
         item_codes=item_codes,
