@@ -170,7 +170,9 @@ def make(config: Config, facts: Facts) -> Model:
         """Return the states before each part and at the end, [T + 1, M, H], of [M, T, W]."""
         time = jnp.broadcast_to(jnp.arange(parts)[:, None, None] / parts, (parts, len(read), 1))
         given = jnp.concatenate([jnp.swapaxes(read, 0, 1), time], axis=2)
-        return recurrent.lstm(given @ network["input"] + network["bias"][None, None], network["kernel"])
+        return recurrent.lstm(
+            given @ network["input"] + network["bias"][None, None], network["kernel"]
+        )
 
     def mapped(network, state: jax.Array, used: bool) -> jax.Array:
         """Return (m, a), [., D + 1]; without states, of the state zero."""
