@@ -12,8 +12,9 @@ after the parts before t, one of the user and one of the item, the rating of ite
     sum_j (r_uj - mu - b_j) (1, q_j) / sqrt(n),   log(1 + n),   whether n = 0 in all parts before,
 
 n the user's ratings in this part, and the time t / bins (eq. 3); the item's LSTM reads the same of
-its ratings, with b_u and p_u. So a state knows only ratings of earlier parts. The objective is the
-squared error over the ratings plus l2 / 2 times the squares of the weights of the networks.
+its ratings, with b_u and p_u. So a state reads only ratings of earlier parts; the factors that it
+reads them by are of all training ratings. The objective is the squared error over the ratings plus
+l2 / 2 times the squares of the weights of the networks.
 
 The factors are those of `pmf` with biases, solved first. With `past`, those in the objective are of
 the past: (b_u, p_u) is solved from the user's ratings before t, given items solved without the
@@ -93,8 +94,10 @@ def traits(config: Config) -> Traits:
 def make(config: Config, facts: Facts) -> Model:
     """Build the model over rows of N ratings; scores are ratings [B, N], not clipped.
 
-    Params {"clock": the parts of the time, "factors": see `factors`, "read": {"users": [U, T, W],
-    "items": [N, T, W]}, what the networks read in T parts, "users" and "items": the networks}.
+    Params {"clock": the T parts of the time, "factors": {"mean": mu [1], "items": (b_j, q_j)
+    [N, 1 + K], "folds": those without each fold [F, N, 1 + K], "past": (b_u, p_u) before each part
+    [U, T, 1 + K]}, "read": what the networks read, {"users": [U, T, W], "items": [N, T, W]},
+    "users" and "items": the networks}.
 
     Raises:
       memory.TooLarge: from `frozen`, if what the networks read does not fit.
