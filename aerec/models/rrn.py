@@ -35,6 +35,7 @@ Departures:
   - a user who was not trained on rated in the last part, and as the only one.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -145,6 +146,7 @@ def make(config: Config, facts: Facts) -> Model:
         times = _times(table)
         clock = _clock(times, parts)
         bins = np.asarray(part(clock, times))
+        assert base.solve is not None
         found = base.solve(table)
         mean, items = found["mean"], found["items"]
         every = table.gather(jnp.arange(num_rows), max(len(row), 1))
@@ -230,7 +232,7 @@ def make(config: Config, facts: Facts) -> Model:
         items = params["factors"]["items"]
         around = params["factors"]["mean"] + _at(items[:, 0], x.columns)
         listed = x.row < x.shape[0]
-        left = x.replace(values=jnp.where(listed, x.values - around, 0))
+        left = dataclasses.replace(x, values=jnp.where(listed, x.values - around, 0))
         total = layers.product(left, items.at[:, 0].set(1))
         before = ((0, 0), (parts - 1, 0))
         counts = jnp.pad(x.counts().astype(total.dtype)[:, None], before)
@@ -290,11 +292,12 @@ def _past(
     Returns:
       (items [F, N, 1 + K], with biases around the same mean; rows [U, T, 1 + K]).
     """
+    assert base.solve is not None
     row, column, value = table.entries()
     lengths, fold = table.lengths(), np.arange(table.num_rows) % config.folds
     rows = -(-table.num_rows // config.folds)
     capacity = max(1, *(int(lengths[fold == k].sum()) for k in range(config.folds)))
-    timed = table.replace(times=jnp.asarray(bins, jnp.float32))
+    timed = dataclasses.replace(table, times=jnp.asarray(bins, jnp.float32))
 
     @jax.jit
     def solve(params, index):
@@ -305,9 +308,9 @@ def _past(
         def before(number):
             kept = ((x.times < number) & (x.row < x.shape[0])).astype(x.values.dtype)
             penalty = config.factors_l2 * jnp.maximum(x.sum(kept), 1) ** config.power
-            left = x.replace(values=(x.values - around) * kept)
+            left = dataclasses.replace(x, values=(x.values - around) * kept)
             ridge = penalty[:, None, None] * jnp.eye(1 + config.latent)[None]
-            return alternating.ridge(x.replace(values=kept), left, factors, ridge)
+            return alternating.ridge(dataclasses.replace(x, values=kept), left, factors, ridge)
 
         return jax.lax.map(before, jnp.arange(config.bins, dtype=jnp.float32))
 
