@@ -415,6 +415,60 @@ def timesvdpp(*_):
     return formula
 
 
+def rrn(key, *_):
+    """Part by part; the time of an entry is its place, and each row is solved by itself."""
+    r = matrix("rating")
+    table, row, column = table_of(r)
+    value, n = r[row, column], (r > 0).sum(1)
+    place = np.arange(len(row)) - (np.cumsum(n) - n)[row]
+    size = len(batch(table).row), WIDTHS["recurrent"]
+    drops = [kept(own, 0.3, size)[: len(row)] for own in jax.random.split(key)]
+
+    def before(net, read):
+        """The states before each part and at the end, [T + 1, M, H]."""
+        h = c = np.zeros((len(read), len(net["kernel"])))
+        found = [h]
+        for t in range(read.shape[1]):
+            x = np.hstack([read[:, t], np.full((len(read), 1), t / read.shape[1])])
+            i, f, g, o = np.split(x @ net["input"] + net["bias"] + h @ net["kernel"], 4, axis=1)
+            c = sigmoid(f + 1) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+            found.append(h)
+        return np.stack(found)
+
+    def formula(p):
+        f, clock, read = p["factors"], p["clock"], p["read"]
+        parts, nets = read["users"].shape[1], (p["users"], p["items"])
+        bins = np.floor((place - clock["first"]) * clock["rate"])
+        bins = np.clip(bins, 0, parts - 1).astype(int)
+        h = before(nets[0], read["users"]), before(nets[1], read["items"])
+
+        def mapped(states):
+            return [
+                state @ net["map"] + net["offset"] for state, net in zip(states, nets, strict=True)
+            ]
+
+        own, other = mapped([h[0][bins, row] * drops[0], h[1][bins, column] * drops[1]])
+        left, right = f["past"][row, bins], f["folds"][row % 4, column]
+        y = f["mean"] + left[:, 0] + right[:, 0] + (left[:, 1:] * right[:, 1:]).sum(1)
+        y += own[:, 8] + other[:, 8] + (own[:, :8] * other[:, :8]).sum(1)
+        weight = 1 - 0.7 * read["users"][row, bins, -1]
+        total = np.bincount(row, weight * (value - y) ** 2, U)
+
+        around, q = f["mean"] + f["items"][:, 0], f["items"].copy()
+        q[:, 0] = 1
+        z = np.zeros((U, q.shape[1]))
+        for u in range(U):
+            seen = r[u] > 0
+            system = q[seen].T @ q[seen] + 4 * max(n[u], 1) ** 0.4 * np.eye(q.shape[1])
+            z[u] = np.linalg.solve(system, q[seen].T @ (r[u] - around)[seen])
+        own, other = mapped([h[0][-1], h[1][-1]])
+        score = around + z @ q.T + own[:, 8:] + other[:, 8] + own[:, :8] @ other[:, :8].T
+        return score, total, n
+
+    return formula
+
+
 def histories():
     """[U, L] columns in order, N past the end, and the lengths."""
     _, row, column = table_of(matrix())
@@ -488,7 +542,8 @@ def rvae(key, step, _):
 TRAINED = {
     "autorec": autorec, "cdae": cdae, "dae": cdae, "deeprec": deeprec, "ease_vae": ease_vae,
     "elsa": elsa, "factor_ae": factor_ae, "feature_ae": feature_ae, "multdae": multdae,
-    "multvae": multvae, "rbm": rbm, "recvae": recvae, "rvae": rvae, "sdae": sdae, "svae": svae,
+    "multvae": multvae, "rbm": rbm, "recvae": recvae, "rrn": rrn, "rvae": rvae, "sdae": sdae,
+    "svae": svae,
     "timesvdpp": timesvdpp, "vae": vae,
 }  # fmt: skip
 STATED = {  # where the formula has other settings than the defaults
@@ -496,6 +551,10 @@ STATED = {  # where the formula has other settings than the defaults
     "factor_ae": {"hidden": ()},
     "multdae": {"dropout": 0.5},
     "multvae": {"dropout": 0.5, "beta": 0.2, "anneal_steps": 10_000},
+    "rrn": {
+        "bins": 5, "folds": 4, "newcomers": 0.3, "dropout": 0.3, "dynamic": 8, "factors_l2": 4.0,
+        "power": 0.4,
+    },
     "timesvdpp": {"sessions": 8, "l2": 2.0, "power": 0.4},
 }
 

@@ -1,8 +1,8 @@
-"""A gated recurrent unit over padded histories: L steps of B rows, the step axis first.
+"""Recurrent units over padded histories: L steps of B rows, the step axis first.
 
-Cho et al.: *Learning Phrase Representations using RNN Encoder-Decoder*, EMNLP 2014, with the reset
-gate after the product as in cuDNN. With the input's part a = W x + b of the three gates
-[r, z, n], each H wide, and the state's part g = U h:
+The gated recurrent unit is that of Cho et al.: *Learning Phrase Representations using RNN
+Encoder-Decoder*, EMNLP 2014, with the reset gate after the product as in cuDNN. With the input's
+part a = W x + b of the three gates [r, z, n], each H wide, and the state's part g = U h:
 
   r = sigmoid(a_r + g_r),  z = sigmoid(a_z + g_z),  n = tanh(a_n + r (g_n + c)),
   h' = n + z (h - n),      h = 0 before the first step.
@@ -135,3 +135,33 @@ def _backward(saved, cotangent):
         jnp.concatenate(of_kernel, axis=1),
         of_recalled.sum(0),
     )
+
+
+def lstm(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Compute the states of a long short-term memory before each step and after the last.
+
+    Hochreiter & Schmidhuber: *Long Short-Term Memory*, Neural Computation 1997, with the forget
+    gate of Gers et al., 2000. With the input's part a of [i, f, g, o], each H wide, and g = h U:
+
+      c' = sigmoid(a_f + g_f + 1) c + sigmoid(a_i + g_i) tanh(a_g + g_g),
+      h' = sigmoid(a_o + g_o) tanh(c'),    h = c = 0 before the first step.
+
+    Args:
+      inputs: [L, B, 4H].
+      kernel: U, [H, 4H].
+
+    Returns:
+      h [L + 1, B, H]; the first is zero.
+    """
+    chex.assert_rank([inputs, kernel], [3, 2])
+    start = jnp.zeros((inputs.shape[1], len(kernel)), inputs.dtype)
+
+    def forward(carry, given):
+        state, cell = carry
+        opened, kept, new, shown = jnp.split(given + state @ kernel, 4, axis=1)
+        cell = jax.nn.sigmoid(kept + 1) * cell + jax.nn.sigmoid(opened) * jnp.tanh(new)
+        state = jax.nn.sigmoid(shown) * jnp.tanh(cell)
+        return (state, cell), state
+
+    states = jax.lax.scan(forward, (start, start), inputs)[1]
+    return jnp.concatenate([start[None], states])

@@ -202,7 +202,7 @@ def test_bias_is_a_loop():
 def test_codes_of_sequences_alone_are_no_function_of_a_vector():
     reads = {name: models.traits(name, {}).reads for name in models.MODELS}
     assert {name for name in reads if reads[name] == "sequence"} == {
-        "svae", "rvae", "timesvdpp",
+        "rrn", "svae", "rvae", "timesvdpp",
     }  # fmt: skip
     assert {name for name in reads if reads[name] == "columns"} == {"autorec", "rbm"}
 
