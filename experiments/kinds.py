@@ -3,7 +3,7 @@
   python -m experiments.kinds --data_dir=DIR --output=runs/kinds --record
   python -m experiments.kinds --datasets=movielens-small --models=ease,multvae --output=DIR
 
-A row DATA.MODEL is the mean over three splits, with half its 95% interval over test users. A row
+A row DATA.MODEL is the mean over the splits, with half its 95% interval over test users. A row
 DATA.MODEL-OTHER is a paired difference, for the `PAIRS` among the models. A user who is tested on
 several splits counts as one. A finished fit is a file in --output; the same command resumes.
 """
@@ -29,7 +29,6 @@ FILE, TITLE = "kinds", "Models with their defaults on five kinds of data"
 MODELS = ("ease_vae", "ease", "multvae", "recvae")
 PAIRS = (("ease_vae", "ease"), ("ease_vae", "multvae"), ("recvae", "multvae"))
 FIGURES = ("ndcg@100", "recall@20", "recall@50")
-SPLITS = (1, 2, 3)
 
 
 def main(given: Mapping[str, Any]) -> None:
@@ -37,24 +36,26 @@ def main(given: Mapping[str, Any]) -> None:
     output = pathlib.Path(options.required(given, "output"))
     read = functools.cache(lambda dataset: aerec.load(dataset, data_dir=given["data_dir"]))
 
+    splits = range(1, given["splits"] + 1)
+
     def measured(dataset: str, model: str, split: int) -> Content:
         return measure(read(dataset), dataset, model, split)
 
     planned = {
         f"{dataset}.{split}.{model}": functools.partial(measured, dataset, model, split)
-        for model in given["models"] for split in SPLITS for dataset in given["datasets"]
+        for model in given["models"] for split in splits for dataset in given["datasets"]
     }  # fmt: skip
     contents = dict(zip(planned, cells.measure(planned, output), strict=True))
     rows = []
     for dataset in given["datasets"]:
         own = {
-            model: [contents[f"{dataset}.{split}.{model}"] for split in SPLITS]
+            model: [contents[f"{dataset}.{split}.{model}"] for split in splits]
             for model in given["models"]
         }
-        rows += recorded(dataset, own)
+        rows += recorded(dataset, own, line(given, dataset))
     path = records.write(FILE, TITLE, rows, records.RESULTS if given["record"] else output)
-    show.CONSOLE.print(cells.table(f"{TITLE}: {len(SPLITS)} splits", rows, FIGURES))
-    done = f"Kept in {path}." if given["record"] else f"Next: {line()} --record"
+    show.CONSOLE.print(cells.table(f"{TITLE}: {len(splits)} splits", rows, FIGURES))
+    done = f"Kept in {path}." if given["record"] else f"Next: {line(given)} --record"
     show.CONSOLE.print(done, markup=False, soft_wrap=True)
 
 
@@ -73,8 +74,14 @@ def measure(ratings: aerec.Ratings, dataset: str, model: str, number: int) -> Co
     }
 
 
-def recorded(dataset: str, contents: Mapping[str, Sequence[Content]]) -> list[Record]:
-    """Make the records of the models on one data set, and of the `PAIRS` among them."""
+def recorded(
+    dataset: str, contents: Mapping[str, Sequence[Content]], typed: str
+) -> list[Record]:
+    """Make the records of the models on one data set, and of the `PAIRS` among them.
+
+    Args:
+      typed: the command that makes them.
+    """
     validation = CrossValidation(
         {model: [_scored(one) for one in own] for model, own in contents.items()},
         FIGURES[0], FIGURES,
@@ -83,7 +90,7 @@ def recorded(dataset: str, contents: Mapping[str, Sequence[Content]]) -> list[Re
     for model, own in contents.items():
         figures = {name: validation.mean(model, name) for name in FIGURES}
         errors = {name: validation.error(model, name) for name in FIGURES}
-        fields = {**_fields(dataset, own), "seconds": validation.seconds(model)}
+        fields = {**_fields(own, typed), "seconds": validation.seconds(model)}
         rows.append(Record(label=f"{dataset}.{model}", figures=figures, errors=errors, **fields))
     for first, second in PAIRS:
         if not {first, second} <= set(contents):
@@ -94,14 +101,15 @@ def recorded(dataset: str, contents: Mapping[str, Sequence[Content]]) -> list[Re
             low, high = found.interval
             figures |= {name: found.difference, f"{name}_low": low, f"{name}_high": high,
                         f"{name}_p": found.p}  # fmt: skip
-        fields = {**_fields(dataset, contents[first]), "seconds": 0.0}
+        fields = {**_fields(contents[first], typed), "seconds": 0.0}
         rows.append(Record(label=f"{dataset}.{first}-{second}", figures=figures, **fields))
     return rows
 
 
-def line(dataset: str = "") -> str:
+def line(given: Mapping[str, Any], dataset: str = "") -> str:
     """Return the command, of one data set or of all."""
     own = f" --datasets={dataset}" if dataset else ""
+    own += f" --splits={given['splits']}"
     return f"python -m experiments.kinds --data_dir=DIR --output=DIR{own}"
 
 
@@ -111,10 +119,10 @@ def _scored(content: Content) -> Scored:
                   content["fit_seconds"])  # fmt: skip
 
 
-def _fields(dataset: str, contents: Sequence[Content]) -> dict[str, Any]:
+def _fields(contents: Sequence[Content], typed: str) -> dict[str, Any]:
     made = [one["made"] for one in contents]
     hashes = [digest for one in made for digest in one["split_hash"]]
-    return {**made[0], "split_hash": hashes, "command": line(dataset)}
+    return {**made[0], "split_hash": hashes, "command": typed}
 
 
 if __name__ == "__main__":
@@ -122,5 +130,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("output", None, "the folder of the finished fits")
     flags.DEFINE_list("datasets", list(board.DATASETS), "names of data sets")
     flags.DEFINE_list("models", list(MODELS), "names of models of rankings")
+    flags.DEFINE_integer("splits", 3, "how many, of seeds 1, 2 and so on", 1)
     flags.DEFINE_bool("record", False, f"keep the rows in experiments/results/{FILE}.json")
     command.run(main, __doc__)

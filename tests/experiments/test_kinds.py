@@ -13,10 +13,9 @@ def test_a_study(tmp_path, monkeypatch, capsys):
     ratings = aerec.load(DATA, **QUIET)
     loads = []
     monkeypatch.setattr(aerec, "load", lambda name, data_dir: loads.append(name) or ratings)
-    monkeypatch.setattr(kinds, "SPLITS", (1, 2))
     monkeypatch.setattr(kinds, "PAIRS", (("ease", "popularity"), ("recvae", "multvae")))
     given = {"datasets": ["steam"], "models": ["popularity", "ease"], "data_dir": None,
-             "output": str(tmp_path), "record": False}  # fmt: skip
+             "output": str(tmp_path), "record": False, "splits": 2}  # fmt: skip
     kinds.main(given)
     kinds.main(given)
     assert loads == ["steam"]  # the second time, all is kept
