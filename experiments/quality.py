@@ -5,7 +5,7 @@
 
 For each model, in turn: the peer (`experiments.torch_nets`) trains for --epochs epochs at a
 constant rate, and is evaluated on the validation part after each; then this project trains by its
-recipe, evaluated twice as often as that says. The seconds are those of training and evaluation by
+recipe, evaluated as often as that says. The seconds are those of training and evaluation by
 the clock. Reading the data is not among them, and compilation is a figure of its own. Both have a
 thread for each core of the process. The settings of the peer (`PEERS`) are published ones:
 
@@ -133,7 +133,6 @@ def prepared(name: str, dataset: str, data_dir: str | None) -> tuple[Spec, Split
     protocol = protocols.parse(text if dataset == DATA else text.partition(":")[0])
     chosen = {"set": {}, "order_penalty": 0.0, **traits.training, **recipe}
     chosen |= {"seeds": (0,), "dataset": dataset}
-    chosen["evaluate_every"] = max(1, chosen["evaluate_every"] // 2)  # the recipes save time
     spec = train.specify(chosen, protocol.task, source={})
     (split,) = oriented(traits, [protocol.split(aerec.load(dataset, data_dir=data_dir), seed=0)])
     return spec if "epochs" in recipe else prolonged(spec, split), split
