@@ -51,7 +51,7 @@ from aerec.space import TRAINING, Choice, LogIntegers, Space, Uniform
 
 @settings
 class Config:
-    latent: Count = 50  # K
+    latent: Count = 200  # K
     latent_activation: activations.Name = "sigmoid"  # h
     output_activation: activations.Plain = "sigmoid"  # f
     loss: Literal["logistic", "square"] = "logistic"  # or square
@@ -88,8 +88,12 @@ def traits(config: Config) -> Traits:
     return Traits(
         task="ranking",
         l2=config.l2,
-        training={"epochs": 40, "batch_size": 64, "schedule": "cosine", "evaluate_every": 4},
-    )
+        training={
+            "epochs": 40, "batch_size": 64, "learning_rate": 5e-3, "schedule": "cosine",
+            "evaluate_every": 4,
+        },
+        updates=1_600,
+    )  # fmt: skip
 
 
 def make(config: Config, facts: Facts) -> Model:
