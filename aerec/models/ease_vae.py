@@ -24,6 +24,8 @@ few: the best item of a row of anime is 18 deviations above the mean, and 3 by M
 ranking at .5 is closer to that of EASE, and a smaller w moves it towards Mult-VAE.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -70,7 +72,8 @@ SPACE: Space = {
 
 def deep(config: Config) -> multvae.Config:
     """Return the settings of the deep part."""
-    return multvae.Config(**{name: getattr(config, name) for name in DEEP})
+    known = dataclasses.asdict(config)
+    return multvae.Config(**{name: known[name] for name in DEEP})
 
 
 def traits(config: Config) -> Traits:

@@ -46,7 +46,7 @@ from aerec import memory
 from aerec.configuration import Count, Positive, Probability, Share, Weight, settings
 from aerec.core import Batch, Facts, Model, Rows, Table, Traits
 from aerec.models import pmf
-from aerec.nn import alternating, layers, recurrent
+from aerec.nn import alternating, layers, moments, recurrent
 from aerec.space import Choice, Log, LogIntegers, Space, Uniform
 
 
@@ -130,10 +130,6 @@ def make(config: Config, facts: Facts) -> Model:
         """Return the parameters of `pmf`."""
         return {"mean": params["factors"]["mean"][0], "items": params["factors"]["items"]}
 
-    def part(clock, times: jax.Array) -> jax.Array:
-        number = jnp.floor((times - clock["first"]) * clock["rate"])
-        return jnp.clip(number, 0, parts - 1).astype(jnp.int32)
-
     def frozen(table: Table) -> dict[str, Any]:
         """Solve the factors, and sum what the networks read."""
         largest = max(num_rows, num_columns)
@@ -143,9 +139,9 @@ def make(config: Config, facts: Facts) -> Model:
             "lower bins or latent",
         )
         row, column, value = table.entries()
-        times = _times(table)
-        clock = _clock(times, parts)
-        bins = np.asarray(part(clock, times))
+        _, times = moments.of_table(table)
+        clock = moments.parts(times, parts)
+        bins = np.asarray(moments.part(clock, times, parts))
         assert base.solve is not None
         found = base.solve(table)
         mean, items = found["mean"], found["items"]
@@ -196,13 +192,13 @@ def make(config: Config, facts: Facts) -> Model:
         factors, keys = params["factors"], jax.random.split(key)
         index = jnp.where(x.index < 0, num_rows, x.index)
         row = index.at[x.row].get(mode="fill", fill_value=num_rows)
-        bins = part(params["clock"], _of_entries(x))
-        past = _at(factors["past"], row, bins)
-        item = _at(factors["folds"], row % config.folds, x.columns)
+        bins = moments.part(params["clock"], moments.of_entries(x), parts)
+        past = moments.at(factors["past"], row, bins)
+        item = moments.at(factors["folds"], row % config.folds, x.columns)
         y = factors["mean"] + past[:, 0] + item[:, 0] + jnp.sum(past[:, 1:] * item[:, 1:], axis=1)
         read = jnp.take(params["read"]["users"], index, axis=0, mode="fill", fill_value=0)
-        of_users = _at(states(params["users"], read), bins, x.row)
-        of_items = _at(states(params["items"], params["read"]["items"]), bins, x.columns)
+        of_users = moments.at(states(params["users"], read), bins, x.row)
+        of_items = moments.at(states(params["items"], params["read"]["items"]), bins, x.columns)
         own, other = (
             mapped(params[name], layers.dropout(key, state, config.dropout), used)
             for name, key, state, used in (
@@ -211,7 +207,7 @@ def make(config: Config, facts: Facts) -> Model:
             )
         )
         y += together(own, other)
-        new = _at(read[:, :, -1], x.row, bins)
+        new = moments.at(read[:, :, -1], x.row, bins)
         weight = 1 - (1 - config.newcomers) * new
         error = jnp.where(x.row < x.shape[0], x.values - y, 0)
         return x.sum(weight * error**2), x.counts().astype(error.dtype)
@@ -230,7 +226,7 @@ def make(config: Config, facts: Facts) -> Model:
     def alone(params, x: Rows) -> jax.Array:
         """Return what a network reads of rows that are rated in the last part, [B, T, W]."""
         items = params["factors"]["items"]
-        around = params["factors"]["mean"] + _at(items[:, 0], x.columns)
+        around = params["factors"]["mean"] + moments.at(items[:, 0], x.columns)
         listed = x.row < x.shape[0]
         left = dataclasses.replace(x, values=jnp.where(listed, x.values - around, 0))
         total = layers.product(left, items.at[:, 0].set(1))
@@ -302,7 +298,7 @@ def _past(
     @jax.jit
     def solve(params, index):
         x = timed.gather(index, capacity)
-        around = params["mean"] + _at(params["items"][:, 0], x.columns)
+        around = params["mean"] + moments.at(params["items"][:, 0], x.columns)
         factors = params["items"].at[:, 0].set(1)
 
         def before(number):
@@ -330,29 +326,3 @@ def _past(
         past[mine] = np.swapaxes(np.asarray(solved), 0, 1)[: len(mine)]
         folds.append(items)
     return jnp.stack(folds), jnp.asarray(past)
-
-
-def _clock(times: jax.Array, parts: int) -> dict[str, jax.Array]:
-    """Divide the time of all entries evenly into parts."""
-    ends = times if times.size else jnp.zeros(1)
-    first, last = jnp.min(ends, keepdims=True), jnp.max(ends, keepdims=True)
-    span = last - first
-    return {"first": first, "rate": jnp.where(span > 0, parts / jnp.where(span > 0, span, 1), 0)}
-
-
-def _times(table: Table) -> jax.Array:
-    """Return the time of each entry of a table, [nnz]; see `_of_entries`."""
-    if table.times is not None:
-        return jnp.asarray(table.times)
-    row = table.entries()[0]
-    return jnp.asarray(np.arange(len(row)) - np.asarray(table.indptr)[row], jnp.float32)
-
-
-def _of_entries(x: Rows) -> jax.Array:
-    """Return the time of each entry, [C]: its place in the row where times are not known."""
-    return x.places(x.longest).astype(jnp.float32) if x.times is None else x.times
-
-
-def _at(leaf: jax.Array, *place: jax.Array) -> jax.Array:
-    """Read an array at the places of the entries, [C, ...]; zero at padding."""
-    return leaf.at[place].get(mode="fill", fill_value=0)

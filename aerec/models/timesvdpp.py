@@ -32,7 +32,7 @@ import jax.numpy as jnp
 
 from aerec.configuration import Count, Positive, Share, Weight, settings
 from aerec.core import Batch, Facts, Model, Rows, Table, Traits
-from aerec.nn import layers
+from aerec.nn import layers, moments
 from aerec.space import Choice, Log, LogIntegers, Space, Uniform
 
 
@@ -77,7 +77,7 @@ def clock(table: Table, config: Config) -> dict[str, Any]:
     `scale` [U] is 1 over the largest |t - t_u|^beta, `last` [U] the last time. The part of the time
     t is the floor of `rate` (t - `first`), [U] for sessions, and of `all` [1] for the items' bins.
     """
-    row, times = _times(table)
+    row, times = moments.of_table(table)
     counts, zeros = jnp.diff(table.indptr), jnp.zeros(table.num_rows)
     mean = zeros.at[row].add(times) / jnp.maximum(counts, 1)
     reach = zeros.at[row].max(jnp.abs(times - mean[row]))
@@ -86,11 +86,11 @@ def clock(table: Table, config: Config) -> dict[str, Any]:
     first, last = (jnp.where(counts > 0, end, 0) for end in (first, last))
     return {
         "mean": mean,
-        "scale": _inverse(reach**config.beta),
+        "scale": moments.inverse(reach**config.beta),
         "last": last,
         "first": first,
-        "rate": config.sessions * _inverse(last - first),
-        "all": _parts(times, config.bins),
+        "rate": config.sessions * moments.inverse(last - first),
+        "all": moments.parts(times, config.bins),
     }
 
 
@@ -147,16 +147,16 @@ def make(config: Config, facts: Facts) -> Model:
         del key, step
         x = layers.rows(x)
         own, i = _of_rows(params["users"], x, num_rows), params["items"]
-        times = _of_entries(x)
-        each = jax.tree.map(lambda leaf: _at(leaf, x.row), own_clock(params, x))
+        times = moments.of_entries(x)
+        each = jax.tree.map(lambda leaf: moments.at(leaf, x.row), own_clock(params, x))
         away, first = dev(each, times), jnp.zeros_like(x.row)
-        bins = _part(params["clock"]["all"], times, config.bins)
-        session = _part(each, times, config.sessions)
+        bins = moments.part(params["clock"]["all"], times, config.bins)
+        session = moments.part(each, times, config.sessions)
 
         def of_user(name: str, place: jax.Array = first) -> jax.Array:
-            return _at(own[name], x.row, place)
+            return moments.at(own[name], x.row, place)
 
-        of_item = _at(i["bias"], x.columns, first) + _at(i["bins"], x.columns, bins)
+        of_item = moments.at(i["bias"], x.columns, first) + moments.at(i["bins"], x.columns, bins)
         y = params["mean"] + of_user("bias") + away * of_user("drift")
         y += of_user("sessions", session) + (1 + of_user("item_scale")) * of_item
         y += x.pick(code(params, own, x) @ i["factors"].T)
@@ -171,9 +171,9 @@ def make(config: Config, facts: Facts) -> Model:
         own, time = _of_rows(params["users"], x, num_rows), own_clock(params, x)
         away = dev(time, time["last"])[:, None]
         known = (x.index >= 0) & (x.index < num_rows)
-        bins = _part(params["clock"]["all"], time["last"], config.bins)
+        bins = moments.part(params["clock"]["all"], time["last"], config.bins)
         bins = jnp.where(known, bins, config.bins - 1)
-        session = _part(time, time["last"], config.sessions)[:, None]
+        session = moments.part(time, time["last"], config.sessions)[:, None]
         offset = own["bias"] + away * own["drift"]
         offset += jnp.take_along_axis(own["sessions"], session, axis=1)
         scale = (1 + own["item_scale"]) * jax.nn.one_hot(bins, config.bins)
@@ -215,11 +215,6 @@ def _of_rows(leaves: Any, x: Rows, num_rows: int) -> Any:
     return jax.tree.map(read, leaves)
 
 
-def _at(leaf: jax.Array, *place: jax.Array) -> jax.Array:
-    """Read an array at the places of the entries, [C, ...]; zero at padding."""
-    return leaf.at[place].get(mode="fill", fill_value=0)
-
-
 def _penalty(users: Any, items: Any, x: Rows, counts: jax.Array, power: float) -> jax.Array:
     """Compute a row's share of the squares of all parameters, [B].
 
@@ -232,39 +227,7 @@ def _penalty(users: Any, items: Any, x: Rows, counts: jax.Array, power: float) -
     """
     number, of_items = x.counts(), counts ** (power - 1) * _squares(items)
     of_users = jnp.where(number > 0, number**power, 0) * _squares(users)
-    return of_users + x.sum(_at(of_items, x.columns))
-
-
-def _times(table: Table) -> tuple[jax.Array, jax.Array]:
-    """Return the row and the time of each entry of a table, [nnz]; see `_of_entries`."""
-    size, counts = len(table.columns), jnp.diff(table.indptr)
-    row = jnp.repeat(jnp.arange(table.num_rows), counts, total_repeat_length=size)
-    if table.times is None:
-        return row, (jnp.arange(size) - jnp.asarray(table.indptr)[row]).astype(jnp.float32)
-    return row, jnp.asarray(table.times)
-
-
-def _of_entries(x: Rows) -> jax.Array:
-    """Return the time of each entry, [C]: its place in the row where times are not known."""
-    return x.places(x.longest).astype(jnp.float32) if x.times is None else x.times
-
-
-def _parts(all_times: jax.Array, count: int) -> dict[str, jax.Array]:
-    """Divide the time of all entries evenly: `_part` of the result and a time is its number."""
-    ends = all_times if all_times.size else jnp.zeros(1)
-    first, last = jnp.min(ends, keepdims=True), jnp.max(ends, keepdims=True)
-    return {"first": first, "rate": count * _inverse(last - first)}
-
-
-def _part(of: dict[str, jax.Array], time: jax.Array, count: int) -> jax.Array:
-    """Return the number of the part of `count`, floor(rate (time - first)), clipped."""
-    number = jnp.floor((time - of["first"]) * of["rate"])
-    return jnp.clip(number, 0, count - 1).astype(jnp.int32)
-
-
-def _inverse(size: jax.Array) -> jax.Array:
-    """Compute 1 / size, and 0 for 0."""
-    return jnp.where(size > 0, 1 / jnp.where(size > 0, size, 1), 0)
+    return of_users + x.sum(moments.at(of_items, x.columns))
 
 
 def _squares(leaves: Any) -> jax.Array:
