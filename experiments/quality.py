@@ -4,10 +4,11 @@
   python -m experiments.quality --models=multdae --dataset=movielens-small --epochs=3
 
 For each model, in turn: the peer (`experiments.torch_nets`) trains for --epochs epochs at a
-constant rate, and is evaluated on the validation part after each; then this project trains by its
-recipe, or by a fast one (`*_fast_ml1m`), evaluated as often as that says. The seconds are those of training and evaluation by
-the clock. Reading the data is not among them, and compilation is a figure of its own. Both have a
-thread for each core of the process. The settings of the peer (`PEERS`) are published ones:
+constant rate, and is evaluated on the validation part after each. Then this project trains by its
+recipe, or by a fast one (`*_fast_ml1m`), evaluated as often as that says. The seconds are those of
+training and evaluation by the clock. Reading the data is not among them, and compilation is a
+figure of its own. Both have a thread for each core of the process. The settings of the peer
+(`PEERS`) are published ones:
 
 - `multvae`, `multdae`: Liang et al. 2018: Adam at .001, batches of 500; beta rises to .2 over
   200,000 updates; the decay of the weights is that of their code.
