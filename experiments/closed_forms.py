@@ -3,7 +3,7 @@
   python -m experiments.closed_forms --data_dir=DIR --output=runs/closed_forms --record
 
 The forms are options of `ease` (`FORMS`): the penalty of 2019, EDLAE, DAN's weights of users with
-EDLAE's penalty, RDLAE, and SLIM. The settings of each are searched on the validation part of the
+EDLAE's penalty, RDLAE, the last two together, and SLIM. The settings of each are searched on the validation part of the
 split with seed 0. The winner is fitted and tested on the splits with seeds 1, 2 and 3. A row is a
 form, with the mean of the splits; a row like `edlae-dan` is a paired difference over the test users
 of all splits, with p adjusted by Holm's method. A finished search or fit is a file in --output; the
@@ -47,6 +47,9 @@ FORMS = {
     "edlae": Form(DROPOUT),
     "dan": Form({**DROPOUT, "user_power": Uniform(0, 1)}),
     "rdlae": Form({**DROPOUT, "self_weight": Uniform(0, 0.9)}),
+    "dan_rdlae": Form(
+        {**DROPOUT, "user_power": Uniform(0, 1), "self_weight": Uniform(0, 0.9)}
+    ),
     "slim": Form({**PENALTY, "l1": Uniform(0, 50)}, {"dropout": 0.0, "nonnegative": True}),
 }
 
