@@ -98,8 +98,10 @@ def recorded(
 
 
 def line(given: Mapping[str, Any], dataset: str = "") -> str:
-    """Return the command, of one data set or of all."""
-    own = f" --datasets={dataset}" if dataset else ""
+    """Return the command, of one data set or of those given; usual lists are left out."""
+    datasets = [dataset] if dataset else given["datasets"]
+    own = "" if datasets == list(board.DATASETS) else f" --datasets={','.join(datasets)}"
+    own += "" if given["models"] == list(MODELS) else f" --models={','.join(given['models'])}"
     own += f" --splits={given['splits']}"
     return f"python -m experiments.kinds --data_dir=DIR --output=DIR{own}"
 
