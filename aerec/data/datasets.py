@@ -194,7 +194,7 @@ def _local(name: str, entry: Dataset, data_dir: Path) -> Path:
             return place
     files = " or ".join(formats.FORMATS[str(entry.format)].files)
     get = f", unpacked from {MIRRORS[0]}{entry.archive}" if entry.archive else ""
-    keep = "; or leave data_dir and AEREC_DATA unset to download it" if entry.archive else ""
+    keep = "; or leave `data_dir` and AEREC_DATA unset to download it" if entry.archive else ""
     raise BadInput(f"No {name} in {data_dir}: place {files} in {places[0]}{get}{keep}.")
 
 
@@ -205,7 +205,9 @@ def _cached(name: str, entry: Dataset, log: Callable[[str], object]) -> Path:
     if _has_files(folder, entry):
         return folder
     if entry.archive is None:
-        raise BadInput(f"{name} cannot be downloaded: place {files} in {folder} or give data_dir.")
+        raise BadInput(
+            f"{name} cannot be downloaded: place {files} in {folder} or give `data_dir`."
+        )
     archive = cache / entry.archive
     if not archive.exists():
         safe = [base for base in MIRRORS if entry.checksum or base.startswith("https")]
