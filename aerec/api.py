@@ -28,6 +28,7 @@ from aerec.properties.domain import Domain
 from aerec.runs import artefact, directory, encoding, fitting, progress, rescore, scoring
 from aerec.runs.artefact import Artefact, Vocabulary
 from aerec.runs.figures import Figures
+from aerec.runs.preparation import solved
 from aerec.runs.run import Run, opened
 from aerec.runs.spec import Spec, oriented, prolonged
 from aerec.training.settings import Settings
@@ -127,7 +128,7 @@ def fit(
     spec = specify(model, splits[0], settings, seeds=seeds_of, order_penalty=draws.order_penalty)
     bar: Any = contextlib.nullcontext(lambda record, figures: None)
     if show:
-        epochs = None if fitting.solved(spec, splits[0]) else spec.settings.epochs
+        epochs = None if solved(spec, splits[0]) else spec.settings.epochs
         bar = progress.bar(epochs, spec.settings.metric)
     with bar as update:
         finished = fitting.run(spec, splits, folder, over=over, progress=update, log=log)
