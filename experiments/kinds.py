@@ -65,9 +65,7 @@ def measure(ratings: aerec.Ratings, dataset: str, model: str, number: int) -> Co
     return cells.tested(begun, run, split, FIGURES)
 
 
-def recorded(
-    dataset: str, contents: Mapping[str, Sequence[Content]], typed: str
-) -> list[Record]:
+def recorded(dataset: str, contents: Mapping[str, Sequence[Content]], typed: str) -> list[Record]:
     """Make the records of the models on one data set, and of the `PAIRS` among them.
 
     Args:
