@@ -100,12 +100,12 @@ def load(
         variable AEREC_DATA. If either is given, nothing is downloaded. Otherwise archives are
         cached in `~/.cache/aerec`.
       on_bad_line: "error" or "skip", as in `readers.read`.
-      table: of a folder: "memory", "mapped" to leave the ratings on the disk, or "auto", which
+      table: for a folder: "memory", "mapped" to leave the ratings on disk, or "auto", which
         reads them if they fit in memory.
       log: called with a summary of the ratings, and with notes.
 
     Returns:
-      `Ratings`; of a folder that stays on the disk `mapped.Mapped`, for the protocol strong.
+      `Ratings`; for a folder that stays on disk `mapped.Mapped`, which the protocol strong takes.
 
     Raises:
       BadInput: an unknown name or parameter, files that are missing or malformed (see
