@@ -65,9 +65,7 @@ def measure(ratings: aerec.Ratings, dataset: str, model: str, number: int) -> Co
     return cells.tested(begun, run, split, FIGURES)
 
 
-def recorded(
-    dataset: str, contents: Mapping[str, Sequence[Content]], typed: str
-) -> list[Record]:
+def recorded(dataset: str, contents: Mapping[str, Sequence[Content]], typed: str) -> list[Record]:
     """Make the records of the models on one data set, and of the `PAIRS` among them.
 
     Args:
@@ -98,8 +96,10 @@ def recorded(
 
 
 def line(given: Mapping[str, Any], dataset: str = "") -> str:
-    """Return the command, of one data set or of all."""
-    own = f" --datasets={dataset}" if dataset else ""
+    """Return the command, of one data set or of those given; usual lists are left out."""
+    datasets = [dataset] if dataset else given["datasets"]
+    own = "" if datasets == list(board.DATASETS) else f" --datasets={','.join(datasets)}"
+    own += "" if given["models"] == list(MODELS) else f" --models={','.join(given['models'])}"
     own += f" --splits={given['splits']}"
     return f"python -m experiments.kinds --data_dir=DIR --output=DIR{own}"
 

@@ -28,7 +28,7 @@ from aerec import api, configuration, files, models
 from aerec.cli import show as console
 from aerec.data.splits import Split
 from aerec.errors import BadInput, NotNumbers
-from aerec.runs import fitting
+from aerec.runs import fitting, preparation
 from aerec.runs.spec import Spec, data_hash
 from aerec.space import Choice, Log, LogIntegers, Space, Uniform, rounded
 from aerec.training import loop
@@ -145,7 +145,7 @@ def search(
     }  # fmt: skip
     kept = Trials(files.located(store) / f"{model}-{digest}.jsonl", identity)
     count = trials if space else 1  # there is nothing to search
-    solved = fitting.solved(spec, split)
+    solved = preparation.solved(spec, split)
     drawn = count if solved else DRAWN
     begun = time.perf_counter()
     with contextlib.closing(kept), _bar(model, count, show) as update:
