@@ -3,11 +3,11 @@
   python -m experiments.closed_forms --data_dir=DIR --output=runs/closed_forms --record
 
 The forms are options of `ease` (`FORMS`): the penalty of 2019, EDLAE, DAN's weights of users with
-EDLAE's penalty, RDLAE, the last two together, and SLIM. The settings of each are searched on the validation part of the
-split with seed 0. The winner is fitted and tested on the splits with seeds 1, 2 and 3. A row is a
-form, with the mean of the splits; a row like `edlae-dan` is a paired difference over the test users
-of all splits, with p adjusted by Holm's method. A finished search or fit is a file in --output; the
-same command resumes.
+EDLAE's penalty, RDLAE, the last two together, and SLIM. The settings of each are searched on the
+validation part of the split with seed 0. The winner is fitted and tested on the splits with seeds
+1, 2 and 3. A row is a form, with the mean of the splits; a row like `edlae-dan` is a paired
+difference over the test users of all splits, with p adjusted by Holm's method. A finished search or
+fit is a file in --output; the same command resumes.
 """
 
 import functools
