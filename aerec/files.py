@@ -7,7 +7,7 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -134,12 +134,21 @@ def reading(path: pathlib.Path, advice: str) -> Iterator[None]:
         ) from error
 
 
-def read_json(path: pathlib.Path, *entries: str, advice: str) -> dict[str, Any]:
-    """Read a JSON object. Raises BadInput, with the `advice`, if it lacks one of `entries`."""
+def read_json(
+    path: pathlib.Path, *entries: str, advice: str, kinds: Mapping[str, type] | None = None
+) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+      BadInput: with the `advice`; it lacks one of `entries`, or an entry is not of its kind.
+    """
     with reading(path, advice):
         content = json.loads(path.read_text(encoding="utf-8"))
         if missing := [entry for entry in entries if entry not in content]:
             raise ValueError(f"it has no {', '.join(missing)}")
+        for entry, kind in (kinds or {}).items():
+            if entry in content and not isinstance(content[entry], kind):
+                raise ValueError(f"its {entry} is no {kind.__name__}")
         return {**content}
 
 
