@@ -64,8 +64,10 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     a power cut would then leave an empty file. If writing fails, `path` is unchanged.
 
     Raises:
-      BadInput: the disk is full or read-only.
+      BadInput: the disk is full or read-only, or `path` is a device or a pipe.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise BadInput(f"{path} is a device or a pipe, which no file can replace: name another")
     temporary = path.with_name(path.name + TEMPORARY)
     with writing(path):
         try:

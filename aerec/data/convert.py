@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from aerec import files
+from aerec import configuration, files
+from aerec.configuration import Positive
 from aerec.data import columns, formats, mapped
 from aerec.data import titles as titles_of
 from aerec.data.formats import Layout
@@ -29,7 +30,7 @@ SORTED = 100  # bytes of memory for each rating of a part that is sorted
 
 
 def convert(
-    paths: Sequence[str | pathlib.Path],
+    paths: str | pathlib.Path | Sequence[str | pathlib.Path],
     output: str | pathlib.Path,
     format: str | None = None,
     *,
@@ -43,7 +44,8 @@ def convert(
     Malformed lines, repeated (user, item) pairs and units of time are treated as by `readers.read`.
 
     Args:
-      paths: files with the same columns, read as one; or folders, as `readers.read` takes them.
+      paths: a file, or several with the same columns, read as one; or folders, as `readers.read`
+        takes them.
       output: the folder to write; it has this name once it is complete.
       memory_mb: memory for the sort; the ids and the batch of lines that is read come on top.
       format, layout: as of `formats.lay_out`.
@@ -58,8 +60,10 @@ def convert(
     output = files.located(output)
     if output.exists():
         raise BadInput(f"{output} exists: name another folder, or remove it.")
-    if not memory_mb > 0:
-        raise BadInput(f"memory_mb={memory_mb} is not above 0.")
+    paths = list(paths) if isinstance(paths, list | tuple) else [paths]
+    if not paths:
+        raise BadInput("paths: give the path of at least one file.")
+    memory_mb = configuration.value_of(Positive, memory_mb, "memory_mb")
     policy = Policy(on_bad_line)
     layouts = [formats.lay_out(path, format, log=log, **layout) for path in paths]
     first = layouts[0]
