@@ -61,12 +61,18 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yield the path to write a file or a directory to, then rename that to `path`.
 
     The data are flushed to disk before the rename: a file system may write the new name first, and
-    a power cut would then leave an empty file. If writing fails, `path` is unchanged.
+    a power cut would then leave an empty file. If writing fails, `path` is unchanged. A symbolic
+    link stays one: the file that it names is replaced.
 
     Raises:
       BadInput: the disk is full or read-only, or `path` is a device or a pipe.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if path.is_symlink():  # /dev/stdout is one to /proc/self/fd/1
+        special = os.readlink(path).startswith("/proc/")
+        path = path if special else path.resolve()
+    else:
+        special = path.exists() and not path.is_file() and not path.is_dir()
+    if special:
         raise BadInput(f"{path} is a device or a pipe, which no file can replace: name another")
     temporary = path.with_name(path.name + TEMPORARY)
     with writing(path):

@@ -35,8 +35,8 @@ def chosen(text: str | None = None) -> Mesh | None:
     processes, are on `data`; a single process on a CPU has no mesh.
 
     Raises:
-      BadInput: no text, an unknown axis, a size that is no number, more devices than there are, or with
-        several processes, fewer.
+      BadInput: no text, an unknown axis, a size that is no number, more devices than there are, or
+        with several processes, fewer.
     """
     several = jax.process_count() > 1
     if not isinstance(text, str | None):

@@ -103,6 +103,21 @@ def test_a_pipe_is_not_replaced(tmp_path):
     with pytest.raises(BadInput, match="pipe is a device or a pipe, which no file can replace"):
         files.write_text(path, "text")
     assert path.is_fifo() and list(tmp_path.iterdir()) == [path]
+    link = tmp_path / "stdout"
+    link.symlink_to("/proc/self/fd/1")
+    with pytest.raises(BadInput, match="stdout is a device or a pipe"):
+        files.write_text(link, "text")
+    assert link.is_symlink()
+
+
+def test_a_link_stays_one(tmp_path):
+    link, file = tmp_path / "link", tmp_path / "there" / "file"
+    file.parent.mkdir()
+    for text in ("first", "second"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(file)
+        files.write_text(link, text)
+        assert link.is_symlink() and file.read_text() == text
 
 
 def test_json_of_other_kinds_is_damaged(tmp_path):

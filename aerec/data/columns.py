@@ -194,7 +194,7 @@ def dates(time: np.ndarray) -> np.ndarray | None:
     if not len(known) or day.min() < 19500101 or day.max() > 21001231:
         return None
     month = (day // 10**4 - 1970) * 12 + day // 100 % 100 - 1
-    start, end = ((month + more).astype("M8[M]").astype("M8[D]").astype(np.int64) for more in (0, 1))
+    start, end = ((month + more).astype("M8[M]").astype("M8[D]").astype("i8") for more in (0, 1))
     hour, minute, second = clock // 10**4, clock // 100 % 100, clock % 100
     fine = (day // 100 % 100 - 1 < 12) & (day // 100 % 100 > 0) & (day % 100 > 0)
     fine &= (day % 100 <= end - start) & (hour < 24) & (minute < 60) & (second < 60)

@@ -63,7 +63,7 @@ class Mapped(NamedTuple):
         if len(self.columns) and not 0 <= self.columns.min() <= self.columns.max() < len(
             self.item_ids
         ):
-            raise BadInput(f"{self.folder}/columns.npy is damaged: it has items without ids; {AGAIN}.")
+            raise BadInput(f"{self.folder}/columns.npy is damaged: items without ids; {AGAIN}.")
         user = np.repeat(np.arange(len(self.user_ids), dtype=np.int32), np.diff(self.offsets))
         return Ratings(
             user=user,

@@ -66,7 +66,7 @@ def _apart(ratings: Ratings) -> str:
 
 def suspicious(ids: Mapping[str, np.ndarray]) -> list[str]:
     """Note what is suspicious in the `ids` of users and items, one sentence each."""
-    notes = [*(_quoted(*own) for own in ids.items()), *(_spelled_twice(*own) for own in ids.items())]
+    notes = [note(*own) for note in (_quoted, _spelled_twice) for own in ids.items()]
     return [note for note in notes if note]
 
 

@@ -117,8 +117,11 @@ def located(path: str | Path) -> Path:
         kind = found.stat().st_mode
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
-        raise BadInput(f"{path}: a pipe can be read once only. Write it to a file, and give that.")
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise BadInput(
+            f"{path}: a pipe or a device can be read once only, if it ends. Write it to a file, "
+            "and give that."
+        )
     return found
 
 
