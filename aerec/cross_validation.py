@@ -256,13 +256,12 @@ def cross_validate(
       BadInput: an unknown model, setting or figure, or what `split` and `fit` raise.
       Diverged: a loss or parameter became NaN or infinite.
     """
-    several = isinstance(models, Iterable) and not isinstance(models, str)
-    names = list(models) if several else [models]
-    if not all(isinstance(name, str) for name in names):
-        raise BadInput("models: give a list of names, like ['ease', 'multvae']")
+    one = isinstance(models, str) or not isinstance(models, Iterable)
+    names: list[str] = [models] if one else list(models)  # type: ignore[list-item]
+    words = all(isinstance(name, str) for name in names)
+    if not names or not words or len(set(names)) < len(names):
+        raise BadInput(f"models={models!r}: give one or more different names")
     given = dict(settings or {})
-    if not names or len(set(names)) < len(names):
-        raise BadInput(f"models={names}: give one or more different names")
     for name in [*given, *([] if baseline is None else [baseline])]:
         if name not in names:
             raise BadInput(f"{name!r} is not among the models. {nearest(name, names)}")

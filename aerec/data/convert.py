@@ -10,7 +10,7 @@ batch of lines and of one part.
 import contextlib
 import pathlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,7 +60,9 @@ def convert(
     output = files.located(output)
     if output.exists():
         raise BadInput(f"{output} exists: name another folder, or remove it.")
-    paths = list(paths) if isinstance(paths, list | tuple) else [paths]
+    if isinstance(paths, str) or not isinstance(paths, Iterable):
+        paths = [paths]
+    paths = list(paths)
     if not paths:
         raise BadInput("paths: give the path of at least one file.")
     memory_mb = configuration.value_of(Positive, memory_mb, "memory_mb")
