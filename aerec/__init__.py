@@ -1,6 +1,6 @@
 """Autoencoder recommenders as pure functions, and an audit of what encoders do to similarity."""
 
-from aerec import xla  # first, and for what it does: see its docstring
+from aerec import xla  # imported first, for its effect: see its docstring
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""The public functions: from ratings to a fitted, evaluated, recommending model, in memory.
+"""The public functions: from ratings to a model that is fitted, evaluated and used, in memory.
 
     ratings = aerec.load("movielens-small")
     split = aerec.split(ratings, "strong", valid_users=100, test_users=100)
@@ -28,6 +28,7 @@ from aerec.properties.domain import Domain
 from aerec.runs import artefact, directory, encoding, fitting, progress, rescore, scoring
 from aerec.runs.artefact import Artefact, Vocabulary
 from aerec.runs.figures import Figures
+from aerec.runs.preparation import solved
 from aerec.runs.run import Run, opened
 from aerec.runs.spec import Spec, oriented, prolonged
 from aerec.training.settings import Settings
@@ -55,16 +56,16 @@ def split(
     """Divide ratings into training, validation and test by a named protocol.
 
     Args:
-      ratings: as `aerec.ratings` takes them, or as `aerec.load` leaves them on the disk; None for
-        "files", ready splits in `split_dir`.
-      protocol: of `aerec.data.protocols.PROTOCOLS`, like "strong" or "random_ratings".
+      ratings: as `aerec.ratings` takes them, or as `aerec.load` leaves them on disk; None for
+        "files", a ready-made split in `split_dir`.
+      protocol: a name in `aerec.data.protocols.PROTOCOLS`, like "strong" or "random_ratings".
       seed: of the random draws.
-      log: called with each note on what was dropped.
+      log: called with a note on everything that was dropped.
       parameters: of the protocol, like `test_users=100`.
 
     Raises:
       BadInput: an unknown protocol or parameter, or too few ratings.
-      LeakError: a target can be read off an input.
+      LeakError: a target is also in an input or in training.
     """
     kind = protocols.find(protocol)
     if "split_seed" in parameters:
@@ -95,21 +96,21 @@ def fit(
     log: Log = print,
     **settings: Any,
 ) -> Run:
-    """Fit a model, select it on validation, score the test part once.
+    """Fit a model, select the best epoch on validation, and score the test part once.
 
     Args:
-      model: a name of `aerec.models.catalogue()`.
+      model: a name in `aerec.models.catalogue()`.
       data: a split, or a list of splits, one per seed. Or ratings, as `aerec.ratings` takes them:
         the model is then trained on all of them, for deployment, and nothing is scored.
-      seeds: replicas, trained under one vmap.
+      seeds: number of replicas, trained under one vmap.
       seed: of the first replica.
       workdir: a run directory, where the run is saved. An interrupted run resumes, and a finished
         one is scored again. None: the run is in memory only.
       order_penalty: weight of the order penalty in the loss.
       mesh: how devices share the run, like "data:4,model:2": rows on 4, columns on 2. Default: one
-        device; where there are several accelerators or processes, all of them on `data`.
+        device; if there are several accelerators or processes, all of them on `data`.
       show: whether to show a progress bar.
-      log: called with notes on the way.
+      log: called with notes during the run.
       settings: of the model, like `latent=200`, and of training, like `epochs=40`
         (`aerec.training.settings.Settings`).
 
@@ -127,7 +128,7 @@ def fit(
     spec = specify(model, splits[0], settings, seeds=seeds_of, order_penalty=draws.order_penalty)
     bar: Any = contextlib.nullcontext(lambda record, figures: None)
     if show:
-        epochs = None if fitting.solved(spec, splits[0]) else spec.settings.epochs
+        epochs = None if solved(spec, splits[0]) else spec.settings.epochs
         bar = progress.bar(epochs, spec.settings.metric)
     with bar as update:
         finished = fitting.run(spec, splits, folder, over=over, progress=update, log=log)
@@ -146,9 +147,9 @@ def specify(
     seeds: tuple[int, ...] = (0,),
     order_penalty: float = 0.0,
 ) -> Spec:
-    """Return the run of a model on a split with these settings, of the model and of training.
+    """Return the specification of a run: a model on a split, with model and training settings.
 
-    Where no `epochs` are given, a model may ask for more of them on a split of few rows.
+    If `epochs` is not given, a model may have more epochs on a split with few rows.
 
     Raises:
       BadInput: an unknown model, setting or metric, or a value that is out of range.
@@ -173,11 +174,11 @@ def evaluate(
 ) -> Figures:
     """Score a run on the test part of a split: its own, or one of another protocol.
 
-    It is counted in `run.results["test_scored"]`.
+    The scoring is counted in `run.results["test_scored"]`.
 
     Args:
       split: the split to score, or one per replica.
-      own: the split, or splits, that the run was fitted on. Needed for a run that was opened from a
+      own: the split, or splits, that the run was fitted on. Needed if the run was opened from a
         directory, because ratings in training must not be scored.
 
     Raises:
@@ -200,8 +201,8 @@ def evaluate(
 def compare(first: Run, second: Run, figure: str) -> Comparison:
     """Test the difference of a figure between two runs on the same test rows.
 
-    A paired randomisation test over rows; where a run has several replicas, each row's figure is
-    their mean.
+    This is a paired randomisation test over rows. If a run has several replicas, the figure of a
+    row is their mean.
 
     Returns:
       (first minus second, its 95% bootstrap interval, two-sided p).
@@ -231,20 +232,21 @@ def audit(
 ) -> properties.Audit:
     """Audit an encoder, or two: dimension, order of similarities, non-zero vectors, rankings.
 
-    A run is audited on its own rows unless a domain is given, and by what it ranks by: where its
-    score is `<q, g> + b`, x is encoded by its queries, and items by their codes with the bias.
+    A run is audited on its own rows, unless a domain is given. The audit examines what the run
+    ranks by: where its score is `<q, g> + b`, x is encoded by the query, and an item by its code
+    with the bias.
 
     Args:
       subject: a run; or any function of one vector [n] (of rows [B, n] with `batched=True`), or a
         module of flax.nnx or torch.
-      domain: where vectors come from, by `aerec.properties.samplers`.
+      domain: where vectors come from, built by a function of `aerec.properties.samplers`.
       users, items: two encoders instead of a subject: of x, and of u and v.
       alone: whether the encoder of a run is audited alone, for items as for users.
-      relevance: what a run's data say of an item: that a row lists it, or that it is held out for
-        the test.
+      relevance: which items of a row are relevant: "listed", those in the row, or "heldout", those
+        held out for the test.
       seed: of everything random.
       replica: of a run with several seeds.
-      options: of `aerec.properties.audit`, like `budget="30s"`.
+      options: arguments of `aerec.properties.audit`, like `budget="30s"`.
 
     Returns:
       The findings `.dimension`, `.order`, `.nonzero` and `.ranking`: verdict, rate, skill,
@@ -291,7 +293,7 @@ def open(path: str | pathlib.Path) -> Run:
     """Open a finished run in its directory, from `Run.save`, `fit(workdir=...)` or `aerec train`.
 
     Raises:
-      BadInput: no finished run is there, or a damaged one.
+      BadInput: there is no finished run in the directory, or it is damaged.
     """
     return opened(path)
 

@@ -25,12 +25,12 @@ STEPS = (0.2, 0.1, 0.05)  # by which weights are moved
 def blend(runs: Sequence[Run], split: Split, *, metric: str = "ndcg@100") -> Run:
     """Blend fitted runs: a run whose scores are the weighted sum of their standardised scores.
 
-    The weights, at least 0 and of sum 1, are those of the best figure on the validation part that
-    a search by steps of .2, .1 and .05 finds. Of a run with several replicas, the first is taken.
+    The weights are non-negative and sum to 1. They maximise the validation figure, by a search with
+    steps of .2, .1 and .05. For a run with several replicas, the first one is used.
 
     Args:
-      runs: at least two, of models of users' rankings, fitted on `split`.
-      metric: the figure of validation that chooses the weights.
+      runs: at least two, of user-based ranking models, fitted on `split`.
+      metric: the validation figure that selects the weights.
 
     Returns:
       A run of the model `blend`, its weights in `run.params["weights"]`, in the order of `runs`.

@@ -235,21 +235,21 @@ def cross_validate(
 ) -> CrossValidation:
     """Fit and score models on several random splits of the same ratings.
 
-    Split i is of seed `seed + i`, which is also the seed of the models on it. Only the scores are
-    kept, and not the models.
+    Split i has the seed `seed + i`, which is also the seed of the models fitted on it. Only the
+    scores are kept, not the models.
 
     Args:
       models: names of `aerec.models.catalogue()`.
       ratings: as `aerec.ratings` takes them.
       protocol: how they are split, as in `aerec.split`.
-      splits: their number, S.
+      splits: number of splits, S.
       seed: of the first split.
-      settings: model -> its settings and those of its training, as `aerec.fit` takes them.
+      settings: model -> settings of the model and of its training, as `aerec.fit` takes them.
       baseline: the model that the others are tested against; None: the best.
       metric: the figure by which models are ordered and tested; None: the task's, "ndcg@100" or
         "rmse". Each model is selected on validation by its own setting `metric`.
       show: whether to show a progress bar for each fit.
-      log: called with notes on the way.
+      log: called with notes during the runs.
       parameters: of the protocol, like `test_users=100`.
 
     Raises:

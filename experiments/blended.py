@@ -99,15 +99,9 @@ def recorded(
             figures |= {f"weight_{model}": weight for model, weight in weights.items()}
         errors = {figure: error for figure, error in errors.items() if np.isfinite(error)}
         rows.append(Record(label=name, figures=figures, errors=errors, **fields))
-    tests = {
-        **dataclasses.replace(table, baseline="blend").tests(),
-        **(dataclasses.replace(table, baseline="ease").tests() if "ease" in weights else {}),
-    }
-    for (a, b), found in tests.items():
-        ends = dict(zip(("low", "high", "p_holm"), (*found.interval, found.p), strict=True))
-        figures = {table.metric: found.difference}
-        figures |= {f"{table.metric}_{end}": own for end, own in ends.items()}
-        rows.append(Record(label=f"{a}-{b}", figures=figures, **fields))
+    for baseline in ("blend", "ease"):
+        if baseline in table.scored:
+            rows += cells.differences(dataclasses.replace(table, baseline=baseline), fields)
     return rows
 
 

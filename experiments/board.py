@@ -32,7 +32,7 @@ from aerec.cross_validation import FIGURES
 from aerec.data import datasets, protocols
 from aerec.data.ratings import Ratings
 from aerec.errors import BadInput, nearest
-from aerec.runs import fitting
+from aerec.runs import preparation
 from experiments import board_results, records, tuning
 
 DATASETS = ("movielens-small", "ml-1m", "anime", "steam", "lastfm")
@@ -145,7 +145,7 @@ def measure(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> None:
         print(f"{cell.dataset} has no times, and {cell.model} reads sequences: left out.")
         return
     split = divide(ratings, cell.dataset, cell.protocol, 0)
-    closed = fitting.solved(api.specify(cell.model, split, {}), split)
+    closed = preparation.solved(api.specify(cell.model, split, {}), split)
     trials = given["trials_closed"] if closed else given["trials"]
     winner, before = None, 0
     if given["kept"] and (row := board_results.recorded(*cell, trials=trials)):

@@ -19,8 +19,11 @@ from rich.table import Table
 import aerec
 from aerec import files
 from aerec.cli import show
+from aerec.cross_validation import CrossValidation, Scored
 from aerec.data.splits import Split
 from aerec.evaluation import statistics
+from aerec.evaluation.report import Report
+from aerec.runs.run import Run
 from aerec.runs.spec import data_hash
 from experiments import records
 from experiments.records import Record
@@ -67,6 +70,48 @@ def made(begun: float, split: Split | None = None, seeds: Sequence[int] = ()) ->
         "seconds": time.perf_counter() - begun,
         **data,
     }  # fmt: skip
+
+
+def tested(begun: float, run: Run, split: Split, figures: Sequence[str]) -> Content:
+    """Test a run with one seed; return the content of its cell, with the figures of each user.
+
+    Args:
+      begun: when the fit was begun, by `time.perf_counter`.
+    """
+    own = Scored.of(run, split)
+    per_row = own.report.per_row
+    return {
+        "ids": own.ids.astype(str).tolist(),
+        "figures": {name: own.report.figures[name] for name in figures},
+        "per_row": {name: per_row[name].tolist() for name in figures if name in per_row},
+        "fit_seconds": own.seconds,
+        "made": made(begun, split, (0,)),
+    }
+
+
+def scored(content: Content) -> Scored:
+    """Read the content of a cell that `tested` made."""
+    per_row = {name: np.array(values, np.float32) for name, values in content["per_row"].items()}
+    return Scored(Report(content["figures"], per_row), np.array(content["ids"]),
+                  content["fit_seconds"])  # fmt: skip
+
+
+def joined(contents: Sequence[Content], command: str) -> dict[str, Any]:
+    """Return the fields of a record of several cells of one model, a split each."""
+    each = [content["made"] for content in contents]
+    hashes = [digest for one in each for digest in one["split_hash"]]
+    return {**each[0], "split_hash": hashes, "command": command}
+
+
+def differences(table: CrossValidation, fields: Mapping[str, Any]) -> list[Record]:
+    """Make the records of the baseline less each model: `_low`, `_high`, `_p_holm`."""
+    rows = []
+    for (first, second), found in table.tests().items():
+        ends = dict(zip(("low", "high", "p_holm"), (*found.interval, found.p), strict=True))
+        figures = {table.metric: found.difference}
+        figures |= {f"{table.metric}_{end}": own for end, own in ends.items()}
+        rows.append(Record(label=f"{first}-{second}", figures=figures, **fields))
+    return rows
 
 
 def difference(

@@ -3,25 +3,27 @@
   python -m experiments.growth --output=runs/growth --record
   python -m experiments.growth --picture=growth.png
 
-Mult-VAE with a hidden layer of 128 and a code of 64, on made-up clicks. Each size is trained in a
+Mult-VAE with a hidden layer of 128 and a code of 64, on synthetic clicks. Each size is trained in a
 process of its own, `--repeats` epochs after a first one. Rows `columns.full.N` and
 `columns.sampled.N` have 500 rows of 100 clicks in N columns, by the whole and by the sampled
 softmax; `entries.N` has N clicks, 50 a row, in 20,000 columns, and `length.N` has 4,000 rows, N
 clicks altogether. With --devices there are rows `devices.N`: 4,000 rows of 50 clicks in 20,000
 columns, on a mesh of N devices; a CPU counts as so many. Figures: `seconds` of an epoch, the
-median; `update`, of an update; `predicted`, of an update on one device by its `work` and the rates
-of the machine, `gflops` of a matrix product of its shape, `gb_per_second` of memory, and with a
-sampled softmax `scatter_gb_per_second` and `transpose_gb_per_second` of its copies; `peak_mb`, of
-the process, MB of 2^20 bytes, less those before the data; `needed_mb`, by the estimate before
-training. A row without a size, like `entries`, has the exponent b of seconds ~ size^b, fitted to
-all epochs of its sizes, with its 95% interval. A finished size is a file in --output; the same
-command resumes. `growth.png` in --output shows seconds and memory by size, with the exponents; with
---picture the kept rows are drawn, and nothing is measured.
+median; `update`, of an update; `predicted`, of an update on one device by `experiments.update_time`
+and the rates of the machine, `gflops` of a matrix product of its shape, `gb_per_second` of memory,
+`adam_gb_per_second` of Adam, and with a sampled softmax `scatter_gb_per_second` and
+`transpose_gb_per_second` of its copies; `peak_mb`, of the process, MB of 2^20 bytes, less those
+before the data; `needed_mb`, by the estimate before training. A row without a size, like `entries`,
+has the exponent b of seconds ~ size^b, fitted to all epochs of its sizes, with its 95% interval. A
+finished size is a file in --output; the same command resumes. `growth.png` in --output shows
+seconds and memory by size, with the exponents; with --picture the kept rows are drawn, and nothing
+is measured.
 """
 
 import functools
 import itertools
 import json
+import math
 import os
 import pathlib
 import re
@@ -29,10 +31,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 from absl import flags
@@ -44,14 +45,16 @@ from aerec.core import Facts, Table
 from aerec.errors import BadInput
 from aerec.training import program
 from aerec.training.settings import Settings
-from experiments import benchmark, cells, records
+from experiments import cells, records, update_time
 from experiments.records import Record
 
 FILE, TITLE = "growth", "Time and memory of training by the size of the data"
 WIDTH = 128
 NETWORK = {"hidden": (WIDTH,), "latent": 64}
-MEASURED = ("predicted", "peak_mb", "needed_mb", "gflops", "gb_per_second")
-OF_SAMPLED = ("scatter_gb_per_second", "transpose_gb_per_second")
+MEASURED = ("predicted", "peak_mb", "needed_mb")
+# field of `update_time.Rates` -> figure
+RATES = {"operations": "gflops", "streamed": "gb_per_second", "adam": "adam_gb_per_second",
+         "scattered": "scatter_gb_per_second", "transposed": "transpose_gb_per_second"}  # fmt: skip
 # growth: sizes, (size -> rows, columns, clicks a row, settings)
 GROWTHS: dict[str, tuple[tuple[int, ...], Callable[[int], tuple[int, int, int, dict[str, Any]]]]]
 GROWTHS = {
@@ -91,7 +94,7 @@ def main(given: Mapping[str, Any]) -> None:
     own = f" --devices={','.join(given['devices'])}" if given["devices"] else ""
     fields = {"command": f"python -m experiments.growth --repeats={given['repeats']}{own}"}
     rows = recorded(dict(zip(names, contents, strict=True)), fields)
-    show.CONSOLE.print(cells.table(TITLE, rows, ("seconds", "update", *MEASURED[:3], "exponent")))
+    show.CONSOLE.print(cells.table(TITLE, rows, ("seconds", "update", *MEASURED, "exponent")))
     plots.save(picture(rows), output / "growth.png")
     done = f"Next: {fields['command']} --output={output} --record"
     if given["record"]:
@@ -155,102 +158,16 @@ def trained(name: str, repeats: int) -> dict[str, Any]:
     batch, sampled = -(-rows // updates), "sampled" in " ".join(said)
     seen = min(columns, batch * each + Settings().candidates) if sampled else columns
     del state, run
-    its = work(batch, columns, seen, each, updates=updates)
-    rate, bandwidth = benchmark.product_rate(batch, WIDTH, seen), stream_rate()
-    predicted, rates = its.operations / rate + its.streamed / bandwidth, {}
-    if sampled:
-        rates = {"scatter": scatter_rate(columns, seen), "transpose": transpose_rate(columns)}
-        predicted += its.scattered / rates["scatter"] + its.transposed / rates["transpose"]
+    work = update_time.work(batch, columns, seen, each, WIDTH, updates=updates)
+    rates = update_time.measured(batch, columns, seen, WIDTH)
     return {
         "seconds": seconds[1:],
         "updates": updates,
         "peak_mb": peak,
         "needed_mb": 1024 * float(needed[1]) if needed else 0.0,
-        "predicted": predicted,
-        "gflops": rate / 1e9,
-        "gb_per_second": bandwidth / 1e9,
-        **{f"{name}_gb_per_second": each / 1e9 for name, each in rates.items()},
+        "predicted": update_time.predicted(work, rates),
+        **{RATES[name]: rate / 1e9 for name, rate in rates._asdict().items() if rate < math.inf},
     }
-
-
-class Work(NamedTuple):
-    """The operations of an update, and the bytes that it moves, by how they lie in memory.
-
-    Attributes:
-      operations: of matrix products.
-      streamed: bytes read or written in order.
-      scattered: bytes of rows of H numbers, read or written anywhere in a kernel [N, H].
-      transposed: bytes of copies between [H, N] and [N, H], the share of one update.
-    """
-
-    operations: int
-    streamed: int
-    scattered: int
-    transposed: float
-
-
-def work(
-    batch: int, columns: int, seen: int, each: int, width: int = WIDTH, *, updates: int = 1
-) -> Work:
-    """Count the work of one update of Mult-VAE in batches of B rows.
-
-    H is the hidden layer, R the columns that the softmax sees, E the clicks of a row. The last
-    layer is three products, 6 B H R operations. Streamed: some ten passes over the block of logits,
-    40 B R; three of the E B rows of the first kernel, 12 B E H; and of Adam, which reads parameter,
-    gradient and two moments and writes all but the gradient, 28 of each parameter of R columns, and
-    8 for their gradient, which is set to zero and added to. With a sampled softmax, running sums of
-    N weights, 12 N; parameter and two moments of R columns of two kernels are gathered and
-    scattered, 96 R H; and those of the last kernel are transposed before an epoch and after it,
-    48 N H for all its updates.
-
-    Args:
-      batch, columns, seen, each, width: B, N, R, E, H.
-      updates: in an epoch.
-    """
-    operations = 6 * batch * width * seen
-    streamed = 40 * batch * seen + 12 * batch * each * width + 36 * 2 * seen * width
-    if seen == columns:
-        return Work(operations, streamed, 0, 0.0)
-    transposed = 48 * columns * width / updates
-    return Work(operations, streamed + 12 * columns, 96 * seen * width, transposed)
-
-
-def stream_rate() -> float:
-    """Measure the memory's rate, bytes a second: x <- a x + y over 400 MB, read twice, written."""
-    x, y = jnp.ones(50_000_000), jnp.ones(50_000_000)
-    seconds = fastest(jax.jit(lambda x, y: 0.5 * x + y, donate_argnums=0), x, y)
-    return 3 * y.nbytes / seconds
-
-
-def scatter_rate(columns: int, seen: int) -> float:
-    """Measure the rate at which `seen` rows of a kernel are gathered and scattered, bytes a second.
-
-    The rows are ascending, as those of a sampled softmax.
-    """
-    at = np.sort(np.random.default_rng(0).choice(columns, seen, replace=False))
-    move = jax.jit(lambda x, at: x.at[at].set(x.at[at].get() + 1.0), donate_argnums=0)
-    seconds = fastest(move, jnp.zeros((columns, WIDTH)), jnp.asarray(at))
-    return 4 * 4 * seen * WIDTH / seconds
-
-
-def transpose_rate(columns: int) -> float:
-    """Measure the rate at which a kernel [H, N] is copied to [N, H], bytes a second."""
-
-    def turn(x):
-        return jax.lax.optimization_barrier(x.T).reshape(x.shape)
-
-    x = jnp.zeros((WIDTH, columns))
-    return 2 * x.nbytes / fastest(jax.jit(turn), x)
-
-
-def fastest(step: Callable[..., jax.Array], x: jax.Array, *others: jax.Array) -> float:
-    """Time x <- step(x, *others), six times; return the seconds of the fastest."""
-    best = float("inf")
-    for _ in range(6):
-        begun = time.perf_counter()
-        x = jax.block_until_ready(step(x, *others))
-        best = min(best, time.perf_counter() - begun)
-    return best
 
 
 def clicks(rows: int, columns: int, each: int) -> Table:
@@ -277,7 +194,7 @@ def recorded(contents: Mapping[str, Any], fields: Mapping[str, Any]) -> list[Rec
         figures = {
             "seconds": median,
             "update": median / own["updates"],
-            **{name: own[name] for name in MEASURED + OF_SAMPLED if name in own},
+            **{name: own[name] for name in (*MEASURED, *RATES.values()) if name in own},
         }
         rows.append(Record(label=name, figures=figures, **own["made"], **fields))
     for growth, own in itertools.groupby(contents, lambda name: name.rpartition(".")[0]):

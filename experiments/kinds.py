@@ -14,13 +14,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from absl import flags
 
 import aerec
 from aerec.cli import command, options, show
-from aerec.cross_validation import CrossValidation, Scored
-from aerec.evaluation.report import Report
+from aerec.cross_validation import CrossValidation
 from experiments import board, cells, records
 from experiments.cells import Content
 from experiments.records import Record
@@ -64,33 +62,24 @@ def measure(ratings: aerec.Ratings, dataset: str, model: str, number: int) -> Co
     begun = time.perf_counter()
     split = board.divide(ratings, dataset, "strong", number)
     run = aerec.fit(model, split, show=False)
-    scored = Scored.of(run, split)
-    return {
-        "ids": scored.ids.astype(str).tolist(),
-        "figures": {name: scored.report.figures[name] for name in FIGURES},
-        "per_row": {name: scored.report.per_row[name].tolist() for name in FIGURES},
-        "fit_seconds": scored.seconds,
-        "made": cells.made(begun, split, (0,)),
-    }
+    return cells.tested(begun, run, split, FIGURES)
 
 
-def recorded(
-    dataset: str, contents: Mapping[str, Sequence[Content]], typed: str
-) -> list[Record]:
+def recorded(dataset: str, contents: Mapping[str, Sequence[Content]], typed: str) -> list[Record]:
     """Make the records of the models on one data set, and of the `PAIRS` among them.
 
     Args:
       typed: the command that makes them.
     """
     validation = CrossValidation(
-        {model: [_scored(one) for one in own] for model, own in contents.items()},
+        {model: [cells.scored(one) for one in own] for model, own in contents.items()},
         FIGURES[0], FIGURES,
     )  # fmt: skip
     rows = []
     for model, own in contents.items():
         figures = {name: validation.mean(model, name) for name in FIGURES}
         errors = {name: validation.error(model, name) for name in FIGURES}
-        fields = {**_fields(own, typed), "seconds": validation.seconds(model)}
+        fields = {**cells.joined(own, typed), "seconds": validation.seconds(model)}
         rows.append(Record(label=f"{dataset}.{model}", figures=figures, errors=errors, **fields))
     for first, second in PAIRS:
         if not {first, second} <= set(contents):
@@ -101,28 +90,18 @@ def recorded(
             low, high = found.interval
             figures |= {name: found.difference, f"{name}_low": low, f"{name}_high": high,
                         f"{name}_p": found.p}  # fmt: skip
-        fields = {**_fields(contents[first], typed), "seconds": 0.0}
+        fields = {**cells.joined(contents[first], typed), "seconds": 0.0}
         rows.append(Record(label=f"{dataset}.{first}-{second}", figures=figures, **fields))
     return rows
 
 
 def line(given: Mapping[str, Any], dataset: str = "") -> str:
-    """Return the command, of one data set or of all."""
-    own = f" --datasets={dataset}" if dataset else ""
+    """Return the command, of one data set or of those given; usual lists are left out."""
+    datasets = [dataset] if dataset else given["datasets"]
+    own = "" if datasets == list(board.DATASETS) else f" --datasets={','.join(datasets)}"
+    own += "" if given["models"] == list(MODELS) else f" --models={','.join(given['models'])}"
     own += f" --splits={given['splits']}"
     return f"python -m experiments.kinds --data_dir=DIR --output=DIR{own}"
-
-
-def _scored(content: Content) -> Scored:
-    per_row = {name: np.array(values, np.float32) for name, values in content["per_row"].items()}
-    return Scored(Report(content["figures"], per_row), np.array(content["ids"]),
-                  content["fit_seconds"])  # fmt: skip
-
-
-def _fields(contents: Sequence[Content], typed: str) -> dict[str, Any]:
-    made = [one["made"] for one in contents]
-    hashes = [digest for one in made for digest in one["split_hash"]]
-    return {**made[0], "split_hash": hashes, "command": typed}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from absl import flags
 from aerec.cli import command, show
 from aerec.errors import BadInput
 from aerec.training.settings import Settings
-from experiments import cells, growth, records
+from experiments import cells, records, update_time
 from experiments.records import Record
 
 FILE, TITLE = "plan", "Memory and time by formula"
@@ -47,8 +47,8 @@ def main(given: Mapping[str, Any]) -> None:
         }
         total = {name: sum(own[name] for own in figures.values()) for name in ("gb", "device_gb")}
         updates = -(-users // batch)
-        work = growth.work(batch, items, seen, each, width, updates=updates)
-        traffic = work.streamed + work.scattered + work.transposed
+        work = update_time.work(batch, items, seen, each, width, updates=updates)
+        traffic = work.streamed + work.adam + work.scattered + work.transposed
         exchanged = 8 * 2 * seen * width / model + 16 * each * batch
         seconds = work.operations / (data * model) / (given["tflops"] * 1e12)
         seconds += traffic / (data * model) / (given["memory_tb"] * 1e12)

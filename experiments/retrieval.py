@@ -4,7 +4,7 @@
 
 Every item is scored: from the query of a user with m coordinates, or, by EASE, from his history.
 The items are those of a data set (rows `data.M` and `data.ease`), whose codes are singular vectors,
-and a made-up catalogue with random codes (`made_up.M`). All contenders take turns within one run,
+and a synthetic catalogue with random codes (`made_up.M`). All contenders take turns within one run,
 so that a busy machine slows all of them. Figures: `median` and `p99` of the seconds of one user;
 `users_per_second` in batches of 256; `codes_mb`, the memory of the item codes, or of EASE's
 weights, in MB of 2^20 bytes; `over_256` and `batch_over_256`, the ratio of the median seconds to
@@ -157,7 +157,7 @@ def recorded(
 if __name__ == "__main__":
     flags.DEFINE_string("data_dir", None, "where the datasets' files are (default $AEREC_DATA)")
     flags.DEFINE_string("dataset", "ml-1m", "the name of a data set")
-    flags.DEFINE_integer("items", 200_000, "of the made-up catalogue", 100)
+    flags.DEFINE_integer("items", 200_000, "in the synthetic catalogue", 100)
     flags.DEFINE_integer("rounds", 300, "queries of single users, for each contender", 1)
     flags.DEFINE_integer("batches", 15, "batches of 256 users, for each contender", 1)
     flags.DEFINE_bool("record", False, f"keep the rows in experiments/results/{FILE}.json")

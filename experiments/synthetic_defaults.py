@@ -37,7 +37,7 @@ from aerec.data.synthetic import synthesize
 from aerec.errors import BadInput, nearest
 from aerec.evaluation.report import Report
 from aerec.evaluation.statistics import standard_error
-from aerec.runs import fitting, scoring
+from aerec.runs import preparation, scoring
 from aerec.runs.run import Run
 from aerec.runs.spec import data_hash
 from experiments import records, tuning
@@ -157,7 +157,7 @@ def measured(
     """Return the row of a model on a setting: its default and the best of a search."""
     split, _ = drawn(name)
     begun = time.perf_counter()
-    closed = fitting.solved(api.specify(model, split, {}), split)
+    closed = preparation.solved(api.specify(model, split, {}), split)
     trials = given["trials_closed"] if closed else given["trials"]
     found = tuning.search(model, split, trials, SEED, store=output / name, show=False)
     default = tuned = aerec.fit(model, split, seed=SEED, show=False, log=silent)

@@ -3,6 +3,7 @@
 Each has the sizes and the objective of its paper, or of the authors' code where it says so.
 """
 
+import abc
 import itertools
 
 import numpy as np
@@ -15,7 +16,7 @@ from aerec.core import Table, Traits
 from aerec.errors import BadInput, nearest
 
 
-class Net(nn.Module):
+class Net(nn.Module, abc.ABC):
     """A model of the peer: `refeeds` after each update, and its optimiser at a constant rate."""
 
     refeeds = 0
@@ -28,6 +29,7 @@ class Net(nn.Module):
         """Return what the model reads of rows: a dense block [B, N]."""
         return torch.FloatTensor(block.toarray())
 
+    @abc.abstractmethod
     def loss(self, x, step: int, rows: np.ndarray) -> torch.Tensor:
         """Compute the loss of an update.
 
@@ -36,7 +38,6 @@ class Net(nn.Module):
           step: the number of the update.
           rows: numbers of the rows in training.
         """
-        raise NotImplementedError
 
     def score(self, x, rows: np.ndarray) -> torch.Tensor:
         """Score all items for rows as `read` returns them: [B, N]."""

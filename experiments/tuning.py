@@ -28,7 +28,7 @@ from aerec import api, configuration, files, models
 from aerec.cli import show as console
 from aerec.data.splits import Split
 from aerec.errors import BadInput, NotNumbers
-from aerec.runs import fitting
+from aerec.runs import fitting, preparation
 from aerec.runs.spec import Spec, data_hash
 from aerec.space import Choice, Log, LogIntegers, Space, Uniform, rounded
 from aerec.training import loop
@@ -109,6 +109,7 @@ def search(
     seconds: float | None = None,
     prune: bool = True,
     show: bool = True,
+    space: Space | None = None,
     **fixed: Any,
 ) -> Search:
     """Search for the settings of a model by their figure on the validation part.
@@ -122,13 +123,15 @@ def search(
       seconds: after which this call begins no further trial; None: no limit.
       prune: whether trainings are stopped early.
       show: whether to show a progress bar.
+      space: the searched settings; None: those of the model's `SPACE`.
       fixed: settings of the model and of training that all trials have, like `metric="ndcg@10"`.
 
     Raises:
       BadInput: an unknown model or setting, data that do not suit the model, or a store of another
         search.
     """
-    space = {name: each for name, each in models.find(model).SPACE.items() if name not in fixed}
+    space = models.find(model).SPACE if space is None else space
+    space = {name: each for name, each in space.items() if name not in fixed}
     usual = models.traits(model, {}).training  # its epochs, whatever `updates` asks for
     spec = api.specify(model, split, {**usual, **fixed}, seeds=(seed,))
     config = models.configure(model, spec.set)
@@ -142,7 +145,7 @@ def search(
     }  # fmt: skip
     kept = Trials(files.located(store) / f"{model}-{digest}.jsonl", identity)
     count = trials if space else 1  # there is nothing to search
-    solved = fitting.solved(spec, split)
+    solved = preparation.solved(spec, split)
     drawn = count if solved else DRAWN
     begun = time.perf_counter()
     with contextlib.closing(kept), _bar(model, count, show) as update:

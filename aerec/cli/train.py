@@ -23,7 +23,7 @@ from aerec import configuration, hosts, mesh, models, plots
 from aerec.cli import options, show
 from aerec.data import datasets, readers
 from aerec.errors import BadInput
-from aerec.runs import artefact, directory, fitting, progress, scoring
+from aerec.runs import artefact, directory, fitting, preparation, progress, scoring
 from aerec.runs.recommend import Recommender
 from aerec.runs.spec import Spec, default_workdir, prolonged
 from aerec.training.settings import Settings
@@ -70,7 +70,7 @@ def main(given: Mapping[str, Any]) -> None:
     workdir = pathlib.Path(given["workdir"] or default_workdir(spec, splits))
     others = chosen.get("baselines", scoring.DEFAULTS[task].baselines)
     baselines = [name for name in others if name != spec.model]
-    epochs = None if fitting.solved(spec, splits[0]) else spec.settings.epochs
+    epochs = None if preparation.solved(spec, splits[0]) else spec.settings.epochs
     with progress.bar(epochs, spec.settings.metric, show.CONSOLE) as update:
         finished = fitting.run(
             spec,

@@ -1,4 +1,4 @@
-"""Convert files of ratings past memory to a folder of rows on the disk (`aerec.data.mapped`).
+"""Convert files of ratings larger than memory to a folder of rows on disk (`aerec.data.mapped`).
 
 An external sort. The files are read once, with raw ids, into a spool. Then the ids are encoded, and
 the ratings divided by ranges of users into parts that fit in memory. Each part is sorted and

@@ -100,12 +100,12 @@ def load(
         variable AEREC_DATA. If either is given, nothing is downloaded. Otherwise archives are
         cached in `~/.cache/aerec`.
       on_bad_line: "error" or "skip", as in `readers.read`.
-      table: of a folder: "memory", "mapped" to leave the ratings on the disk, or "auto", which
+      table: for a folder: "memory", "mapped" to leave the ratings on disk, or "auto", which
         reads them if they fit in memory.
       log: called with a summary of the ratings, and with notes.
 
     Returns:
-      `Ratings`; of a folder that stays on the disk `mapped.Mapped`, for the protocol strong.
+      `Ratings`; for a folder that stays on disk `mapped.Mapped`, which the protocol strong takes.
 
     Raises:
       BadInput: an unknown name or parameter, files that are missing or malformed (see
@@ -194,7 +194,7 @@ def _local(name: str, entry: Dataset, data_dir: Path) -> Path:
             return place
     files = " or ".join(formats.FORMATS[str(entry.format)].files)
     get = f", unpacked from {MIRRORS[0]}{entry.archive}" if entry.archive else ""
-    keep = "; or leave data_dir and AEREC_DATA unset to download it" if entry.archive else ""
+    keep = "; or leave `data_dir` and AEREC_DATA unset to download it" if entry.archive else ""
     raise BadInput(f"No {name} in {data_dir}: place {files} in {places[0]}{get}{keep}.")
 
 
@@ -205,7 +205,9 @@ def _cached(name: str, entry: Dataset, log: Callable[[str], object]) -> Path:
     if _has_files(folder, entry):
         return folder
     if entry.archive is None:
-        raise BadInput(f"{name} cannot be downloaded: place {files} in {folder} or give data_dir.")
+        raise BadInput(
+            f"{name} cannot be downloaded: place {files} in {folder} or give `data_dir`."
+        )
     archive = cache / entry.archive
     if not archive.exists():
         safe = [base for base in MIRRORS if entry.checksum or base.startswith("https")]

@@ -1,4 +1,4 @@
-"""Ratings past memory: a folder of rows on the disk, mapped into memory page by page.
+"""Ratings larger than memory: a folder of rows on disk, memory-mapped.
 
 `aerec.data.convert` writes it. A row is a user's ratings in the order of their times; of equal
 times the order is arbitrary, and without times it is that of the files. The files:

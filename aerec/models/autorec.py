@@ -6,7 +6,7 @@ A row r of ratings (an item's, or a user's) is reconstructed by `h(r) = f(W g(V 
 ratings enter as zero. The deep variant stacks layers (500-250-500) with greedy pre-training.
 
 Departures:
-  - the optimiser is the caller's (Adam in the recipes). The paper's RProp is `--optimiser=rprop`,
+  - the optimiser is the caller's (Adam in the recipes). The paper's RProp is `optimiser="rprop"`,
     which needs all rows in one batch: the sign of a gradient over a few rows is mostly noise;
   - a batch's gradient is of the mean over its ratings, where the paper sums over all ratings: a
     rating weighs more in a batch with few of them. `l2` has the scale of the paper's sum;

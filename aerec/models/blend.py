@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from aerec import models  # the registry imports this file: used in functions alone
 from aerec.configuration import settings
 from aerec.core import Batch, Facts, Model, Params, Table, Traits
 from aerec.errors import BadInput
@@ -38,7 +39,7 @@ class Config:
                 '[["ease", {"l2": 300}], ["multvae", {}]]'
             )
         for name, own in known:
-            facts = _models().traits(name, own)
+            facts = models.traits(name, own)
             if facts.task != "ranking" or facts.reads == "columns":
                 raise BadInput(f"members: {name} is no model of users' rankings")
 
@@ -53,13 +54,13 @@ def parts(config: Config) -> list[tuple[str, dict[str, Any]]]:
 
 def traits(config: Config) -> Traits:
     """Return the traits of a model of clicks, or of histories if one member reads them in order."""
-    reads = [_models().traits(name, own).reads for name, own in parts(config)]
+    reads = [models.traits(name, own).reads for name, own in parts(config)]
     return Traits(task="ranking", reads="sequence" if "sequence" in reads else "rows")
 
 
 def make(config: Config, facts: Facts) -> Model:
     """Build the blend; params {"members": one entry each, "weights": [M]}; codes side by side."""
-    members = [_models().build(name, own, facts) for name, own in parts(config)]
+    members = [models.build(name, own, facts) for name, own in parts(config)]
     count = len(members)
 
     def encode(params, x: Batch) -> jax.Array:
@@ -151,9 +152,3 @@ def _moments(y: jax.Array) -> tuple[jax.Array, jax.Array]:
     mean = jnp.mean(y, axis=1, keepdims=True)
     size = jnp.std(y, axis=1, keepdims=True)
     return mean, jnp.where(size > 0, size, jnp.inf)
-
-
-def _models():
-    from aerec import models  # here, as the registry imports this module
-
-    return models

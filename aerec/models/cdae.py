@@ -31,7 +31,7 @@ Departures:
   - biases are not penalised; `l2` is added to the sum over users, the paper's lambda to their mean:
     `l2` = lambda * number of users;
   - updates are of batches of users, of the mean loss over them; the paper's are of one user. SGD
-    and AdaGrad are `--optimiser=sgd` and `--optimiser=adagrad`. AdaGrad's sums of squares start at
+    and AdaGrad are `optimiser="sgd"` and `optimiser="adagrad"`. AdaGrad's sums of squares start at
     1e-4, as in the authors' code, but of gradients that a batch of B users makes B times smaller;
   - `latent` is 200 by default, where the paper mostly has 50.
 

@@ -14,17 +14,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 import aerec
-from aerec import hosts, memory, mesh, models
-from aerec.core import Facts, Model, Params
-from aerec.data import vectors
+from aerec import hosts, memory, mesh
+from aerec.core import Params
 from aerec.data.splits import Split
-from aerec.errors import BadInput
 from aerec.evaluation.report import Report
 from aerec.runs import artefact, directory, scoring
 from aerec.runs.checkpoints import Checkpoints
-from aerec.runs.spec import Spec, describe, oriented, require_float32
+from aerec.runs.preparation import Job, has_targets, prepared
+from aerec.runs.spec import Spec, require_float32
 from aerec.training import loop
-from aerec.training.order_penalty import with_order_penalty
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
@@ -83,7 +81,7 @@ def run(
 def _run(spec: Spec, splits, workdir, baselines, checkpoint_seconds, progress, log) -> Finished:
     """Run as `run`, divided over the mesh in use."""
     require_float32()
-    job = _prepared(spec, splits, baselines, progress, log)
+    job = prepared(spec, splits, baselines, progress, log)
     if workdir is None:
         logs = directory.EpochLog(None), directory.EpochLog(None)
         fitted = _fit(job, None, logs)
@@ -142,7 +140,7 @@ def validate(
     require_float32()
     blind = split._replace(test=split.valid, test_ids=split.valid_ids)
     scoring.require_targets(blind, select=True)
-    job = _prepared(spec, [blind], (), progress, lambda text: None)
+    job = prepared(spec, [blind], (), progress, lambda text: None)
     fitted = _fit(job, None, (directory.EpochLog(None), directory.EpochLog(None)))
     if fitted.record.best:
         return fitted.record.best[0]
@@ -161,91 +159,13 @@ def assembled(
       validation: its figure `spec.settings.metric` on the validation part.
       seconds: what it took.
     """
-    job = _prepared(spec, [split], (), lambda record, figures: None, lambda text: None)
+    job = prepared(spec, [split], (), lambda record, figures: None, lambda text: None)
     record = loop.Record(1, [validation], [1], [], seconds, [seconds], 0.0)
     return _scored(job, params, _trained(spec, job.config, record))
 
 
-class _Job(NamedTuple):
-    """A checked run; `as_read` are the splits in the orientation that the model reads."""
-
-    spec: Spec
-    model: Model
-    config: dict[str, Any]
-    splits: Sequence[Split]
-    as_read: list[Split]
-    baselines: Sequence[str]
-    progress: Callable[[loop.Record, dict[str, float]], None]
-    log: Callable[[str], object]
-
-
-def _prepared(spec: Spec, splits: Sequence[Split], baselines, progress, log) -> _Job:
-    """Check that spec, splits and baselines are compatible, before anything is written."""
-    _require_alike(splits, len(spec.seeds))
-    as_read = oriented(models.traits(spec.model, spec.set), splits)
-    model = _trainable(spec, as_read[0], log)
-    if has_targets(splits[0]):
-        for split in as_read:
-            scoring.require_targets(split, select=model.loss is not None)
-        for name in baselines:
-            scoring.baseline_model(name, splits[0])
-    jax.eval_shape(model.init, jax.random.key(0))  # settings that no network can be built from
-    return _Job(spec, model, describe(spec, as_read), splits, as_read, baselines, progress, log)
-
-
-def _require_alike(splits: Sequence[Split], seeds: int) -> None:
-    """Raise BadInput unless there is one split, or one per seed, of the same rows and columns."""
-    if len(splits) not in (1, seeds):
-        raise BadInput(f"{len(splits)} splits and {seeds} seeds: give one split, or one per seed")
-    first = splits[0]
-    for other in splits[1:]:
-        pairs = [
-            (getattr(first, name), getattr(other, name))
-            for name in ("user_ids", "item_ids", "valid_ids", "test_ids", "scale")
-        ]
-        if first.protocol["name"] != other.protocol["name"] or any(
-            not np.array_equal(a, b) if isinstance(a, np.ndarray) else a != b for a, b in pairs
-        ):
-            raise BadInput(
-                "the splits differ in their protocol, users, items or scale: replicas share one "
-                "vocabulary. Fit a run on each."
-            )
-
-
-def solved(spec: Spec, split: Split) -> bool:
-    """Return whether the model is solved in closed form, without epochs."""
-    return models.build(spec.model, spec.set, Facts.of(split.train)).solve is not None
-
-
-def has_targets(split: Split) -> bool:
-    """Return whether the split holds anything out; splits for deployment have no test rows."""
-    return split.test.input.num_rows > 0
-
-
-def _trainable(spec: Spec, split: Split, log: Callable[[str], object]) -> Model:
-    """Build the model for training. Raises BadInput if task or order penalty do not suit it."""
-    facts, traits = Facts.of(split.train, split.scale), models.traits(spec.model, spec.set)
-    rows = traits.reads == "columns"  # whether they are the items
-    features = vectors.of(traits.features, split, log, rows=rows)
-    if features is not None and rows:
-        facts = facts._replace(row_features=features.values)
-    elif features is not None:
-        facts = facts._replace(column_features=features.values)
-    model = models.build(spec.model, spec.set, facts)
-    scoring.require_task(spec.model, model.traits, split)
-    if not spec.order_penalty:
-        return model
-    if model.loss is None:
-        raise BadInput(f"{spec.model} is solved, not trained: it takes no `order_penalty`")
-    if model.traits.reads == "sequence":
-        raise BadInput(f"{spec.model} reads a sequence, not a vector: it takes no `order_penalty`")
-    if model.turns:
-        raise BadInput(f"{spec.model} trains its parts in turn: it takes no `order_penalty`")
-    return with_order_penalty(model, spec.order_penalty)
-
-
 def _fit(
-    job: _Job,
+    job: Job,
     checkpoints: Checkpoints | None,
     logs: tuple[directory.EpochLog, directory.EpochLog],
 ) -> loop.Fitted:
@@ -315,7 +235,7 @@ def _trained(spec: Spec, described: Mapping[str, Any], record: loop.Record) -> d
     }
 
 
-def _scored(job: _Job, best: Params, results: dict[str, Any]) -> Finished:
+def _scored(job: Job, best: Params, results: dict[str, Any]) -> Finished:
     """Score the test part, if there is one, and add the figures to the results."""
     reports: list[Report] = []
     scored: dict[str, Report] = {}

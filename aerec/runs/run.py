@@ -110,7 +110,7 @@ class Run:
 
         Args:
           history: raw ids of one user's items, `["260", "1196"]`; a mapping of ids to ratings; a
-            list of several such; a pandas, polars or Arrow frame with a column `item` and
+            list of several of these; a pandas, polars or Arrow frame with a column `item` and
             optionally `user`, `rating`, `time`; or a SciPy matrix [H, N] in the columns of
             `item_ids` and the model's units; for a model of clicks, every entry is a click.
           k: how many items for each user.
@@ -184,10 +184,10 @@ class Run:
     def with_items(
         self, ids: Sequence[Any], vectors: Any, *, titles: Sequence[str] | None = None
     ) -> "Run":
-        """Add items that were not trained on, and rank them beside the known ones.
+        """Add items that were not in training, and rank them together with the known ones.
 
-        For `factor_ae` with `features=content` or `file`. The figures stay those of the known
-        items, and the splits are left out.
+        This is for `factor_ae` with `features=content` or `file`. The figures remain those of the
+        known items, and the new run has no splits.
 
         Args:
           ids: [M] raw ids.

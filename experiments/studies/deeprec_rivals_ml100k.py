@@ -45,4 +45,5 @@ STUDY = Study(
     figures=("rmse",),
     comparable="other data (Netflix)",
     curves="figures",
+    pairs=[(f"{m}, {s}", f"PMF, {s}") for s in PROTOCOLS for m in ("TimeSVD++", "RRN", "DeepRec")],
 )

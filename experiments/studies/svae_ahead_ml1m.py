@@ -11,10 +11,9 @@ STUDY = Study(
     title="SVAE by k",
     sources=("Sachdeva et al. 2019, figure by k",),
     rows=[
-        Row(f"k = {k}", ("--config=svae_half_ml1m", "--epochs=8", f"--set=ahead={k}",
-                         "--baselines="))
+        Row(f"k = {k}", ("--config=svae_ml1m", f"--set=ahead={k}", "--baselines="))
         for k in (1, 2, 4, 8)
     ],
     figures=("ndcg@100", "recall_all@100", "precision@100"),
     curves="figures",
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""The command that converts files past memory, and training on what it writes."""
+"""The command that converts files larger than memory, and training on what it writes."""
 
 
 def test_it_converts_and_says_what_is_next(here, tmp_path):

@@ -1,4 +1,4 @@
-"""Growth: made-up clicks, sizes in processes of their own, the exponent of a power law."""
+"""Growth: synthetic clicks, sizes in processes of their own, the exponent of a power law."""
 
 import numpy as np
 import pytest
@@ -69,24 +69,3 @@ def test_numbers_of_devices():
     for wrong in (["2"], ["0", "1"], ["two", "1"]):
         with pytest.raises(growth.BadInput, match="two numbers or more"):
             growth.devices(wrong)
-
-
-def test_the_work_of_an_update():
-    """Of 2 rows of 3 clicks in 10 columns, all seen: by hand."""
-    whole = growth.work(2, 10, 10, 3)
-    assert whole.operations == 3 * 2 * (2 * 128 * 10)
-    assert whole.streamed == 10 * 4 * 20 + 3 * 4 * 6 * 128 + 9 * 4 * (2 * 10 * 128)
-    assert whole.scattered == whole.transposed == 0
-
-
-def test_the_work_of_an_update_by_a_sampled_softmax():
-    """Ten of 50 columns, five updates: what is gathered and scattered, and copied, is added."""
-    whole, sampled = growth.work(2, 10, 10, 3), growth.work(2, 50, 10, 3, updates=5)
-    assert (sampled.operations, sampled.streamed) == (whole.operations, whole.streamed + 600)
-    assert sampled.scattered == 2 * 3 * 2 * 2 * 4 * (10 * 128)  # kernels, leaves, ways, ends
-    assert sampled.transposed == 3 * 2 * 2 * 4 * (50 * 128) / 5  # leaves, ways, ends
-
-
-def test_rates_are_positive():
-    for rate in (growth.scatter_rate(200, 20), growth.transpose_rate(200)):
-        assert 0 < rate < 1e13

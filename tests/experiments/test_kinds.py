@@ -34,3 +34,12 @@ def test_a_study(tmp_path, monkeypatch, capsys):
     assert gain["ndcg@100_low"] == pytest.approx(compared.interval[0])
     assert set(board.DATASETS) == {"movielens-small", "ml-1m", "anime", "steam", "lastfm"}
     capsys.readouterr()
+
+
+def test_the_command_has_what_is_not_usual():
+    usual = {"datasets": list(board.DATASETS), "models": list(kinds.MODELS), "splits": 3}
+    start = "python -m experiments.kinds --data_dir=DIR --output=DIR"
+    assert kinds.line(usual) == f"{start} --splits=3"
+    few = {**usual, "datasets": ["steam", "anime"], "models": ["ease", "vae"]}
+    assert kinds.line(few) == f"{start} --datasets=steam,anime --models=ease,vae --splits=3"
+    assert kinds.line(few, "anime") == f"{start} --datasets=anime --models=ease,vae --splits=3"

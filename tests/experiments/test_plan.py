@@ -7,7 +7,7 @@ from aerec.core import Facts
 from aerec.errors import BadInput
 from aerec.training import batches, optimisers, program
 from aerec.training.settings import Settings
-from experiments import growth, plan, records
+from experiments import growth, plan, records, update_time
 
 GIVEN = {
     "users": 100.0, "items": 5000.0, "clicks": 10.0, "hidden": 128, "batch_size": 20,
@@ -41,8 +41,9 @@ def test_devices_share_it(tmp_path, monkeypatch):
         found = eight[f"full.{part}"]
         assert found["gb"] == one[f"full.{part}"]["device_gb"]
         assert found["device_gb"] == pytest.approx(found["gb"] / parts)
-    work = growth.work(20, 5000, 5000, 10)
-    assert one["full"]["update"] == pytest.approx((work.operations + work.streamed) / 1e12)
+    work = update_time.work(20, 5000, 5000, 10, 128)
+    rates = update_time.Rates(1e12, 1e12, 1e12)
+    assert one["full"]["update"] == pytest.approx(update_time.predicted(work, rates))
     assert one["full"]["epoch_hours"] == pytest.approx(5 * one["full"]["update"] / 3600)
     exchanged = 8 * 2 * 5000 * 128 / 2 + 16 * 10 * 20
     assert eight["full"]["update"] == pytest.approx(one["full"]["update"] / 8 + exchanged / 1e9)

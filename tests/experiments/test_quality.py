@@ -134,7 +134,7 @@ def test_an_unknown_model():
 
 
 def test_an_evaluation_against_the_peer(clicks, monkeypatch):
-    spec, split = quality.prepared("multdae", DATA, None)
+    spec, split = quality.prepared("multdae_ml1m", DATA, None)
     monkeypatch.setattr(phases, "PAUSE", 0.0)
     found = phases.evaluate(spec, split, "torch")
     assert found["share"] == found["aerec_seconds"] / found["peer_seconds"]
