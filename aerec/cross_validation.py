@@ -2,14 +2,14 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from aerec import api, configuration
-from aerec.configuration import Count
+from aerec.configuration import Count, Natural
 from aerec.data import frames
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
@@ -256,14 +256,17 @@ def cross_validate(
       BadInput: an unknown model, setting or figure, or what `split` and `fit` raise.
       Diverged: a loss or parameter became NaN or infinite.
     """
-    names = [models] if isinstance(models, str) else list(models)
+    one = isinstance(models, str) or not isinstance(models, Iterable)
+    names: list[str] = [models] if one else list(models)  # type: ignore[list-item]
+    words = all(isinstance(name, str) for name in names)
+    if not names or not words or len(set(names)) < len(names):
+        raise BadInput(f"models={models!r}: give one or more different names")
     given = dict(settings or {})
-    if not names or len(set(names)) < len(names):
-        raise BadInput(f"models={names}: give one or more different names")
     for name in [*given, *([] if baseline is None else [baseline])]:
         if name not in names:
             raise BadInput(f"{name!r} is not among the models. {nearest(name, names)}")
     count = configuration.value_of(Count, splits, "splits")
+    seed = configuration.value_of(Natural, seed, "seed")
     ratings = frames.ratings(ratings, log=log)
     scored: dict[str, list[Scored]] = {name: [] for name in names}
     for own in range(seed, seed + count):

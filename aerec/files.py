@@ -7,7 +7,7 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -61,11 +61,19 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yield the path to write a file or a directory to, then rename that to `path`.
 
     The data are flushed to disk before the rename: a file system may write the new name first, and
-    a power cut would then leave an empty file. If writing fails, `path` is unchanged.
+    a power cut would then leave an empty file. If writing fails, `path` is unchanged. A symbolic
+    link stays one: the file that it names is replaced.
 
     Raises:
-      BadInput: the disk is full or read-only.
+      BadInput: the disk is full or read-only, or `path` is a device or a pipe.
     """
+    if path.is_symlink():  # /dev/stdout is one to /proc/self/fd/1
+        special = os.readlink(path).startswith("/proc/")
+        path = path if special else path.resolve()
+    else:
+        special = path.exists() and not path.is_file() and not path.is_dir()
+    if special:
+        raise BadInput(f"{path} is a device or a pipe, which no file can replace: name another")
     temporary = path.with_name(path.name + TEMPORARY)
     with writing(path):
         try:
@@ -134,12 +142,21 @@ def reading(path: pathlib.Path, advice: str) -> Iterator[None]:
         ) from error
 
 
-def read_json(path: pathlib.Path, *entries: str, advice: str) -> dict[str, Any]:
-    """Read a JSON object. Raises BadInput, with the `advice`, if it lacks one of `entries`."""
+def read_json(
+    path: pathlib.Path, *entries: str, advice: str, kinds: Mapping[str, type] | None = None
+) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+      BadInput: with the `advice`; it lacks one of `entries`, or an entry is not of its kind.
+    """
     with reading(path, advice):
         content = json.loads(path.read_text(encoding="utf-8"))
         if missing := [entry for entry in entries if entry not in content]:
             raise ValueError(f"it has no {', '.join(missing)}")
+        for entry, kind in (kinds or {}).items():
+            if entry in content and not isinstance(content[entry], kind):
+                raise ValueError(f"its {entry} is no {kind.__name__}")
         return {**content}
 
 

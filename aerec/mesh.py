@@ -35,10 +35,12 @@ def chosen(text: str | None = None) -> Mesh | None:
     processes, are on `data`; a single process on a CPU has no mesh.
 
     Raises:
-      BadInput: an unknown axis, a size that is no number, more devices than there are, or with
-        several processes, fewer.
+      BadInput: no text, an unknown axis, a size that is no number, more devices than there are, or
+        with several processes, fewer.
     """
     several = jax.process_count() > 1
+    if not isinstance(text, str | None):
+        raise BadInput(f"mesh is a text like 'data:4,model:2', not {text!r}")
     if not text:
         text = f"data:{jax.device_count() if several or jax.default_backend() != 'cpu' else 1}"
     given: dict[str, int] = {}

@@ -95,3 +95,35 @@ def test_texts_are_written_and_read_as_utf8(tmp_path):
 def test_what_is_wrong_with_the_input_is_not_taken_for_an_error_in_writing(tmp_path):
     with pytest.raises(BadInput, match=r"^x: damaged"), files.writing(tmp_path / "out"):
         raise BadInput("x: damaged (Input/output error (os error 5))")
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(BadInput, match="pipe is a device or a pipe, which no file can replace"):
+        files.write_text(path, "text")
+    assert path.is_fifo() and list(tmp_path.iterdir()) == [path]
+    link = tmp_path / "stdout"
+    link.symlink_to("/proc/self/fd/1")
+    with pytest.raises(BadInput, match="stdout is a device or a pipe"):
+        files.write_text(link, "text")
+    assert link.is_symlink()
+
+
+def test_a_link_stays_one(tmp_path):
+    link, file = tmp_path / "link", tmp_path / "there" / "file"
+    file.parent.mkdir()
+    for text in ("first", "second"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(file)
+        files.write_text(link, text)
+        assert link.is_symlink() and file.read_text() == text
+
+
+def test_json_of_other_kinds_is_damaged(tmp_path):
+    path = tmp_path / "x.json"
+    files.write_json(path, {"a": 1, "b": [2]})
+    kinds = {"a": int, "b": list, "c": dict}
+    assert files.read_json(path, "a", advice="-", kinds=kinds) == {"a": 1, "b": [2]}
+    with pytest.raises(BadInput, match=r"x.json is damaged .*its b is no dict"):
+        files.read_json(path, "a", advice="-", kinds={"b": dict})

@@ -235,6 +235,7 @@ def test_every_model_on_eight_devices():
         ("data:0", r"data is at least 1, not 0"),
         ("data", r"data is a whole number, not ''"),
         ("model:1,model:1", r"model is given twice"),
+        (2, r"mesh is a text like 'data:4,model:2', not 2"),
     ],
 )
 def test_a_mesh_that_cannot_be(text, message):

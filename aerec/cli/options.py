@@ -184,13 +184,18 @@ def recipe(name: str | None) -> dict[str, Any]:
         raise BadInput(f"--config={name}: no such file")
     try:
         found = runpy.run_path(str(path)).get("RECIPE")
-    except Exception as error:  # whatever the user's file does
+    except (Exception, SystemExit) as error:  # whatever the user's file does
         raise BadInput(f"{path} cannot be run ({type(error).__name__}: {error})") from error
     if not isinstance(found, dict):
         raise BadInput(f"{path} has no RECIPE, a dict of settings by name")
     for key in found:
         if key not in RECIPE:
             raise BadInput(f"{path}: a recipe has no entry {key!r}. {nearest(key, RECIPE)}")
+    if not isinstance(found.get("set", {}), dict):
+        raise BadInput(f"{path}: set is a dict of the model's settings, not {found['set']!r}")
+    names = found.get("baselines", [])
+    if not isinstance(names, list | tuple) or not all(isinstance(own, str) for own in names):
+        raise BadInput(f"{path}: baselines is a list of names, not {names!r}")
     return dict(found)
 
 

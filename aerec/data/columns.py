@@ -13,6 +13,7 @@ import polars as pl
 from aerec.errors import BadInput
 
 LONGEST_ID = 256  # bytes
+YEAR = 365 * 86400  # seconds
 KINDS = ("id", "number", "time")
 _DATE = (
     r"^(\d{4}-\d\d-\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?)?"  # date, time
@@ -40,7 +41,9 @@ def parse(values: pl.Series, kind: str) -> pl.Series:
     if values.dtype == pl.String:
         values = values.str.strip_chars(" ")
     elif values.dtype.is_nested() or values.dtype in (pl.Object, pl.Binary):
-        raise BadInput(f"column {values.name!r} has type {values.dtype}: neither text nor numbers.")
+        raise BadInput(
+            f"column {values.name!r} has type {values.dtype}: neither text nor numbers. Convert it."
+        )
     return {"id": _ids, "number": _numbers, "time": _times}[kind](values)
 
 
@@ -71,7 +74,7 @@ def _ids(values: pl.Series) -> pl.Series:
 
 def _numbers(values: pl.Series) -> pl.Series:
     if values.dtype.is_temporal():
-        raise BadInput(f"column {values.name!r} holds {values.dtype}, not numbers.")
+        raise BadInput(f"column {values.name!r} holds {values.dtype}, not numbers. Convert it.")
     rounded = values.cast(pl.Float64, strict=False).cast(pl.Float32)
     return _only(rounded, rounded.is_finite())
 
@@ -80,11 +83,17 @@ def _times(values: pl.Series) -> pl.Series:
     if values.dtype in (pl.Date, pl.Datetime):
         return values.cast(pl.Datetime("us")).dt.epoch("us") // 1_000_000
     if values.dtype.is_temporal():
-        raise BadInput(f"column {values.name!r} holds {values.dtype}, not points in time.")
+        raise BadInput(
+            f"column {values.name!r} holds {values.dtype}, not points in time. Convert it."
+        )
     whole = values.cast(pl.Int64, strict=False) if not values.dtype.is_float() else None
     if whole is None or whole.null_count() > values.null_count():
         number = values.cast(pl.Float64, strict=False)
-        floored = _only(number, number.is_finite()).floor().cast(pl.Int64, strict=False)
+        number = _only(number, number.is_finite())
+        floored = number.floor().cast(pl.Int64, strict=False)
+        fraction = (number != number.floor()) & (number.abs() < YEAR)
+        if fraction.any() and number.n_unique() >= 2 * floored.n_unique():  # .2 and .7 would tie
+            floored = _only(floored, ~fraction)
         whole = floored if whole is None else whole.fill_null(floored)
     if values.dtype == pl.String and 2 * whole.null_count() > len(whole):
         return _dates(values)
@@ -97,6 +106,7 @@ def _dates(values: pl.Series) -> pl.Series:
     day, *clock = part.get_columns()
     hour, minute, second, hours, minutes = (text.cast(pl.Int64, strict=False) for text in clock)
     fine = (hour.fill_null(0) < 24) & (minute.fill_null(0) < 60) & (second.fill_null(0) < 60)
+    fine &= (hours.fill_null(0).abs() < 24) & (minutes.fill_null(0) < 60)
     east = hours.fill_null(0) * 60
     west = clock[3].str.starts_with("-").fill_null(False)
     offset = east + minutes.fill_null(0) * (1 - 2 * west.cast(pl.Int64))
@@ -123,6 +133,9 @@ def why(text: Any, kind: str) -> str:
     if kind == "number":
         point = ": write a point, not a comma" if re.fullmatch(r"[+-]?\d+,\d+", str(text)) else ""
         return f"{shown} is not a finite number{point}"
+    number = parse(pl.Series([text]), "number")[0]
+    if number is not None and not number.is_integer() and abs(number) < YEAR:
+        return f"{shown} is a fraction; give whole numbers, in which no two times become one"
     if parse(pl.Series([text]), kind)[0] is not None:
         return f"{shown} is written in another way than most times: a number, or an ISO date"
     return f"{shown} is neither a finite number nor an ISO date like 2020-01-31 or 2020-01-31T12:00"
@@ -141,6 +154,7 @@ def is_text(field: str) -> bool:
     return field.isascii() or not any("\ud800" <= letter < "\ue000" for letter in field)
 
 
+DATES = "Times are read as dates, like 20200131 for 2020-01-31."
 UNITS = (  # least magnitude, units per second, name
     (0, 1, "seconds"), (10**11, 10**3, "milliseconds"), (10**14, 10**6, "microseconds"),
     (10**17, 10**9, "nanoseconds"),
@@ -152,13 +166,43 @@ def seconds(time: np.ndarray, log: Callable[[str], object]) -> np.ndarray:
 
     The unit is inferred from the magnitude of the median of the non-zero times. Seconds reach 10^11
     in the year 5138, milliseconds in 1973. Times of another magnitude are counted in the log.
+    Numbers that spell dates are converted by `dates`.
     """
+    spelled = dates(time)
+    if spelled is not None:
+        log(DATES)
+        return spelled
     fits = magnitudes(time)
     number = median_unit(np.bincount(fits, minlength=9))
     others = (fits != 4) & (units(fits) != number)
     example = f", like {time[others.argmax()]}" if others.any() else ""
     note_unit(number, int(others.sum()), len(time), log, example)
     return time // UNITS[number][1] if number else time
+
+
+def dates(time: np.ndarray) -> np.ndarray | None:
+    """Convert whole numbers that spell dates to seconds since 1970, [R] int64.
+
+    They have the form YYYYMMDD or YYYYMMDDhhmmss, from 1950 to 2100. Zeros stay.
+
+    Returns:
+      None unless every number except zero spells a date.
+    """
+    known = time[time != 0]
+    clock = np.where(known >= 10**13, known % 10**6, 0)
+    day = np.where(known >= 10**13, known // 10**6, known)
+    if not len(known) or day.min() < 19500101 or day.max() > 21001231:
+        return None
+    month = (day // 10**4 - 1970) * 12 + day // 100 % 100 - 1
+    start, end = ((month + more).astype("M8[M]").astype("M8[D]").astype("i8") for more in (0, 1))
+    hour, minute, second = clock // 10**4, clock // 100 % 100, clock % 100
+    fine = (day // 100 % 100 - 1 < 12) & (day // 100 % 100 > 0) & (day % 100 > 0)
+    fine &= (day % 100 <= end - start) & (hour < 24) & (minute < 60) & (second < 60)
+    if not fine.all():
+        return None
+    found = np.zeros(len(time), np.int64)
+    found[time != 0] = (start + day % 100 - 1) * 86400 + (hour * 60 + minute) * 60 + second
+    return found
 
 
 def magnitudes(time: np.ndarray) -> np.ndarray:

@@ -10,13 +10,14 @@ batch of lines and of one part.
 import contextlib
 import pathlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from aerec import files
+from aerec import configuration, files
+from aerec.configuration import Positive
 from aerec.data import columns, formats, mapped
 from aerec.data import titles as titles_of
 from aerec.data.formats import Layout
@@ -29,7 +30,7 @@ SORTED = 100  # bytes of memory for each rating of a part that is sorted
 
 
 def convert(
-    paths: Sequence[str | pathlib.Path],
+    paths: str | pathlib.Path | Sequence[str | pathlib.Path],
     output: str | pathlib.Path,
     format: str | None = None,
     *,
@@ -43,7 +44,8 @@ def convert(
     Malformed lines, repeated (user, item) pairs and units of time are treated as by `readers.read`.
 
     Args:
-      paths: files with the same columns, read as one; or folders, as `readers.read` takes them.
+      paths: a file, or several with the same columns, read as one; or folders, as `readers.read`
+        takes them.
       output: the folder to write; it has this name once it is complete.
       memory_mb: memory for the sort; the ids and the batch of lines that is read come on top.
       format, layout: as of `formats.lay_out`.
@@ -58,8 +60,12 @@ def convert(
     output = files.located(output)
     if output.exists():
         raise BadInput(f"{output} exists: name another folder, or remove it.")
-    if not memory_mb > 0:
-        raise BadInput(f"memory_mb={memory_mb} is not above 0.")
+    if isinstance(paths, str) or not isinstance(paths, Iterable):
+        paths = [paths]
+    paths = list(paths)
+    if not paths:
+        raise BadInput("paths: give the path of at least one file.")
+    memory_mb = configuration.value_of(Positive, memory_mb, "memory_mb")
     policy = Policy(on_bad_line)
     layouts = [formats.lay_out(path, format, log=log, **layout) for path in paths]
     first = layouts[0]
@@ -80,13 +86,15 @@ def convert(
         most = max(1, int(memory_mb * 2**20) // SORTED, size >> 15)
         parts = _divided(spool, users, items, most)
         spool.path.unlink()
-        unit = columns.median_unit(spool.magnitudes)
-        lengths, bounds = _sorted(folder, parts, spool, len(users.ids), len(items.ids), unit)
+        lengths, bounds = _sorted(folder, parts, spool, len(users.ids), len(items.ids))
         if lengths.sum() < size:
             repeated = size - int(lengths.sum())
             log(f"{repeated:,} repeated (user, item) ratings; the last by time is kept.")
-        others = (np.arange(9) != 4) & (columns.units(np.arange(9)) != unit)
-        columns.note_unit(unit, int(spool.magnitudes[others].sum()), size, log)
+        if spool.dates:
+            log(columns.DATES)
+        else:
+            others = (np.arange(9) != 4) & (columns.units(np.arange(9)) != spool.unit)
+            columns.note_unit(spool.unit, int(spool.magnitudes[others].sum()), size, log)
         _describe(folder, first, users.ids, items.ids, lengths, bounds)
     return mapped.opened(output)
 
@@ -122,6 +130,17 @@ class _Spool(NamedTuple):
     items: Ids
     blocks: tuple[_Block, ...] = ()
     magnitudes: np.ndarray = np.zeros(9, np.int64)  # of times, as `columns.magnitudes`
+    spelled: bool = True  # every time so far is zero or spells a date, as `columns.dates`
+
+    @property
+    def unit(self) -> int:
+        """The number of the unit of the times in `columns.UNITS`."""
+        return columns.median_unit(self.magnitudes)
+
+    @property
+    def dates(self) -> bool:
+        """Whether the times spell dates."""
+        return self.spelled and self.magnitudes.sum() > self.magnitudes[4]
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -141,12 +160,16 @@ class _Spool(NamedTuple):
         items, records["item"] = self.items.plus(part["item"])
         for role in self.roles[2:]:
             records[role] = part[role].to_numpy()
-        counts = self.magnitudes
+        counts, spelled = self.magnitudes, self.spelled
         if "time" in part:
-            counts = counts + np.bincount(columns.magnitudes(records["time"]), minlength=9)
+            time = records["time"]
+            counts = counts + np.bincount(columns.magnitudes(time), minlength=9)
+            spelled = spelled and (not time.any() or columns.dates(time) is not None)
         words = [part[role].dtype == pl.String for role in ("user", "item")]
         blocks = (*self.blocks, _Block(len(records), *words))
-        grown = self._replace(users=users, items=items, blocks=blocks, magnitudes=counts)
+        grown = self._replace(
+            users=users, items=items, blocks=blocks, magnitudes=counts, spelled=spelled
+        )
         return grown, records
 
     def read(self) -> Iterator[tuple[_Block, np.ndarray]]:
@@ -203,7 +226,7 @@ def _divided(spool: _Spool, users: Codes, items: Codes, most: int) -> list[pathl
 
 def _sorted(
     folder: pathlib.Path, parts: Sequence[pathlib.Path], spool: _Spool,
-    num_users: int, num_items: int, unit: int,
+    num_users: int, num_items: int,
 ) -> tuple[np.ndarray, tuple[float, float]]:  # fmt: skip
     """Sort each part by user and time, append it to the arrays of the folder, and remove it.
 
@@ -232,7 +255,9 @@ def _sorted(
             out["columns"].write(item[order])
             out["values"].write(values)
             if time is not None:
-                out["times"].write(time[order] // columns.UNITS[unit][1])
+                spelled = columns.dates(time[order]) if spool.dates else None
+                one = columns.UNITS[spool.unit][1]
+                out["times"].write(time[order] // one if spelled is None else spelled)
     return lengths, (float(low), float(high))
 
 

@@ -140,11 +140,15 @@ def lay_out(
         source = _laid_out(files[0], spec, encoding)
         which = _roles(source, spec)
         several = [source]
-        if source.layout == "json" and "rating" not in which and rating is None:
+        if rating is not None or "rating" in which or FORMATS[found].columns.get("rating") == "":
+            pass
+        elif source.layout == "json":
             log(
                 f"{path}: no key of ratings in its first {texts.OBJECTS:,} lines, so each line is "
                 "a click. If there is one, name it: `rating=`."
             )
+        elif source.header and (note := roles.unread(source.names, which)):
+            log(f"{path}: {note}")
     return Layout(several, which, spec, format or path.name)
 
 

@@ -40,7 +40,7 @@ def ratings(
         - a tuple of arrays (user, item[, rating[, time]]), each [R];
         - a SciPy sparse matrix [U, N]: duplicates are summed, as SciPy does, and stored zeros are
           left out;
-        - a dense array [U, N], in which 0 and NaN are missing;
+        - a dense array [U, N], in which 0, NaN and what is masked are missing;
         - `Ratings`, which are returned as they are.
         The ids of a matrix are the numbers of its non-empty rows and columns, unless they are
         given. If all its values are 1, they are clicks.
@@ -76,7 +76,7 @@ def ratings(
     elif type(source) is tuple:
         part = _of_arrays(source)
     else:
-        part = _of_frame(source, named)
+        part = _of_frame(source, named, log)
     found: dict[str, Any] = {}
     for role, values in part.items():
         kind = roles.KINDS[role]
@@ -106,6 +106,8 @@ def _of_matrix(matrix: Any, log: Log) -> dict[str, pl.Series]:
     if isinstance(matrix, np.ndarray):
         if matrix.dtype.kind not in "biuf":
             raise BadInput(f"a matrix of {matrix.dtype} holds no ratings; give numbers.")
+        if isinstance(matrix, np.ma.MaskedArray):
+            matrix = matrix.filled(0)
         matrix = sparse.csr_array(np.nan_to_num(matrix, nan=0.0, posinf=np.inf, neginf=-np.inf))
     if matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
         raise BadInput(
@@ -155,7 +157,7 @@ def _of_arrays(arrays: Any) -> dict[str, pl.Series]:
     return part
 
 
-def _of_frame(source: Any, named: Mapping[str, str | None]) -> dict[str, pl.Series]:
+def _of_frame(source: Any, named: Mapping[str, str | None], log: Log) -> dict[str, pl.Series]:
     """Return role -> column of a frame of any library."""
     frame = _frame(source)
     if frame is None:
@@ -165,12 +167,16 @@ def _of_frame(source: Any, named: Mapping[str, str | None]) -> dict[str, pl.Seri
         )
     if isinstance(frame, pl.LazyFrame):
         try:
-            which = roles.find("the frame", frame.collect_schema().names(), named)
+            names = frame.collect_schema().names()
+            which = roles.find("the frame", names, named)
             frame = frame.select(set(which.values())).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise BadInput(f"the lazy frame cannot be collected ({error}).") from error
     else:
-        which = roles.find("the frame", [str(name) for name in frame.columns], named)
+        names = [str(name) for name in frame.columns]
+        which = roles.find("the frame", names, named)
+    if named["rating"] is None and (note := roles.unread(names, which)):
+        log(f"the frame: {note}")
     spelled = {str(name): name for name in frame.columns}
     return {role: series(frame[spelled[str(name)]]) for role, name in which.items()}
 
@@ -197,6 +203,9 @@ def series(column: Any) -> pl.Series:
         return column
     if getattr(getattr(column, "dtype", None), "tz", None) is not None:
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    if isinstance(column, np.ma.MaskedArray):
+        column = [None if masked else value for value, masked in zip(
+            column.data, np.ma.getmaskarray(column), strict=True)]  # fmt: skip
     values = np.asarray(column)
     plain = isinstance(column, list | tuple) and all(type(value) is int for value in column)
     if values.dtype.kind == "f" and plain:  # some exceed int64

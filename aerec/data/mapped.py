@@ -59,7 +59,11 @@ class Mapped(NamedTuple):
     click: Click | None
 
     def ratings(self) -> Ratings:
-        """Read all ratings into memory."""
+        """Read all ratings into memory. Raises BadInput if one is of no item: a damaged file."""
+        if len(self.columns) and not 0 <= self.columns.min() <= self.columns.max() < len(
+            self.item_ids
+        ):
+            raise BadInput(f"{self.folder}/columns.npy is damaged: items without ids; {AGAIN}.")
         user = np.repeat(np.arange(len(self.user_ids), dtype=np.int32), np.diff(self.offsets))
         return Ratings(
             user=user,
@@ -106,10 +110,15 @@ def opened(path: str | pathlib.Path) -> Mapped:
     right = [len(users["id"]) + 1, *[meta["ratings"]] * (len(arrays) - 1)]
     if [len(array) for array in arrays.values()] != right or offsets[-1] != meta["ratings"]:
         raise BadInput(f"{folder} is damaged: its files are of different sizes; {AGAIN}.")
+    if offsets[0] or (np.diff(offsets) < 0).any():
+        raise BadInput(f"{folder}/offsets.npy is damaged: it does not ascend from 0; {AGAIN}.")
+    with files.reading(folder / META, AGAIN):
+        low, high = map(float, meta["bounds"])
+        least, most = map(float, meta["scale"] or meta["bounds"])
     return Mapped(
         folder, offsets, arrays["columns"], arrays["values"], arrays.get("times"),
-        tuple(meta["bounds"]), users["id"], items["id"], items.get("title"), items.get("genres"),
-        tuple(meta["scale"]) if meta["scale"] else None, meta["name"], meta["click"],
+        (low, high), users["id"], items["id"], items.get("title"), items.get("genres"),
+        (least, most) if meta["scale"] else None, meta["name"], meta["click"],
     )  # fmt: skip
 
 
@@ -145,5 +154,7 @@ def _mapped(path: pathlib.Path, kind: Any) -> np.ndarray:
 def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     with files.reading(path, AGAIN):
         columns = pl.read_parquet(path).get_columns()
+        if "id" not in [column.name for column in columns]:
+            raise ValueError("it has no id")
         return {c.name: np.array(c.to_list()) if c.dtype == pl.String else c.to_numpy()
                 for c in columns}  # fmt: skip

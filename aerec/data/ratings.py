@@ -47,7 +47,7 @@ class Ratings(NamedTuple):
     ordered: bool = False
 
 
-def require_scale(scale: tuple[float, float] | None) -> None:
+def require_scale(scale: tuple[float, ...] | None) -> None:
     """Raise `BadInput` unless a scale is None, or the lowest and the highest rating."""
     if scale is None:
         return

@@ -90,7 +90,7 @@ def read_columns(
     optional: Collection[str] = (),
     bounds: Mapping[str, tuple[float, float]] | None = None,
     encoding: str | None = None,
-    on_bad_line: str = "error",
+    on_bad_line: str | None = None,
     log: Log = print,
 ) -> dict[str, np.ndarray]:
     """Read columns of text with a header, JSON lines or parquet.
@@ -102,7 +102,8 @@ def read_columns(
       kinds: name of a column -> "id", "number" or "time".
       optional: names of columns that the file may lack.
       bounds: column -> lowest and highest number; a number outside is malformed.
-      encoding, on_bad_line, log: as in `read`.
+      encoding, log: as in `read`.
+      on_bad_line: likewise; None: an error that offers no choice.
 
     Returns:
       column -> [R], in file order: ids int64, or str if one is not a whole number; numbers float32,

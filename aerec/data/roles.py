@@ -72,6 +72,17 @@ def find(where: str, names: Sequence[str], given: Given, *, header: bool = True)
     return roles
 
 
+def unread(names: Sequence[str], found: Mapping[str, Column]) -> str:
+    """Note the columns that are not read where none was recognised as ratings; '' otherwise."""
+    left = [name for name in names if name not in found.values()]
+    if "rating" in found or not left:
+        return ""
+    return (
+        f"no column of ratings by its usual name, so each line is a click. Not read: "
+        f"{', '.join(left[:8])}{', …' * (len(left) > 8)}. If one holds ratings, name it: `rating=`."
+    )
+
+
 def plain(name: str) -> str:
     """Normalise a column's name: drop case, blanks, punctuation and a RecBole type."""
     return "".join(letter for letter in name.partition(":")[0].lower() if letter.isalnum())

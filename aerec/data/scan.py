@@ -27,17 +27,21 @@ class Unclear(Exception):
 
 
 class Policy:
-    """The treatment of malformed lines: `error` raises at the first, `skip` counts them."""
+    """The treatment of malformed lines: `error` raises at the first, `skip` counts them.
 
-    def __init__(self, on_bad_line: str):
-        if on_bad_line not in ("error", "skip"):
+    None raises as `error` does, where the user has no such choice.
+    """
+
+    def __init__(self, on_bad_line: str | None):
+        if on_bad_line not in ("error", "skip", None):
             raise BadInput(f"on_bad_line is 'error' or 'skip', not {on_bad_line!r}.")
         self.skip, self.skipped, self.first = on_bad_line == "skip", 0, ""
+        self.choice = ", or give `on_bad_line=skip`" if on_bad_line else ""
 
     def note(self, count: int, first: str) -> None:
         """Raise BadInput for the first of `count` malformed lines, or count them."""
         if not self.skip:
-            raise BadInput(f"{first}. Correct or remove the line, or give `on_bad_line=skip`.")
+            raise BadInput(f"{first}. Correct or remove the line{self.choice}.")
         self.skipped, self.first = self.skipped + count, self.first or first
 
     def report(self, log: Callable[[str], object]) -> None:
@@ -102,7 +106,7 @@ def stream(
     """
     try:
         for frame in _at_once(source, kinds, bounded):
-            parsed = _parsed(frame, kinds)
+            parsed = _parsed(source, frame, kinds)
             _require_clear(parsed, bounds)
             yield parsed
         return
@@ -110,13 +114,16 @@ def stream(
         yield None
     try:
         for frame in _judged(source, kinds, bounds, policy):
-            yield _parsed(frame, kinds)
+            yield _parsed(source, frame, kinds)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise BadInput(f"{source.path}: the file is damaged ({error}).") from error
 
 
-def _parsed(frame: pl.DataFrame, kinds: Kinds) -> dict[Any, pl.Series]:
-    return {column: columns.parse(frame[str(column)], kind) for column, kind in kinds.items()}
+def _parsed(source: Source, frame: pl.DataFrame, kinds: Kinds) -> dict[Any, pl.Series]:
+    try:
+        return {column: columns.parse(frame[str(column)], kind) for column, kind in kinds.items()}
+    except BadInput as error:  # a type of parquet
+        raise BadInput(f"{source.path}: {error}") from None
 
 
 def _bad(values: pl.Series, bounds: tuple[float, float] | None) -> pl.Series:
@@ -221,7 +228,7 @@ def _judged(
     """Read a file line by line; yield the valid rows and report the others to the policy."""
     for frame in _by_line(source, kinds):
         fine = frame[FAULT].is_null()
-        bad = {c: _bad(v, bounds.get(c)) & fine for c, v in _parsed(frame, kinds).items()}
+        bad = {c: _bad(v, bounds.get(c)) & fine for c, v in _parsed(source, frame, kinds).items()}
         good = fine
         for each in bad.values():
             good &= ~each

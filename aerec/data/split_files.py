@@ -8,10 +8,11 @@ import numpy as np
 
 from aerec.configuration import settings
 from aerec.core import Table
-from aerec.data import readers
+from aerec.data import readers, texts
 from aerec.data.columns import compact
-from aerec.data.ratings import last_of_pairs
+from aerec.data.ratings import last_of_pairs, require_scale
 from aerec.data.splits import Heldout, LeakError, Split, check, describe, weak
+from aerec.data.summary import suspicious
 from aerec.errors import BadInput
 
 RANKING = ("train", "validation_tr", "validation_te", "test_tr", "test_te")
@@ -54,6 +55,7 @@ class Files:
           BadInput: a file, a column or an entry is missing or malformed.
           LeakError: a pair or a user is on both sides.
         """
+        require_scale(self.scale or None)
         paths = self._files()
         protocol = describe(self, _digest(paths))
         if len(paths) == len(RANKING):
@@ -65,7 +67,7 @@ class Files:
 
     def _files(self) -> list[Path]:
         """Find the files of the folder, in the order of their layout."""
-        folder = Path(self.split_dir)
+        folder = Path(self.split_dir).expanduser()
         if not self.split_dir or not folder.is_dir():
             raise BadInput(f"Protocol 'files': split_dir={self.split_dir!r} is not a folder.")
         found = {stem: _named(folder, stem) for stem in dict.fromkeys((*RANKING, *RATING))}
@@ -100,7 +102,7 @@ def _named(folder: Path, stem: str) -> Path | None:
 def _digest(paths: list[Path]) -> str:
     digests = []
     for path in paths:
-        with open(path, "rb") as file:
+        with texts.opened(path) as file:
             digests.append(hashlib.file_digest(file, "sha256").hexdigest())
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
@@ -139,6 +141,9 @@ def _ranking(paths: list[Path], protocol: dict) -> Split:
                 f"{paths[0].name}, and with them {len(everyone) - len(rows):,} users"
             )
         fold_in, target = table(tr, rows), table(te, rows)
+        alone = int(((fold_in.lengths() == 0) & (target.lengths() > 0)).sum())
+        if alone:
+            notes.append(f"{names}: {alone:,} users have nothing to fold in, only targets")
         if not len(target.columns):
             raise BadInput(f"{paths[te]}: none of its items is in {paths[0].name}. Same ids?")
         index = np.where(row_of[rows] >= 0, row_of[rows], len(trained))
@@ -171,6 +176,13 @@ def _rating(paths: list[Path], protocol: dict, given: tuple[float, ...]) -> Spli
         raise BadInput(f"{paths[0]}: every rating is {low:g}: a rating model has nothing to learn.")
     if not given:
         notes.append(f"the scale {low:g}..{high:g} is that of {paths[0].name}")
+    for path, user, item in zip(paths[1:], users[1:], items[1:], strict=True):
+        cold = ~np.isin(user, users[0]) | ~np.isin(item, items[0])
+        if cold.any():
+            notes.append(
+                f"{path.name}: {cold.sum():,} of {len(cold):,} ratings are of users or items "
+                f"without a rating in {paths[0].name}"
+            )
     for path, rating in zip(paths, values, strict=True):
         off = rating[(rating < low) | (rating > high)]
         if off.size:
@@ -199,7 +211,7 @@ def _read(paths: list[Path], kinds: dict, scale: tuple[float, ...] = ()):
     user_ids, users = _codes([columns[user] for columns in found])
     item_ids, items = _codes([columns[item] for columns in found])
     values = [columns[value[0]] for columns in found if value]
-    notes = []
+    notes = suspicious({"user": user_ids, "item": item_ids})
     for number, path in enumerate(paths):
         if not len(users[number]):
             raise BadInput(f"{path}: a header but no entries. Was it written completely?")

@@ -1,11 +1,12 @@
 """A summary of ratings in a line or two: counts, scale, period, and what looks suspicious."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 
+from aerec.data.columns import YEAR
 from aerec.data.ratings import Ratings
-
-YEAR = 365 * 86400  # seconds
 
 
 def summary(ratings: Ratings) -> str:
@@ -30,11 +31,7 @@ def summary(ratings: Ratings) -> str:
         first, last = (_date(ratings.time.min()), _date(ratings.time.max()))
         parts.append(f"{first} to {last}")
     ids = {"user": ratings.user_ids, "item": ratings.item_ids}
-    odd = [
-        _apart(ratings),
-        *(_quoted(what, own) for what, own in ids.items()),
-        *(_spelled_twice(what, own) for what, own in ids.items()),
-    ]
+    odd = [_apart(ratings), *suspicious(ids)]
     return "\n".join([", ".join(parts) + ".", " ".join(filter(None, odd))]).rstrip("\n")
 
 
@@ -67,6 +64,12 @@ def _apart(ratings: Ratings) -> str:
     )
 
 
+def suspicious(ids: Mapping[str, np.ndarray]) -> list[str]:
+    """Note what is suspicious in the `ids` of users and items, one sentence each."""
+    notes = [note(*own) for note in (_quoted, _spelled_twice) for own in ids.items()]
+    return [note for note in notes if note]
+
+
 def _quoted(what: str, ids: np.ndarray) -> str:
     """Note that all ids are in quotes, which are then part of them; '' otherwise."""
     if ids.dtype.kind == "i" or not pl.Series(ids).str.contains("""^(".*"|'.*')$""").all():
@@ -75,12 +78,14 @@ def _quoted(what: str, ids: np.ndarray) -> str:
 
 
 def _spelled_twice(what: str, ids: np.ndarray) -> str:
-    """Describe ids that differ only in case, blanks or the spelling of a number; '' if none do."""
+    """Describe ids that differ only in case, blanks, invisible characters, the composition of
+    accents or the spelling of a number; '' if none do.
+    """
     if ids.dtype.kind == "i":
         return ""
     text = pl.Series(ids)
     number = text.set(text.str.len_chars() > 15, "").cast(pl.Float64, strict=False)
-    plain = text.str.to_lowercase().str.replace_all(r"\s", "")
+    plain = text.str.normalize("NFKC").str.to_lowercase().str.replace_all(r"[\s\p{Cf}]", "")
     key = number.cast(pl.String).fill_null(plain)
     double = key.is_duplicated()
     if not double.any():

@@ -2,6 +2,7 @@
 
 import bz2
 import codecs
+import contextlib
 import csv
 import gzip
 import io
@@ -32,6 +33,7 @@ _MARKS = (  # byte order marks; the mark of UTF-32 begins with that of UTF-16
 )  # fmt: skip
 _DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError,
            pl.exceptions.PolarsError)  # fmt: skip
+_ZST_LIMITS = "Of a zst file only text in utf-8 with \\n between lines is read: unpack any other."
 _SAMPLE = 50  # lines from which the separator and the header are inferred
 OBJECTS = 200_000  # lines of JSON from which the keys are collected
 
@@ -115,17 +117,27 @@ def located(path: str | Path) -> Path:
         kind = found.stat().st_mode
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
-        raise BadInput(f"{path}: a pipe can be read once only. Write it to a file, and give that.")
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise BadInput(
+            f"{path}: a pipe or a device can be read once only, if it ends. Write it to a file, "
+            "and give that."
+        )
     return found
 
 
-def _head(path: Path) -> bytes:
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[io.BufferedReader]:
+    """Open the bytes of a file. Raises BadInput if they cannot be read."""
     try:
         with open(path, "rb") as file:
-            return file.read(4)
+            yield file
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+
+
+def _head(path: Path) -> bytes:
+    with opened(path) as file:
+        return file.read(4)
 
 
 def lines(path: Path, encoding: str | None = None) -> Iterator[str]:
@@ -142,11 +154,15 @@ def lines(path: Path, encoding: str | None = None) -> Iterator[str]:
     if encoding is not None and not isinstance(encoding, str):
         raise BadInput(f"encoding takes a name, like utf-8 or latin-1, not {encoding!r}.")
     if _head(path) == _ZST:  # polars decompresses it
+        if encoding not in (None, "utf-8"):
+            raise BadInput(f"{path}: {_ZST_LIMITS}")
         try:
             for batch in pl.scan_lines(path, name="line").collect_batches(maintain_order=True):
+                if batch["line"].str.contains("\r.").any():
+                    raise BadInput(f"{path}: {_ZST_LIMITS}")
                 yield from (line + "\n" for line in batch["line"])
         except _DAMAGE as error:
-            raise BadInput(f"{path}: cannot be unpacked ({error}).") from error
+            raise BadInput(f"{path}: cannot be unpacked ({error}). {_ZST_LIMITS}") from error
         return
     try:
         with _opened(path) as file:

@@ -96,6 +96,9 @@ def load_replicas(workdir: str | pathlib.Path) -> Artefact:
     require_float32()
     directory.require(workdir, directory.CONFIG, directory.VOCABULARY, directory.MODEL)
     config = directory.read_config(workdir)
+    with files.reading(workdir / directory.CONFIG, directory.AGAIN):
+        if missing := [name for name in ("item_based", "protocol", "scale") if name not in config]:
+            raise ValueError(f"it has no {', '.join(missing)}")
     model = build(config)
     params = parameters(workdir, model, len(config["seeds"]))
     path = workdir / directory.VOCABULARY
@@ -108,7 +111,19 @@ def load_replicas(workdir: str | pathlib.Path) -> Artefact:
             user_ids=arrays["user_ids"],
             counts=arrays.get("counts"),
         )
+        _require_sizes(vocabulary, config)
     return Artefact(model, params, config, vocabulary)
+
+
+def _require_sizes(vocabulary: Vocabulary, config: Mapping[str, Any]) -> None:
+    """Raise ValueError unless a vocabulary has the size of the model of a config.json."""
+    rows, columns = config["shape"]
+    items, users = (rows, columns) if config["item_based"] else (columns, rows)
+    sizes = {"item_ids": items, "titles": items, "user_ids": users, "counts": columns}
+    for name, size in sizes.items():
+        found = getattr(vocabulary, name)
+        if found is not None and found.shape != (size,):
+            raise ValueError(f"{name} of shape {found.shape}, and the model has {size}")
 
 
 def build(config: Mapping[str, Any]) -> Model:

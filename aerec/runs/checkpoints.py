@@ -5,6 +5,8 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from aerec import hosts
@@ -39,7 +41,7 @@ class Checkpoints:
         that they have on this one, and all are placed as the arguments are.
 
         Raises:
-          BadInput: it is damaged.
+          BadInput: it is damaged: it cannot be read, or its numbers changed.
         """
         if self.manager.latest_step() is None:
             return None
@@ -52,7 +54,12 @@ class Checkpoints:
                     record=ocp.args.JsonRestore(),
                 ),
             )
-        return saved["arrays"]["state"], saved["arrays"]["best"], saved["record"]
+            arrays, record = saved["arrays"], saved["record"]
+            seal = record.pop("seal", None)  # there was none in earlier versions
+            found = _seal(arrays)
+            if seal is not None and seal[:-1] == found[:-1] and seal != found:
+                raise ValueError("its numbers changed")
+        return arrays["state"], arrays["best"], record
 
     def save(self, state: Any, best: Params, record: dict, *, force: bool) -> None:
         """Save in the background, unless the last save is too recent.
@@ -62,12 +69,13 @@ class Checkpoints:
         """
         if not hosts.agreed(force or time.monotonic() - self.saved_at >= self.seconds):
             return
+        arrays = {"state": state, "best": best}
         with writing(self.folder):
             self.manager.save(
                 record["epoch"],
                 args=ocp.args.Composite(
-                    arrays=ocp.args.StandardSave({"state": state, "best": best}),
-                    record=ocp.args.JsonSave(record),
+                    arrays=ocp.args.StandardSave(arrays),
+                    record=ocp.args.JsonSave({**record, "seal": _seal(arrays)}),
                 ),
             )
         self.saved_at = time.monotonic()
@@ -77,3 +85,23 @@ class Checkpoints:
         with writing(self.folder):
             self.manager.wait_until_finished()
             self.manager.close()
+
+
+def _seal(arrays: Any) -> list[int]:
+    """Return the sizes of arrays and, last, a sum of their bits, which a damaged byte changes.
+
+    On another mesh arrays may be padded: where the sizes differ, the sums do not compare.
+    """
+    leaves = jax.tree.leaves(arrays)
+    return [*(int(np.size(leaf)) for leaf in leaves), int(_sum_of_bits(leaves))]
+
+
+@jax.jit
+def _sum_of_bits(leaves: list[jax.Array]) -> jax.Array:
+    """Sum the bits of each number as a whole number, modulo 2^32."""
+    total = jnp.uint32(0)
+    for leaf in leaves:
+        whole = leaf.astype(jnp.uint8) if leaf.dtype == bool else leaf
+        bits = jax.lax.bitcast_convert_type(whole, f"uint{8 * whole.dtype.itemsize}")
+        total += bits.astype(jnp.uint32).sum(dtype=jnp.uint32)
+    return total

@@ -17,6 +17,7 @@ So after a kill at any moment, the run is finished or the same command resumes i
 
 import contextlib
 import json
+import operator
 import os
 import pathlib
 import shutil
@@ -39,6 +40,10 @@ LEARNING_CURVE, ACTIVITY, AUDIT = "learning_curve.png", "activity.png", "audit"
 # setting `devices`; with more than one, other numbers were drawn at random. Its order penalty took
 # the last row of a batch, not the second one, as the other one of the first.
 FORMAT = 3
+KINDS = {  # of the entries of config.json
+    "format": int, "model": str, "set": dict, "item_based": bool, "shape": list, "dataset": str,
+    "protocol": dict, "data_hash": list, "settings": dict, "seeds": list,
+}  # fmt: skip
 AGAIN = "delete it, and train again with the command that made the run"
 
 
@@ -101,7 +106,11 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
     """
     entries = ("model", "set", "shape", "seeds")
     advice = f"delete {workdir}, or name another"
-    config = files.read_json(workdir / CONFIG, *entries, advice=advice)
+    config = files.read_json(workdir / CONFIG, *entries, advice=advice, kinds=KINDS)
+    with files.reading(workdir / CONFIG, advice):
+        rows, columns = map(operator.index, config["shape"])
+        if min(rows, columns, len(config["seeds"])) < 1:
+            raise ValueError("it has no rows, no columns or no seeds")
     config = {"format": 1, **config}
     if config["format"] not in range(1, FORMAT + 1):
         raise BadInput(
@@ -117,7 +126,8 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
 
 def read_results(workdir: pathlib.Path) -> dict[str, Any]:
     """Read results.json; null figures become NaN."""
-    results = files.read_json(workdir / RESULTS, "test", "seeds", advice=AGAIN)
+    kinds = {"test": dict, "seeds": list, "baselines": dict, "test_scored": int}
+    results = files.read_json(workdir / RESULTS, "test", "seeds", advice=AGAIN, kinds=kinds)
     baselines = results.get("baselines", {})
     with files.reading(workdir / RESULTS, AGAIN):
         for figures in (results["test"], *results["seeds"], *baselines.values()):
@@ -143,8 +153,11 @@ def read_rows(workdir: pathlib.Path) -> list[dict[str, np.ndarray]]:
 
 def read_reports(workdir: pathlib.Path, results: Mapping[str, Any]) -> list[Report]:
     """Read the test report of each replica; none if nothing was held out."""
-    reports = []
-    for own, per_row in zip(results["seeds"], read_rows(workdir), strict=False):
+    reports, rows, seeds = [], read_rows(workdir), results["seeds"]
+    with files.reading(workdir / TEST_ROWS, AGAIN):
+        if len(rows) != len(seeds) and (rows or any(own.keys() - {"seed"} for own in seeds)):
+            raise ValueError(f"it has {len(rows)} replicas, and {RESULTS} has {len(seeds)}")
+    for own, per_row in zip(seeds, rows, strict=False):
         figures = {name: value for name, value in own.items() if name != "seed"}
         reports.append(Report(figures, per_row))
     return reports

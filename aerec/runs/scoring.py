@@ -74,6 +74,8 @@ def numbered(heldout: Heldout) -> Heldout:
 
 def require_metric(metric: str, task: str) -> None:
     """Raise BadInput if the task has no figure of that name."""
+    if not isinstance(metric, str):
+        raise BadInput(f"A figure is a name, like 'ndcg@100', not {metric!r}.")
     if task == "rating":
         if metric not in RATING:
             raise BadInput(f"No rating figure is called {metric!r}. {nearest(metric, RATING)}")

@@ -74,6 +74,9 @@ def test_a_recipe_is_a_file_of_known_entries(tmp_path):
         ("RECIPE = {'epoch': 3}", "no entry 'epoch'. Did you mean epochs"),
         ("recipe = {}", "has no RECIPE"),
         ("1 / 0", "cannot be run .ZeroDivisionError"),
+        ("import sys; sys.exit(3)", "cannot be run .SystemExit"),
+        ("RECIPE = {'set': 'l2=3'}", "set is a dict of the model's settings, not 'l2=3'"),
+        ("RECIPE = {'baselines': 'ease'}", "baselines is a list of names, not 'ease'"),
     ):
         file.write_text(text)
         with pytest.raises(options.BadInput, match=words):

@@ -214,8 +214,12 @@ def test_what_cannot_be_converted_is_refused(tmp_path):
     options = {"user": "u", "item": "i", "log": quiet}
     with pytest.raises(BadInput, match="convert files with the same columns"):
         convert.convert([tmp_path / "x.csv", tmp_path / "y.csv"], tmp_path / "out", **options)
-    with pytest.raises(BadInput, match="memory_mb=0"):
-        convert.convert([tmp_path / "x.csv"], tmp_path / "out", memory_mb=0, **options)
+    for memory_mb in (0, "much", float("nan")):
+        with pytest.raises(BadInput, match="memory_mb is a"):
+            convert.convert([tmp_path / "x.csv"], tmp_path / "out", memory_mb=memory_mb, **options)
+    for paths, says in (([], "at least one file"), (None, "None is no path")):
+        with pytest.raises(BadInput, match=says):
+            convert.convert(paths, tmp_path / "out", **options)
     with pytest.raises(BadInput, match="no ratings found"):
         (tmp_path / "z.csv").write_text("u,i\n")
         convert.convert([tmp_path / "z.csv"], tmp_path / "out", header=True, **options)

@@ -245,3 +245,21 @@ def test_ids_of_a_matrix():
         frames.ratings(matrix, rating="stars")
     with pytest.raises(BadInput, match="only a frame"):
         frames.ratings((USER, ITEM), user="who")
+
+
+def test_what_is_masked_is_missing():
+    matrix = np.ma.masked_array([[1, 2], [3, 4]], mask=[[0, 1], [0, 0]])
+    assert read(matrix).value.tolist() == [1, 3, 4]
+    stars = np.ma.masked_array([1.0, 2.0, 3.0, 4.0], mask=[0, 0, 1, 0])
+    with pytest.raises(BadInput, match="row 2: the rating '' is not a finite number"):
+        read((USER, ITEM, stars))
+    assert read((USER, np.ma.masked_array(ITEM))).item_ids.tolist() == sorted(set(ITEM))
+
+
+def test_a_column_of_ratings_that_is_not_recognised():
+    said = []
+    frame = pl.DataFrame({"user": [1, 2], "item": [1, 1], "label": [0, 1]})
+    assert frames.ratings(frame, log=said.append).scale is None
+    assert said[0].startswith("the frame: no column of ratings") and "Not read: label" in said[0]
+    frames.ratings(frame, rating="", log=said.clear() or said.append)
+    assert len(said) == 1

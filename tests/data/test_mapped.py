@@ -1,5 +1,8 @@
 """A converted folder as a dataset: in memory where it fits, and otherwise on the disk."""
 
+import json
+import shutil
+
 import numpy as np
 import polars as pl
 import pytest
@@ -66,3 +69,41 @@ def test_what_leaves_nothing_is_the_same_error(folder, parameters):
     with pytest.raises(BadInput) as error:
         protocol.split(found, seed=0)
     assert str(error.value) == str(expected.value)
+
+
+def entry(name, value):
+    """Replace an entry of the description of a folder."""
+
+    def change(folder):
+        meta = json.loads((folder / mapped.META).read_text())
+        (folder / mapped.META).write_text(json.dumps({**meta, name: value}))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (entry("scale", 5), r"meta.json is damaged"),
+        (entry("bounds", [1]), r"meta.json is damaged"),
+        (lambda folder: pl.DataFrame({"x": [1]}).write_parquet(folder / mapped.USERS),
+         r"users.parquet is damaged .*it has no id"),
+        (lambda folder: turned(folder / "offsets.npy"), r"offsets.npy is damaged: .* not ascend"),
+        (lambda folder: raised(folder / "columns.npy"), r"columns.npy is damaged: .*without ids"),
+    ],
+)  # fmt: skip
+def test_damage_that_still_parses_is_found(folder, tmp_path, change, says):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    change(copy)
+    with pytest.raises(BadInput, match=says):
+        aerec.load(copy, table="memory", log=quiet)
+
+
+def turned(path):
+    offsets = np.load(path)
+    np.save(path, np.append(offsets[-2::-1], offsets[-1]))
+
+
+def raised(path):
+    np.save(path, np.load(path) + np.int32(10**6))

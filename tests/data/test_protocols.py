@@ -652,6 +652,7 @@ RATING = {
 
 
 def write(folder, files, header=None):
+    folder.mkdir(exist_ok=True)
     for name, lines in files.items():
         first = header or ("user,item,rating" if files.keys() == RATING.keys() else "uid,sid")
         (folder / name).write_text("\n".join([first, *lines]) + "\n")
@@ -711,7 +712,9 @@ def test_files_rating(tmp_path):
     check(split.transpose())
     assert any("test.csv: 1 ratings, like 5, are off the scale 1..4" in n for n in split.notes)
     given = PROTOCOLS["files"](split_dir=str(tmp_path), scale=(1, 5)).split(None, seed=0)
-    assert given.scale == (1, 5) and given.notes == ()
+    assert given.scale == (1, 5) and given.notes == (
+        "test.csv: 2 of 2 ratings are of users or items without a rating in train.csv",
+    )
     with pytest.raises(BadInput, match=r"train.csv, line 4: rating 1 is off the scale 2..5"):
         PROTOCOLS["files"](split_dir=str(tmp_path), scale=(2, 5)).split(None, seed=0)
 
@@ -799,6 +802,32 @@ def test_wrong_headers_and_empty_files(tmp_path):
     for folder in ("", str(tmp_path / "nowhere")):
         with pytest.raises(BadInput, match="is not a folder"):
             PROTOCOLS["files"](split_dir=folder).split(None, seed=0)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    protocol = write(tmp_path, RATING)
+    (tmp_path / "valid.csv").unlink()
+    (tmp_path / "valid.csv").mkdir()
+    with pytest.raises(BadInput, match=r"valid.csv: cannot be read \(Is a directory\)"):
+        protocol.split(None, seed=0)
+    for scale in ((2,), (5, 1), (1, 2, 3)):
+        with pytest.raises(BadInput, match="scale takes the lowest and highest rating"):
+            PROTOCOLS["files"](split_dir=str(tmp_path), scale=scale).split(None, seed=0)
+
+
+def test_an_error_in_ready_files_offers_no_flag_that_they_do_not_have(tmp_path):
+    with pytest.raises(BadInput, match=r"line 4: .*Correct or remove the line\.$"):
+        write(tmp_path, changed(RATING, test=["u,q,good"])).split(None, seed=0)
+
+
+def test_notes_on_ready_files(tmp_path):
+    split = write(tmp_path / "a", changed(RATING, test=["v.0,x,3"])).split(None, seed=0)
+    assert any("test.csv: 3 of 3 ratings are of users or items" in note for note in split.notes)
+    files = changed(RATING, train=["1,x,3", "2,x,3"], test=["1.0,x,3"])
+    split = write(tmp_path / "b", files).split(None, seed=0)
+    assert any("'1' and '1.0'" in note for note in split.notes)
+    split = write(tmp_path / "c", changed(STRONG, test_te=["41,a"])).split(None, seed=0)
+    assert "test_tr.csv, test_te.csv: 1 users have nothing to fold in, only targets" in split.notes
 
 
 # Facts about MovieLens-1M.

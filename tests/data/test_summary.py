@@ -49,6 +49,8 @@ def test_a_value_apart_from_the_others(values, apart):
         (["7", "007", "2", "2.0"], "4 user ids"),
         (["Ann", "ann", "bob", "cid"], "2 user ids .* 'Ann' and 'ann'"),
         (["a b", "ab", "c", "d"], "2 user ids .* 'a b' and 'ab'"),
+        (["e\u0301", "\u00e9", "c", "d"], "2 user ids"),  # composed or not
+        (["\u200bbob", "bob", "c", "d"], "2 user ids .* 'bob'"),
         (["12345678901234567890", "12345678901234567891", "c", "d"], None),
         (["a", "b", "1", "2"], None),
     ],

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from aerec.data import readers
+from aerec.data import convert, mapped, readers
 from aerec.errors import BadInput
 
 TABLE = pl.DataFrame(
@@ -228,7 +228,8 @@ def test_paths_that_lead_to_no_file(tmp_path, monkeypatch):
     for path, says in (
         (None, "None is no path"), (12, "12 is no path"), (b"r.csv", "is no path"),
         ("r\0.csv", "is no path"), ("", "is no path"), ("x" * 5000, "cannot be read"),
-        (loop, "cannot be read"), ("-", "cannot be read"), (pipe, "a pipe can be read once only"),
+        (loop, "cannot be read"), ("-", "cannot be read"), (pipe, "a pipe or a device can be"),
+        ("/dev/zero", "a pipe or a device can be"),
     ):  # fmt: skip
         with pytest.raises(BadInput, match=says):
             readers.read(path)
@@ -420,7 +421,9 @@ def test_iso_dates(tmp_path, text, iso):
     assert found.tolist()[0] == np.datetime64(iso, "s").astype(int)
 
 
-@pytest.mark.parametrize("text", ["02/01/2020", "2020-13-01", "2020-02-30", "2020-01-01 24:00"])
+@pytest.mark.parametrize(
+    "text", ["02/01/2020", "2020-13-01", "2020-02-30", "2020-01-01 24:00", "2020-01-01T01:00+99:99"]
+)
 def test_dates_that_are_none(tmp_path, text):
     path = tmp_path / "r.csv"
     path.write_text(f"user,item,time\n1,2,2020-01-01\n1,3,{text}\n")
@@ -433,3 +436,66 @@ def test_json_lines_without_a_key_of_ratings_are_clicks_and_said_to_be(tmp_path)
     path.write_text('{"user": 1, "item": 2}\n{"user": 1, "item": 3}\n', encoding="utf-8")
     assert readers.read(path, log=notes.append).scale is None
     assert "no key of ratings in its first 200,000 lines, so each line is a click" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("days", "first"),
+    [
+        (["20200229", "20191231"], "2020-02-29T00:00:00"),
+        (["20200229235958", "20191231000000"], "2020-02-29T23:59:58"),
+    ],
+)
+def test_numbers_that_spell_dates(tmp_path, days, first):
+    path, said = tmp_path / "r.csv", []
+    path.write_text("user,item,time\n" + "".join(f"{n},1,{day}\n" for n, day in enumerate(days)))
+    seconds = [np.datetime64(text, "s").astype(int) for text in (first, "2019-12-31")]
+    assert readers.read(path, log=said.append).time.tolist() == seconds
+    assert said[0] == "Times are read as dates, like 20200131 for 2020-01-31."
+    convert.convert([path], tmp_path / "out", log=said.clear() or said.append)
+    assert mapped.load(tmp_path / "out", "memory", said.append).time.tolist() == seconds
+    assert any(text.startswith("Times are read as dates") for text in said)
+    path.write_text(path.read_text() + "7,7,20200230\n")  # no date: these are positions
+    assert readers.read(path).time.max() == max(20200230, int(days[0]) // 1000)
+
+
+def test_fractions_that_would_become_one_time(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("user,item,time\n1,2,0.25\n1,3,0.75\n1,4,0.5\n")
+    with pytest.raises(BadInput, match=r"line 2: 'time' '0.25' is a fraction; give whole numbers"):
+        readers.read(path)
+    path.write_text("user,item,time\n1,2,1000000000.25\n1,3,1000000000.75\n")
+    assert readers.read(path).time.tolist() == [10**9] * 2
+
+
+def test_a_column_of_ratings_that_is_not_recognised(tmp_path):
+    path, said = tmp_path / "r.csv", []
+    path.write_text("user,item,label\n1,2,0\n1,3,1\n")
+    assert readers.read(path, log=said.append).scale is None
+    assert "no column of ratings by its usual name, so each line is a click" in said[0]
+    assert "Not read: label." in said[0]
+    assert readers.read(path, rating="label", log=said.clear() or said.append).scale == (0, 1)
+    assert readers.read(path, rating="", log=said.append).scale is None and len(said) == 2
+    path.write_text("user,item,time\n1,2,0\n1,3,1\n")
+    readers.read(path, log=said.clear() or said.append)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [("user,item\nJosé,1\n".encode("latin-1"), {}),
+     ("user,item\nJosé,1\n".encode("latin-1"), {"encoding": "latin-1"}),
+     (b"user,item\r1,2\r2,3\r", {})],
+)  # fmt: skip
+def test_zst_of_another_encoding_says_to_unpack_it(tmp_path, data, options):
+    path = tmp_path / "x.csv.zst"
+    block = (1 | len(data) << 3).to_bytes(3, "little") + data  # the last one, not compressed
+    path.write_bytes(b"(\xb5/\xfd" + bytes([0x20, len(data)]) + block)
+    with pytest.raises(BadInput, match=r"Of a zst file only text in utf-8.*unpack any"):
+        readers.read(path, **options)
+
+
+def test_a_type_of_parquet_that_is_no_value_names_the_file(tmp_path):
+    path = tmp_path / "x.parquet"
+    pl.DataFrame({"user": [1, 2], "item": [[1, 2], [2]]}).write_parquet(path)
+    with pytest.raises(BadInput, match=r"x.parquet: column 'item' has type List.*Convert it"):
+        readers.read(path)

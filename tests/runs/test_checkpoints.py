@@ -52,3 +52,19 @@ def test_a_folder_that_may_not_be_made(tmp_path):
     (tmp_path / "c").touch()
     with pytest.raises(BadInput, match=r"c cannot be written"):
         Checkpoints(tmp_path / "c")
+
+
+def test_a_byte_that_changed_on_the_disk_is_found(tmp_path):
+    state = {"a": np.random.default_rng(0).normal(size=(50, 50)).astype(np.float32), "n": True}
+    saved = Checkpoints(tmp_path / "c")
+    saved.save(state, state, {"epoch": 1}, force=True)
+    saved.close()
+    found = Checkpoints(tmp_path / "c").restore(state, state)
+    assert found is not None and found[2] == {"epoch": 1}
+    files = [path for path in (tmp_path / "c").rglob("*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+    with pytest.raises(BadInput, match=r"c is damaged or unreadable \(.*its numbers changed"):
+        Checkpoints(tmp_path / "c").restore(state, state)

@@ -215,3 +215,29 @@ def test_a_place_where_no_folder_can_be_is_refused():
     claim = directory.claimed(pathlib.Path("/proc/run"), CONFIG)
     with pytest.raises(BadInput, match="cannot be written"), claim:
         raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"seeds": 5}, {"seeds": []}, {"shape": ["a", 3]}, {"shape": [2]}, {"shape": [2, 0]},
+     {"set": [1]}, {"settings": 5}, {"protocol": "strong"}, {"format": "3"}],
+)  # fmt: skip
+def test_a_config_of_other_kinds_is_damaged(tmp_path, changed):
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, **changed}))
+    with pytest.raises(BadInput, match=r"config.json is damaged"):
+        directory.read_config(tmp_path)
+
+
+def test_results_and_rows_that_do_not_fit(tmp_path):
+    seeds = [{"seed": seed, "ndcg@10": 0.5} for seed in range(2)]
+    rows = [{"ndcg@10": np.array([0.4, 0.6], np.float32)}] * 2
+    for few in (rows[:1], []):
+        directory.write_results(tmp_path, {"test": {}, "seeds": seeds}, few)
+        with pytest.raises(BadInput, match=r"test_rows.npz is damaged .* replicas, and results"):
+            directory.read_reports(tmp_path, directory.read_results(tmp_path))
+    directory.write_results(tmp_path, {"test": {}, "seeds": seeds, "test_scored": "x"}, rows)
+    with pytest.raises(BadInput, match=r"results.json is damaged .*its test_scored is no int"):
+        directory.read_results(tmp_path)
+    nothing = [{"seed": 0}]
+    directory.write_results(tmp_path, {"test": {}, "seeds": nothing}, [])
+    assert directory.read_reports(tmp_path, directory.read_results(tmp_path)) == []
