@@ -50,6 +50,11 @@ def table(*, ratings=False):
 
 
 @functools.cache
+def begin(name):
+    return jax.jit(build(name)[0].init)
+
+
+@functools.cache
 def prepared(name):
     """(model, params, table): solved, or at a random point with every leaf away from zero."""
     model, _ = build(name)
@@ -59,7 +64,7 @@ def prepared(name):
     rng = np.random.default_rng(1)
     params = jax.tree.map(
         lambda leaf: jnp.asarray(np.asarray(leaf) + rng.normal(size=leaf.shape) / 10, leaf.dtype),
-        jax.jit(model.init)(jax.random.key(0)),
+        begin(name)(jax.random.key(0)),
     )
     return model, params, train
 
@@ -140,13 +145,14 @@ def test_towers_differ_by_the_differences_of_scores(name):
     assert (pair is None) == (model.queries is None)
     if pair is None:
         return
-    x = batch(train).dense()
-    users, items = jax.jit(lambda x: (pair[0](x), pair[1](jnp.eye(N))))(x)
-    margins = np.diff(np.asarray(users, float) @ np.asarray(items, float).T, axis=1)
+    x = batch(train).replace(index=jnp.full(U, -1))  # as a dense block, of no row trained on
+    rows = np.eye(N + 1, N, dtype=np.float32)
+    rows[N, :2] = 1  # a vector that is not a single item
+    users, items = jax.device_get(jax.jit(lambda x: (pair[0](x.dense()), pair[1](rows)))(x))
+    margins = np.diff(users.astype(float) @ items[:N].astype(float).T, axis=1)
     scores = np.asarray(read(name)(params, x)[1], float)
     chex.assert_trees_all_close(margins, np.diff(scores, axis=1), rtol=1e-3, atol=2e-5)
-    two = jnp.eye(N)[:1] + jnp.eye(N)[1:2]
-    chex.assert_trees_all_close(pair[1](two)[0], items[0] + items[1], rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(items[N], items[0] + items[1], rtol=1e-5, atol=1e-6)
 
 
 def test_most_models_rank_by_a_dot_product():
@@ -238,8 +244,7 @@ def test_padding_changes_nothing(name):
 def test_rows_and_their_dense_block_score_alike(name):
     """Each row lists its columns in ascending order, as a dense one does."""
     model, params, train = prepared(name)
-    x = batch(train)
-    x = x.replace(index=jnp.full(U, -1))  # like a block's, of no row trained on
+    x = batch(train).replace(index=jnp.full(U, -1))  # as a dense block, of no row trained on
     dense = jax.jit(lambda params, x: (model.encode(params, x), model.score(params, x)))
     got = jax.device_get(dense(params, x.dense()))
     chex.assert_trees_all_close(got, read(name)(params, x)[:2], atol=1e-5)
@@ -247,13 +252,11 @@ def test_rows_and_their_dense_block_score_alike(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_jit_equals_eager(name):
+    """Of scores: a loss is always compiled, and each operation by itself takes its time."""
     model, params, train = prepared(name)
     x = batch(train)
-    _, score, loss = read(name)(params, x)
+    score = read(name)(params, x)[1]
     chex.assert_trees_all_close(score, np.asarray(model.score(params, x)), atol=1e-5, rtol=1e-5)
-    if model.loss is not None:
-        eager = model.loss(params, x, jax.random.key(2), jnp.int32(5))
-        chex.assert_trees_all_close(loss, jax.device_get(eager), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -298,7 +301,7 @@ def slopes(name):
 @pytest.mark.parametrize("name", TRAINED)
 def test_loss_falls(name):
     """In 60 updates by Adam."""
-    run, start = slopes(name), jax.jit(prepared(name)[0].init)(jax.random.key(6))
+    run, start = slopes(name), begin(name)(jax.random.key(6))
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), start)
     mean = square = jax.tree.map(np.zeros_like, params)
 
@@ -340,7 +343,7 @@ def test_saved_and_restored_scores_alike(name, tmp_path):
     base, given = VARIANTS.get(name, (name,))[0], build(name)[1]
     config = {"model": base, "set": given, "scale": None, "shape": [U, N], "seeds": [0]}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    stacked = jax.tree.map(lambda leaf: leaf[None], params)
+    stacked = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
     names = artefact.Vocabulary(np.arange(N), None, np.arange(U).astype(str))
     artefact.save(tmp_path, stacked, names)
     loaded, x = artefact.load(tmp_path), batch(train)
