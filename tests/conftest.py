@@ -1,4 +1,5 @@
-"""Strict JAX for every test: implicit rank promotion raises, a random key is used once."""
+"""Strict JAX for every test and fixture: implicit rank promotion raises, a random key is used
+once (`KeyReuseError`)."""
 
 import contextlib
 import functools
@@ -23,7 +24,9 @@ from aerec import xla
 
 ROOT = pathlib.Path(__file__).parent.parent
 
+gc.disable()  # until all is imported: it would walk the modules again and again
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_key_reuse", True)
 # Most programs here run for a moment, and compiling them takes most of the time: XLA does without
 # its optimisations and, in JAX 0.10, which has a choice, without its slow emitters of fusions (an
 # option that it does not know ends a process). Child processes do so too, as the results' last bits
@@ -57,14 +60,8 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     """What is imported stays: the collector does not look for it, and looks more seldom."""
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 20, 20)
-
-
-@pytest.fixture(autouse=True)
-def key_reuse_is_an_error():
-    """A key that is consumed twice raises `KeyReuseError`."""
-    with jax.debug_key_reuse(True):
-        yield
 
 
 class Ran(NamedTuple):
