@@ -62,7 +62,8 @@ def average_precision(hits: jax.Array, held: jax.Array, cuts: Cuts) -> jax.Array
     """
     _require_rows(hits, held)
     reciprocal = 1 / (np.arange(hits.shape[-1]) + 1)
-    at_hits = _summed(hits * jnp.cumsum(hits, -1), cuts, reciprocal)
+    so_far = _summed(hits, range(1, hits.shape[-1] + 1))
+    at_hits = _summed(hits * so_far, cuts, reciprocal)
     return _defined(at_hits / held[..., None], held)
 
 
