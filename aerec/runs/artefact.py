@@ -97,8 +97,8 @@ def load_replicas(workdir: str | pathlib.Path) -> Artefact:
     directory.require(workdir, directory.CONFIG, directory.VOCABULARY, directory.MODEL)
     config = directory.read_config(workdir)
     with files.reading(workdir / directory.CONFIG, directory.AGAIN):
-        if missing := [name for name in ("item_based", "protocol", "scale") if name not in config]:
-            raise ValueError(f"it has no {', '.join(missing)}")
+        if "scale" not in config:
+            raise ValueError("it has no scale")
     model = build(config)
     params = parameters(workdir, model, len(config["seeds"]))
     path = workdir / directory.VOCABULARY
@@ -118,7 +118,7 @@ def load_replicas(workdir: str | pathlib.Path) -> Artefact:
 def _require_sizes(vocabulary: Vocabulary, config: Mapping[str, Any]) -> None:
     """Raise ValueError unless a vocabulary has the size of the model of a config.json."""
     rows, columns = config["shape"]
-    items, users = (rows, columns) if config["item_based"] else (columns, rows)
+    items, users = (rows, columns) if config.get("item_based") else (columns, rows)
     sizes = {"item_ids": items, "titles": items, "user_ids": users, "counts": columns}
     for name, size in sizes.items():
         found = getattr(vocabulary, name)
