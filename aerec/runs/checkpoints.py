@@ -55,9 +55,9 @@ class Checkpoints:
                 ),
             )
             arrays, record = saved["arrays"], saved["record"]
-            seal = record.pop("seal", None)  # there was none in earlier versions
-            found = _seal(arrays)
-            if seal is not None and seal[:-1] == found[:-1] and seal != found:
+            checksum = record.pop("checksum", None)  # there was none in earlier versions
+            found = _checksum(arrays)
+            if checksum is not None and checksum[:-1] == found[:-1] and checksum != found:
                 raise ValueError("its numbers changed")
         return arrays["state"], arrays["best"], record
 
@@ -75,7 +75,7 @@ class Checkpoints:
                 record["epoch"],
                 args=ocp.args.Composite(
                     arrays=ocp.args.StandardSave(arrays),
-                    record=ocp.args.JsonSave({**record, "seal": _seal(arrays)}),
+                    record=ocp.args.JsonSave({**record, "checksum": _checksum(arrays)}),
                 ),
             )
         self.saved_at = time.monotonic()
@@ -87,7 +87,7 @@ class Checkpoints:
             self.manager.close()
 
 
-def _seal(arrays: Any) -> list[int]:
+def _checksum(arrays: Any) -> list[int]:
     """Return the sizes of arrays and, last, a sum of their bits, which a damaged byte changes.
 
     On another mesh arrays may be padded: where the sizes differ, the sums do not compare.
