@@ -85,7 +85,7 @@ def recognise(
     if re.search("[\0\x02-\x08\x0e-\x1a]", some[0]):
         raise BadInput(
             f"{path}, line 1: this is not text. Unpack the file if it is packed or an archive; "
-            "give `encoding` if it is text that is not in utf-8."
+            "give `encoding` if it is text that is not in utf-8, or save it as utf-8."
         )
     if separator is None and some[0].lstrip().startswith("{"):
         objects = map(parsed, islice(lines(path, encoding), OBJECTS))
@@ -177,7 +177,9 @@ def lines(path: Path, encoding: str | None = None) -> Iterator[str]:
     except LookupError:
         raise BadInput(f"No encoding is called {encoding!r}; give utf-8 or latin-1.") from None
     except UnicodeError as error:
-        raise BadInput(f"{path}: cannot be decoded ({error}). Give another `encoding`.") from error
+        raise BadInput(
+            f"{path}: cannot be decoded ({error}). Give another `encoding`, or save it as utf-8."
+        ) from error
     except _DAMAGE as error:
         raise BadInput(f"{path}: cannot be unpacked ({error}). Is it complete?") from error
 
