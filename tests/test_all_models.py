@@ -252,11 +252,13 @@ def test_rows_and_their_dense_block_score_alike(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_jit_equals_eager(name):
-    """Of scores: a loss is always compiled, and each operation by itself takes its time."""
     model, params, train = prepared(name)
     x = batch(train)
-    score = read(name)(params, x)[1]
+    _, score, loss = read(name)(params, x)
     chex.assert_trees_all_close(score, np.asarray(model.score(params, x)), atol=1e-5, rtol=1e-5)
+    if model.loss is not None:
+        eager = model.loss(params, x, jax.random.key(2), jnp.int32(5))
+        chex.assert_trees_all_close(loss, jax.device_get(eager), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
