@@ -8,6 +8,7 @@ A field's annotation defines its values: a type and, for some, a rule. Values ar
 type, so that 200 and "200" are the same setting. A field's comment is its help text.
 """
 
+import copy
 import dataclasses
 import inspect
 import math
@@ -94,6 +95,19 @@ def fill(kind: type[T], given: Mapping[str, Any], *, of: str) -> T:
         return kind(**given)
     except BadInput as error:
         raise BadInput(f"{of}: {error}") from None
+
+
+def traced(settings: T, values: Mapping[str, Any]) -> T:
+    """Replace numbers of a settings class by traced ones, whose values cannot be checked."""
+    replaced = copy.copy(settings)
+    for name, value in values.items():
+        object.__setattr__(replaced, name, value)
+    return replaced
+
+
+def is_zero(value: Any) -> bool:
+    """Return whether a setting is known to be zero; a traced one is not."""
+    return isinstance(value, int | float) and value == 0
 
 
 def assignments(items: Iterable[str], *, of: str) -> dict[str, str]:

@@ -55,23 +55,27 @@ class Trials:
         """Return the finished trials by number."""
         return sorted(self._lines()[1:], key=lambda trial: trial["number"])
 
-    def claim(self, count: int) -> int | None:
-        """Claim the first of `count` trials that is neither finished nor claimed; None: there is
-        none. The claim ends with the process.
+    def claim(self, count: int, most: int = 1) -> list[int]:
+        """Claim the first of `count` trials that are neither finished nor claimed, at most `most`.
+
+        The claims end with the process.
         """
+        claimed: list[int] = []
         finished = {trial["number"] for trial in self.read()}
         for number in range(count):
+            if len(claimed) == most:
+                break
             if number in finished or not self._lock(1 + number, wait=False):
                 continue
             finished = {trial["number"] for trial in self.read()}  # another process may just have
             if number not in finished:
-                return number
-        return None
+                claimed.append(number)
+        return claimed
 
-    def append(self, trial: Mapping[str, Any]) -> None:
-        """Append a finished trial."""
+    def append(self, *trials: Mapping[str, Any]) -> None:
+        """Append finished trials, all at once."""
         with self._editing():
-            self._write(trial)
+            self._write(*trials)
 
     def close(self) -> None:
         """Close the file, which releases all claims."""
@@ -86,10 +90,10 @@ class Trials:
     def _content(self) -> bytes:
         return os.pread(self.file, os.fstat(self.file).st_size, 0)
 
-    def _write(self, line: Mapping[str, Any]) -> None:
+    def _write(self, *lines: Mapping[str, Any]) -> None:
         with files.writing(self.path):
             os.ftruncate(self.file, self._content().rfind(b"\n") + 1)
-            os.write(self.file, f"{files.to_json(line)}\n".encode())
+            os.write(self.file, "".join(f"{files.to_json(line)}\n" for line in lines).encode())
 
     @contextlib.contextmanager
     def _editing(self) -> Iterator[None]:

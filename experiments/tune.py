@@ -59,7 +59,8 @@ def main(given: Mapping[str, Any]) -> None:
             split = splits[chosen[name]["protocol"]]
             return tuning.search(
                 name, split, given["trials"], chosen[name]["seed"],
-                store=output, seconds=seconds, prune=given["prune"], show=shown, **fixed,
+                store=output, seconds=seconds, prune=given["prune"], together=given["together"],
+                show=shown, **fixed,
             )  # fmt: skip
 
         for name in names:
@@ -206,6 +207,9 @@ if __name__ == "__main__":
     flags.DEFINE_integer("trials", 40, "trials of each model, those already finished included", 1)
     flags.DEFINE_float("seconds", None, "after which no further trial of a model begins", 0.0)
     flags.DEFINE_bool("prune", True, "stop trainings early that are below the median")
+    flags.DEFINE_integer(
+        "together", None, "trials that are trained at once: default 8, on a CPU 1", 1
+    )
     flags.DEFINE_integer("jobs", 1, "processes that search side by side", 1)
     flags.DEFINE_bool("search_only", False, "do not fit and test the winners")
     flags.DEFINE_string("output", None, "the folder of trials, winners and recipes")

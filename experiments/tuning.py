@@ -9,35 +9,38 @@ median of the earlier ones at the same tenth.
 
 What a trial draws is a function of the seed, its number and the trials that were finished when it
 began. So in one process an interrupted search resumes with the trials it would have had anyway.
+
+On an accelerator, several trials are trained at once, as replicas (`runs.variants`). They draw
+their numbers each; what decides the shapes of a program, like widths, batches and epochs, all have
+as the first of them. None of them is stopped early, which would save nothing.
 """
 
 import contextlib
-import json
 import math
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from scipy.stats import qmc
 
 from aerec import api, configuration, files, models
 from aerec.cli import show as console
 from aerec.data.splits import Split
 from aerec.errors import BadInput, NotNumbers
-from aerec.runs import fitting, preparation
+from aerec.runs import fitting, preparation, variants
 from aerec.runs.spec import Spec, data_hash
-from aerec.space import Choice, Log, LogIntegers, Space, Uniform, rounded
+from aerec.space import Log, Space, Uniform
 from aerec.training import loop
+from experiments import drawing
 from experiments.trials import Trials
 
 DRAWN = 9  # trials of a trained model before the estimator: the defaults and 2^3 points
 EVALUATIONS = 10  # of a training, at most
-BEFORE = 3  # evaluations before a training can be stopped
+TOGETHER = 8  # trials at once on an accelerator
 STATES = ("complete", "pruned", "failed")
+FAILURES = (BadInput, NotNumbers, loop.Diverged, jax.errors.JaxRuntimeError)
 
 
 class Search(NamedTuple):
@@ -108,6 +111,7 @@ def search(
     store: str | pathlib.Path,
     seconds: float | None = None,
     prune: bool = True,
+    together: int | None = None,
     show: bool = True,
     space: Space | None = None,
     **fixed: Any,
@@ -122,6 +126,8 @@ def search(
       store: a folder, in which the trials are kept in <model>-<hash of the split>.jsonl.
       seconds: after which this call begins no further trial; None: no limit.
       prune: whether trainings are stopped early.
+      together: trials that are trained at once; None: 8 on an accelerator, 1 on a CPU. A model that
+        is not trained by gradients alone has one.
       show: whether to show a progress bar.
       space: the searched settings; None: those of the model's `SPACE`.
       fixed: settings of the model and of training that all trials have, like `metric="ndcg@10"`.
@@ -147,102 +153,48 @@ def search(
     count = trials if space else 1  # there is nothing to search
     solved = preparation.solved(spec, split)
     drawn = count if solved else DRAWN
+    together = together or (1 if jax.default_backend() == "cpu" else TOGETHER)
+    together = together if variants.possible(spec, split) else 1
+    numeric = _numeric(space, {"learning_rate", *configuration.plain(config)})
     begun = time.perf_counter()
     with contextlib.closing(kept), _bar(model, count, show) as update:
         update(found := Search(metric, described, fixed, kept.read()))
         while seconds is None or time.perf_counter() - begun < seconds:
-            if (number := kept.claim(count)) is None:
+            if not (numbers := kept.claim(count, together)):
                 break
             found = found._replace(trials=kept.read())
-            given = _point(space, seed, number) if 0 < number < drawn else defaults
-            trial = _asked(found, space, seed, number, given if number < drawn else None)
-            setting = _decoded(space, trial.params)
-            epochs = api.specify(model, split, {**setting, **fixed}).settings.epochs
-            if not solved and "evaluate_every" not in fixed:
-                setting["evaluate_every"] = math.ceil(epochs / EVALUATIONS)
-            spec = api.specify(model, split, {**setting, **fixed}, seeds=(seed,))
-            line = {"number": number, "seed": seed, "split_hash": digest, "setting": setting}
-            kept.append({**line, **_tried(spec, split, trial, prune)})
+            asked, settings = [], []
+            shapes: dict[str, Any] = {}
+            for number in numbers:
+                given = drawing.point(space, seed, number) if 0 < number < drawn else defaults
+                given = {**given, **shapes} if number < drawn else shapes
+                asked.append(drawing.asked(metric, found.trials, space, seed, number, given))
+                setting = drawing.decoded(space, asked[-1].params)
+                shapes = {name: v for name, v in setting.items() if name not in numeric}
+                epochs = api.specify(model, split, {**setting, **fixed}).settings.epochs
+                if not solved and "evaluate_every" not in fixed:
+                    setting["evaluate_every"] = math.ceil(epochs / EVALUATIONS)
+                settings.append(setting)
+            specs = [api.specify(model, split, {**s, **fixed}, seeds=(seed,)) for s in settings]
+            results = _tried_at_once(specs, split) if len(specs) > 1 else []
+            results = results or [
+                _tried(*each, split, prune) for each in zip(specs, asked, strict=True)
+            ]
+            lines = [
+                {"number": number, "seed": seed, "split_hash": digest, "setting": setting, **result}
+                for number, setting, result in zip(numbers, settings, results, strict=True)
+            ]
+            kept.append(*lines)
             update(found := found._replace(trials=kept.read()))
     return found
 
 
-def _point(space: Space, seed: int, number: int) -> dict[str, Any]:
-    """Return a point of the scrambled Sobol sequence in the space; the first has number 1."""
-    shares = qmc.Sobol(len(space), seed=seed).random_base2(number.bit_length())[number - 1]
-    return {name: space[name].at(share) for name, share in zip(space, shares, strict=True)}
+def _numeric(space: Space, among: set[str]) -> set[str]:
+    """Return the searched settings, `among` these, that decide no shape of a program."""
+    return {name for name in among & space.keys() if isinstance(space[name], Uniform | Log)}
 
 
-def _optuna():
-    try:
-        import optuna
-    except ImportError:
-        raise BadInput('a search needs optuna: pip install "aerec[tune]"') from None
-    return optuna
-
-
-def _distribution(values: Any) -> Any:
-    """Return the distribution in Optuna's terms; a choice is of JSON texts."""
-    kinds = _optuna().distributions
-    match values:
-        case Uniform(low, high):
-            return kinds.FloatDistribution(low, high)
-        case Log(low, high):
-            return kinds.FloatDistribution(low, high, log=True)
-        case LogIntegers(low, high):
-            return kinds.IntDistribution(low, high, log=True)
-        case Choice(choices):
-            return kinds.CategoricalDistribution([json.dumps(choice) for choice in choices])
-    raise AssertionError(values)
-
-
-def _encoded(space: Space, setting: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the searched settings as Optuna's parameters."""
-    return {
-        name: json.dumps(setting[name]) if isinstance(values, Choice) else setting[name]
-        for name, values in space.items()
-    }
-
-
-def _decoded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return Optuna's parameters as settings, tuples as lists."""
-    kinds: dict[type, Any] = {Choice: json.loads, Log: rounded, Uniform: rounded, LogIntegers: int}
-    return {name: kinds[type(values)](params[name]) for name, values in space.items()}
-
-
-def _asked(
-    found: Search, space: Space, seed: int, number: int, given: Mapping[str, Any] | None
-) -> Any:
-    """Return the next trial: the given setting, or what the estimator draws from the others."""
-    optuna = _optuna()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    distributions = {name: _distribution(values) for name, values in space.items()}
-    study = optuna.create_study(
-        direction="minimize" if found.metric.startswith(loop.LOWER) else "maximize",
-        sampler=optuna.samplers.TPESampler(
-            seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        ),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=BEFORE),
-    )
-    for trial in found.trials:
-        if trial["state"] == "failed":
-            continue
-        complete, states = trial["state"] == "complete", optuna.trial.TrialState
-        study.add_trial(
-            optuna.trial.create_trial(
-                state=states.COMPLETE if complete else states.PRUNED,
-                value=trial["validation"] if complete else None,
-                params=_encoded(space, trial["setting"]),
-                distributions=distributions,
-                intermediate_values={step: figure for step, figure in trial["curve"]},
-            )
-        )
-    if given is not None:
-        study.enqueue_trial(_encoded(space, given))
-    return study.ask(distributions)
-
-
-def _tried(spec: Spec, split: Split, trial: Any, prune: bool) -> dict[str, Any]:
+def _tried(spec: Spec, trial: Any, split: Split, prune: bool) -> dict[str, Any]:
     """Train and validate. Return state, validation, curve, reason and seconds."""
     metric, epochs = spec.settings.metric, spec.settings.epochs
     curve: list[list[float]] = []
@@ -264,11 +216,36 @@ def _tried(spec: Spec, split: Split, trial: Any, prune: bool) -> dict[str, Any]:
     except _Pruned:
         best = min if metric.startswith(loop.LOWER) else max
         state, validation = "pruned", best(figure for _, figure in curve)
-    except (BadInput, NotNumbers, loop.Diverged, jax.errors.JaxRuntimeError) as error:
+    except FAILURES as error:
         state, reason = "failed", (str(error).splitlines() or [type(error).__name__])[0]
     seconds = round(time.perf_counter() - begun, 3)
     line = {"state": state, "validation": validation, "curve": curve, "seconds": seconds}
     return line | ({"reason": reason} if reason else {})
+
+
+def _tried_at_once(specs: Sequence[Spec], split: Split) -> list[dict[str, Any]]:
+    """Train at once. Return what `_tried` does of each, with its share of the seconds.
+
+    Nothing is returned if a training failed: each is then tried by itself.
+    """
+    curves: list[list[list[float]]] = [[] for _ in specs]
+
+    def watch(epoch: int, figures: Sequence[float]) -> None:
+        step = EVALUATIONS * epoch // specs[0].settings.epochs
+        for curve, figure in zip(curves, figures, strict=True):
+            if not curve or curve[-1][0] != step:
+                curve.append([step, figure])
+
+    begun = time.perf_counter()
+    try:
+        figures = variants.validate(specs, split, progress=watch)
+    except FAILURES:
+        return []
+    seconds = round((time.perf_counter() - begun) / len(specs), 3)
+    return [
+        {"state": "complete", "validation": figure, "curve": curve, "seconds": seconds}
+        for figure, curve in zip(figures, curves, strict=True)
+    ]
 
 
 @contextlib.contextmanager

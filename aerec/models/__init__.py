@@ -96,15 +96,21 @@ def traits(name: str, given: Mapping[str, Any]) -> Traits:
     return find(name).traits(configure(name, given))
 
 
-def build(name: str, given: Mapping[str, Any], facts: Facts) -> Model:
+def build(
+    name: str, given: Mapping[str, Any], facts: Facts, traced: Mapping[str, Any] | None = None
+) -> Model:
     """Build the model of that name and those settings for data of these `facts`.
+
+    Args:
+      traced: settings that replace given ones without a check; they may be traced numbers.
 
     Raises:
       BadInput: as `configure`, and for numbers of rows and columns that are no whole numbers.
     """
     shape = {n: value_of(Natural, getattr(facts, n), n) for n in ("num_rows", "num_columns")}
     facts = facts._replace(**shape)
-    return find(name).make(configure(name, given), facts)
+    config = configuration.traced(configure(name, given), traced or {})
+    return find(name).make(config, facts)
 
 
 def catalogue() -> pl.DataFrame:

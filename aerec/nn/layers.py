@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from aerec.configuration import is_zero
 from aerec.core import Batch, Rows
 
 # A batch whose listed share of the [B, N] block is below this is cheaper to multiply by gathering
@@ -90,7 +91,7 @@ def dropout(key: jax.Array, x: Batch | jax.Array, rate: float) -> Batch:
 
     For `Rows` one number is drawn per listed entry; other cells are zero already. Consumes `key`.
     """
-    if rate == 0:
+    if is_zero(rate):
         return x
     values = x.values if isinstance(x, Rows) else x
     kept = jax.random.bernoulli(key, 1 - rate, values.shape)

@@ -89,16 +89,25 @@ def _require_alike(splits: Sequence[Split], seeds: int) -> None:
             )
 
 
-def _trainable(spec: Spec, split: Split, log: Callable[[str], object]) -> Model:
-    """Build the model for training. Raises BadInput if task or order penalty do not suit it."""
-    facts, traits = Facts.of(split.train, split.scale), models.traits(spec.model, spec.set)
+def facts(spec: Spec, split: Split, log: Callable[[str], object] = lambda text: None) -> Facts:
+    """Return what the model may know of the data before it is built, with features of the items.
+
+    Args:
+      split: in the orientation that the model reads.
+    """
+    found, traits = Facts.of(split.train, split.scale), models.traits(spec.model, spec.set)
     rows = traits.reads == "columns"  # whether they are the items
     features = vectors.of(traits.features, split, log, rows=rows)
-    if features is not None and rows:
-        facts = facts._replace(row_features=features.values)
-    elif features is not None:
-        facts = facts._replace(column_features=features.values)
-    model = models.build(spec.model, spec.set, facts)
+    if features is None:
+        return found
+    if rows:
+        return found._replace(row_features=features.values)
+    return found._replace(column_features=features.values)
+
+
+def _trainable(spec: Spec, split: Split, log: Callable[[str], object]) -> Model:
+    """Build the model for training. Raises BadInput if task or order penalty do not suit it."""
+    model = models.build(spec.model, spec.set, facts(spec, split, log))
     scoring.require_task(spec.model, model.traits, split)
     if not spec.order_penalty:
         return model

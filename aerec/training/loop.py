@@ -18,6 +18,7 @@ from aerec.errors import BadInput, NotNumbers
 from aerec.host_table import AnyTable, on_device
 from aerec.training.program import compiled
 from aerec.training.settings import Settings
+from aerec.training.variants import Variants
 
 
 class Record(NamedTuple):
@@ -57,6 +58,7 @@ def fit(
     settings: Settings,
     *,
     seeds: Sequence[int],
+    variants: Variants | None = None,
     evaluate: Callable[[Params, int], dict[str, float]] | None,
     checkpoints=None,
     progress: Callable[[Record, dict[str, float]], None] = lambda record, figures: None,
@@ -69,6 +71,7 @@ def fit(
 
     Args:
       tables: one training table for all replicas, or one per replica, of one shape.
+      variants: numbers in which the replicas differ; `model` is one of them.
       evaluate: (one replica's params, its number) -> validation figures; `settings.metric` picks.
         None: there is no validation part, and the last parameters are the best.
       checkpoints: a `runs.checkpoints.Checkpoints` to resume from and save to.
@@ -85,7 +88,7 @@ def fit(
     if model.solve is not None:
         return _solve(model, [tables[i % len(tables)] for i in range(len(seeds))])
     started = time.perf_counter()
-    program = compiled(model, tables, settings, seeds=seeds, log=log)
+    program = compiled(model, tables, settings, seeds=seeds, variants=variants, log=log)
     state, best = program.start, jax.tree.map(jnp.copy, program.start.params)
     direction = -1.0 if settings.metric.startswith(LOWER) else 1.0
     zeros, none = [0] * len(seeds), [-math.inf * direction] * len(seeds)

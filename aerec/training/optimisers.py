@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from aerec.configuration import is_zero
 from aerec.training.settings import Settings
 
 
@@ -48,7 +49,8 @@ def optimiser(
         "adagrad": lambda: optax.adagrad(rate, initial_accumulator_value=1e-4),
     }
     chosen = chains[settings.optimiser]()
-    chain = optax.chain(l2_penalty(decay, after=decay_after), chosen) if decay else chosen
+    penalised = [] if is_zero(decay) else [l2_penalty(decay, after=decay_after)]
+    chain = optax.chain(*penalised, chosen) if penalised else chosen
     if not frozen:
         return chain
     return optax.partition(

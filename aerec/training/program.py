@@ -18,6 +18,7 @@ from aerec.training import batches, sampled, streamed
 from aerec.training.optimisers import optimiser
 from aerec.training.settings import Settings
 from aerec.training.step import State, make_epoch, start
+from aerec.training.variants import Variants
 
 
 class Program(NamedTuple):
@@ -43,6 +44,7 @@ def compiled(
     settings: Settings,
     *,
     seeds: Sequence[int],
+    variants: Variants | None = None,
     log: Callable[[str], object] = lambda text: None,
 ) -> Program:
     """Compile an epoch of one replica per seed, for the mesh in use; all else as of `fit`."""
@@ -82,31 +84,47 @@ def compiled(
     memory.require(needed, "Training", "use a smaller `batch_size`, model, or fewer `seeds`")
     free = memory.available()
     table = mesh.divided(table)
-    traits, decay = model.traits, 0.0
-    if traits.l2:
+    weight = math.inf
+    if model.traits.l2 or (variants and "l2" in variants.values):
         first = table if shared else tables[0]
         first = first if isinstance(first, HostTable) else mesh.divided(first)
-        decay = traits.l2 / total_weight(model, first, max(bucket.batch for bucket in plan))
-    chain = optimiser(
-        settings, steps=steps, decay=decay, decay_after=traits.l2_after, frozen=fixed
-    )
+        weight = total_weight(model, first, max(bucket.batch for bucket in plan))
     log(f"Training needs about {needed / 2**30:.2f} GiB; {free / 2**30:.1f} GiB are free.")
+
+    def trained(own: tuple) -> tuple[Model, optax.GradientTransformation]:
+        """Return the model and the optimiser of a replica with these values of `variants`."""
+        built = variants.make(own[0]) if variants else model
+        chain = optimiser(
+            settings,
+            steps=steps,
+            decay=built.traits.l2 / weight,
+            decay_after=built.traits.l2_after,
+            frozen=fixed,
+        )
+        return built, optax.chain(chain, optax.scale(own[1])) if variants else chain
 
     @jax.jit
     @jax.vmap
-    def begin(init_key, fixed):
-        params = model.init(init_key)
-        state = start(model, chain, {**params, **fixed} if fixed else params)
+    def begin(init_key, fixed, own):
+        built, chain = trained(own)
+        params = built.init(init_key)
+        state = start(built, chain, {**params, **fixed} if fixed else params)
         return mesh.at_rest(state, table.num_columns)
+
+    def run(state, table, shapes, order, given):
+        key, own = given
+        if candidates:
+            whole = tables[0] if on_host else table
+            return sampled.make_epoch(*trained(own), plan, candidates, whole)(
+                state, table, shapes, order, key
+            )
+        return make_epoch(*trained(own), plan)(state, table, shapes, order, key)
 
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-    state = begin(init_keys, fixed)
-    if candidates:
-        run = sampled.make_epoch(model, chain, plan, candidates, tables[0] if on_host else table)
-    else:
-        run = make_epoch(model, chain, plan)
-    run = _replicated(run, len(seeds), shared)
+    own = jax.tree.map(jnp.float32, (dict(variants.values), variants.rates) if variants else ())
+    state = begin(init_keys, fixed, own)
+    given = step_keys, own
 
     def drawn(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         pairs = zip(lengths, seeds, strict=True)
@@ -117,18 +135,19 @@ def compiled(
             shapes += len(plan) * list(dict.fromkeys(model.turns)).index(turn)
         return shapes, np.stack(orders)
 
-    again = jax.jit(run, donate_argnums=0, out_shardings=(mesh.shardings(state), None, None))
+    again = _replicated(run, len(seeds), shared)
+    again = jax.jit(again, donate_argnums=0, out_shardings=(mesh.shardings(state), None, None))
     shapes, order = drawn(0)
     if on_host:
         shapes, order = shapes[:1], order[:, :1]
-    executable = again.lower(state, table, *mesh.placed((shapes, order)), step_keys).compile()
+    executable = again.lower(state, table, *mesh.placed((shapes, order)), given).compile()
 
     def epoch(state, number: int):
-        return executable(state, table, *mesh.placed(drawn(number)), step_keys)
+        return executable(state, table, *mesh.placed(drawn(number)), given)
 
     return Program(
         start=state,
-        epoch=streamed.epoch(executable, on_host, read, drawn, step_keys) if on_host else epoch,
+        epoch=streamed.epoch(executable, on_host, read, drawn, given) if on_host else epoch,
         losses_at=range(0, updates, each),
         updates=updates,
     )
@@ -211,8 +230,9 @@ def _replicated(epoch: Callable, count: int, shared: bool) -> Callable:
     if count > 1:
         return jax.vmap(epoch, (0, None if shared else 0, None, 0, 0))
 
-    def single(state, table, shapes, order, key):
-        out = epoch(*jax.tree.map(lambda leaf: leaf[0], (state,)), table, shapes, order[0], key[0])
+    def single(state, table, shapes, order, given):
+        state, order, given = jax.tree.map(lambda leaf: leaf[0], (state, order, given))
+        out = epoch(state, table, shapes, order, given)
         return jax.tree.map(lambda leaf: leaf[None], out)
 
     return single

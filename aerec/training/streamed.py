@@ -67,7 +67,7 @@ def epoch(
     tables: Sequence[HostTable],
     read: Callable[[np.ndarray], Window],
     drawn: Callable,
-    keys: jax.Array,
+    given: Any,
 ) -> Callable[[Any, int], tuple[Any, jax.Array, jax.Array]]:
     """Make the epoch (state, its number) -> (state, loss [S, steps], finite [S]).
 
@@ -77,7 +77,7 @@ def epoch(
       read: the rows [S, B] of a batch -> its window.
       drawn: the number of an epoch -> (shapes [steps], order [S, steps, B]), as for a table on the
         device.
-      keys: [S].
+      given: the last argument of `step`.
     """
 
     def run(state, number: int):
@@ -87,7 +87,7 @@ def epoch(
         places = np.broadcast_to(np.arange(order.shape[2], dtype=np.int32), order[:, :1].shape)
         losses: list[jax.Array] = []
         for at, batch in enumerate(ahead(read, np.swapaxes(order, 0, 1))):
-            state, loss, finite = step(state, batch, shapes[at : at + 1], places, keys)
+            state, loss, finite = step(state, batch, shapes[at : at + 1], places, given)
             losses.append(loss)
             jax.block_until_ready(losses[max(0, at - 1)])  # or windows pile up in the queue
         return state, jnp.concatenate(losses, axis=1), finite

@@ -14,7 +14,7 @@ import aerec
 from aerec import models
 from aerec.data.datasets import synthesize
 from aerec.errors import BadInput
-from aerec.runs import fitting
+from aerec.runs import fitting, variants
 from aerec.training import loop
 from experiments import tuning
 from experiments.trials import Trials
@@ -98,6 +98,38 @@ def test_trials_below_the_median_are_pruned(split, tmp_path, formula):
     assert not quick("elsa", split, 20, tmp_path / "all", prune=False).count("pruned")
 
 
+@pytest.fixture
+def formula_at_once(formula, monkeypatch):
+    """Instead of a training of several: that of each."""
+    trained = []
+
+    def validate(specs, split, *, progress):
+        if any(spec.settings.learning_rate > 9e-3 for spec in specs):
+            raise loop.Diverged("the loss is nan at step 3")
+        trained.append(len(specs))
+        return [fitting.validate(s, split, progress=lambda record, figures: None) for s in specs]
+
+    monkeypatch.setattr(variants, "validate", validate)
+    return trained
+
+
+def test_trials_at_once_draw_their_numbers_each(split, tmp_path, formula_at_once):
+    found = quick("elsa", split, 30, tmp_path / "whole", together=4)
+    assert formula_at_once and set(formula_at_once) <= {2, 4}  # 30 = 7 * 4 + 2
+    assert len(found.trials) == 30
+    for at in range(0, 30, 4):
+        group = [trial["setting"] for trial in found.trials[at : at + 4]]
+        assert len({(s["batch_size"], s["epochs"], s["latent"]) for s in group}) == 1
+        assert len({s["learning_rate"] for s in group}) == len(group)
+    assert len({trial["setting"]["latent"] for trial in found.trials}) > 1
+    quick("elsa", split, 8, tmp_path / "cut", together=4)
+    resumed = quick("elsa", split, 30, tmp_path / "cut", together=4)
+    assert without_seconds(resumed) == without_seconds(found)
+    count = len(formula_at_once)
+    quick("ease_vae", split, 2, tmp_path, together=4, epochs=1)  # has parameters of its data
+    assert len(formula_at_once) == count
+
+
 class Unreadable:
     """A test part of which nothing may be read."""
 
@@ -174,14 +206,14 @@ def test_processes_share_trials_and_the_kill_of_one_frees_its_own(tmp_path):
         [sys.executable, "-c", CLAIM, path],
         cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
-    assert child.stdout.readline() == "0\n"
+    assert child.stdout.readline() == "[0]\n"
     own = Trials(path, {})
-    assert own.claim(2) == 1
+    assert own.claim(2, most=2) == [1]
     own.append({"number": 1})
-    assert own.claim(2) is None
+    assert own.claim(2) == []
     child.send_signal(signal.SIGKILL)
     child.communicate()
-    assert own.claim(2) == 0
+    assert own.claim(2) == [0]
     own.close()
 
 
