@@ -48,26 +48,8 @@ def compiled(
     log: Callable[[str], object] = lambda text: None,
 ) -> Program:
     """Compile an epoch of one replica per seed, for the mesh in use; all else as of `fit`."""
-    sizes = {(t.lengths().sum(), t.num_rows, t.num_columns) for t in tables}
-    if len(sizes) > 1:
-        raise ValueError("replicas under one vmap need training tables of one shape")
-    on_host = [table for table in tables if isinstance(table, HostTable)]
-    if on_host and mesh.in_use() is not None:
-        raise BadInput(
-            "ratings that stay on the disk are trained on one device: give `mesh=data:1`, or "
-            "`table=memory`"
-        )
-    shared = len(tables) == 1 and not on_host
-    lengths = [t.lengths() for t in tables] * (len(seeds) // len(tables))
-    plan = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets)
-    room = max(bucket.capacity for bucket in plan)
-    read = partial(streamed.window, on_host, room)
-    table: Any = tables[0]
-    if on_host:
-        rows = max(bucket.batch for bucket in plan)
-        table = read(np.full((len(seeds), rows), table.num_rows))
-    elif not shared:
-        table = jax.tree.map(lambda *leaves: np.stack(leaves), *tables)
+    data = _laid_out(tables, settings, len(seeds))
+    plan, on_host, table = data.plan, data.on_host, data.table
     each = 1 + model.traits.refeeds  # updates per batch
     updates = each * sum(bucket.steps for bucket in plan)
     steps = settings.epochs * updates
@@ -86,7 +68,7 @@ def compiled(
     table = mesh.divided(table)
     weight = math.inf
     if model.traits.l2 or (variants and "l2" in variants.values):
-        first = table if shared else tables[0]
+        first = table if data.shared else tables[0]
         first = first if isinstance(first, HostTable) else mesh.divided(first)
         weight = total_weight(model, first, max(bucket.batch for bucket in plan))
     log(f"Training needs about {needed / 2**30:.2f} GiB; {free / 2**30:.1f} GiB are free.")
@@ -127,7 +109,7 @@ def compiled(
     given = step_keys, own
 
     def drawn(epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        pairs = zip(lengths, seeds, strict=True)
+        pairs = zip(data.lengths, seeds, strict=True)
         orders = [batches.order(rows, plan, seed, epoch) for rows, seed in pairs]
         shapes = batches.shapes(plan, epoch)
         if model.turns:
@@ -135,7 +117,7 @@ def compiled(
             shapes += len(plan) * list(dict.fromkeys(model.turns)).index(turn)
         return shapes, np.stack(orders)
 
-    again = _replicated(run, len(seeds), shared)
+    again = _replicated(run, len(seeds), data.shared)
     again = jax.jit(again, donate_argnums=0, out_shardings=(mesh.shardings(state), None, None))
     shapes, order = drawn(0)
     if on_host:
@@ -147,10 +129,56 @@ def compiled(
 
     return Program(
         start=state,
-        epoch=streamed.epoch(executable, on_host, read, drawn, given) if on_host else epoch,
+        epoch=streamed.epoch(executable, on_host, data.read, drawn, given) if on_host else epoch,
         losses_at=range(0, updates, each),
         updates=updates,
     )
+
+
+class _Data(NamedTuple):
+    """Training tables as an epoch reads them.
+
+    Attributes:
+      table: what the epoch is called with: the table that all replicas share, or one each, leaves
+        [S, ...]; of tables on the host, the first window.
+      shared: whether all replicas read the same table.
+      on_host: the tables that stay on the host; none, or all.
+      lengths: entries of each row, of each replica.
+      plan: the shapes of batches.
+      read: rows [S, B] -> their window of the tables on the host.
+    """
+
+    table: Any
+    shared: bool
+    on_host: list[HostTable]
+    lengths: list[np.ndarray]
+    plan: Sequence[batches.Bucket]
+    read: Callable[[np.ndarray], Any]
+
+
+def _laid_out(tables: Sequence[AnyTable], settings: Settings, replicas: int) -> _Data:
+    """Plan the batches, and put the tables of all replicas together."""
+    sizes = {(t.lengths().sum(), t.num_rows, t.num_columns) for t in tables}
+    if len(sizes) > 1:
+        raise ValueError("replicas under one vmap need training tables of one shape")
+    on_host = [table for table in tables if isinstance(table, HostTable)]
+    if on_host and mesh.in_use() is not None:
+        raise BadInput(
+            "ratings that stay on the disk are trained on one device: give `mesh=data:1`, or "
+            "`table=memory`"
+        )
+    shared = len(tables) == 1 and not on_host
+    lengths = [t.lengths() for t in tables] * (replicas // len(tables))
+    plan = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets)
+    room = max(bucket.capacity for bucket in plan)
+    read = partial(streamed.window, on_host, room)
+    table: Any = tables[0]
+    if on_host:
+        rows = max(bucket.batch for bucket in plan)
+        table = read(np.full((replicas, rows), table.num_rows))
+    elif not shared:
+        table = jax.tree.map(lambda *leaves: np.stack(leaves), *tables)
+    return _Data(table, shared, on_host, lengths, plan, read)
 
 
 def _fixed(model: Model, tables: Sequence[AnyTable], replicas: int) -> dict[str, Any]:
