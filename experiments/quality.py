@@ -78,7 +78,7 @@ PEERS = {
         "deeprec_ml1m", batch_size=128, learning_rate=5e-3, fast="deeprec_fast_ml1m"
     ),
     "cdae": Peer("cdae_ml1m"),
-    "svae": Peer("svae_ml1m", batch_size=1, epochs=12),
+    "svae": Peer("svae_ml1m", batch_size=1, epochs=12, fast="svae_fast_ml1m"),
 }
 USUAL = ("multvae", "multdae", "autorec", "deeprec", "cdae")
 SHOWN = ("peer_best", "peer_epoch", "peer_seconds", "aerec_seconds", "aerec_compile_seconds",
