@@ -103,13 +103,17 @@ def joined(contents: Sequence[Content], command: str) -> dict[str, Any]:
     return {**each[0], "split_hash": hashes, "command": command}
 
 
+def compared(figure: str, found: statistics.Comparison, p: str = "p") -> dict[str, float]:
+    """Name the difference of a figure, its interval (`_low`, `_high`) and its p-value (`_p`)."""
+    ends = dict(zip(("low", "high", p), (*found.interval, found.p), strict=True))
+    return {figure: found.difference, **{f"{figure}_{end}": own for end, own in ends.items()}}
+
+
 def differences(table: CrossValidation, fields: Mapping[str, Any]) -> list[Record]:
-    """Make the records of the baseline less each model: `_low`, `_high`, `_p_holm`."""
+    """Make the records of the baseline less each model, with p by Holm's method (`_p_holm`)."""
     rows = []
     for (first, second), found in table.tests().items():
-        ends = dict(zip(("low", "high", "p_holm"), (*found.interval, found.p), strict=True))
-        figures = {table.metric: found.difference}
-        figures |= {f"{table.metric}_{end}": own for end, own in ends.items()}
+        figures = compared(table.metric, found, "p_holm")
         rows.append(Record(label=f"{first}-{second}", figures=figures, **fields))
     return rows
 
@@ -118,7 +122,7 @@ def difference(
     label: str, figure: str, first: Any, second: Any, counts: Any = None, *, root: bool = False,
     **fields: Any,
 ) -> Record:
-    """Make the record of a paired difference, with its interval (`_low`, `_high`) and its p (`_p`).
+    """Make the record of a paired difference.
 
     Args:
       figure: its name.
@@ -126,9 +130,7 @@ def difference(
       fields: further fields of the record.
     """
     found = statistics.paired_randomisation_test(first, second, counts, root=root)
-    ends = dict(zip(("low", "high", "p"), (*found.interval, found.p), strict=True))
-    figures = {figure: found.difference, **{f"{figure}_{end}": own for end, own in ends.items()}}
-    return Record(label=label, figures=figures, **fields)
+    return Record(label=label, figures=compared(figure, found), **fields)
 
 
 def table(title: str, rows: Sequence[Record], figures: Sequence[str]) -> Table:

@@ -86,10 +86,7 @@ def recorded(dataset: str, contents: Mapping[str, Sequence[Content]], typed: str
             continue
         figures = {}
         for name in FIGURES:
-            found = validation.compare(first, second, name)
-            low, high = found.interval
-            figures |= {name: found.difference, f"{name}_low": low, f"{name}_high": high,
-                        f"{name}_p": found.p}  # fmt: skip
+            figures |= cells.compared(name, validation.compare(first, second, name))
         fields = {**cells.joined(contents[first], typed), "seconds": 0.0}
         rows.append(Record(label=f"{dataset}.{first}-{second}", figures=figures, **fields))
     return rows

@@ -22,7 +22,7 @@ from aerec import files
 from aerec.cli import show
 from aerec.errors import BadInput
 from aerec.runs import directory
-from experiments import records
+from experiments import cells, records
 
 SETTINGS = ("protocol", "epochs")  # facts that are chosen, not measured
 
@@ -191,9 +191,7 @@ def _compared(first: Outcome, second: Outcome, figure: str, command: str) -> rec
         figures=(),
         command=command,
     )
-    low, high = found.interval
-    ends = {f"{figure}_low": low, f"{figure}_high": high, f"{figure}_p": found.p}
-    return dataclasses.replace(row, figures={figure: found.difference, **ends})
+    return dataclasses.replace(row, figures=cells.compared(figure, found))
 
 
 def typed(flags: Sequence[str]) -> str:

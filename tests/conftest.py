@@ -19,6 +19,7 @@ import jax
 import pytest
 from absl import flags
 from jax._src import compiler  # private: what `optimised` restores has no public place
+from matplotlib.figure import Figure
 
 from aerec import xla
 
@@ -45,9 +46,10 @@ jax.config.update("jax_include_full_tracebacks_in_locations", False)
 jax.config.update("jax_traceback_in_locations_limit", 1)
 
 
-LONGEST = ("properties/test_audit", "test_all_models", "runs/test_fitting", "test_api",
-           "cli/test_audit", "cli/test_train", "training/test_loop", "test_numbers",
-           "test_notebooks", "cli/test_evaluate", "experiments/test_study", "test_xla",
+# Those with `optimised` programs are the first, as they clear all that was compiled before.
+LONGEST = ("test_numbers", "test_xla", "properties/test_audit", "test_all_models",
+           "runs/test_fitting", "test_api", "cli/test_audit", "cli/test_train",
+           "training/test_loop", "test_notebooks", "cli/test_evaluate", "experiments/test_study",
            "models/test_linear", "models/test_sequential")  # fmt: skip
 
 
@@ -112,12 +114,18 @@ def optimised():
         jax.clear_caches()
 
 
+def blank(figure, file, **given):
+    """Write an empty picture, in a moment rather than some tenths of a second."""
+    (file.write if hasattr(file, "write") else file.write_bytes)(b"")
+
+
 @pytest.fixture(scope="session")
 def here(compiled):
     """Runs a binary in this process, which saves JAX's start: here("train", "--epochs=1"); on a
-    terminal of that `encoding`, where one is given."""
+    terminal of that `encoding`, where one is given. Its files of pictures are empty without
+    `pictures`."""
 
-    def run(binary: str, *argv, encoding: str = "") -> Ran:
+    def run(binary: str, *argv, encoding: str = "", pictures: bool = False) -> Ran:
         for name in list(flags.FLAGS):
             if not flags.FLAGS.find_module_defining_flag(name).startswith("absl"):
                 delattr(flags.FLAGS, name)
@@ -126,6 +134,7 @@ def here(compiled):
         with (
             mock.patch.object(sys, "argv", [binary, *map(str, argv)]),
             mock.patch.object(sys, "unraisablehook", sys.unraisablehook),  # the command sets it
+            mock.patch.object(Figure, "savefig", Figure.savefig if pictures else blank),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):

@@ -18,6 +18,9 @@ RUN = (
     "--protocol=strong:valid_users=10,test_users=10",
 )  # fmt: skip
 SOON = "from aerec import hosts\nhosts.HEARTBEAT = 5"
+SLURM = """import os
+os.environ |= {{"SLURM_JOB_ID": "{job}", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}}
+os.environ |= {{"SLURM_PROCID": "{number}", "SLURM_LOCALID": "{number}"}}"""
 
 
 def free_port():
@@ -27,15 +30,19 @@ def free_port():
 
 
 @pytest.fixture
-def pair(process):
-    """Starts two processes of one run."""
+def pair(process, monkeypatch):
+    """Starts two processes of one run, which meet by flags, or as on SLURM."""
+    monkeypatch.delenv("JAX_COORDINATOR_ADDRESS", raising=False)
 
-    def start(workdir):
-        shared = f"--coordinator=localhost:{free_port()}", "--processes=2", f"--workdir={workdir}"
-        return [
-            process("train", *RUN, *shared, f"--process={number}", before=SOON)
-            for number in (0, 1)
-        ]
+    def start(workdir, slurm=False):
+        port, run = free_port(), ("train", *RUN, f"--workdir={workdir}")
+        if slurm:
+            return [
+                process(*run, "--coordinator=auto", before=SLURM.format(job=port, number=number))
+                for number in (0, 1)
+            ]
+        flags = f"--coordinator=localhost:{port}", "--processes=2"
+        return [process(*run, *flags, f"--process={number}", before=SOON) for number in (0, 1)]
 
     return start
 
@@ -48,7 +55,8 @@ def results(workdir):
 def test_two_processes_share_a_run_one_is_killed_and_the_run_goes_on(
     tmp_path, here, pair, process
 ):
-    """They end in the bits of two devices in one process, and in the figures of one device."""
+    """They end in the bits of two devices in one process, and in the figures of one device. The
+    first pair meets by flags, the second by the variables of SLURM."""
     two = tmp_path / "two"
     first, second = pair(two)
     while not any(saved.name.isdecimal() for saved in two.glob("checkpoints/*")):
@@ -59,7 +67,7 @@ def test_two_processes_share_a_run_one_is_killed_and_the_run_goes_on(
     assert first.returncode and hosts.LOST in said, said
     assert not (two / "results.json").exists()
     second.communicate()
-    first, second = pair(two)
+    first, second = pair(two, slurm=True)
     quiet, said = second.communicate()
     assert (first.wait(), second.returncode) == (0, 0), said
     assert "Going on after epoch" in first.stdout.read() and "multvae" not in quiet

@@ -32,7 +32,8 @@ def trained(tmp_path_factory, here):
 def compared(trained, here, tmp_path_factory):
     """Both of them audited by one command, on their own data."""
     output = tmp_path_factory.mktemp("compared")
-    ran = here("audit", *(f"--workdir={w}" for w in trained), SMALL, f"--output={output}")
+    argv = (*(f"--workdir={w}" for w in trained), SMALL, f"--output={output}")
+    ran = here("audit", *argv, pictures=True)
     assert ran.status == 0, ran.err
     return output, ran.out
 

@@ -62,6 +62,7 @@ def test_rescored_as_it_was_scored(runs, here, tmp_path, name, figure):
     times = before["test_scored"] + 1
     assert found["test_scored"] == times and results == {**before, "test_scored": times}
     assert f"Test data scored with this run: {times} times" in ran.out
+    assert f"{results['test'][figure]:.4f}" in ran.out
     for replica in found["seeds"]:
         low, high = replica["intervals"][figure]
         assert low < replica[figure] < high
@@ -191,13 +192,6 @@ def test_recommend_as_a_process(runs, favourites, process):
     assert "does not know: oops, nowhere" in err
     assert "for users cy" in err
     assert "1 ratings are below the threshold of a click" in err
-
-
-def test_evaluate_as_a_process(runs, process):
-    running = process("evaluate", f"--workdir={runs['ease']}")
-    out, err = running.communicate(timeout=120)
-    assert running.returncode == 0, err
-    assert f"{results_of(runs['ease'])['test']['ndcg@100']:.4f}" in out
 
 
 @pytest.mark.parametrize("kind", ["table", "jsonl"])

@@ -24,7 +24,7 @@ LONG = (*TINY, f"--epochs={EPOCHS}", "--checkpoint_seconds=0", "--seed=1")
 def finished(tmp_path_factory, here):
     """The workdir of a run of `LONG` that nothing disturbed, and what it printed."""
     workdir = tmp_path_factory.mktemp("train") / "whole"
-    ran = here("train", *LONG, f"--workdir={workdir}")
+    ran = here("train", *LONG, f"--workdir={workdir}", pictures=True)
     assert ran.status == 0, ran.err
     return workdir, ran.out
 

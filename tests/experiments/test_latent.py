@@ -52,17 +52,20 @@ def test_a_replica_is_trained_as_by_itself_and_by_a_loop(data):
     schedule = lambda n: 0.03 * (1 + np.cos(np.pi * n / 12)) / 2  # noqa: E731
     adam = optax.scale_by_adam()
     moments = adam.init(network)
+
+    @jax.jit
+    @jax.grad
+    def gradient(network, x):
+        error = x - system.decode({"network": network}, x)
+        kernels = [w for w in jax.tree.leaves(network) if w.ndim > 1]
+        return (error**2).sum(1).mean() + 0.005 * sum((w**2).sum() for w in kernels)
+
+    update = jax.jit(adam.update)
     for epoch in range(epochs):
         order_key = jax.random.split(jax.random.fold_in(jax.random.clone(key), epoch))[0]
         order = np.resize(jax.random.permutation(order_key, 100), (4, 25))
         for rows in order:
-
-            def objective(network, rows=rows):
-                error = v[rows] - system.decode({"network": network}, v[rows])
-                kernels = [w for w in jax.tree.leaves(network) if w.ndim > 1]
-                return (error**2).sum(1).mean() + 0.005 * sum((w**2).sum() for w in kernels)
-
-            change, moments = adam.update(jax.grad(objective)(network), moments)
+            change, moments = update(gradient(network, v[rows]), moments)
             rate = schedule(next(total))
             network = jax.tree.map(lambda w, c, rate=rate: w - rate * c, network, change)
     for a, b in zip(jax.tree.leaves(second[3]), jax.tree.leaves(network), strict=True):

@@ -3,6 +3,7 @@
 import importlib
 import json
 import pkgutil
+import threading
 
 import jax
 import pytest
@@ -112,7 +113,7 @@ def test_agreement():
     assert agreement.counted(lines[4:5]) == ""
 
 
-def test_a_sweep_its_runs_again_and_its_record(here, tmp_path):
+def test_a_sweep_its_runs_again_and_its_record(here, tmp_path, monkeypatch):
     output = tmp_path / "out"
     command = (
         "sweep", "--model=ease", "--over=l2=10/500", DATA, "--baselines=", f"--output={output}"
@@ -137,6 +138,13 @@ def test_a_sweep_its_runs_again_and_its_record(here, tmp_path):
         figures=("ndcg@100", "rmse"),
         pairs=[("l2=10", "l2=500")],
     )
+
+    def rerun(given, log, environment):
+        with one_at_a_time:
+            assert here("train", *given).status == 0
+
+    one_at_a_time = threading.Lock()
+    monkeypatch.setattr(study, "_train", rerun)  # the sweep has started processes of their own
     again = study.run(both, output, typed, jobs=2)
     assert [outcome.results["test"] for outcome in again] == [row["test"] for row in rows]
 
