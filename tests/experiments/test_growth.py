@@ -25,7 +25,7 @@ def test_sizes_are_measured_once_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(growth, "GROWTHS", {"columns.full": (small, None)})
     monkeypatch.setattr(records.write, "__defaults__", (tmp_path,))
     one = {"seconds": [1.0, 2.0, 4.0], "updates": 2, "peak_mb": 9.0, "needed_mb": 1.0,
-           "predicted": 1.0, "gflops": 1.0, "gb_per_second": 1.0}  # fmt: skip
+           "fixed": 0.1, "predicted": 1.0, "gflops": 1.0, "gb_per_second": 1.0}  # fmt: skip
     asked = []
 
     def process(name, repeats):
