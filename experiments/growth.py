@@ -45,7 +45,7 @@ from aerec import memory, mesh, models, plots
 from aerec.cli import command, show
 from aerec.core import Facts, Table
 from aerec.errors import BadInput
-from aerec.training import program
+from aerec.training import program, sampled
 from aerec.training.settings import Settings
 from experiments import cells, records, update_time
 from experiments.records import Record
@@ -151,11 +151,12 @@ def trained(name: str, repeats: int) -> dict[str, Any]:
         state, seconds = epochs(run, run.start, range(repeats + 1))
     peak = memory.peak_rss_mb() - before
     needed = re.search(r"needs about ([\d.]+) GiB", " ".join(said))
-    batch, sampled = -(-rows // run.updates), "sampled" in " ".join(said)
-    seen = min(columns, batch * each + Settings().candidates) if sampled else columns
+    batch, drawn = -(-rows // run.updates), "sampled" in " ".join(said)
+    seen = min(columns, batch * each + Settings().candidates) if drawn else columns
     fixed = in_few_columns(batch * min(run.updates, 20), each, own, repeats)
     work = update_time.work(batch, columns, seen, each, WIDTH, updates=run.updates)
-    rates = update_time.measured(batch, columns, seen, WIDTH)
+    several = distinct(table, batch, Settings().candidates) if seen < columns else seen
+    rates = update_time.measured(batch, columns, seen, WIDTH, several)
     with mesh.use(on):
         _, later = epochs(run, state, range(repeats + 1, 2 * repeats + 1))
     return {
@@ -191,6 +192,14 @@ def epochs(run: program.Program, state: Any, numbers: range) -> tuple[Any, list[
         if not np.all(finite):
             raise BadInput(f"the parameters are not finite after epoch {epoch}")
     return state, seconds
+
+
+def distinct(table: Table, batch: int, draws: int) -> int:
+    """Count the columns that an update by a sampled softmax is expected to see."""
+    weights = sampled.weigh(table)
+    columns = np.arange(table.num_columns)
+    chance = sampled.log_chance(weights, columns, table.num_rows, batch + 1, draws)
+    return round(float(np.exp(chance).sum()))
 
 
 def in_few_columns(rows: int, each: int, own: Mapping[str, Any], repeats: int) -> float:

@@ -46,7 +46,7 @@ class Work(NamedTuple):
 class Rates(NamedTuple):
     """The rates of a machine: operations, or bytes, a second; each for the field of `Work`.
 
-    Those without work are infinite: `rows` and `transposed`, or with a sampled softmax `adam`.
+    Those without work are infinite: `rows` and `transposed`, or `adam` with a sampled softmax.
     """
 
     operations: float
@@ -81,15 +81,15 @@ def predicted(work: Work, rates: Rates, fixed: float = 0.0) -> float:
     return fixed + sum(amount / rate for amount, rate in zip(work, rates, strict=True))
 
 
-def measured(batch: int, columns: int, seen: int, width: int) -> Rates:
-    """Measure the rates of this machine for an update of B, N, R, H."""
+def measured(batch: int, columns: int, seen: int, width: int, distinct: int) -> Rates:
+    """Measure the rates of this machine for an update of B, N, R, H; `distinct` of `rows_rate`."""
     sampled = seen < columns
     return Rates(
         product_rate(batch, seen, width, columns_first=sampled),
         logits_rate(batch, seen),
         stream_rate(),
         math.inf if sampled else adam_rate(seen, width),
-        rows_rate(columns, seen, width) if sampled else math.inf,
+        rows_rate(columns, seen, width, distinct) if sampled else math.inf,
         transpose_rate(columns, width) if sampled else math.inf,
     )
 
@@ -117,8 +117,7 @@ def logits_rate(batch: int, seen: int) -> float:
     def loss(logits, bias):
         return jnp.sum(jax.nn.logsumexp(logits + bias[None], axis=1))
 
-    gradient = jax.grad(loss, argnums=(0, 1))
-    own = jnp.zeros((batch, seen)), jnp.zeros(seen)
+    gradient, own = jax.grad(loss, argnums=(0, 1)), (jnp.zeros((batch, seen)), jnp.zeros(seen))
     return 36 * batch * seen / seconds(looped(lambda _, own: gradient(*own)), own) * STEPS
 
 
@@ -134,14 +133,15 @@ def adam_rate(seen: int, width: int) -> float:
     return 56 * seen * width / seconds(jax.jit(update, donate_argnums=0), own, gradients)
 
 
-def rows_rate(columns: int, seen: int, width: int) -> float:
+def rows_rate(columns: int, seen: int, width: int, distinct: int) -> float:
     """Measure the rate at which R rows of two kernels are updated by Adam, bytes a second.
 
     With their moments they are gathered and scattered, others in each step; a gradient is [H, R].
+    `distinct` of the R are columns, and the others padding.
     """
-    rng = np.random.default_rng(0)
-    drawn = [np.sort(rng.choice(columns, seen, replace=False)) for _ in range(STEPS)]
-    rows = jnp.asarray(np.stack(drawn), jnp.int32)
+    at, rng = np.full((STEPS, seen), columns, np.int32), np.random.default_rng(0)
+    for own in at:
+        own[:distinct] = np.sort(rng.choice(columns, distinct, replace=False))
     gradients = jnp.zeros((STEPS, seen, width)), jnp.zeros((STEPS, width, seen))
 
     def step(number, given):
@@ -159,7 +159,7 @@ def rows_rate(columns: int, seen: int, width: int) -> float:
         return jax.tree.map(write, own, new), rows, gradients
 
     params = [jnp.zeros((columns, width)) for _ in range(2)]
-    given = (params, ADAM.init(params)), rows, gradients
+    given = (params, ADAM.init(params)), jnp.asarray(at), gradients
     return 152 * seen * width / seconds(looped(step), given) * STEPS
 
 

@@ -63,6 +63,17 @@ def test_the_picture_has_points_and_the_fitted_law():
     np.testing.assert_allclose(below.lines[0].get_ydata(), [10, 20, 40])
 
 
+def test_distinct_columns_of_an_update():
+    """Beside a simulation: the columns of 5 rows of 40, and 30 drawn ones by their entries."""
+    table, rng, counts = growth.clicks(40, 200, 6), np.random.default_rng(0), []
+    entries = np.asarray(table.columns).reshape(40, 6)
+    weights = 1 + np.bincount(entries.ravel(), minlength=200)
+    for _ in range(2000):
+        drawn = rng.choice(200, 30, p=weights / weights.sum())
+        counts.append(len(np.union1d(drawn, entries[rng.choice(40, 5, replace=False)])))
+    assert growth.distinct(table, 5, 30) == pytest.approx(np.mean(counts), abs=1)
+
+
 def test_numbers_of_devices():
     assert growth.devices([]) == () and growth.devices(["4", "1"]) == (1, 4)
     assert growth.environment("devices.4")["JAX_NUM_CPU_DEVICES"] == "4"

@@ -55,7 +55,7 @@ def test_rates_are_positive_and_those_without_work_infinite(monkeypatch):
     monkeypatch.setattr(update_time, "stream_rate", lambda: 1e9)
     for seen in (20, 200):
         work = update_time.work(4, 200, seen, 3, 8)
-        for amount, rate in zip(work, update_time.measured(4, 200, seen, 8), strict=True):
+        for amount, rate in zip(work, update_time.measured(4, 200, seen, 8, 15), strict=True):
             assert 0 < rate < 1e14 if amount else math.isinf(rate)
 
 
