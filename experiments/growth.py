@@ -197,7 +197,7 @@ def epochs(run: program.Program, state: Any, numbers: range) -> tuple[Any, list[
 def distinct(table: Table, batch: int, draws: int) -> int:
     """Count the columns that an update by a sampled softmax is expected to see."""
     weights = sampled.weigh(table)
-    columns = np.arange(table.num_columns)
+    columns = jax.numpy.arange(table.num_columns)
     chance = sampled.log_chance(weights, columns, table.num_rows, batch + 1, draws)
     return round(float(np.exp(chance).sum()))
 
