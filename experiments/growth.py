@@ -4,20 +4,22 @@
   python -m experiments.growth --picture=growth.png
 
 Mult-VAE with a hidden layer of 128 and a code of 64, on synthetic clicks. Each size is trained in a
-process of its own, `--repeats` epochs after a first one. Rows `columns.full.N` and
-`columns.sampled.N` have 500 rows of 100 clicks in N columns, by the whole and by the sampled
-softmax; `entries.N` has N clicks, 50 a row, in 20,000 columns, and `length.N` has 4,000 rows, N
-clicks altogether. With --devices there are rows `devices.N`: 4,000 rows of 50 clicks in 20,000
-columns, on a mesh of N devices; a CPU counts as so many. Figures: `seconds` of an epoch, the
-median; `update`, of an update; `predicted`, of an update on one device by `experiments.update_time`
-and the rates of the machine, `gflops` of a matrix product of its shape, `gb_per_second` of memory,
-`adam_gb_per_second` of Adam, and with a sampled softmax `scatter_gb_per_second` and
-`transpose_gb_per_second` of its copies; `peak_mb`, of the process, MB of 2^20 bytes, less those
-before the data; `needed_mb`, by the estimate before training. A row without a size, like `entries`,
-has the exponent b of seconds ~ size^b, fitted to all epochs of its sizes, with its 95% interval. A
-finished size is a file in --output; the same command resumes. `growth.png` in --output shows
-seconds and memory by size, with the exponents; with --picture the kept rows are drawn, and nothing
-is measured.
+process of its own, `--repeats` epochs after a first one, and as many after the rates of the machine
+are measured, which change within minutes. Rows `columns.full.N` and `columns.sampled.N` have 500
+rows of 100 clicks in N columns, by the whole and by the sampled softmax; `entries.N` has N clicks,
+50 a row, in 20,000 columns, and `length.N` has 4,000 rows, N clicks altogether. With --devices
+there are rows `devices.N`: 4,000 rows of 50 clicks in 20,000 columns, on a mesh of N devices; a CPU
+counts as so many. Figures: `seconds` of an epoch, the median; `update`, of an update; `fixed`, of
+an update in few columns; `predicted`, of an update on one device by `experiments.update_time`:
+`fixed`, and its work by the rates of the machine, `gflops` of matrix products of its shape,
+`logits_gb_per_second` of a softmax, `gb_per_second` of memory, and `adam_gb_per_second` of Adam or,
+with a sampled softmax, `rows_gb_per_second` of rows that Adam updates and
+`transpose_gb_per_second` of copies; `peak_mb`, of the process before the rates, MB of 2^20 bytes,
+less those before the data; `needed_mb`, by the estimate before training. A row without a size, like
+`entries`, has the exponent b of seconds ~ size^b, fitted to all epochs of its sizes, with its 95%
+interval. A finished size is a file in --output; the same command resumes. `growth.png` in --output
+shows seconds and memory by size, with the exponents; with --picture the kept rows are drawn, and
+nothing is measured.
 """
 
 import functools
@@ -43,7 +45,7 @@ from aerec import memory, mesh, models, plots
 from aerec.cli import command, show
 from aerec.core import Facts, Table
 from aerec.errors import BadInput
-from aerec.training import program
+from aerec.training import program, sampled
 from aerec.training.settings import Settings
 from experiments import cells, records, update_time
 from experiments.records import Record
@@ -51,10 +53,11 @@ from experiments.records import Record
 FILE, TITLE = "growth", "Time and memory of training by the size of the data"
 WIDTH = 128
 NETWORK = {"hidden": (WIDTH,), "latent": 64}
-MEASURED = ("predicted", "peak_mb", "needed_mb")
+MEASURED = ("fixed", "predicted", "peak_mb", "needed_mb")
 # field of `update_time.Rates` -> figure
-RATES = {"operations": "gflops", "streamed": "gb_per_second", "adam": "adam_gb_per_second",
-         "scattered": "scatter_gb_per_second", "transposed": "transpose_gb_per_second"}  # fmt: skip
+RATES = {"operations": "gflops", "logits": "logits_gb_per_second", "streamed": "gb_per_second",
+         "adam": "adam_gb_per_second", "rows": "rows_gb_per_second",
+         "transposed": "transpose_gb_per_second"}  # fmt: skip
 # growth: sizes, (size -> rows, columns, clicks a row, settings)
 GROWTHS: dict[str, tuple[tuple[int, ...], Callable[[int], tuple[int, int, int, dict[str, Any]]]]]
 GROWTHS = {
@@ -141,33 +144,69 @@ def trained(name: str, repeats: int) -> dict[str, Any]:
     rows, columns, each, own = GROWTHS[growth][1](int(size))
     before = memory.peak_rss_mb()
     table = clicks(rows, columns, each)
-    model = models.build("multvae", NETWORK, Facts.of(table))
     said: list[str] = []
-    settings = Settings(epochs=repeats + 1, **own)
-    with mesh.use(mesh.chosen(f"data:{size}") if growth == "devices" else None):
-        run = program.compiled(model, [table], settings, seeds=(0,), log=said.append)
-        state, seconds = run.start, []
-        for epoch in range(repeats + 1):
-            begun = time.perf_counter()
-            state, losses, finite = jax.block_until_ready(run.epoch(state, epoch))
-            seconds.append(time.perf_counter() - begun)
-            if not np.all(finite):
-                raise BadInput(f"{name}: the parameters are not finite after epoch {epoch}")
+    on = mesh.chosen(f"data:{size}") if growth == "devices" else None
+    with mesh.use(on):
+        run = compiled(table, own, 2 * repeats + 1, said.append)
+        state, seconds = epochs(run, run.start, range(repeats + 1))
+    peak = memory.peak_rss_mb() - before
     needed = re.search(r"needs about ([\d.]+) GiB", " ".join(said))
-    updates, peak = int(np.asarray(losses).size), memory.peak_rss_mb() - before
-    batch, sampled = -(-rows // updates), "sampled" in " ".join(said)
-    seen = min(columns, batch * each + Settings().candidates) if sampled else columns
-    del state, run
-    work = update_time.work(batch, columns, seen, each, WIDTH, updates=updates)
-    rates = update_time.measured(batch, columns, seen, WIDTH)
+    batch, drawn = -(-rows // run.updates), "sampled" in " ".join(said)
+    seen = min(columns, batch * each + Settings().candidates) if drawn else columns
+    fixed = in_few_columns(batch * min(run.updates, 20), each, own, repeats)
+    work = update_time.work(batch, columns, seen, each, WIDTH, updates=run.updates)
+    several = distinct(table, batch, Settings().candidates) if seen < columns else seen
+    rates = update_time.measured(batch, columns, seen, WIDTH, several)
+    with mesh.use(on):
+        _, later = epochs(run, state, range(repeats + 1, 2 * repeats + 1))
     return {
-        "seconds": seconds[1:],
-        "updates": updates,
+        "seconds": seconds[1:] + later,
+        "updates": run.updates,
         "peak_mb": peak,
         "needed_mb": 1024 * float(needed[1]) if needed else 0.0,
-        "predicted": update_time.predicted(work, rates),
+        "fixed": fixed,
+        "predicted": update_time.predicted(work, rates, fixed),
         **{RATES[name]: rate / 1e9 for name, rate in rates._asdict().items() if rate < math.inf},
     }
+
+
+def compiled(
+    table: Table, own: Mapping[str, Any], number: int, log: Callable[[str], object]
+) -> program.Program:
+    """Compile the training of Mult-VAE in so many epochs; `own` are its settings."""
+    model = models.build("multvae", NETWORK, Facts.of(table))
+    return program.compiled(model, [table], Settings(epochs=number, **own), seeds=(0,), log=log)
+
+
+def epochs(run: program.Program, state: Any, numbers: range) -> tuple[Any, list[float]]:
+    """Train the epochs of these numbers; return the state and the seconds of each.
+
+    Raises:
+      BadInput: the parameters are not finite.
+    """
+    seconds = []
+    for epoch in numbers:
+        begun = time.perf_counter()
+        state, _, finite = jax.block_until_ready(run.epoch(state, epoch))
+        seconds.append(time.perf_counter() - begun)
+        if not np.all(finite):
+            raise BadInput(f"the parameters are not finite after epoch {epoch}")
+    return state, seconds
+
+
+def distinct(table: Table, batch: int, draws: int) -> int:
+    """Count the columns that an update by a sampled softmax is expected to see."""
+    weights = sampled.weigh(table)
+    columns = jax.numpy.arange(table.num_columns)
+    chance = sampled.log_chance(weights, columns, table.num_rows, batch + 1, draws)
+    return round(float(np.exp(chance).sum()))
+
+
+def in_few_columns(rows: int, each: int, own: Mapping[str, Any], repeats: int) -> float:
+    """Measure the median seconds of an update in 2 `each` columns, where little depends on them."""
+    run = compiled(clicks(rows, 2 * each, each), own, repeats + 1, lambda text: None)
+    seconds = epochs(run, run.start, range(repeats + 1))[1][1:]
+    return float(np.median(seconds)) / run.updates
 
 
 def clicks(rows: int, columns: int, each: int) -> Table:
@@ -252,7 +291,7 @@ def picture(rows: Sequence[Record]) -> Figure:
 
 if __name__ == "__main__":
     flags.DEFINE_string("output", os.path.join("runs", "growth"), "a folder for the sizes")
-    flags.DEFINE_integer("repeats", 5, "epochs that are timed, after a first one", 2)
+    flags.DEFINE_integer("repeats", 3, "epochs that are timed before the rates, and after", 2)
     flags.DEFINE_list("devices", [], "numbers of devices, like 1,2,4, to measure as well")
     flags.DEFINE_string("picture", None, "draw the kept rows to this PNG file; nothing is measured")
     flags.DEFINE_string("size", None, "measure this one size, in this process, and print it")

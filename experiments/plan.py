@@ -48,7 +48,7 @@ def main(given: Mapping[str, Any]) -> None:
         total = {name: sum(own[name] for own in figures.values()) for name in ("gb", "device_gb")}
         updates = -(-users // batch)
         work = update_time.work(batch, items, seen, each, width, updates=updates)
-        traffic = work.streamed + work.adam + work.scattered + work.transposed
+        traffic = sum(work) - work.operations  # bytes
         exchanged = 8 * 2 * seen * width / model + 16 * each * batch
         seconds = work.operations / (data * model) / (given["tflops"] * 1e12)
         seconds += traffic / (data * model) / (given["memory_tb"] * 1e12)

@@ -1,11 +1,13 @@
 """Predict the seconds of an update of Mult-VAE: its work, divided by the rates of the machine.
 
-docs/scale.md has the formula. `work` counts operations and bytes by size, `measured` times the
-machine, and `predicted` divides one by the other. `experiments.growth` compares the prediction with
-the measured time, and `experiments.plan` applies the formula to sizes that are too large to try.
+docs/scale.md has the formula. `work` counts operations and bytes of the compiled program by size,
+`measured` times the machine at each kind of work, and `predicted` divides one by the other.
+`experiments.growth` compares the prediction with the measured time, and `experiments.plan` applies
+the formula to sizes that are too large to try.
 """
 
 import math
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,8 +15,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-from experiments import benchmark
+from aerec.nn import layers
+
+CALLS, STEPS = 5, 5  # timed calls, after a first one; updates in a call
+ADAM = optax.adam(0.001)
 
 
 class Work(NamedTuple):
@@ -22,129 +28,172 @@ class Work(NamedTuple):
 
     Attributes:
       operations: of matrix products.
+      logits: bytes of the softmax and its gradient.
       streamed: bytes read or written in order.
-      adam: bytes of Adam's update, also in order, but with a square root and a division.
-      scattered: bytes of rows of H numbers, read or written anywhere in a kernel [N, H].
+      adam: bytes of Adam's update, also in order, but with a square root and divisions.
+      rows: bytes of rows anywhere in [N, H], gathered, updated by Adam and scattered.
       transposed: bytes of copies between [H, N] and [N, H], the share of one update.
     """
 
     operations: float
+    logits: float
     streamed: float
     adam: float
-    scattered: float
+    rows: float
     transposed: float
 
 
 class Rates(NamedTuple):
     """The rates of a machine: operations, or bytes, a second; each for the field of `Work`.
 
-    The last two are infinite for the full softmax, which has no such work.
+    Those without work are infinite: `rows` and `transposed`, or `adam` with a sampled softmax.
     """
 
     operations: float
+    logits: float
     streamed: float
-    adam: float
-    scattered: float = math.inf
+    adam: float = math.inf
+    rows: float = math.inf
     transposed: float = math.inf
 
 
 def work(batch: int, columns: int, seen: int, each: int, width: int, *, updates: int = 1) -> Work:
-    """Count the work of one update of Mult-VAE in batches of B rows.
+    """Count the work of one update of Mult-VAE, each amount as docs/scale.md lists it.
 
-    H is the hidden layer, R the columns that the softmax sees, E the clicks of a row. The last
-    layer is three products, 6 B H R operations. Streamed: some ten passes over the block of logits,
-    40 B R; three of the E B rows of the first kernel, 12 B E H; and the gradient of each parameter
-    of R columns, which is set to zero and added to, 8. Adam reads parameter, gradient and two
-    moments and writes all but the gradient, 28 for each of these parameters. With a sampled
-    softmax, running sums of N weights, 12 N; parameter and two moments of R columns of two kernels
-    are gathered and scattered, 96 R H; and those of the last kernel are transposed before an epoch
-    and after it, 48 N H for all its updates.
+    The first layer is a product unless its rows are gathered (`layers.product`).
 
     Args:
-      batch, columns, seen, each, width: B, N, R, E, H.
-      updates: in an epoch.
+      batch, columns, seen, each, width, updates: B, N, R (N if not sampled), e, H; of an epoch.
     """
-    parameters = 2 * seen * width
-    operations = 6 * batch * width * seen
-    streamed = 40 * batch * seen + 12 * batch * each * width + 8 * parameters
-    adam = 28 * parameters
+    kernel = seen * width
+    gathered = each < layers.GATHER_BELOW * seen
+    operations = (6 if gathered else 10) * batch * kernel
+    streamed = 12 * batch * each * width + 4 * kernel if gathered else 0
+    logits = 36 * batch * seen
     if seen == columns:
-        return Work(operations, streamed, adam, 0, 0)
-    transposed = 48 * columns * width / updates
-    return Work(operations, streamed + 12 * columns, adam, 96 * seen * width, transposed)
+        return Work(operations, logits, streamed + 8 * kernel, 56 * kernel, 0, 0)
+    transposed = 72 * columns * width / updates
+    return Work(operations, logits, streamed + 16 * kernel, 0, 152 * kernel, transposed)
 
 
-def predicted(work: Work, rates: Rates) -> float:
-    """Return the seconds of an update if none of its parts overlap."""
-    return sum(amount / rate for amount, rate in zip(work, rates, strict=True))
+def predicted(work: Work, rates: Rates, fixed: float = 0.0) -> float:
+    """Return the seconds of an update whose parts do not overlap; `fixed` is one of them."""
+    return fixed + sum(amount / rate for amount, rate in zip(work, rates, strict=True))
 
 
-def measured(batch: int, columns: int, seen: int, width: int) -> Rates:
-    """Measure the rates of this machine for an update of that size.
+def measured(batch: int, columns: int, seen: int, width: int, distinct: int) -> Rates:
+    """Measure the rates of this machine for an update of B, N, R, H; `distinct` of `rows_rate`."""
+    sampled = seen < columns
+    return Rates(
+        product_rate(batch, seen, width, columns_first=sampled),
+        logits_rate(batch, seen),
+        stream_rate(),
+        math.inf if sampled else adam_rate(seen, width),
+        rows_rate(columns, seen, width, distinct) if sampled else math.inf,
+        transpose_rate(columns, width) if sampled else math.inf,
+    )
 
-    Args:
-      batch, columns, seen, width: B, N, R, H of `work`.
+
+def product_rate(batch: int, seen: int, width: int, *, columns_first: bool = False) -> float:
+    """Measure the rate of the three products of a last layer [H, R] or [R, H], operations a second.
+
+    They are the logits [B, R], and the gradients by the layer's input and by its kernel.
     """
-    full = Rates(
-        benchmark.product_rate(batch, width, seen), stream_rate(), adam_rate(2 * seen * width)
-    )
-    if seen == columns:
-        return full
-    return full._replace(
-        scattered=scatter_rate(columns, seen, width), transposed=transpose_rate(columns, width)
-    )
+
+    def products(_, own):
+        hidden, kernel, _ = own
+        wide = kernel.T if columns_first else kernel
+        logits = hidden @ wide
+        return logits @ wide.T, kernel, hidden.T @ logits
+
+    kernel = jnp.zeros((seen, width) if columns_first else (width, seen))
+    own = jnp.zeros((batch, width)), kernel, jnp.zeros((width, seen))
+    return 6 * batch * seen * width / seconds(looped(products), own) * STEPS
+
+
+def logits_rate(batch: int, seen: int) -> float:
+    """Measure the rate of a softmax of logits and biases and its gradient, bytes a second."""
+
+    def loss(logits, bias):
+        return jnp.sum(jax.nn.logsumexp(logits + bias[None], axis=1))
+
+    gradient, own = jax.grad(loss, argnums=(0, 1)), (jnp.zeros((batch, seen)), jnp.zeros(seen))
+    return 36 * batch * seen / seconds(looped(lambda _, own: gradient(*own)), own) * STEPS
+
+
+def adam_rate(seen: int, width: int) -> float:
+    """Measure the rate of Adam's update of two kernels, bytes a second."""
+
+    def update(own, gradients):
+        updates, state = ADAM.update(gradients, own[1])
+        return optax.apply_updates(own[0], updates), state
+
+    params = [jnp.zeros((seen, width)) for _ in range(2)]
+    gradients, own = [params[0] + 1, params[1] + 1], (params, ADAM.init(params))
+    return 56 * seen * width / seconds(jax.jit(update, donate_argnums=0), own, gradients)
+
+
+def rows_rate(columns: int, seen: int, width: int, distinct: int) -> float:
+    """Measure the rate at which R rows of two kernels are updated by Adam, bytes a second.
+
+    With their moments they are gathered and scattered, others in each step; a gradient is [H, R].
+    `distinct` of the R are columns, and the others padding.
+    """
+    at, rng = np.full((STEPS, seen), columns, np.int32), np.random.default_rng(0)
+    for own in at:
+        own[:distinct] = np.sort(rng.choice(columns, distinct, replace=False))
+    gradients = jnp.zeros((STEPS, seen, width)), jnp.zeros((STEPS, width, seen))
+
+    def step(number, given):
+        own, rows, gradients = given
+
+        def read(leaf):
+            return leaf.at[rows[number]].get(mode="fill", fill_value=0) if leaf.ndim else leaf
+
+        def write(leaf, new):
+            return leaf.at[rows[number]].set(new, mode="drop") if leaf.ndim else new
+
+        params, state = jax.tree.map(read, own)
+        updates, state = ADAM.update([gradients[0][number], gradients[1][number].T], state)
+        new = optax.apply_updates(params, updates), state
+        return jax.tree.map(write, own, new), rows, gradients
+
+    params = [jnp.zeros((columns, width)) for _ in range(2)]
+    given = (params, ADAM.init(params)), jnp.asarray(at), gradients
+    return 152 * seen * width / seconds(looped(step), given) * STEPS
 
 
 def stream_rate() -> float:
     """Measure the memory's rate, bytes a second: x <- a x + y over 400 MB, read twice, written."""
     x, y = jnp.ones(50_000_000), jnp.ones(50_000_000)
-    seconds = fastest(jax.jit(lambda x, y: 0.5 * x + y, donate_argnums=0), x, y)
-    return 3 * y.nbytes / seconds
-
-
-def adam_rate(parameters: int) -> float:
-    """Measure the rate of Adam's update, bytes a second.
-
-    Parameter and two moments are read and written, and the gradient is read.
-    """
-
-    def update(own, gradient):
-        x, mean, square = own
-        mean = 0.9 * mean + 0.1 * gradient
-        square = 0.999 * square + 0.001 * gradient**2
-        return x - 0.001 * mean / (jnp.sqrt(square) + 1e-8), mean, square
-
-    own = tuple(jnp.zeros(parameters) for _ in range(3))
-    gradient = jnp.ones(parameters)
-    return 7 * gradient.nbytes / fastest(jax.jit(update, donate_argnums=0), own, gradient)
-
-
-def scatter_rate(columns: int, seen: int, width: int) -> float:
-    """Measure the rate at which `seen` rows of a kernel are gathered and scattered, bytes a second.
-
-    The rows are ascending, as those of a sampled softmax.
-    """
-    at = np.sort(np.random.default_rng(0).choice(columns, seen, replace=False))
-    move = jax.jit(lambda x, at: x.at[at].set(x.at[at].get() + 1.0), donate_argnums=0)
-    seconds = fastest(move, jnp.zeros((columns, width)), jnp.asarray(at))
-    return 4 * 4 * seen * width / seconds
+    return 3 * y.nbytes / seconds(jax.jit(lambda x, y: 0.5 * x + y, donate_argnums=0), x, y)
 
 
 def transpose_rate(columns: int, width: int) -> float:
-    """Measure the rate at which a kernel [H, N] is copied to [N, H], bytes a second."""
+    """Measure the rate of copies of a kernel [H, N] and its moments to [N, H] and back, bytes/s."""
 
-    def turn(x):
-        return jax.lax.optimization_barrier(x.T).reshape(x.shape)
+    def there_and_back(kernels):
+        def step(_, own):
+            return [kernel.at[0].add(1.0) for kernel in own]
 
-    x = jnp.zeros((width, columns))
-    return 2 * x.nbytes / fastest(jax.jit(turn), x)
+        there = [kernel[0].T for kernel in kernels]
+        return [own.T[None] for own in jax.lax.fori_loop(0, STEPS, step, there)]
+
+    kernels = [jnp.zeros((1, width, columns)) for _ in range(3)]
+    return 72 * columns * width / seconds(jax.jit(there_and_back, donate_argnums=0), kernels)
 
 
-def fastest(step: Callable[..., Any], x: Any, *others: jax.Array) -> float:
-    """Time x <- step(x, *others), six times; return the seconds of the fastest."""
-    best = float("inf")
-    for _ in range(6):
+def looped(step: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+    """Compile `STEPS` steps (number, x) -> x, like the updates of an epoch, as one program."""
+    return jax.jit(lambda x: jax.lax.fori_loop(0, STEPS, step, x), donate_argnums=0)
+
+
+def seconds(step: Callable[..., Any], x: Any, *others: Any) -> float:
+    """Time x <- step(x, *others) after a first call; return the median seconds."""
+    x = jax.block_until_ready(step(x, *others))
+    times = []
+    for _ in range(CALLS):
         begun = time.perf_counter()
         x = jax.block_until_ready(step(x, *others))
-        best = min(best, time.perf_counter() - begun)
-    return best
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)

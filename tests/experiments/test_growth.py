@@ -25,7 +25,7 @@ def test_sizes_are_measured_once_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(growth, "GROWTHS", {"columns.full": (small, None)})
     monkeypatch.setattr(records.write, "__defaults__", (tmp_path,))
     one = {"seconds": [1.0, 2.0, 4.0], "updates": 2, "peak_mb": 9.0, "needed_mb": 1.0,
-           "predicted": 1.0, "gflops": 1.0, "gb_per_second": 1.0}  # fmt: skip
+           "fixed": 0.1, "predicted": 1.0, "gflops": 1.0, "gb_per_second": 1.0}  # fmt: skip
     asked = []
 
     def process(name, repeats):
@@ -61,6 +61,17 @@ def test_the_picture_has_points_and_the_fitted_law():
     np.testing.assert_allclose(law.get_xydata(), [[2, 1], [4, 2], [8, 4]])
     assert law.get_label() == "full softmax: size^1.00 [0.90, 1.10]"
     np.testing.assert_allclose(below.lines[0].get_ydata(), [10, 20, 40])
+
+
+def test_distinct_columns_of_an_update():
+    """Beside a simulation: the columns of 5 rows of 40, and 30 drawn ones by their entries."""
+    table, rng, counts = growth.clicks(40, 200, 6), np.random.default_rng(0), []
+    entries = np.asarray(table.columns).reshape(40, 6)
+    weights = 1 + np.bincount(entries.ravel(), minlength=200)
+    for _ in range(2000):
+        drawn = rng.choice(200, 30, p=weights / weights.sum())
+        counts.append(len(np.union1d(drawn, entries[rng.choice(40, 5, replace=False)])))
+    assert growth.distinct(table, 5, 30) == pytest.approx(np.mean(counts), abs=1)
 
 
 def test_numbers_of_devices():

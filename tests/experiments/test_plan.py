@@ -42,7 +42,7 @@ def test_devices_share_it(tmp_path, monkeypatch):
         assert found["gb"] == one[f"full.{part}"]["device_gb"]
         assert found["device_gb"] == pytest.approx(found["gb"] / parts)
     work = update_time.work(20, 5000, 5000, 10, 128)
-    rates = update_time.Rates(1e12, 1e12, 1e12)
+    rates = update_time.Rates(1e12, 1e12, 1e12, 1e12)
     assert one["full"]["update"] == pytest.approx(update_time.predicted(work, rates))
     assert one["full"]["epoch_hours"] == pytest.approx(5 * one["full"]["update"] / 3600)
     exchanged = 8 * 2 * 5000 * 128 / 2 + 16 * 10 * 20
