@@ -70,8 +70,11 @@ def split(
     kind = protocols.find(protocol)
     if "split_seed" in parameters:
         raise BadInput("the seed of a split is `seed`, not split_seed")
-    given = {"split_seed": seed, **parameters}
-    parsed = configuration.fill(kind, given, of=f"Protocol {protocol!r}")
+    of, known = f"Protocol {protocol!r}", set(configuration.kinds(kind)) - {"split_seed"}
+    for name in set(parameters) - known:
+        raise BadInput(f"{of} has no setting {name!r}. {nearest(name, known)}")
+    drawn = configuration.value_of(Natural, seed, "seed")
+    parsed = configuration.fill(kind, {"split_seed": drawn, **parameters}, of=of)
     ready = kind is protocols.Files
     if ready != (ratings is None):
         raise BadInput("`files` takes no ratings, and every other protocol takes some")

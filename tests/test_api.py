@@ -307,6 +307,10 @@ def test_audit_of_an_opened_run_needs_a_domain(run, tmp_path):
         (lambda r, s: aerec.fit("multvae", s, metric="ndgc@5"), "No ranking figure is called"),
         (lambda r, s: aerec.split(r, "stronk"), "No protocol is called 'stronk'. Did you mean"),
         (lambda r, s: aerec.split(r, "strong", fold=1), "no setting 'fold'. Did you mean fold_in"),
+        (lambda r, s: aerec.split(r, "strong", fold=1), "There are: fold_in, min_user, test_"),
+        (lambda r, s: aerec.split(r, "strong", seed="x"), "^seed is a whole number"),
+        (lambda r, s: aerec.split("my.csv"), "`aerec.read` reads a file"),
+        (lambda r, s: aerec.ratings(pd.DataFrame(), user="u"), "Correct the name of the user.$"),
         (lambda r, s: aerec.open("/no/where"), "has no config.json"),
         (lambda r, s: aerec.open(None), "None is no path"),
         (lambda r, s: aerec.load(None), "No dataset is called 'None'"),
@@ -340,6 +344,15 @@ def test_audit_of_an_opened_run_needs_a_domain(run, tmp_path):
 def test_what_is_refused(ratings, split, call, message):
     with pytest.raises(BadInput, match=message):
         call(ratings, split)
+
+
+def test_ratings_and_splits_are_shown_in_a_line(ratings, split):
+    users, items = len(ratings.user_ids), len(ratings.item_ids)
+    shown = f"{users} users, {items} items, {len(ratings.user):,} ratings from 1 to 5"
+    assert repr(ratings).endswith(shown)
+    rows, columns, entries = len(split.user_ids), len(split.item_ids), len(split.train.columns)
+    assert f"{rows} rows x {columns} columns with {entries:,} entries in training" in repr(split)
+    assert repr(split).endswith("20 validation, 30 test")
 
 
 def test_what_a_run_refuses(run, split, tmp_path):
