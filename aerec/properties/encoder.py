@@ -152,13 +152,18 @@ def _require_independent(rows: Callable[[np.ndarray], Any], n: int, eps: float) 
     probe = np.linspace(-1.0, 1.0, 3 * n).reshape(3, n)
     codes, turned = np.asarray(rows(probe)), np.asarray(rows(probe[::-1]))[::-1]
     alone = np.concatenate([np.asarray(rows(probe[i : i + 1])) for i in range(3)])
-    room = 1e3 * eps * abs(codes).max(initial=0, where=np.isfinite(codes))
     for others in (turned, alone):
-        if not np.allclose(codes, others, rtol=0, atol=room, equal_nan=True):
-            raise ValueError(
-                "a row's code depends on the rows beside it (batch statistics left on?): no"
-                " function of one vector"
-            )
+        require_alike(codes, others, eps)
+
+
+def require_alike(codes: np.ndarray, others: np.ndarray, eps: float) -> None:
+    """Raise ValueError unless rows [B, m] have the same codes beside other rows."""
+    room = 1e3 * eps * abs(codes).max(initial=0, where=np.isfinite(codes))
+    if not np.allclose(codes, others, rtol=0, atol=room, equal_nan=True):
+        raise ValueError(
+            "a row's code depends on the rows beside it or on their number (batch statistics left"
+            " on?): no function of one vector"
+        )
 
 
 def resolution(codes: np.ndarray, *formats: Any) -> float:
