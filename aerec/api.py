@@ -129,9 +129,13 @@ def fit(
     splits = _splits(data, models.traits(model, {}).task, log)
     seeds_of = tuple(range(draws.seed, draws.seed + draws.seeds))
     spec = specify(model, splits[0], settings, seeds=seeds_of, order_penalty=draws.order_penalty)
+    closed = solved(spec, splits[0])
+    unused = [n for n in settings if n not in spec.set and n not in ("metric", "batch_size")]
+    if closed and unused:
+        log(f"{model} is solved, not trained: {', '.join(unused)} has no effect")
     bar: Any = contextlib.nullcontext(lambda record, figures: None)
     if show:
-        epochs = None if solved(spec, splits[0]) else spec.settings.epochs
+        epochs = None if closed else spec.settings.epochs
         bar = progress.bar(epochs, spec.settings.metric)
     with bar as update:
         finished = fitting.run(spec, splits, folder, over=over, progress=update, log=log)
@@ -321,6 +325,8 @@ def _splits(data: Any, task: str, log: Log) -> list[Split]:
     """Return the given splits; for ratings, the split that holds nothing out."""
     if isinstance(data, Split):
         return [data]
+    if data is None:
+        raise BadInput("NoneType is no split and no ratings: give what `aerec.split` returned")
     if isinstance(data, list | tuple) and any(isinstance(part, Split) for part in data):
         if not all(isinstance(part, Split) for part in data):
             raise BadInput("give a split, or a list of splits alone, one per seed")
