@@ -21,6 +21,7 @@ from aerec import mesh as meshes
 from aerec.configuration import Natural, Replicas, Weight
 from aerec.data import frames, protocols
 from aerec.data.mapped import Mapped
+from aerec.data.ratings import Ratings
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.evaluation.statistics import Comparison
@@ -288,6 +289,9 @@ def audit(
                 "command `aerec audit`, which reads them again"
             )
         domain = encoding.domain(loaded, subject.splits[0], relevance=relevance)
+    elif loaded.model.traits.reads != "columns" and domain.dimension != len(subject.item_ids):
+        width = f"the run reads rows of {len(subject.item_ids):,} items"
+        raise BadInput(f"the domain is in R^{domain.dimension}, and {width}: give one of these")
     elif relevance != "listed":
         raise BadInput("`relevance` is for a run's own data: leave out the domain")
     if note := encoding.order_note(loaded):
@@ -314,7 +318,7 @@ def _require_runs(*runs: Any) -> None:
 def _several(given: Any, name: str) -> list[Split]:
     """Return one split, or one per replica, as a list. Raises BadInput for anything else."""
     splits = [given] if isinstance(given, Split) else given
-    if not isinstance(splits, list | tuple) or not splits:
+    if not isinstance(splits, list | tuple) or isinstance(splits, Ratings) or not splits:
         raise BadInput(f"`{name}` is a split, or a list of one per replica")
     if wrong := [part for part in splits if not isinstance(part, Split)]:
         raise BadInput(f"{type(wrong[0]).__name__} is no split: make one with `aerec.split`")

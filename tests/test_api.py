@@ -300,6 +300,7 @@ def test_audit_of_an_opened_run_needs_a_domain(run, tmp_path):
     ("call", "message"),
     [
         (lambda r, s: aerec.fit("multvea", s), "No model is called 'multvea'. Did you mean"),
+        (lambda r, s: aerec.evaluate(aerec.fit("popularity", s, **QUIET), r), "`split` is a split"),
         (lambda r, s: aerec.fit("EASE", s), "Did you mean ease"),
         (lambda r, s: aerec.fit("ease", None), "NoneType is no split and no ratings"),
         (lambda r, s: aerec.fit("multvae", s, hidden=9), r"a tuple of numbers, like \(600, 200\)"),
@@ -357,6 +358,20 @@ def test_ratings_and_splits_are_shown_in_a_line(ratings, split):
     rows, columns, entries = len(split.user_ids), len(split.item_ids), len(split.train.columns)
     assert f"{rows} rows x {columns} columns with {entries:,} entries in training" in repr(split)
     assert repr(split).endswith("20 validation, 30 test")
+
+
+def test_an_audit_is_shown_in_a_few_lines(run, ease):
+    found = aerec.audit(ease, budget=2**10)
+    assert repr(found).count("\n") == 4 and "P2, order preservation: REFUTED" in repr(found)
+    assert repr(found.order).startswith("REFUTED on ") and "array" not in repr(found.order)
+    assert f"rate {found.order.rate:.4g} in [" in repr(found.order)
+    witness = found.order.witness
+    assert f"latent margin {witness.latent_margin:.4g}" in repr(witness)
+    with pytest.raises(BadInput, match="in R\\^5, and the run reads rows of 40 items"):
+        aerec.audit(ease, samplers.gaussian(5))
+    for option, says in (({"truth": "cos"}, "choose 'dot'"), ({"confidence": 95}, "not in")):
+        with pytest.raises(ValueError, match=says):
+            aerec.audit(ease, **option)
 
 
 def test_a_run_in_memory_that_diverges_has_no_checkpoint_to_name(split):

@@ -99,6 +99,10 @@ def audit(
         no function, a malformed budget, the state file of another audit, cosines on a domain that
         dot products separate, or a network or an activation that is not the encoder's.
     """
+    for similarity in (truth, latent):
+        order.require_similarity(similarity)
+    if not 0.5 <= confidence < 1:
+        raise ValueError(f"a confidence of {confidence:g} is not in [0.5, 1)")
     chunk, search_points = whole(chunk, "chunk"), whole(search_points, "search_points")
     spending = Budget(budget)
     k_count, k_probe, k_search, k_zero, k_data = jax.random.split(key, 5)

@@ -28,7 +28,7 @@ _PATTERNS = 64  # candidates for b
 _CHUNK = 512  # rows of the finite construction's table held at once
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Witness:
     """One violation of P2.
 
@@ -54,6 +54,13 @@ class Witness:
     latent_relative: float
     native_margin: float
     tolerance: float
+
+    def __repr__(self) -> str:
+        """Show the margins, without the vectors."""
+        return (
+            f"Witness in R^{len(self.x)} ({self.kind}, by {self.source}): true margin"
+            f" {self.true_margin:.4g}, latent margin {self.latent_margin:.4g}"
+        )
 
     def to_dict(self) -> dict:
         """Convert to types of JSON; a sparse vector becomes index -> value."""
