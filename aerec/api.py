@@ -21,6 +21,7 @@ from aerec import mesh as meshes
 from aerec.configuration import Natural, Replicas, Weight
 from aerec.data import frames, protocols
 from aerec.data.mapped import Mapped
+from aerec.data.ratings import Ratings
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.evaluation.statistics import Comparison
@@ -70,8 +71,11 @@ def split(
     kind = protocols.find(protocol)
     if "split_seed" in parameters:
         raise BadInput("the seed of a split is `seed`, not split_seed")
-    given = {"split_seed": seed, **parameters}
-    parsed = configuration.fill(kind, given, of=f"Protocol {protocol!r}")
+    of, known = f"Protocol {protocol!r}", set(configuration.kinds(kind)) - {"split_seed"}
+    for name in set(parameters) - known:
+        raise BadInput(f"{of} has no setting {name!r}. {nearest(name, known)}")
+    drawn = configuration.value_of(Natural, seed, "seed")
+    parsed = configuration.fill(kind, {"split_seed": drawn, **parameters}, of=of)
     ready = kind is protocols.Files
     if ready != (ratings is None):
         raise BadInput("`files` takes no ratings, and every other protocol takes some")
@@ -126,9 +130,13 @@ def fit(
     splits = _splits(data, models.traits(model, {}).task, log)
     seeds_of = tuple(range(draws.seed, draws.seed + draws.seeds))
     spec = specify(model, splits[0], settings, seeds=seeds_of, order_penalty=draws.order_penalty)
+    closed = solved(spec, splits[0])
+    unused = [n for n in settings if n not in spec.set and n not in ("metric", "batch_size")]
+    if closed and unused:
+        log(f"{model} is solved, not trained: {', '.join(unused)} has no effect")
     bar: Any = contextlib.nullcontext(lambda record, figures: None)
     if show:
-        epochs = None if solved(spec, splits[0]) else spec.settings.epochs
+        epochs = None if closed else spec.settings.epochs
         bar = progress.bar(epochs, spec.settings.metric)
     with bar as update:
         finished = fitting.run(spec, splits, folder, over=over, progress=update, log=log)
@@ -281,6 +289,9 @@ def audit(
                 "command `aerec audit`, which reads them again"
             )
         domain = encoding.domain(loaded, subject.splits[0], relevance=relevance)
+    elif loaded.model.traits.reads != "columns" and domain.dimension != len(subject.item_ids):
+        width = f"the run reads rows of {len(subject.item_ids):,} items"
+        raise BadInput(f"the domain is in R^{domain.dimension}, and {width}: give one of these")
     elif relevance != "listed":
         raise BadInput("`relevance` is for a run's own data: leave out the domain")
     if note := encoding.order_note(loaded):
@@ -307,7 +318,7 @@ def _require_runs(*runs: Any) -> None:
 def _several(given: Any, name: str) -> list[Split]:
     """Return one split, or one per replica, as a list. Raises BadInput for anything else."""
     splits = [given] if isinstance(given, Split) else given
-    if not isinstance(splits, list | tuple) or not splits:
+    if not isinstance(splits, list | tuple) or isinstance(splits, Ratings) or not splits:
         raise BadInput(f"`{name}` is a split, or a list of one per replica")
     if wrong := [part for part in splits if not isinstance(part, Split)]:
         raise BadInput(f"{type(wrong[0]).__name__} is no split: make one with `aerec.split`")
@@ -318,6 +329,8 @@ def _splits(data: Any, task: str, log: Log) -> list[Split]:
     """Return the given splits; for ratings, the split that holds nothing out."""
     if isinstance(data, Split):
         return [data]
+    if data is None:
+        raise BadInput("NoneType is no split and no ratings: give what `aerec.split` returned")
     if isinstance(data, list | tuple) and any(isinstance(part, Split) for part in data):
         if not all(isinstance(part, Split) for part in data):
             raise BadInput("give a split, or a list of splits alone, one per seed")

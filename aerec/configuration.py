@@ -155,7 +155,9 @@ def value_of(kind: Any, value: Any, name: str) -> Any:
     try:
         read = _read(origin, items, value)
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise BadInput(f"{name} is {_WORDS[origin]}, not {value!r}.") from None
+        tuples = origin is tuple and not isinstance(value, str)
+        wanted = "a tuple of numbers, like (600, 200)" if tuples else _WORDS[origin]
+        raise BadInput(f"{name} is {wanted}, not {value!r}.") from None
     if origin is tuple:
         each = items[:1] * len(read) if ... in items else items
         if len(read) != len(each):

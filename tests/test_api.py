@@ -26,7 +26,7 @@ from aerec.models import elsa
 from aerec.properties import samplers
 from aerec.runs import fitting
 from aerec.runs.spec import Spec
-from aerec.training import settings
+from aerec.training import loop, settings
 
 ROOT = pathlib.Path(__file__).parent.parent
 QUIET = {"show": False, "log": lambda text: None}
@@ -300,6 +300,11 @@ def test_audit_of_an_opened_run_needs_a_domain(run, tmp_path):
     ("call", "message"),
     [
         (lambda r, s: aerec.fit("multvea", s), "No model is called 'multvea'. Did you mean"),
+        (lambda r, s: aerec.evaluate(aerec.fit("popularity", s, **QUIET), r), "`split` is a split"),
+        (lambda r, s: aerec.fit("EASE", s), "Did you mean ease"),
+        (lambda r, s: aerec.fit("ease", None), "NoneType is no split and no ratings"),
+        (lambda r, s: aerec.fit("multvae", s, hidden=9), r"a tuple of numbers, like \(600, 200\)"),
+        (lambda r, s: aerec.fit("ease", s, metric="ndcg@0"), "needs its cut, at least 1"),
         (lambda r, s: aerec.fit("multvae", s, latnet=3), "'latnet'. Did you mean latent"),
         (lambda r, s: aerec.fit("multvae", s, latent=4.5), "latent is a whole number, not 4.5"),
         (lambda r, s: aerec.fit("multvae", s, epochs=0), "epochs is at least 1, not 0"),
@@ -307,6 +312,10 @@ def test_audit_of_an_opened_run_needs_a_domain(run, tmp_path):
         (lambda r, s: aerec.fit("multvae", s, metric="ndgc@5"), "No ranking figure is called"),
         (lambda r, s: aerec.split(r, "stronk"), "No protocol is called 'stronk'. Did you mean"),
         (lambda r, s: aerec.split(r, "strong", fold=1), "no setting 'fold'. Did you mean fold_in"),
+        (lambda r, s: aerec.split(r, "strong", fold=1), "There are: fold_in, min_user, test_"),
+        (lambda r, s: aerec.split(r, "strong", seed="x"), "^seed is a whole number"),
+        (lambda r, s: aerec.split("my.csv"), "`aerec.read` reads a file"),
+        (lambda r, s: aerec.ratings(pd.DataFrame(), user="u"), "Correct the name of the user.$"),
         (lambda r, s: aerec.open("/no/where"), "has no config.json"),
         (lambda r, s: aerec.open(None), "None is no path"),
         (lambda r, s: aerec.load(None), "No dataset is called 'None'"),
@@ -340,6 +349,41 @@ def test_audit_of_an_opened_run_needs_a_domain(run, tmp_path):
 def test_what_is_refused(ratings, split, call, message):
     with pytest.raises(BadInput, match=message):
         call(ratings, split)
+
+
+def test_ratings_and_splits_are_shown_in_a_line(ratings, split):
+    users, items = len(ratings.user_ids), len(ratings.item_ids)
+    shown = f"{users} users, {items} items, {len(ratings.user):,} ratings from 1 to 5"
+    assert repr(ratings).endswith(shown)
+    rows, columns, entries = len(split.user_ids), len(split.item_ids), len(split.train.columns)
+    assert f"{rows} rows x {columns} columns with {entries:,} entries in training" in repr(split)
+    assert repr(split).endswith("20 validation, 30 test")
+
+
+def test_an_audit_is_shown_in_a_few_lines(run, ease):
+    found = aerec.audit(ease, budget=2**10)
+    assert repr(found).count("\n") == 4 and "P2, order preservation: REFUTED" in repr(found)
+    assert repr(found.order).startswith("REFUTED on ") and "array" not in repr(found.order)
+    assert f"rate {found.order.rate:.4g} in [" in repr(found.order)
+    witness = found.order.witness
+    assert f"latent margin {witness.latent_margin:.4g}" in repr(witness)
+    with pytest.raises(BadInput, match="in R\\^5, and the run reads rows of 40 items"):
+        aerec.audit(ease, samplers.gaussian(5))
+    for option, says in (({"truth": "cos"}, "choose 'dot'"), ({"confidence": 95}, "not in")):
+        with pytest.raises(ValueError, match=says):
+            aerec.audit(ease, **option)
+
+
+def test_a_run_in_memory_that_diverges_has_no_checkpoint_to_name(split):
+    with pytest.raises(loop.Diverged, match="Lower `learning_rate`") as error:
+        aerec.fit("multvae", split, learning_rate=1e30, **SMALL)
+    assert "checkpoint" not in str(error.value)
+
+
+def test_settings_of_training_have_no_effect_on_what_is_solved(split):
+    said = []
+    aerec.fit("ease", split, epochs=3, learning_rate=0.1, l2=5.0, show=False, log=said.append)
+    assert "ease is solved, not trained: epochs, learning_rate has no effect" in said
 
 
 def test_what_a_run_refuses(run, split, tmp_path):

@@ -94,7 +94,7 @@ def test_nearest():
         ({"steps": 4.5}, "^steps is a whole number, not 4.5"),
         ({"steps": True}, "^steps is a whole number, not True"),
         ({"steps": 2**31}, r"steps is a whole number below 2\^31"),
-        ({"widths": 600}, "^widths is numbers with commas between, like 600,200, not 600"),
+        ({"widths": 600}, r"^widths is a tuple of numbers, like \(600, 200\), not 600"),
         ({"widths": (600, 2.5)}, "^widths is a whole number, not 2.5"),
         ({"rate": None}, "^rate is a number, not None"),
         ({"rate": False}, "^rate is a number, not False"),

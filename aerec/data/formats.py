@@ -166,7 +166,8 @@ def _laid_out(path: Path, spec: Format, encoding: str | None) -> Source:
 def _roles(source: Source, spec: Format) -> dict[str, Any]:
     """Return role -> column in the file's spelling; optional roles only if the file has them."""
     given: dict[str, Any] = dict(spec.columns)
-    where = f"{source.path}, line 1" if source.layout == "text" else str(source.path)
+    text = source.layout == "text"
+    where = f"{source.path}, line 1" if text else str(source.path)
     if spec.typed:
         typed = dict(name.partition(":")[::2] for name in source.names)
         for role, name in spec.columns.items():
@@ -182,7 +183,7 @@ def _roles(source: Source, spec: Format) -> dict[str, Any]:
                 given[role] = f"{name}:{kind}"
     if not source.header and not given and roles.movielens(source.rows):
         given = _BY_POSITION
-    return roles.find(where, source.names, given, header=source.header)
+    return roles.find(where, source.names, given, header=source.header, text=text)
 
 
 def _recognised(path: Path) -> str:

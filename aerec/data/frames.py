@@ -7,6 +7,7 @@
 
 import datetime
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -161,9 +162,11 @@ def _of_frame(source: Any, named: Mapping[str, str | None], log: Log) -> dict[st
     """Return role -> column of a frame of any library."""
     frame = _frame(source)
     if frame is None:
+        hint = " `aerec.read` reads a file, and `aerec.load` a dataset by its name."
         raise BadInput(
             f"{type(source).__name__} is not a table of ratings. Give a pandas or polars frame, an "
             "Arrow table, a SciPy sparse matrix, or a tuple of arrays (user, item, rating, time)."
+            + hint * isinstance(source, str | Path)
         )
     if isinstance(frame, pl.LazyFrame):
         try:

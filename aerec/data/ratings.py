@@ -46,6 +46,12 @@ class Ratings(NamedTuple):
     click: Click | None = None
     ordered: bool = False
 
+    def __repr__(self) -> str:
+        """Describe the ratings in a line, without their arrays."""
+        what = "clicks" if self.scale is None else "ratings from {:g} to {:g}".format(*self.scale)
+        users, items = f"{len(self.user_ids):,} users", f"{len(self.item_ids):,} items"
+        return f"Ratings {self.name!r}: {users}, {items}, {len(self.user):,} {what}"
+
 
 def require_scale(scale: tuple[float, ...] | None) -> None:
     """Raise `BadInput` unless a scale is None, or the lowest and the highest rating."""
@@ -98,7 +104,8 @@ def assemble(
     kept = last_of_pairs(users, items, len(item_ids), time)
     if kept is not None:
         count = int((~kept).sum())
-        log(f"{source}: {count:,} repeated (user, item) ratings; the last by time is kept.")
+        last = "last" if time is None else "last by time"
+        log(f"{source}: {count:,} repeated (user, item) ratings; the {last} is kept.")
         users, items = users[kept], items[kept]
         value, time = (None if part is None else part[kept] for part in (value, time))
     if value is None:

@@ -19,7 +19,9 @@ USUAL = {  # names without case, blanks, _ and -
 }  # fmt: skip
 
 
-def find(where: str, names: Sequence[str], given: Given, *, header: bool = True) -> dict:
+def find(
+    where: str, names: Sequence[str], given: Given, *, header: bool = True, text: bool = False
+) -> dict:
     """Find the columns of user and item and, if there are any, of rating and time.
 
     Args:
@@ -27,6 +29,7 @@ def find(where: str, names: Sequence[str], given: Given, *, header: bool = True)
       names: of the columns; without a header, the fields of line 1.
       given: role -> column, as far as it is known.
       header: whether `names` are names.
+      text: whether they are of a text file, whose layout may have been inferred wrongly.
 
     Returns:
       role -> column; a position from 0 if there is no header.
@@ -49,9 +52,10 @@ def find(where: str, names: Sequence[str], given: Given, *, header: bool = True)
         roles[role] = column
         if header:
             if list(names).count(str(column)) != 1:
+                layout = ", the `separator`, or whether there is a `header`" if text else ""
                 raise BadInput(
-                    f"{where}: no single column {column!r}; {has}. Correct the name of the {role}, "
-                    "the `separator`, or whether there is a `header`."
+                    f"{where}: no single column {column!r}; {has}. Correct the name of the {role}"
+                    f"{layout}."
                 )
         elif not str(column).isdecimal():
             raise BadInput(f"Without a header a column is a number from 0; {role} is {column!r}.")

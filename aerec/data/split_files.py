@@ -8,7 +8,7 @@ import numpy as np
 
 from aerec.configuration import settings
 from aerec.core import Table
-from aerec.data import readers, texts
+from aerec.data import foreign, readers, texts
 from aerec.data.columns import compact
 from aerec.data.ratings import last_of_pairs, require_scale
 from aerec.data.splits import Heldout, LeakError, Split, check, describe, weak
@@ -70,6 +70,7 @@ class Files:
         folder = Path(self.split_dir).expanduser()
         if not self.split_dir or not folder.is_dir():
             raise BadInput(f"Protocol 'files': split_dir={self.split_dir!r} is not a folder.")
+        foreign.refuse_split(folder)
         found = {stem: _named(folder, stem) for stem in dict.fromkeys((*RANKING, *RATING))}
         there = [[stem for stem in layout[1:] if found[stem]] for layout in (RANKING, RATING)]
         wanted = [", ".join(f"{stem}.csv" for stem in layout) for layout in (RANKING, RATING)]

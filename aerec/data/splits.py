@@ -68,6 +68,19 @@ class Split(NamedTuple):
     genres: np.ndarray | None = None
     times: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        """Describe the split in a line, without its arrays."""
+        rows, columns = self.train.num_rows, self.train.num_columns
+        entries = int(self.train.lengths().sum())
+        held = ", ".join(
+            f"{int((part.target.lengths() > 0).sum()):,} {name}"
+            for part, name in ((self.valid, "validation"), (self.test, "test"))
+        )
+        return (
+            f"Split {self.protocol['name']!r} of {self.dataset!r}: {rows:,} rows x {columns:,}"
+            f" columns with {entries:,} entries in training; rows with targets: {held}"
+        )
+
     def transpose(self) -> "Split":
         """Return the split whose rows are the items and whose columns are the users (no titles).
 

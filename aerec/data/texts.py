@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from aerec import files
-from aerec.data import columns, roles
+from aerec.data import columns, foreign, roles
 from aerec.errors import BadInput
 
 _ZST = b"(\xb5/\xfd"
@@ -74,11 +74,13 @@ def recognise(
         raise BadInput(f"{separator!r} cannot separate fields. Give for example ',' or '\\t'.")
     if header is not None and not isinstance(header, bool):
         raise BadInput(f"header takes True, False or None, not {header!r}.")
-    if _head(path) == b"PAR1":
+    start = _head(path, 32)
+    if start.startswith(b"PAR1"):
         try:
             return Source(path, "parquet", pl.scan_parquet(path).collect_schema().names())
         except pl.exceptions.PolarsError as error:
             raise BadInput(f"{path}: the parquet file is damaged ({error}).") from error
+    foreign.refuse(path, start)
     some = [line for line in islice(lines(path, encoding), _SAMPLE) if line.strip()]
     if not some:
         raise BadInput(f"{path}: the file holds only blank lines.")
@@ -95,13 +97,15 @@ def recognise(
         return Source(path, "json", keys, encoding=encoding)
     if separator is None and re.match(r"\s*\[\s*(\{|$)", some[0]):
         raise BadInput(f"{path}: the file is a JSON array. Write JSON lines: one object per line.")
+    if separator is None and header is None:
+        foreign.refuse_lists(path, some)
     separator = separator or _separator(path, some)
     rows = [[field.strip(" ") for field in row] for row in _cut(some, separator)]
     header = roles.is_header(rows) if header is None else header
     if header is None:
         raise BadInput(
-            f"{path}: does line 1, {some[0][:60]!r}, name the columns? Give `header=true` or "
-            "`header=false`."
+            f"{path}: does line 1, {some[0][:60].strip()!r}, name the columns? Give `header=true` "
+            "or `header=false`."
         )
     return Source(path, "text", rows[0], header, separator, encoding, rows)
 
@@ -135,9 +139,9 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
         raise BadInput(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Path, size: int = 4) -> bytes:
     with opened(path) as file:
-        return file.read(4)
+        return file.read(size)
 
 
 def lines(path: Path, encoding: str | None = None) -> Iterator[str]:
@@ -192,6 +196,7 @@ def _opened(path: Path) -> Any:
         return opener(path, "rb")
     with zipfile.ZipFile(path) as archive:
         names = [n for n in archive.namelist() if not re.search(r"/$|^__MACOSX/", n)]
+        foreign.refuse(path, b"", names)
         if len(names) != 1:
             some = ", ".join(names[:5]) + ", …" * (len(names) > 5)
             raise BadInput(f"{path}: {len(names)} files in it ({some}). Unpack it and give one.")

@@ -25,7 +25,7 @@ from aerec.properties import (
 )
 from aerec.properties.budget import Budget
 from aerec.properties.domain import Data, Domain, whole
-from aerec.properties.encoder import check_finite, wrap
+from aerec.properties.encoder import check_finite, require_alike, wrap
 from aerec.properties.evidence import Evidence, Shared
 from aerec.properties.journal import Journal
 from aerec.properties.modules import as_function
@@ -35,6 +35,7 @@ from aerec.properties.report import Audit
 BUDGET = 2**20  # triples, by default
 _CALLS = 2**17  # of an encoder in the other searches, at most
 _PROBES = 512  # points whose codes are examined for collapse, angles and zeros
+_FEW = 16  # of them that are encoded without the others as well
 
 
 @np.errstate(all="ignore")  # codes that are not finite are errors; all else may round
@@ -98,6 +99,10 @@ def audit(
         no function, a malformed budget, the state file of another audit, cosines on a domain that
         dot products separate, or a network or an activation that is not the encoder's.
     """
+    for similarity in (truth, latent):
+        order.require_similarity(similarity)
+    if not 0.5 <= confidence < 1:
+        raise ValueError(f"a confidence of {confidence:g} is not in [0.5, 1)")
     chunk, search_points = whole(chunk, "chunk"), whole(search_points, "search_points")
     spending = Budget(budget)
     k_count, k_probe, k_search, k_zero, k_data = jax.random.split(key, 5)
@@ -110,7 +115,7 @@ def audit(
     )
     timed = not problem.traceable and spending.seconds < np.inf
     probes = _probes(domain, k_probe, most=32 if timed else _PROBES)
-    codes = _encoded(problem, probes)
+    codes = _encoded(problem, probes, batched)
     problem = problem.informed(codes)
     declared.check(problem.users, probes[0], network=network, activation=activation)
     sized = [order.unit(code) if latent == "cosine" else code for code in codes]
@@ -197,11 +202,14 @@ def _notes(problem: Problem, spending: Budget) -> list[str]:
     ]
 
 
-def _encoded(problem: Problem, probes) -> tuple[np.ndarray, np.ndarray]:
-    pairs = zip((problem.users, problem.items), probes, strict=True)
-    codes = [np.asarray(encoder.native(points)) for encoder, points in pairs]
-    for code, points in zip(codes, probes, strict=True):
-        check_finite(code, points, problem.domain.name)
+def _encoded(problem: Problem, probes, batched: bool) -> tuple[np.ndarray, np.ndarray]:
+    codes = []
+    for encoder, points in zip((problem.users, problem.items), probes, strict=True):
+        codes.append(np.asarray(encoder.native(points)))
+        check_finite(codes[-1], points, problem.domain.name)
+        if batched:  # many rows at once, and the last few of them
+            few = np.asarray(encoder.native(points[-_FEW:]))
+            require_alike(codes[-1][-_FEW:], few, encoder.eps)
     return codes[0], codes[1]
 
 

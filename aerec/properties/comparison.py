@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import scipy.sparse
 
-from aerec.properties import baselines, counting, intervals, order, rates
+from aerec.properties import baselines, counting, intervals, order, rates, witness
 from aerec.properties.budget import Budget
 from aerec.properties.domain import Data
 from aerec.properties.encoder import wrap
@@ -24,6 +24,7 @@ from aerec.properties.order import Tally
 from aerec.properties.problem import Problem
 from aerec.properties.rankings import flat_users
 from aerec.properties.scores import ScoreRows, Scores, true_rows
+from aerec.properties.witness import Witness
 
 TOP = 10  # items, of the precision
 _SHARE = 0.2  # of the seconds left, for each baseline
@@ -171,7 +172,7 @@ def worst_pair(
 ) -> Pair | None:
     """Find a violation among the counted triples that float64 confirms.
 
-    It is needed where the truth is no dot product, so that three vectors are no witness. Of the
+    Where the truth is no dot product, three vectors are no witness, and these rows are. Of the
     users with the most reversed pairs (else, broken ties), the pair with the largest latent margin
     is tried.
     """
@@ -196,6 +197,13 @@ def worst_pair(
             true_margin = float(true[u]) - float(true[v])
             return Pair(int(users[place]), int(u), int(v), true_margin, margin)
     return None
+
+
+def rows_of(problem: Problem, pair: Pair) -> Witness | None:
+    """Return the rows of a violation as a witness, if the recheck confirms it."""
+    data = problem.data
+    x, (u, v) = data.user_rows(np.array([pair.user]))[0], data.item_rows(np.array([pair.u, pair.v]))
+    return witness.recheck(problem, x, u, v, source="count of the triples")
 
 
 def summarise(

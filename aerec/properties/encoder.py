@@ -13,6 +13,10 @@ from aerec.properties import order
 from aerec.properties.domain import whole
 
 COARSE = (jnp.float16, jnp.bfloat16)  # formats narrower than float32, finer ones first
+_CONSTANTS = (  # JAX lowers a captured array once, in the first of the two precisions
+    "JAX cannot compile the encoder in float32 and in float64: it captures a NumPy array of"
+    " float64. Write `jnp.asarray(array)` for it inside the encoder"
+)
 _SMALL, _LARGE = 32, 512  # float64 evaluations are padded to these row counts: two compilations
 
 
@@ -109,8 +113,13 @@ def wrap(encode: Callable[[Any], Any], example: Any, *, batched: bool = False) -
         return codes if points is x else np.asarray(codes)[: len(x)]
 
     def exact(x):
-        with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-            return _in_pieces(lambda part: np.asarray(rows(jnp.asarray(part))), x)
+        try:
+            with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+                return _in_pieces(lambda part: np.asarray(rows(jnp.asarray(part))), x)
+        except ValueError as error:
+            if "Cannot lower jaxpr" not in str(error):
+                raise
+            raise Failed(_CONSTANTS) from error
 
     eps = float(jnp.finfo(shape.dtype).eps)
     if block is not None:
@@ -152,13 +161,18 @@ def _require_independent(rows: Callable[[np.ndarray], Any], n: int, eps: float) 
     probe = np.linspace(-1.0, 1.0, 3 * n).reshape(3, n)
     codes, turned = np.asarray(rows(probe)), np.asarray(rows(probe[::-1]))[::-1]
     alone = np.concatenate([np.asarray(rows(probe[i : i + 1])) for i in range(3)])
-    room = 1e3 * eps * abs(codes).max(initial=0, where=np.isfinite(codes))
     for others in (turned, alone):
-        if not np.allclose(codes, others, rtol=0, atol=room, equal_nan=True):
-            raise ValueError(
-                "a row's code depends on the rows beside it (batch statistics left on?): no"
-                " function of one vector"
-            )
+        require_alike(codes, others, eps)
+
+
+def require_alike(codes: np.ndarray, others: np.ndarray, eps: float) -> None:
+    """Raise ValueError unless rows [B, m] have the same codes beside other rows."""
+    room = 1e3 * eps * abs(codes).max(initial=0, where=np.isfinite(codes))
+    if not np.allclose(codes, others, rtol=0, atol=room, equal_nan=True):
+        raise ValueError(
+            "a row's code depends on the rows beside it or on their number (batch statistics left"
+            " on?): no function of one vector"
+        )
 
 
 def resolution(codes: np.ndarray, *formats: Any) -> float:

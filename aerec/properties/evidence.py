@@ -54,8 +54,10 @@ class Rated(NamedTuple):
       per_user: arrays by figure, of the counted or drawn users; empty unless the domain is data.
       comparison: with baselines; None unless the domain is data.
       exhaustive: whether these are all triples of the domain.
-      pair: a violation among them, if they have a truth of their own.
+      pair: a violation among those of data.
       by_user: the outcomes of each user, [U], if these are all triples of data.
+      unseen: the relative margin below which the counts may take two items for a tie. It exceeds
+        the tolerance as far as the largest item exceeds the smallest one.
     """
 
     tally: Tally
@@ -65,6 +67,7 @@ class Rated(NamedTuple):
     exhaustive: bool = False
     pair: Pair | None = None
     by_user: Tally | None = None
+    unseen: float = 0.0
 
 
 def is_flat(tally: Tally, vacuity: Vacuity) -> bool:
@@ -174,7 +177,7 @@ def violation(
         ),
     ))  # fmt: skip
     if fields is None:
-        return None
+        return None if rated.pair is None else comparison.rows_of(problem, rated.pair)
     found = Witness.from_dict(fields, problem.n)
     require_function(shared, "exact", (found.x[None], np.stack([found.u, found.v])))
     return found
@@ -279,10 +282,9 @@ def _of_data(shared, totals, scores, key, exhaustive, own) -> Rated:
         },
         comparison=compared,
         exhaustive=complete,
-        pair=None if problem.data.truth is None else comparison.worst_pair(
-            problem, scores, counts, chosen
-        ),
+        pair=comparison.worst_pair(problem, scores, counts, chosen),
         by_user=counts.tally if complete else None,
+        unseen=scores.unseen(problem.true_ties, problem.latent_ties),
     )  # fmt: skip
 
 

@@ -179,9 +179,14 @@ def curve(counts: np.ndarray) -> dict[str, list]:
     }
 
 
-def _by_kind(z: Any, kind: str) -> Any:
+def require_similarity(kind: str) -> None:
+    """Raise ValueError unless `kind` is "dot" or "cosine"."""
     if kind not in ("dot", "cosine"):
         raise ValueError(f"similarity {kind!r}: choose 'dot' or 'cosine'")
+
+
+def _by_kind(z: Any, kind: str) -> Any:
+    require_similarity(kind)
     return unit(z) if kind == "cosine" else z
 
 

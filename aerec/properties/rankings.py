@@ -106,7 +106,7 @@ def of_data(problem: Problem, scores: Scores, tally: Tally | None, key: jax.Arra
         x = data.user_rows(np.array([number]))[0].astype(np.float64)
         z = problem.users.exact(x[None])[0]
         spread = float(_spread(z, codes, problem))
-        kind = "exact" if spread <= _ties(problem) else "undecided"
+        kind = "exact" if _constant(z, codes, problem) else "undecided"
         if not z.any():
             some = data.user_rows(np.linspace(0, users - 1, min(users, 512)).astype(int))
             some = some[some.any(axis=1)].astype(np.float64)
@@ -154,8 +154,11 @@ def of_domain(
             zero = None if seen is None else zeros.examine(ranking, seen, around, "the user")
     example = None
     if zero is not None:
-        spread = _spread(problem.users.exact(zero.x[None])[0], codes, problem)
-        example = Flat(zero.x, zero.norm, float(spread), zero.kind, zero.source, zero.reach)
+        z = problem.users.exact(zero.x[None])[0]
+        spread, kind = _spread(z, codes, problem), zero.kind
+        if kind == "exact" and not _constant(z, codes, problem):
+            kind = "undecided"
+        example = Flat(zero.x, zero.norm, float(spread), kind, zero.source, zero.reach)
     complete = isinstance(problem.domain, Separated)
     return Rankings(int(flat.sum()), len(x), len(codes), len(span), complete, example)
 
@@ -167,21 +170,38 @@ def _spread(z: np.ndarray, codes: np.ndarray, problem: Problem) -> np.ndarray:
     return np.ptp(order.unit(z) @ (items - items.mean(axis=0)).T, axis=-1)
 
 
+def _constant(z: np.ndarray, codes: np.ndarray, problem: Problem) -> bool:
+    """Return whether all scores of a code [m] are equal but for the rounding of their sums.
+
+    A score is compared with the size of its own terms: beside the product of the norms, scores of
+    codes that differ by many powers of ten seem constant where they are not.
+    """
+    items = order.unit(codes) if problem.latent == "cosine" else codes
+    items, z = items / order.safe(abs(items).max()), order.unit(z)
+    terms = abs(items) @ abs(z)
+    return bool((abs((items - items[0]) @ z) <= _ties(problem) * (terms + terms[0])).all())
+
+
 def _span(codes: np.ndarray, problem: Problem) -> np.ndarray:
     """Return rows [r, m] that span the differences of the item codes, up to ties.
 
     They are coordinates, so that what is exactly 0 stays so, if the coordinates that vary are
-    independent; and singular vectors otherwise.
+    independent; and singular vectors otherwise. The differences from an item of the median norm are
+    scaled to one length: a few large codes do not hide the others.
     """
     items = order.unit(codes) if problem.latent == "cosine" else codes
-    items = items / order.safe(np.linalg.norm(items, axis=1).max())
+    items = items / order.safe(abs(items).max())
     varies = np.ptp(items, axis=0) > 0
-    centred = (items - items.mean(axis=0))[:, varies]
-    axes = np.eye(codes.shape[1])[varies]
+    axes, items = np.eye(codes.shape[1])[varies], items[:, varies]
     if not varies.any():
         return axes
-    directions = np.linalg.svd(centred, full_matrices=False)[2]
-    wide = abs(centred @ directions.T).max(axis=0) > problem.latent_ties
+    sizes = order.top(items)
+    middle = int(np.argsort(sizes[:, 0], kind="stable")[len(sizes) // 2])
+    apart = items - items[middle]
+    ties = order.top(apart) <= problem.latent_ties * np.maximum(sizes, sizes[middle])
+    apart = order.unit(np.where(ties, 0.0, apart))
+    directions = np.linalg.svd(apart, full_matrices=False)[2]
+    wide = abs(apart @ directions.T).max(axis=0) > problem.latent_ties
     return axes if wide.sum() == varies.sum() else directions[wide] @ axes
 
 

@@ -35,7 +35,7 @@ def near_zero(ratio: float) -> str:
     return f"NEAR ZERO, ratio {ratio:.1e}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Finding:
     """The verdict on one property on one domain.
 
@@ -61,8 +61,17 @@ class Finding:
     witness: Any = None
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """Show the verdict, the reason and the figures, without details and vectors."""
+        shown = f"{self.verdict} on {self.domain}: {self.why}"
+        if self.rate is None:
+            return shown
+        ends = "" if self.interval is None else " in [{:.4g}, {:.4g}]".format(*self.interval)
+        skill = "" if self.skill is None else f", skill {self.skill:.4g}"
+        return f"{shown}\nrate {self.rate:.4g}{ends}{skill}"
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Audit:
     """The findings of an audit by property, with its figures.
 
@@ -101,6 +110,13 @@ class Audit:
     comparison: Comparison | None = None
     geometry: dict[str, Any] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
+
+    def __repr__(self) -> str:
+        """Show what was audited, and a verdict on each line, without arrays."""
+        sizes = f"R^{self.n} -> R^{self.m}, {self.triples:,} triples"
+        lines = [f"{self.encoder}: {sizes}, {self.domain}"]
+        lines += [f"{NAMES[name]}: {found.verdict}" for name, found in self.properties.items()]
+        return "\n".join(lines)
 
     @property
     def dimension(self) -> Finding:

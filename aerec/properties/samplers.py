@@ -237,7 +237,8 @@ def empirical(
     num_users, n = users.shape
     num_items = n if items is None else items.shape[0]
     if num_items < 2 or num_users < 1 or (items is not None and items.shape[1] != n):
-        raise ValueError(f"users {users.shape} and {num_items} items do not make triples")
+        others = f"{num_items} items" if items is None else f"items {items.shape}"
+        raise ValueError(f"users {users.shape} and {others} do not make triples")
     if training is not None and training.shape[1] != n:
         raise ValueError(f"training is {training.shape}: not rows of R^{n}")
     for name, part in (("truth", truth), ("seen", seen)):

@@ -31,6 +31,19 @@ class Scores(NamedTuple):
     true_norms: np.ndarray
     latent_norms: np.ndarray
 
+    def unseen(self, true_ties: float, latent_ties: float) -> float:
+        """Return the relative margin of two small items up to which they may count as tied.
+
+        Counts compare the scores of a row with the largest of them. The tolerances, which are
+        relative, grow by the ratio of the largest norm of an item to the smallest one above 0.
+        """
+        pairs = ((true_ties, self.true_norms), (latent_ties, self.latent_norms))
+        positive = [(ties, norms[norms > 0]) for ties, norms in pairs]
+        return max(
+            (float(ties * norms.max() / norms.min()) for ties, norms in positive if len(norms)),
+            default=0.0,
+        )
+
 
 def true_rows(problem: Problem) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """Return the true scores of a data domain, and the norms of the items, as in `Scores`."""

@@ -2,10 +2,10 @@
 
 A witness (x, u, v) has `<x, v> <= <x, u>` and `<f(x), f(v)> > <f(x), f(u)>`. The sign of the true
 margin is computed in rational arithmetic from the float64 coordinates, so it is exact. The latent
-margin is computed by NumPy from codes in float64. It must exceed the tie tolerance, and persist
-under changes of the three inputs by a rounding error. The tolerance is never below that of float32:
-weights are rounded to float32, so a rotation is one to that precision only and must not be refuted
-for it.
+margin is computed by NumPy from codes in float64. It must exceed the tie tolerance and, in a
+continuous domain, persist under changes of the three inputs by a rounding error. The tolerance is
+never below that of float32: weights are rounded to float32, so a rotation is one to that precision
+only and must not be refuted for it.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ _PATTERNS = 64  # candidates for b
 _CHUNK = 512  # rows of the finite construction's table held at once
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Witness:
     """One violation of P2.
 
@@ -54,6 +54,13 @@ class Witness:
     latent_relative: float
     native_margin: float
     tolerance: float
+
+    def __repr__(self) -> str:
+        """Show the margins, without the vectors."""
+        return (
+            f"Witness in R^{len(self.x)} ({self.kind}, by {self.source}): true margin"
+            f" {self.true_margin:.4g}, latent margin {self.latent_margin:.4g}"
+        )
 
     def to_dict(self) -> dict:
         """Convert to types of JSON; a sparse vector becomes index -> value."""
@@ -91,7 +98,8 @@ def recheck(
     truth, latent = problem.truth, problem.latent
     true = _exact_margin(x, u, v, truth)
     size = len(x)
-    wobble = np.random.default_rng(0).choice([-2.0, -1.0, 1.0, 2.0], (_COPIES, 3, size))
+    changes = _COPIES if problem.domain.continuous else 0  # which would leave a discrete domain
+    wobble = np.random.default_rng(0).choice([-2.0, -1.0, 1.0, 2.0], (changes, 3, size))
     copies = np.stack([x, u, v]) * (1.0 + np.finfo(np.float64).eps * wobble)
     inputs = np.concatenate([np.stack([x, u, v])[None], copies])
     codes = np.stack(problem.exact(*inputs.swapaxes(0, 1)), axis=1)
@@ -102,7 +110,7 @@ def recheck(
         u, v, codes, margins, true = v, u, codes[:, [0, 2, 1]], -margins, -true
     eps = max(problem.eps, resolution(codes))
     ties = problem._replace(eps=eps).resolved
-    noise = abs(margins[1:] - margins[0]).max()
+    noise = abs(margins[1:] - margins[0]).max(initial=0.0)
     if not margins[0] < -(ties + 4.0 * noise):
         return None
     singles = (a[None].astype(np.float32) for a in (x, u, v))

@@ -33,6 +33,8 @@ def write(artefact: Artefact, path: pathlib.Path, format: str | None = None) -> 
     """
     name = format or path.suffix.removeprefix(".")
     if name not in FORMATS:
+        if not name:
+            raise BadInput(f"{path} has no suffix: give `format`. {nearest(name, FORMATS)}")
         raise BadInput(f"No format is called {name!r}. {nearest(name, FORMATS)}")
     content = FORMATS[name](artefact)
     config, vocabulary = artefact.config, artefact.vocabulary

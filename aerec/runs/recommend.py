@@ -323,7 +323,7 @@ def _unmatched(
 def _count(k: Any) -> int:
     """Return k as an integer. Raises BadInput if it is not whole, or below 1."""
     if isinstance(k, bool | np.bool_) or not hasattr(k, "__index__") or operator.index(k) < 1:
-        raise BadInput(f"k={k!r}: ask for at least one item")
+        raise BadInput(f"k={k!r}: ask for at least one item, by a whole number")
     return operator.index(k)
 
 

@@ -84,7 +84,7 @@ def require_metric(metric: str, task: str) -> None:
     if name not in ranking.ALL:
         raise BadInput(f"No ranking figure is called {metric!r}. {nearest(name, ranking.ALL)}")
     if not k.isdecimal() or int(k) < 1:
-        raise BadInput(f"The figure {metric!r} needs its cut, like {name}@100")
+        raise BadInput(f"The figure {metric!r} needs its cut, at least 1, like {name}@100")
 
 
 def require_task(name: str, traits: Traits, split: Split) -> None:

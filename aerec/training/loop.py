@@ -46,10 +46,8 @@ class Diverged(RuntimeError):
 
 
 LOWER = ("rmse", "mae", "gini")  # figures that are better when lower
-ADVICE = (
-    "The last checkpoint before it is kept. Lower `learning_rate`, or use `schedule=cosine` and "
-    "`warmup=0.1`, in another `workdir`."
-)
+ADVICE = "Lower `learning_rate`, or use `schedule=cosine` and `warmup=0.1`."
+KEPT = "The last checkpoint before it is kept: use another `workdir`."
 
 
 def fit(
@@ -90,6 +88,7 @@ def fit(
     started = time.perf_counter()
     program = compiled(model, tables, settings, seeds=seeds, variants=variants, log=log)
     state, best = program.start, jax.tree.map(jnp.copy, program.start.params)
+    advice = ADVICE if checkpoints is None else f"{ADVICE} {KEPT}"
     direction = -1.0 if settings.metric.startswith(LOWER) else 1.0
     zeros, none = [0] * len(seeds), [-math.inf * direction] * len(seeds)
     record = Record(0, none, zeros, zeros, 0.0, [], time.perf_counter() - started)
@@ -101,7 +100,7 @@ def fit(
         begun = time.perf_counter()
         state, losses, finite = program.epoch(state, record.epoch)
         first = record.epoch * program.updates
-        traced = _require_finite(losses, finite, first, program.losses_at, seeds)
+        traced = _require_finite(losses, finite, first, program.losses_at, seeds, advice)
         took = [*record.epoch_seconds, time.perf_counter() - begun]
         record = record._replace(epoch=record.epoch + 1, epoch_seconds=took)
         trace(record, traced)
@@ -111,7 +110,7 @@ def fit(
             try:
                 each = [evaluate(replica(state.params, i), i) for i in range(len(seeds))]
             except NotNumbers as error:  # parameters may be finite whose products are not
-                raise Diverged(f"{error}; at step {first + program.updates}. {ADVICE}") from None
+                raise Diverged(f"{error}; at step {first + program.updates}. {advice}") from None
             figures |= {name: float(np.mean([f[name] for f in each])) for name in each[0]}
             scores = [of_replica[settings.metric] for of_replica in each]
             record, better = _judge(record, scores, direction, settings)
@@ -175,7 +174,7 @@ def _all_stopped(record: Record, settings: Settings) -> bool:
 
 
 def _require_finite(
-    losses: jax.Array, finite: jax.Array, first: int, at: range, seeds: Sequence[int]
+    losses: jax.Array, finite: jax.Array, first: int, at: range, seeds: Sequence[int], advice: str
 ) -> np.ndarray:
     """Return the losses [S, steps] on the host.
 
@@ -183,6 +182,7 @@ def _require_finite(
       finite: [S], whether all parameters are finite.
       first: updates before the epoch.
       at: updates within the epoch before each loss.
+      advice: the end of the error message.
 
     Raises:
       Diverged: a loss or a parameter is not finite.
@@ -194,7 +194,7 @@ def _require_finite(
             step = first + at[bad[0] if bad.size else -1]
             value = found[number, bad[0]] if bad.size else None
             what = f"the loss is {value}" if bad.size else "a parameter is not finite"
-            raise Diverged(f"{what} at step {step} (seed {seed}). {ADVICE}")
+            raise Diverged(f"{what} at step {step} (seed {seed}). {advice}")
     return found
 
 

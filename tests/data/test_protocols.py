@@ -792,6 +792,32 @@ def test_folders_that_are_no_split(tmp_path, files, error, message):
         write(tmp_path, files).split(None, seed=0)
 
 
+def test_splits_of_other_programs_are_named_and_can_be_converted(tmp_path):
+    """RecBole's and LightGCN's; the pairs that the errors ask for are the same split."""
+    held = {"train": {1: [2, 3, 4], 5: [3, 4]}, "valid": {1: [5], 5: [2]}, "test": {1: [6, 7]}}
+    pairs = {n: [f"{u},{i}" for u, of in part.items() for i in of] for n, part in held.items()}
+    recbole, lists = tmp_path / "recbole", tmp_path / "lists"
+    recbole.mkdir()
+    lists.mkdir()
+    for name, part in held.items():
+        lines = ["user_id:token\titem_id:token", *(p.replace(",", "\t") for p in pairs[name])]
+        (recbole / f"ml.{name}.inter").write_text("\n".join(lines))
+        lines = [" ".join(map(str, [user, *of])) for user, of in part.items()]
+        (lists / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    (lists / "valid.txt").unlink()
+    for folder, says in ((recbole, "RecBole.*uid,sid"), (lists, "LightGCN.*pairs.csv.*uid,sid")):
+        with pytest.raises(BadInput, match=f"(?s){folder}.*{says}"):
+            PROTOCOLS["files"](split_dir=str(folder)).split(None, seed=0)
+    pairs["train"] += ["9,5", "9,6", "9,7"]
+    names = zip(STRONG, ("train", "train", "valid", "train", "test"), strict=True)
+    files = {name: pairs[part] for name, part in names}
+    split = write(tmp_path / "mine", files).split(None, seed=0)
+    train, _, valids, _, tests = (items(part) for part in parts(split))
+    assert train == {1: [2, 3, 4], 5: [3, 4], 9: [5, 6, 7]}
+    assert {u: i for u, i in valids.items() if i} == held["valid"]
+    assert {u: i for u, i in tests.items() if i} == held["test"]
+
+
 def test_wrong_headers_and_empty_files(tmp_path):
     with pytest.raises(BadInput, match=r"train.csv, line 1.*'uid'.*user, sid"):
         write(tmp_path, STRONG, header="user,sid").split(None, seed=0)

@@ -314,6 +314,8 @@ def test_last_by_time_stays_and_the_count_is_logged(tmp_path):
     # (1, 1) ties at 50, where file order decides; (2, 1) has its later time first in the file.
     assert triples(ratings) == [(1, 2, 2), (1, 1, 4), (2, 1, 5)]
     assert said[:-1] == [f"{path}: 3 repeated (user, item) ratings; the last by time is kept."]
+    readers.read(path, "delimited", **EXPLICIT | {"time": ""}, log=said.append)
+    assert f"{path}: 3 repeated (user, item) ratings; the last is kept." in said
     untimed = {role: EXPLICIT[role] for role in ("user", "item", "rating")}
     ratings = readers.read(path, "delimited", **untimed, log=said.append)
     assert triples(ratings) == [(1, 2, 2), (1, 1, 4), (2, 1, 1)]

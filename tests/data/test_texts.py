@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 import pickle
+import re
 import tarfile
 import zipfile
 
@@ -213,7 +214,7 @@ def test_what_is_no_text_is_named_as_such(tmp_path):
         member = tarfile.TarInfo("r.csv")
         member.size = len(TEXT)
         archive.addfile(member, io.BytesIO(TEXT))
-    files = {"r.tar.gz": tar.getvalue(), "gz_in.zip": zipped(inner), "r.pkl": pickle.dumps({1: 2})}
+    files = {"r.tar.gz": tar.getvalue(), "gz_in.zip": zipped(inner)}
     for name, data in (files | {"unmarked.csv": TEXT.decode().encode("utf-16-le")}).items():
         path = tmp_path / name
         path.write_bytes(data)
@@ -498,4 +499,26 @@ def test_a_type_of_parquet_that_is_no_value_names_the_file(tmp_path):
     path = tmp_path / "x.parquet"
     pl.DataFrame({"user": [1, 2], "item": [[1, 2], [2]]}).write_parquet(path)
     with pytest.raises(BadInput, match=r"x.parquet: column 'item' has type List.*Convert it"):
+        readers.read(path)
+
+
+OTHERS = {
+    "npy": (b"\x93NUMPY\x01\0", "a NumPy array"),
+    "mtx": (b"%%MatrixMarket matrix coordinate real general\n2 2 1\n1 1 5\n", "Matrix Market"),
+    "h5": (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    "feather": (b"ARROW1\0\0", "an Arrow or Feather file"),
+    "pkl": (pickle.dumps({1: 2}), "a pickle"),
+    "html": (b"<html><body>404</body></html>\n", "a web page"),
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "git lfs pull"),
+    "xlsx": (zipped("a", ("[Content_Types].xml", "xl/workbook.xml")), "an Excel workbook"),
+    "npz": (zipped("a", ("indices.npy", "shape.npy")), "the matrix"),
+    "lists": (b"0 1 2 3\n1 4 5\n2 1\n", r"LightGCN.* r.txt > pairs.csv"),
+}
+
+
+@pytest.mark.parametrize(("data", "says"), OTHERS.values(), ids=OTHERS)
+def test_files_of_other_formats_are_named(tmp_path, data, says):
+    path = tmp_path / "r.txt"
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match=f"(?s){re.escape(str(path))}: .*{says}"):
         readers.read(path)

@@ -24,6 +24,7 @@ CUBE = samplers.box(np.zeros(N), np.ones(N))
 USERS, ITEMS = DRAW.normal(size=(40, N)), DRAW.normal(size=(60, N))
 RANK_3 = samplers.empirical(USERS @ BASIS @ BASIS.T, ITEMS @ BASIS @ BASIS.T)
 ONE_LARGE = samplers.empirical(USERS, np.vstack([ITEMS, 40 * ITEMS[:1]]))
+TABLE, ROW = samplers.empirical(USERS, ITEMS), np.float32(USERS[7])
 COSINES = {"truth": "cosine", "latent": "cosine"}
 
 
@@ -128,6 +129,8 @@ BREAKS = {
     "one giant item on a constant": (
         where(lambda x: (x * x).sum(axis=1, keepdims=True) > 900,
               constant(1e9), lambda x, xp: 1 + 0.01 * linear(x, xp)), ONE_LARGE),
+    "one row of a table": (
+        where(lambda x: (x == ROW).all(axis=1, keepdims=True), lambda x, xp: -x, same), TABLE),
     "lift of a tiny layer": beside(1.0, lambda x, xp: 1e-5 * xp.tanh(linear(x, xp))),
     "two lifts, one of a layer": beside(5.0, beside(-1e3, layer(relu))),
 }  # fmt: skip

@@ -424,3 +424,66 @@ def test_baselines_that_the_seconds_do_not_suffice_for_are_left_out():
     )  # fmt: skip
     assert [each.name for each in found.scored] == ["codes"]
     assert len(spending.cut) == 3 and "the count of popularity" in spending.cut
+
+
+def test_items_of_very_different_sizes_are_not_certified():
+    """Beside one item of 10^9, a count takes all others for ties; a user reverses them."""
+    draw = np.random.default_rng(0)
+    users, items = draw.random((400, 4)), draw.normal(size=(30, 4))
+    items[:, 0], items[0] = 0.0, [1e9, 0, 0, 0]
+    rare = np.float32(users[123])
+    domain = samplers.empirical(users, items)
+
+    def reverses(rows):
+        rows = np.array(rows)
+        hit = (rows == rare).all(axis=1)
+        return np.where(hit[:, None] & (np.arange(4) > 0), -rows, rows)
+
+    for encode in (reverses, np.array):
+        found = audit(
+            encode, domain, jax.random.key(0), items=np.array, batched=True, budget=2**11,
+            search_points=64,
+        )  # fmt: skip
+        assert found.order.details["reversed"] == found.order.details["broken"] == 0
+        assert found.order.verdict.startswith("NOT REFUTED")
+        assert "differ so much in size" in found.order.why
+
+
+def test_a_counted_violation_is_a_witness_where_no_search_finds_it():
+    """One of 3,000 users reverses the order: the search draws 64 of them."""
+    draw = np.random.default_rng(1)
+    users, items = np.float32(draw.normal(size=(3000, 4))), np.float32(draw.normal(size=(30, 4)))
+
+    def encode(rows):
+        rows = np.array(rows)
+        return np.where((rows == users[2718]).all(axis=1, keepdims=True), -rows, rows)
+
+    order = audit(
+        encode, samplers.empirical(users, items), jax.random.key(0), items=np.array, batched=True,
+        budget=2**11, search_points=64,
+    ).order  # fmt: skip
+    assert order.verdict == REFUTED and order.witness.source == "count of the triples"
+    np.testing.assert_array_equal(order.witness.x, users[2718])
+    u, v = order.witness.u, order.witness.v
+    true = users[2718].astype(float) @ (u - v)
+    assert order.witness.true_margin == pytest.approx(true) and true > 0
+    assert order.witness.latent_margin == pytest.approx(-true)
+
+
+def test_scores_of_all_sizes_are_not_a_constant_ranking():
+    """Beside the product of the norms the scores are 10^-60, which float32 rounds to 0."""
+    items = np.vstack([np.eye(3), 2 * np.eye(3)])
+    f = lambda x: np.array([1e60, 1.0 + 0 * float(x[0])])  # noqa: E731
+    g = lambda u: np.array([1.0 + float(u[1]), 1e60 * (u.sum() + 3 * u[2])])  # noqa: E731
+    domain = samplers.empirical(np.eye(3), items)
+    ranking = audit(f, domain, jax.random.key(0), items=g, budget=2**8).ranking
+    assert len({f(u) @ g(u) for u in items}) > 3
+    assert ranking.rate == 1 and ranking.verdict != REFUTED
+
+
+def test_large_codes_of_a_domain_do_not_hide_what_the_others_rank():
+    """Where exp(60 x) is small, its scores differ all the same: no x has a constant ranking."""
+    encode = lambda x: np.exp(60.0 * np.asarray(x, float)) * (1 + 0 * float(x[0]))  # noqa: E731
+    domain = samplers.gaussian(5)
+    ranking = audit(encode, domain, jax.random.key(1), budget=2**12, search_points=2**8).ranking
+    assert ranking.verdict != REFUTED

@@ -2,11 +2,12 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aerec.properties import encoder
+from aerec.properties import audit, encoder, samplers
 
 
 def test_encoders_of_every_kind_are_wrapped():
@@ -36,6 +37,30 @@ def test_an_encoder_that_draws_random_numbers_is_refused():
     draw = np.random.default_rng(0)
     with pytest.raises(ValueError, match="not a function"):
         encoder.wrap(lambda z: np.asarray(z) + draw.normal(size=4), 4)
+
+
+def test_captured_arrays_of_numpy_are_to_be_converted():
+    """Should JAX learn to lower them in both precisions, the codes are right instead."""
+    bias, x = np.ones(3), np.random.default_rng(0).normal(size=(4, 5))
+    plain = encoder.wrap(lambda row: row[:3] + bias, 5)
+    plain.native(np.float32(x))
+    try:
+        np.testing.assert_allclose(plain.exact(x), x[:, :3] + bias)
+    except encoder.Failed as error:
+        assert "Write `jnp.asarray(array)`" in str(error)
+    converted = encoder.wrap(lambda row: row[:3] + jnp.asarray(bias), 5)
+    converted.native(np.float32(x))
+    np.testing.assert_allclose(converted.exact(x), x[:, :3] + bias)
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_a_code_that_depends_on_the_number_of_rows_is_refused(xp):
+    def centred(rows):
+        rows = xp.asarray(rows)
+        return rows - rows.mean(axis=0, keepdims=True) if len(rows) > 64 else rows
+
+    with pytest.raises(ValueError, match="or on their number"):
+        audit(centred, samplers.gaussian(4), jax.random.key(0), batched=True)
 
 
 @pytest.mark.parametrize(

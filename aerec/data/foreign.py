@@ -1,0 +1,84 @@
+"""Files that are not read, recognised so that an error can name them and say what to do."""
+
+import re
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from aerec.errors import BadInput
+
+_MATRIX = "Load it, and give `aerec.ratings` the matrix or a tuple of arrays."
+_FRAME = "Load it as a data frame, and give that to `aerec.ratings`, or save it as csv or parquet."
+_UNPACK = "Unpack it, and give one file."
+_STARTS = {  # first bytes -> what it is, what to do
+    b"\x93NUMPY": ("a NumPy array", _MATRIX),
+    b"%%MatrixMarket": ("a Matrix Market file", _MATRIX),
+    b"\x89HDF": ("an HDF5 file", _FRAME),
+    b"SQLite format 3\0": ("an SQLite database", _FRAME),
+    b"ARROW1\0\0": ("an Arrow or Feather file", _FRAME),
+    b"@relation": ("an ARFF file", _FRAME),
+    **{bytes([0x80, version]): ("a pickle of Python", _FRAME) for version in range(2, 6)},
+    b"\xd0\xcf\x11\xe0": ("an Excel workbook", _FRAME),
+    b"7z\xbc\xaf": ("a 7z archive", _UNPACK),
+    b"Rar!\x1a": ("a rar archive", _UNPACK),
+    b"<!DOCTYPE": ("a web page", "Was the download refused? Download the file again."),
+    b"<html": ("a web page", "Was the download refused? Download the file again."),
+    b"version https://git-lfs": ("a pointer of Git LFS", "Get its content by `git lfs pull`."),
+}
+_MEMBERS = {"[Content_Types].xml": ("an Excel workbook", _FRAME), "shape.npy": ("an npz", _MATRIX)}
+_LISTS = "a user and then its items on each line, as in the files of LightGCN"
+_PAIRS = """awk '{for (i = 2; i <= NF; i++) print $1 "," $i}'"""
+
+
+def refuse(path: Path, start: bytes, members: Sequence[str] = ()) -> None:
+    """Raise BadInput if the first bytes of a file, or the members of a zip, are of no text."""
+    found = [what for head, what in _STARTS.items() if start.startswith(head)]
+    found += [_MEMBERS[name] for name in members if name in _MEMBERS]
+    if found:
+        name, advice = found[0]
+        raise BadInput(f"{path}: this is {name}, which is not read. {advice}")
+
+
+def is_lists(rows: Sequence[str]) -> bool:
+    """Return whether lines are lists of whole numbers of several lengths, between blanks."""
+    widths = {len(row.split()) for row in rows if row.strip()}
+    numbers = all(re.fullmatch(r"\d+( \d+)*\s*", row) for row in rows if row.strip())
+    return numbers and len(widths) > 1
+
+
+def refuse_lists(path: Path, rows: Sequence[str]) -> None:
+    """Raise BadInput if each line of a file lists a user and its items."""
+    if is_lists(rows):
+        raise BadInput(
+            f"{path}: {_LISTS}. Write a pair on each line: `{_PAIRS} {path.name} > pairs.csv`, and "
+            "read that with `user=0`, `item=1` and no header."
+        )
+
+
+def refuse_split(folder: Path) -> None:
+    """Raise BadInput if a folder holds a split of RecBole or LightGCN."""
+    if any(folder.glob("*.inter")):
+        raise BadInput(
+            f"{folder}: a split of RecBole (.inter), which is not read as it is. Write train.csv, "
+            "valid.csv and test.csv with the columns user,item,rating. For clicks, write uid,sid: "
+            "train.csv, the same as validation_tr.csv and test_tr.csv, the .valid.inter as "
+            "validation_te.csv, and the .test.inter as test_te.csv."
+        )
+    lists = [
+        path for path in (folder / "train.txt", folder / "test.txt")
+        if path.is_file() and is_lists(_first(path))
+    ]  # fmt: skip
+    if lists:
+        raise BadInput(
+            f"{folder}: {lists[0].name} has {_LISTS}, and is not read as it is. For a split of "
+            f"aerec: `{_PAIRS} train.txt test.txt > pairs.csv`, then give pairs.csv as the data, "
+            "without a header, with user=0,item=1, and a protocol such as per_user_holdout. To "
+            "keep this split, write pairs with the header uid,sid as in the other layout: "
+            "train.csv, with some items of each user held out as validation_te.csv, the same "
+            "train.csv as validation_tr.csv and test_tr.csv, and test.txt as test_te.csv."
+        )
+
+
+def _first(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return list(islice(lines, 50))
