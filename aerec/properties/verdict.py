@@ -131,7 +131,7 @@ def nonzero(evidence: Evidence) -> Finding:
         verdict = report.FLOATING
         why = f"codes are 0 in floating point, {dead:,} of {counted:,} counted: {_CAUSES[kind]}"
     elif collapsed:
-        verdict, why = report.VACUOUS, "no zero, because the code is constant in effect"
+        verdict, why = report.VACUOUS, "no zero, because the items' codes are constant in effect"
     elif zero is not None and kind in zeros.SMALL:
         verdict, witness = report.near_zero(zero.norm), zero
         why = f"a code has {zero.norm:.1g} of the usual size ({zero.source}): no proof of a zero"
