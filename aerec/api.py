@@ -133,7 +133,7 @@ def fit(
     closed = solved(spec, splits[0])
     unused = [n for n in settings if n not in spec.set and n not in ("metric", "batch_size")]
     if closed and unused:
-        log(f"{model} is solved, not trained: {', '.join(unused)} has no effect")
+        log(f"{model} is solved, not trained: no effect of {', '.join(unused)}")
     bar: Any = contextlib.nullcontext(lambda record, figures: None)
     if show:
         epochs = None if closed else spec.settings.epochs

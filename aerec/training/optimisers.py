@@ -49,8 +49,8 @@ def optimiser(
         "adagrad": lambda: optax.adagrad(rate, initial_accumulator_value=1e-4),
     }
     chosen = chains[settings.optimiser]()
-    penalised = [] if is_zero(decay) else [l2_penalty(decay, after=decay_after)]
-    chain = optax.chain(*penalised, chosen) if penalised else chosen
+    penalty = l2_penalty(decay, after=decay_after)
+    chain = chosen if is_zero(decay) else optax.chain(penalty, chosen)
     if not frozen:
         return chain
     return optax.partition(

@@ -97,10 +97,10 @@ def compiled(
         key, own = given
         if candidates:
             whole = tables[0] if on_host else table
-            return sampled.make_epoch(*trained(own), plan, candidates, whole)(
-                state, table, shapes, order, key
-            )
-        return make_epoch(*trained(own), plan)(state, table, shapes, order, key)
+            epoch_of = sampled.make_epoch(*trained(own), plan, candidates, whole)
+        else:
+            epoch_of = make_epoch(*trained(own), plan)
+        return epoch_of(state, table, shapes, order, key)
 
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     init_keys, step_keys = jax.vmap(jax.random.split, out_axes=1)(keys)

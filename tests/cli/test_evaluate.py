@@ -194,6 +194,13 @@ def test_recommend_as_a_process(runs, favourites, process):
     assert "1 ratings are below the threshold of a click" in err
 
 
+def test_evaluate_as_a_process(runs, process):
+    running = process("evaluate", f"--workdir={runs['ease']}")
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    assert f"{results_of(runs['ease'])['test']['ndcg@100']:.4f}" in out
+
+
 @pytest.mark.parametrize("kind", ["table", "jsonl"])
 def test_recommend_to_a_file(runs, favourites, here, tmp_path, kind):
     out = tmp_path / "top"
