@@ -58,23 +58,14 @@ class HostTable:
         """Plan blocks of all rows in order, as `core.Table.blocks`."""
         return blocks(self.lengths(), batch_size)
 
-    def read(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Read the rows `index` [B], of which those outside [0, U) are empty.
-
-        Returns:
-          (the entries of each row [B], their columns [C] int32, row by row).
-        """
-        inside = (index >= 0) & (index < self.num_rows)
-        row = self.rows[np.where(inside, index, 0)]
-        sizes = np.where(inside, self.offsets[row + 1] - self.offsets[row], 0)
+    def read(self, index: np.ndarray) -> np.ndarray:
+        """Read the columns of the rows `index` [B], in [0, U): [C] int32, row by row."""
+        row = self.rows[index]
+        sizes = self.offsets[row + 1] - self.offsets[row]
         ends = np.cumsum(sizes)
         entry = np.repeat(self.offsets[row] - (ends - sizes), sizes) + np.arange(sizes.sum())
         columns = self.column[self.items[entry]]
-        if self.lowest == -np.inf:
-            return sizes, columns
-        kept = self.ratings[entry] >= self.lowest
-        row = np.repeat(np.arange(len(index)), sizes)[kept]
-        return np.bincount(row, minlength=len(index)), columns[kept]
+        return columns if self.lowest == -np.inf else columns[self.ratings[entry] >= self.lowest]
 
     def advise(self, *, scattered: bool) -> None:
         """Advise the system how rows are read: scattered, or in order.
@@ -92,7 +83,7 @@ class HostTable:
         bounds = np.searchsorted(self.offsets, np.arange(0, self.offsets[-1], ENTRIES))
         for part in np.split(np.arange(self.num_rows), np.searchsorted(self.rows, bounds)):
             if len(part):
-                yield self.read(part)[1]
+                yield self.read(part)
 
     @property
     def num_entries(self) -> int:

@@ -11,7 +11,6 @@ to a multiple of `model` (`spread`), because XLA stores an array in equal parts.
 """
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -106,17 +105,32 @@ def placed(tree: Any, *axes: str | None) -> Any:
     return jax.tree.map(place, tree)
 
 
-def divided(table: Table) -> Table:
+def divided(table: Table) -> Any:
     """Place a table: its entries divided over `data`, the offsets of its rows on every device.
 
     So is a stack [T, ...] of tables. Programs read no entry of the padding.
     """
     lead = [None] * (table.indptr.ndim - 1)
-    entries = (table.columns, table.values, table.times)
-    columns, values, times = placed(entries, *lead, "data")
-    return dataclasses.replace(
-        table, indptr=placed(table.indptr), columns=columns, values=values, times=times
-    )
+
+    def place(path, leaf):
+        entries = path[-1].name in ("columns", "values", "times")
+        return placed(leaf, *lead, "data") if entries else placed(leaf)
+
+    return jax.tree_util.tree_map_with_path(place, table)
+
+
+def own(entries: int) -> range:
+    """Return which of so many entries of a table this process needs to place: its devices'.
+
+    Without a mesh, these are all.
+    """
+    mesh = in_use()
+    if mesh is None:
+        return range(entries)
+    padded = entries + -entries % size("data")
+    parts = NamedSharding(mesh, jax.P("data")).addressable_devices_indices_map((padded,))
+    bounds = [at[0].indices(padded) for at in parts.values() if at]
+    return range(min(first for first, _, _ in bounds), max(past for _, past, _ in bounds))
 
 
 def heldout(part: Any) -> Any:

@@ -20,6 +20,7 @@ from aerec import mesh, models
 from aerec.core import Facts, Model, Table, Traits
 from aerec.data.splits import Heldout
 from aerec.evaluation import ranking
+from aerec.host_table import HostTable
 from aerec.models import ease
 from aerec.nn import conjugate, layers, losses
 from aerec.runs.checkpoints import Checkpoints
@@ -39,6 +40,10 @@ def table(share):
     return Table.from_entries(row, column, np.ones(len(row)), num_rows=U, num_columns=N)
 
 train, held = table(0.3), Heldout(table(0.2), table(0.2), np.arange(U, dtype=np.int32))
+on_disk = HostTable(
+    train.indptr, train.columns, train.values, np.arange(U), np.arange(N), train.column_counts(),
+    train.lengths(), -np.inf,
+)
 
 def init(key):
     kernels = jax.random.normal(key, (2, N, 4)) / 4
@@ -68,7 +73,7 @@ def watched(lowered, *args, **given):
 
 jax.stages.Lowered.compile = watched
 
-def fit(over, epochs=2, folder=None, seeds=(0,)):
+def fit(over, epochs=2, folder=None, seeds=(0,), train=train):
     settings = Settings(epochs=epochs, batch_size=B, learning_rate=0.01)
     checkpoints = folder and Checkpoints(pathlib.Path(sys.argv[1]) / folder, seconds=0)
     with mesh.use(over):
@@ -92,6 +97,10 @@ for text in sys.argv[2:]:
     print(text)
 
 of_step = programs[-1]
+
+# Ratings that stay on the disk are divided alike: a batch at a time, by the same batches.
+params_on_disk, of_disk = fit(mesh.chosen(text), train=on_disk)
+close(params_on_disk, one), close(of_disk, figures)
 
 # A sampled softmax draws the same columns.
 dae, found = models.build("multdae", {"latent": 4, "l2": 0}, Facts.of(train)), []

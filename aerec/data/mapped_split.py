@@ -49,11 +49,11 @@ def strong_split(protocol: Any, mapped: Mapped, predicted: Callable) -> Split:
     for items in rows(trained, every, own).passes():
         own += np.bincount(items, minlength=len(every))
     known = own > 0
-    sizes, item = rows(held, every, own).read(np.arange(len(held)))
+    item = rows(held, every, own).read(np.arange(len(held)))
     seen = own + np.bincount(item, minlength=len(own))
     notes += divide.few_left("users", protocol.min_user, len(mapped.user_ids) - len(users))
     notes += divide.few_left("items", 0, int((seen == 0).sum()))
-    user = np.repeat(held, sizes)[known[item]]
+    user = np.repeat(held, clicks[held])[known[item]]
     notes += parts.unseen(len(item) - len(user))
     item = item[known[item]]
     left = np.where(part_of == TRAIN, np.where(stay, clicks, 0), 0)

@@ -12,7 +12,6 @@ import optax
 
 from aerec import memory, mesh
 from aerec.core import Model, Table, sharded
-from aerec.errors import BadInput
 from aerec.host_table import AnyTable, HostTable, on_device
 from aerec.training import batches, sampled, streamed
 from aerec.training.optimisers import optimiser
@@ -162,16 +161,11 @@ def _laid_out(tables: Sequence[AnyTable], settings: Settings, replicas: int) -> 
     if len(sizes) > 1:
         raise ValueError("replicas under one vmap need training tables of one shape")
     on_host = [table for table in tables if isinstance(table, HostTable)]
-    if on_host and mesh.in_use() is not None:
-        raise BadInput(
-            "ratings that stay on the disk are trained on one device: give `mesh=data:1`, or "
-            "`table=memory`"
-        )
     shared = len(tables) == 1 and not on_host
     lengths = [t.lengths() for t in tables] * (replicas // len(tables))
     plan = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets)
     room = max(bucket.capacity for bucket in plan)
-    read = partial(streamed.window, on_host, room)
+    read = partial(streamed.window, on_host, room, mesh.own(room))
     table: Any = tables[0]
     if on_host:
         rows = max(bucket.batch for bucket in plan)

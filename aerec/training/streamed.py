@@ -1,7 +1,8 @@
 """An epoch over tables that stay on the host: each batch is read while earlier ones are trained on.
 
 The program is that of an epoch of a single step, on a window: a table of the rows of one batch. Its
-batches are those of the whole table on the device, and so are its numbers.
+batches are those of the whole table on the device, and so are its numbers. Over a mesh, each
+process reads the part of a window that its own devices hold.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from aerec import mesh
 from aerec.core import Rows, Table
 from aerec.host_table import HostTable
 
@@ -34,29 +36,37 @@ class Window(Table):
         return dataclasses.replace(x, index=self.numbers[index])
 
 
-def window(tables: Sequence[HostTable], capacity: int, numbers: np.ndarray) -> Window:
+def window(
+    tables: Sequence[HostTable], capacity: int, own: range, numbers: np.ndarray
+) -> Window:
     """Read the batch of each replica.
 
     Args:
       tables: one for all replicas, or one per replica.
       capacity: entries for which a window has room.
+      own: the entries of a window that are read (`mesh.own`); the others are zero.
       numbers: [S, B] the rows of each replica's batch; U for padding.
 
     Returns:
       NumPy leaves [S, ...]; of a single replica, without S.
     """
-    read = [_one(tables[i % len(tables)], capacity, own) for i, own in enumerate(numbers)]
+    read = [_one(tables[i % len(tables)], capacity, own, each) for i, each in enumerate(numbers)]
     return read[0] if len(read) == 1 else jax.tree.map(lambda *leaves: np.stack(leaves), *read)
 
 
-def _one(table: HostTable, capacity: int, numbers: np.ndarray) -> Window:
-    sizes, listed = table.read(numbers)
+def _one(table: HostTable, capacity: int, own: range, numbers: np.ndarray) -> Window:
+    inside = numbers < table.num_rows
+    sizes = np.where(inside, table.sizes[np.where(inside, numbers, 0)], 0)
+    ends = np.append(0, np.cumsum(sizes))
+    within = inside & (ends[1:] > own.start) & (ends[:-1] < own.stop)
+    listed = table.read(numbers[within])
     columns = np.zeros(capacity, np.int32)
-    columns[: len(listed)] = listed
+    first = ends[np.argmax(within)]
+    columns[first : first + len(listed)] = listed
     return Window(
-        indptr=np.append(0, np.cumsum(sizes)).astype(np.int32),  # type: ignore[arg-type]
-        columns=columns,  # type: ignore[arg-type]
-        values=np.ones(capacity, np.float32),  # type: ignore[arg-type]
+        indptr=ends.astype(np.int32),
+        columns=columns,
+        values=np.ones(capacity, np.float32),
         num_columns=table.num_columns,
         numbers=numbers.astype(np.int32),
     )
@@ -74,7 +84,7 @@ def epoch(
     Args:
       step: the compiled epoch of a single step (`step.make_epoch`), for all replicas.
       tables: as of `window`.
-      read: the rows [S, B] of a batch -> its window.
+      read: the rows [S, B] of a batch -> its window, on the host.
       drawn: the number of an epoch -> (shapes [steps], order [S, steps, B]), as for a table on the
         device.
       given: the last argument of `step`.
@@ -87,7 +97,8 @@ def epoch(
         places = np.broadcast_to(np.arange(order.shape[2], dtype=np.int32), order[:, :1].shape)
         losses: list[jax.Array] = []
         for at, batch in enumerate(ahead(read, np.swapaxes(order, 0, 1))):
-            state, loss, finite = step(state, batch, shapes[at : at + 1], places, given)
+            at_step = mesh.placed((shapes[at : at + 1], places))
+            state, loss, finite = step(state, mesh.divided(batch), *at_step, given)
             losses.append(loss)
             jax.block_until_ready(losses[max(0, at - 1)])  # or windows pile up in the queue
         return state, jnp.concatenate(losses, axis=1), finite
@@ -108,5 +119,6 @@ def ahead(read: Callable[[Any], Any], of: Iterable[Any]) -> Iterator[Any]:
 
 
 def windows(table: HostTable, capacity: int, index: np.ndarray) -> Iterator[Window]:
-    """Yield the window of each block of rows, `index` [steps, B]."""
-    yield from ahead(partial(_one, table, capacity), index)
+    """Yield the window of each block of rows, `index` [steps, B], as a program reads it."""
+    read = partial(_one, table, capacity, mesh.own(capacity))
+    yield from map(mesh.divided, ahead(read, index))

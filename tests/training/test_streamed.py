@@ -66,7 +66,7 @@ def test_passes_of_any_size(folder, both, monkeypatch):
     equal(split.train.table(), both[1].train)
     monkeypatch.setattr("aerec.memory.on_host", lambda: 0)  # rows are read without pages ahead
     split.train.advise(scattered=True)
-    equal(split.train.read(np.arange(split.train.num_rows))[1], both[1].train.columns)
+    equal(split.train.read(np.arange(split.train.num_rows)), both[1].train.columns)
 
 
 CASES = [  # several shapes of batches and replicas; a penalty that weighs the whole table; draws
@@ -119,6 +119,23 @@ def test_an_interrupted_run_resumes_with_the_same_bits(both, tmp_path):
     equal(resumed.params, whole.params)
     assert resumed.config == whole.config
     assert resumed.results["test"] == whole.results["test"]
+
+
+@pytest.mark.parametrize("own", [range(0, 9), range(9, 18), range(18, 27), range(27, 36)])
+def test_a_process_reads_the_part_of_a_batch_that_its_devices_hold(both, own, monkeypatch):
+    train, numbers = both[0].train, np.array([[3, 150, 7, 11, 0]])
+    entries = int(train.sizes[[3, 7, 11, 0]].sum())
+    whole = streamed.window([train], entries + 20, range(entries + 20), numbers)
+    read = []
+    of_rows = HostTable.read
+    monkeypatch.setattr(
+        HostTable, "read", lambda table, index: read.extend(index) or of_rows(table, index)
+    )
+    part = streamed.window([train], entries + 20, own, numbers)
+    np.testing.assert_array_equal(part.columns[own], whole.columns[own])
+    equal((part.indptr, part.values, part.numbers), (whole.indptr, whole.values, whole.numbers))
+    row = np.repeat(numbers[0], np.diff(whole.indptr))
+    assert set(read) == set(row[own.start : own.stop])
 
 
 def test_a_batch_that_cannot_be_read_ends_the_epoch():
