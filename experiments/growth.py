@@ -148,8 +148,10 @@ def trained(name: str, repeats: int) -> dict[str, Any]:
     on = mesh.chosen(f"data:{size}") if growth == "devices" else None
     with mesh.use(on):
         run = compiled(table, own, 2 * repeats + 1, said.append)
+        best = jax.tree.map(jax.numpy.copy, run.start.params)  # as a run keeps them
         state, seconds = epochs(run, run.start, range(repeats + 1))
     peak = memory.peak_rss_mb() - before
+    del best
     needed = re.search(r"needs about ([\d.]+) GiB", " ".join(said))
     batch, drawn = -(-rows // run.updates), "sampled" in " ".join(said)
     seen = min(columns, batch * each + Settings().candidates) if drawn else columns

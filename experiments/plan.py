@@ -90,7 +90,7 @@ def memory(
         "table": 8 * entries,
         "offsets": 4 * users,
         "parameters": 16 * weights + rest,
-        "logits": 32 * batch * seen,
+        "logits": 16 * batch * seen,
     }
 
 

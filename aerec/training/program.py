@@ -19,6 +19,8 @@ from aerec.training.settings import Settings
 from aerec.training.step import State, make_epoch, start
 from aerec.training.variants import Variants
 
+PROGRAM = 256 * 2**20  # bytes of a process that compiles and runs an epoch, whatever its sizes
+
 
 class Program(NamedTuple):
     """A compiled epoch of all replicas.
@@ -195,8 +197,9 @@ def memory_needed(
     """Estimate the bytes of a training run on one device; on a CPU, on all that it counts as.
 
     They are of the parameters, their gradient, the best parameters, the optimiser's state, the
-    table, and some eight dense [batch, N] blocks of one step. With `candidates`, the blocks are of
-    the columns of a sampled softmax, and there are copies of kernels instead of the gradient.
+    table, and at most four dense [batch, N] blocks of a step, as many of each re-feed. With
+    `candidates`, the blocks are of the columns of a sampled softmax, and there are copies of
+    kernels instead of the gradient. On a CPU, `PROGRAM` comes on top.
     """
     params = jax.eval_shape(model.init, jax.random.key(0))
     state = jax.eval_shape(chain.init, params)
@@ -208,9 +211,12 @@ def memory_needed(
     batch = max(bucket.batch for bucket in plan)
     per_replica = 2 * mesh.part(params, table.num_columns) + gradient
     per_replica += mesh.part(state, table.num_columns)
-    per_replica += 8 * 4 * math.ceil(batch / rows) * math.ceil(columns / parts)
-    shares = rows * parts // jax.process_count() if jax.default_backend() == "cpu" else 1
-    return shares * (replicas * per_replica + memory.size(table) // rows)
+    blocks = 4 * (1 + model.traits.refeeds)
+    per_replica += blocks * 4 * math.ceil(batch / rows) * math.ceil(columns / parts)
+    on_device = replicas * per_replica + memory.size(table) // rows
+    if jax.default_backend() != "cpu":
+        return on_device
+    return PROGRAM + rows * parts // jax.process_count() * on_device
 
 
 def total_weight(model: Model, table: AnyTable, batch_size: int) -> float:
