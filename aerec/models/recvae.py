@@ -49,9 +49,9 @@ class Config:
 
 
 SPACE: Space = {
-    "hidden": Choice(tuple((width,) * 5 for width in (200, 400, 600))),
+    "hidden": Choice(((), (200,) * 5, (600,) * 5)),
     "latent": Choice((64, 128, 200, 400)),
-    "dropout": Uniform(0.2, 0.8),
+    "dropout": Uniform(0.1, 0.8),
     "beta": Log(5e-4, 0.05),
     **TRAINING,
     "epochs": LogIntegers(40, 240),

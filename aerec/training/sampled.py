@@ -80,10 +80,9 @@ def make_epoch(
     updates = [make_step(model.narrowed(room), optimiser) for room in rooms]
 
     def of(
-        bucket: batches.Bucket, room: int, update: Callable, weights: jax.Array, rows: int
-    ) -> Callable:
-        ends = jnp.cumsum(weights)
-
+        bucket: batches.Bucket, room: int, update: Callable, weights: jax.Array, ends: jax.Array,
+        rows: int,
+    ) -> Callable:  # fmt: skip
         def step(state: State, table: Table, index: jax.Array, key: jax.Array):
             x = batch_of(table, index, bucket)
             drawing = jax.random.fold_in(jax.random.fold_in(key, OWN), state.step)
@@ -105,10 +104,13 @@ def make_epoch(
         return step
 
     def epoch(state: State, table: Table, shapes: jax.Array, order: jax.Array, key: jax.Array):
-        weights, rows = weigh(table), table.num_rows
-        if counted is not None:
+        if counted is None:
+            weights, rows = weigh(table), table.num_rows
+            ends = jnp.cumsum(weights)
+        else:  # constants of the program, for which XLA would take seconds to add them up
             weights, rows = jnp.asarray(1 + counted, jnp.int32), whole.num_rows
-        steps = [of(*each, weights, rows) for each in zip(plan, rooms, updates, strict=True)]
+            ends = jnp.asarray(np.cumsum(1 + counted), jnp.int32)
+        steps = [of(*each, weights, ends, rows) for each in zip(plan, rooms, updates, strict=True)]
         state = _columns_first(state, axes)
         state, losses, finite = over(steps)(state, table, shapes, order, key)
         return _columns_back(state, axes), losses, finite
