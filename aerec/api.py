@@ -282,22 +282,28 @@ def audit(
             raise BadInput("give a domain, like aerec.properties.samplers.gaussian(50)")
         return properties.audit(first, domain, key, items=items, **options)
     loaded = subject.artefact(replica)
-    if domain is None:
-        if subject.splits is None:
-            raise BadInput(
-                "the run was opened and its ratings are not at hand: give a `domain`, or use the "
-                "command `aerec audit`, which reads them again"
-            )
-        domain = encoding.domain(loaded, subject.splits[0], relevance=relevance)
-    elif loaded.model.traits.reads != "columns" and domain.dimension != len(subject.item_ids):
-        width = f"the run reads rows of {len(subject.item_ids):,} items"
-        raise BadInput(f"the domain is in R^{domain.dimension}, and {width}: give one of these")
-    elif relevance != "listed":
-        raise BadInput("`relevance` is for a run's own data: leave out the domain")
+    domain = _domain(subject, loaded, domain, relevance)
     if note := encoding.order_note(loaded):
         warnings.warn(note, stacklevel=2)
     given = {"name": subject.config["model"], **encoding.subject(loaded, alone=alone), **options}
     return properties.audit(domain=domain, key=key, **given)
+
+
+def _domain(run: Run, loaded: Artefact, given: Domain | None, relevance: Any) -> Domain:
+    """Return the domain on which a run is audited: a given one that suits it, or its own rows."""
+    if given is None:
+        if run.splits is None:
+            raise BadInput(
+                "the run was opened and its ratings are not at hand: give a `domain`, or use the "
+                "command `aerec audit`, which reads them again"
+            )
+        return encoding.domain(loaded, run.splits[0], relevance=relevance)
+    if loaded.model.traits.reads != "columns" and given.dimension != len(run.item_ids):
+        width = f"the run reads rows of {len(run.item_ids):,} items"
+        raise BadInput(f"the domain is in R^{given.dimension}, and {width}: give one of these")
+    if relevance != "listed":
+        raise BadInput("`relevance` is for a run's own data: leave out the domain")
+    return given
 
 
 def open(path: str | pathlib.Path) -> Run:
