@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -50,7 +49,7 @@ def compiled(
 ) -> Program:
     """Compile an epoch of one replica per seed, for the mesh in use; all else as of `fit`."""
     data = _laid_out(tables, settings, len(seeds))
-    plan, on_host, table = data.plan, data.on_host, data.table
+    plan, windows, table = data.plan, data.windows, data.table
     each = 1 + model.traits.refeeds  # updates per batch
     updates = each * sum(bucket.steps for bucket in plan)
     steps = settings.epochs * updates
@@ -97,7 +96,7 @@ def compiled(
     def run(state, table, shapes, order, given):
         key, own = given
         if candidates:
-            whole = tables[0] if on_host else table
+            whole = tables[0] if windows else table
             epoch_of = sampled.make_epoch(*trained(own), plan, candidates, whole)
         else:
             epoch_of = make_epoch(*trained(own), plan)
@@ -120,17 +119,15 @@ def compiled(
 
     again = _replicated(run, len(seeds), data.shared)
     again = jax.jit(again, donate_argnums=0, out_shardings=(mesh.shardings(state), None, None))
-    shapes, order = drawn(0)
-    if on_host:
-        shapes, order = shapes[:1], order[:, :1]
-    executable = again.lower(state, table, *mesh.placed((shapes, order)), given).compile()
 
-    def epoch(state, number: int):
-        return executable(state, table, *mesh.placed(drawn(number)), given)
+    def executable(table, shapes, order) -> Callable:
+        own = again.lower(state, table, *mesh.placed((shapes, order)), given).compile()
+        return lambda state, table, *rows: own(state, table, *mesh.placed(rows), given)
 
+    streams = streamed.epoch(executable, windows, drawn) if windows else None
     return Program(
         start=state,
-        epoch=streamed.epoch(executable, on_host, data.read, drawn, given) if on_host else epoch,
+        epoch=streams or _epoch(executable, table, drawn),
         losses_at=range(0, updates, each),
         updates=updates,
     )
@@ -141,20 +138,18 @@ class _Data(NamedTuple):
 
     Attributes:
       table: what the epoch is called with: the table that all replicas share, or one each, leaves
-        [S, ...]; of tables on the host, the first window.
+        [S, ...]; of tables on the host, a window.
       shared: whether all replicas read the same table.
-      on_host: the tables that stay on the host; none, or all.
+      windows: of tables that stay on the host; None: the tables do not.
       lengths: entries of each row, of each replica.
       plan: the shapes of batches.
-      read: rows [S, B] -> their window of the tables on the host.
     """
 
     table: Any
     shared: bool
-    on_host: list[HostTable]
+    windows: streamed.Windows | None
     lengths: list[np.ndarray]
     plan: Sequence[batches.Bucket]
-    read: Callable[[np.ndarray], Any]
 
 
 def _laid_out(tables: Sequence[AnyTable], settings: Settings, replicas: int) -> _Data:
@@ -166,15 +161,19 @@ def _laid_out(tables: Sequence[AnyTable], settings: Settings, replicas: int) -> 
     shared = len(tables) == 1 and not on_host
     lengths = [t.lengths() for t in tables] * (replicas // len(tables))
     plan = batches.plan(np.stack(lengths), settings.batch_size, settings.buckets)
-    room = max(bucket.capacity for bucket in plan)
-    read = partial(streamed.window, on_host, room, mesh.own(room))
     table: Any = tables[0]
-    if on_host:
-        rows = max(bucket.batch for bucket in plan)
-        table = read(np.full((replicas, rows), table.num_rows))
+    windows = streamed.Windows(on_host, plan, replicas) if on_host else None
+    if windows:
+        table = windows.empty(windows.most)
     elif not shared:
         table = jax.tree.map(lambda *leaves: np.stack(leaves), *tables)
-    return _Data(table, shared, on_host, lengths, plan, read)
+    return _Data(table, shared, windows, lengths, plan)
+
+
+def _epoch(compiled: Callable, table: Any, drawn: Callable) -> Callable:
+    """Make the epoch over a table on the device; arguments as of `streamed.epoch`."""
+    run = compiled(table, *drawn(0))
+    return lambda state, number: run(state, table, *drawn(number))
 
 
 def _fixed(model: Model, tables: Sequence[AnyTable], replicas: int) -> dict[str, Any]:
@@ -244,7 +243,7 @@ def total_weight(model: Model, table: AnyTable, batch_size: int) -> float:
 
     if isinstance(table, HostTable):
         total, params, added = jnp.zeros(()), zeros(), jax.jit(add)
-        for window in streamed.windows(table, capacity, index):
+        for window in streamed.blocks(table, capacity, index):
             total = added(total, params, window, jnp.arange(index.shape[1], dtype=jnp.int32))
         return float(total)
     return float(scan(zeros(), table, index))
