@@ -7,9 +7,12 @@ import subprocess
 import sys
 import time
 
+import polars as pl
 import pytest
 
 from aerec import hosts
+from aerec.data import convert
+from aerec.data.synthetic import synthesize
 from aerec.errors import BadInput
 
 RUN = (
@@ -82,6 +85,25 @@ def test_two_processes_share_a_run_one_is_killed_and_the_run_goes_on(
     assert results(two)["test"] == pytest.approx(alone["test"], rel=1e-4)
     for name in ("train_users", "train_entries", "heldout_entries", "parameters"):
         assert results(two)[name] == alone[name]
+
+
+@pytest.mark.slow
+def test_two_processes_read_ratings_from_the_disk(tmp_path, pair, process, monkeypatch):
+    """They end in the bits of two devices in one process, which has the ratings in memory."""
+    ratings = synthesize(users=60, items=31, ratings=900)[0]
+    frame = {"user": ratings.user, "item": ratings.item, "rating": ratings.value}
+    pl.DataFrame({**frame, "time": ratings.time}).write_csv(tmp_path / "ratings.csv")
+    convert.convert([tmp_path / "ratings.csv"], tmp_path / "folder", log=lambda text: None)
+    own = (*RUN, f"--dataset={tmp_path / 'folder'}")
+    monkeypatch.setattr(f"{__name__}.RUN", (*own, "--table=mapped"))
+    ended = [each.communicate() for each in pair(tmp_path / "two")]
+    assert (tmp_path / "two" / "results.json").exists(), ended
+    devices = "import os\nos.environ['JAX_NUM_CPU_DEVICES'] = '2'"
+    one = process("train", *own, "--mesh=data:2", f"--workdir={tmp_path / 'one'}", before=devices)
+    _, said = one.communicate()
+    assert one.returncode == 0, said
+    two, one = (results(tmp_path / name)["model_checksum"] for name in ("two", "one"))
+    assert two == one
 
 
 @pytest.mark.parametrize(
