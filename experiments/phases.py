@@ -4,7 +4,8 @@ The peer of an evaluation is a plain PyTorch one (`pip install "aerec[torch]"`):
 mask, `topk`. Peers of iALS have two threads or as many as there are cores, and the same number of
 factors and of sweeps: irspack (`pip install irspack`), which has the same objective and takes the
 same settings of it; implicit (`pip install implicit`), whose objective is another one, with its
-defaults.
+defaults. RecBole is no peer: 1.2.1 needs a NumPy below 2, and JAX one from 2 on, so they do not run
+in one environment.
 """
 
 import importlib.metadata
