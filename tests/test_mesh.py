@@ -98,7 +98,7 @@ for text in sys.argv[2:]:
 
 of_step = programs[-1]
 
-# Ratings that stay on the disk are divided alike: a batch at a time, by the same batches.
+# Ratings that stay on the disk are divided alike: a window at a time, by the same batches.
 params_on_disk, of_disk = fit(mesh.chosen(text), train=on_disk)
 close(params_on_disk, one), close(of_disk, figures)
 

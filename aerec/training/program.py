@@ -124,10 +124,13 @@ def compiled(
         own = again.lower(state, table, *mesh.placed((shapes, order)), given).compile()
         return lambda state, table, *rows: own(state, table, *mesh.placed(rows), given)
 
-    streams = streamed.epoch(executable, windows, drawn) if windows else None
+    if windows:
+        epoch = streamed.epoch(executable, windows, drawn)
+    else:
+        epoch = _epoch(executable, table, drawn)
     return Program(
         start=state,
-        epoch=streams or _epoch(executable, table, drawn),
+        epoch=epoch,
         losses_at=range(0, updates, each),
         updates=updates,
     )
