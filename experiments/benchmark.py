@@ -14,6 +14,8 @@ each kernel. `solve` times a model in closed form, `evaluate` the scoring of the
 an audit of all triples of the data, each compiled before. The peer's evaluation is of NDCG@100
 alone, and so is ours beside it.
 `read` writes a file of random ratings and reads it in a process of its own.
+`--mesh=data:2` divides an epoch, a solution or an evaluation over devices; a CPU counts as as many
+as JAX_NUM_CPU_DEVICES says. `--profile=FOLDER` traces one more call, and shows its operations.
 `--record=FILE:ROW` keeps the figures as that row of experiments/results/FILE.json.
 The peer, a plain PyTorch loop, needs `pip install "aerec[torch]"`; `experiments.quality` measures
 the time to its best figure.
@@ -37,7 +39,7 @@ from absl import flags
 from rich.table import Table as Grid
 
 import aerec
-from aerec import models
+from aerec import mesh, models
 from aerec.cli import command, options, show
 from aerec.cli.train import choose, planned
 from aerec.core import Facts
@@ -46,7 +48,7 @@ from aerec.errors import BadInput, nearest
 from aerec.models import ease
 from aerec.runs.spec import Spec, oriented
 from aerec.training import batches, program
-from experiments import latency, operations, phases, reading, records
+from experiments import latency, operations, phases, profiling, reading, records
 
 REPEATS = 8  # of short measurements
 
@@ -56,9 +58,11 @@ def main(given: Mapping[str, Any]) -> None:
         "epoch": epoch,
         "ease": cholesky,
         "recommend": recommend,
-        "solve": lambda given: phases.solve(*ready(given), given["against"]),
-        "evaluate": lambda given: phases.evaluate(*ready(given), given["against"]),
-        "audit": lambda given: phases.audit(*ready(given)),
+        "solve": lambda given: phases.solve(*ready(given), given["against"], given["profile"]),
+        "evaluate": lambda given: phases.evaluate(
+            *ready(given), given["against"], given["profile"]
+        ),
+        "audit": lambda given: phases.audit(*ready(given), given["profile"]),
         "read": lambda given: reading.read(given["file"], given["ratings"]),
         "first_layer": lambda given: operations.first_layer(),
         "last_layer": lambda given: operations.last_layer(),
@@ -69,21 +73,23 @@ def main(given: Mapping[str, Any]) -> None:
         raise BadInput(f"--what={given['what']!r}: {nearest(given['what'], kinds)}")
     own = {"what", "config", "model", "set", "data_dir", "data_file", "dataset", "protocol"}
     own |= {"record", "json"}
+    measured = {"mesh", "profile"}
     used = {
-        "epoch": own
+        "epoch": own | measured
         | {"split_dir", "batch_size", "buckets", "against", "optimiser", "seed", "repeats"},
         "ease": own - {"config", "model", "set"},
-        **{name: own | {"split_dir", "against"} for name in ("solve", "evaluate")},
-        **{name: own | {"split_dir"} for name in ("recommend", "audit")},
+        **{name: own | measured | {"split_dir", "against"} for name in ("solve", "evaluate")},
+        "recommend": own | {"split_dir"},
+        "audit": own | {"split_dir", "profile"},
         "read": {"what", "file", "ratings", "record", "json"},
         **{name: {"what"} for name in ("first_layer", "last_layer", "gru", "softmax")},
     }
-    if given["what"] in used:
-        unused = {flag.name for flag in command.own_flags()} - used[given["what"]]
-        options.refuse(sorted(unused), f"with --what={given['what']}")
+    unused = {flag.name for flag in command.own_flags()} - used[given["what"]]
+    options.refuse(sorted(unused), f"with --what={given['what']}")
     if given["record"] and not records.PLACE.fullmatch(given["record"]):
         raise BadInput(f"--record={given['record']}: write FILE:ROW")
-    figures = kinds[given["what"]](given)
+    with mesh.use(mesh.chosen(given["mesh"]) if "mesh" in used[given["what"]] else None):
+        figures = kinds[given["what"]](given)
     if given["json"]:
         print(json.dumps(figures))
     if given["record"]:
@@ -98,7 +104,7 @@ def keep(place: str, figures: Mapping[str, float], data: str, peer: str | None) 
         label=label,
         figures=figures,
         command="python -m experiments.benchmark "
-        + re.sub(r"--data_dir=\S+", "--data_dir=DIR", command),
+        + re.sub(r"--(data_dir|profile)=\S+", r"--\1=DIR", command),
         versions={
             "aerec": aerec.__version__,
             "python": platform.python_version(),
@@ -165,6 +171,9 @@ def epoch(given: Mapping[str, Any]) -> dict[str, float]:
             grid.add_row(name, f"{best:.3f}", f"{achieved / 1e9:.0f}", f"{achieved / rate:.0%}")
     show.CONSOLE.print(grid)
     show.CONSOLE.print(f"Float32 matrix products in this run: {rate / 1e9:.0f} Gflop/s.")
+    figures |= profiling.profile(
+        lambda: run.epoch(state, given["repeats"] + 1), given["profile"]
+    )
     if theirs:
         show.CONSOLE.print(f"{min(theirs[1:]) / min(ours[1:]):.2f} times faster than the peer.")
         figures |= {"share": min(ours[1:]) / min(theirs[1:]), "threads": float(threads)}
@@ -232,6 +241,10 @@ if __name__ == "__main__":
     flags.DEFINE_integer("repeats", REPEATS, "with --what=epoch: epochs of each, after a first", 1)
     flags.DEFINE_string("file", "csv", f"with --what=read: {', '.join(reading.FILES)}")
     flags.DEFINE_integer("ratings", 20_000_000, "with --what=read: lines of the file", 1)
+    flags.DEFINE_string(
+        "mesh", None, "how devices share the work, like data:4,model:2 (default: all on data)"
+    )
+    flags.DEFINE_string("profile", None, "a folder for a trace of one more call")
     flags.DEFINE_bool("json", False, "print the figures as a line of JSON too")
     flags.DEFINE_string("record", None, "FILE:ROW, where to keep the figures")
     command.run(main, __doc__)

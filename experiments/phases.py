@@ -30,16 +30,19 @@ from aerec.host_table import AnyTable
 from aerec.runs import scoring
 from aerec.runs.spec import Spec, oriented
 from aerec.training import loop
-from experiments import operations
+from experiments import operations, profiling
 
 REPEATS = 3
 PAUSE = 0.3  # seconds: the peer's threads spin for a while after their last product
 
 
-def solve(spec: Spec, split: Split, against: str | None) -> dict[str, float]:
+def solve(
+    spec: Spec, split: Split, against: str | None = None, profile: str | None = None
+) -> dict[str, float]:
     """Time a model that is solved, and a peer, in turns: wall and CPU seconds, the best of each.
 
-    With a peer there is NDCG@100 of both on the test part too, whose users are folded in.
+    With `profile`, a folder, one more solution is traced. With a peer there is NDCG@100 of both on
+    the test part too, whose users are folded in.
     """
     model = models.build(spec.model, spec.set, Facts.of(split.train, split.scale))
     if model.solve is None:
@@ -66,6 +69,7 @@ def solve(spec: Spec, split: Split, against: str | None) -> dict[str, float]:
     for name, whose in zip(contenders, ("aerec", "peer"), strict=False):
         figures |= {f"{whose}_seconds": min(wall[name]), f"{whose}_cpu_seconds": min(cpu[name])}
         show.CONSOLE.print(f"{name}: {min(wall[name]):.2f} s, {min(cpu[name]):.2f} of a core.")
+    figures |= profiling.profile(contenders["aerec"], profile)
     if peer is not None:
         scores = np.asarray(peer.score(peer.fit(), _matrix(split.test.input)), np.float32)
         listed = scoring.by_number(lambda y, row: y.at[row].get(mode="fill", fill_value=0))
@@ -133,10 +137,13 @@ def _matrix(table: AnyTable) -> scipy.sparse.csr_matrix:
     return scipy.sparse.csr_matrix((value, (row, column)), (table.num_rows, table.num_columns))
 
 
-def evaluate(spec: Spec, split: Split, against: str | None) -> dict[str, float]:
+def evaluate(
+    spec: Spec, split: Split, against: str | None = None, profile: str | None = None
+) -> dict[str, float]:
     """Time the scoring of the test part by all figures, compilation apart: users a second.
 
-    The parameters are those before training. With a peer, NDCG@100 alone is timed too, in turns.
+    The parameters are those before training. With `profile`, a folder, one more scoring is traced.
+    With a peer, NDCG@100 alone is timed too, in turns.
     """
     (split,) = oriented(models.traits(spec.model, spec.set), [split])
     model = models.build(spec.model, spec.set, Facts.of(split.train, split.scale))
@@ -149,6 +156,7 @@ def evaluate(spec: Spec, split: Split, against: str | None) -> dict[str, float]:
     show.CONSOLE.print(f"{users:,} users scored in {min(times):.2f} s (the first time {first:.2f})")
     figures = {"seconds": min(times), "first_seconds": first, "users": float(users),
                "users_per_second": users / min(times), **size(split.train)}  # fmt: skip
+    figures |= profiling.profile(lambda: score(params, split.test).per_row, profile)
     if against is None:
         return figures
     nets, peer = torch_peer(against)
@@ -192,9 +200,13 @@ def size(table: AnyTable) -> dict[str, float]:
     return {**sizes, "entries": int(table.lengths().sum())}
 
 
-def audit(spec: Spec, split: Split) -> dict[str, float]:
-    """Time an audit of all triples of the data, after one epoch, the first time and again."""
+def audit(spec: Spec, split: Split, profile: str | None = None) -> dict[str, float]:
+    """Time an audit of all triples of the data, after one epoch, the first time and again.
+
+    With `profile`, a folder, a third one is traced.
+    """
     run = aerec.fit(spec.model, split, show=False, epochs=1, **spec.set)
     first, again = (operations.seconds(lambda: aerec.audit(run)) for _ in range(2))
     show.CONSOLE.print(f"Audited in {first:.1f} s, and again in {again:.1f} s")
-    return {"first_seconds": first, "seconds": again, "devices": float(len(jax.devices()))}
+    figures = {"first_seconds": first, "seconds": again, "devices": float(len(jax.devices()))}
+    return figures | profiling.profile(lambda: aerec.audit(run), profile)

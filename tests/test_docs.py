@@ -58,7 +58,8 @@ def flags_of(name):
     return values
 
 
-COMMANDS = (*command.COMMANDS, "sweep", "tune", "board", "reproduce", "report", "benchmark")
+COMMANDS = (*command.COMMANDS, "sweep", "tune", "board", "reproduce", "report", "benchmark",
+            "suite")  # fmt: skip
 
 
 def commands(text):

@@ -5,8 +5,10 @@ import re
 import subprocess
 import sys
 
+import jax
 import pytest
 
+from aerec import mesh
 from aerec.errors import BadInput
 from experiments import records, suite
 
@@ -57,6 +59,49 @@ def test_when_the_time_is_up_a_row_is_stopped(given, monkeypatch):
 def stopped(argv, *, timeout, **options):
     assert 0 < timeout <= 9
     raise subprocess.TimeoutExpired(argv, timeout)
+
+
+def test_the_slowest_call_is_profiled_without_its_peer(given, tmp_path, monkeypatch):
+    asked = []
+
+    def run(argv, env, timeout, **options):
+        asked.append(argv[3:-1])
+        seconds = 1.0 if "--model=ease" in argv else 2.0
+        return subprocess.CompletedProcess(argv, 0, json.dumps({"aerec_seconds": seconds}), "")
+
+    rows = {"fast": suite.Bench(("--what=solve", "--model=ease")),
+            "slow": suite.Bench(("--model=multvae", "--against=torch", "--repeats=3")),
+            "gru": suite.Bench(("--what=gru",))}  # fmt: skip
+    monkeypatch.setitem(suite.SUITES, "small", rows)
+    monkeypatch.setattr(suite.phases, "version", lambda peer: {})
+    monkeypatch.setattr(subprocess, "run", run)
+    suite.main(given)
+    folder = tmp_path / "rows" / "profile"
+    assert asked[-1] == ["--model=multvae", "--repeats=1", f"--profile={folder}"]
+    *_, row = records.read("suite_small", tmp_path)[1]
+    assert row.label == "slow_profile"
+    assert "--repeats=1 --profile=DIR --data_dir=DIR" in row.command
+
+
+def test_a_mesh_is_in_use_where_it_has_an_effect(here, monkeypatch):
+    seen = []
+    monkeypatch.setattr(suite.phases, "solve", lambda *given: seen.append(mesh.in_use()))
+    monkeypatch.setattr(mesh, "chosen", lambda text: jax.make_mesh((1, 1), mesh.AXES))
+    ran = here("benchmark", "--what=solve", "--model=ease", suite.CLICKS[0], "--mesh=data:1")
+    assert ran.status == 0
+    assert [own.axis_names for own in seen] == [mesh.AXES]
+    refused = here("benchmark", "--what=audit", "--mesh=data:2")
+    assert "--mesh: no effect with --what=audit" in refused.err
+
+
+def test_the_small_suite_has_every_row_of_the_accelerator():
+    large, little = suite.SUITES["gpu"], suite.SUITES["small"]
+    assert set(large) < set(little)
+    for label, bench in large.items():
+        same = [flag for flag in bench.flags if "dataset" not in flag and "protocol" not in flag]
+        assert set(same) <= set(little[label].flags)
+        assert bench.environment == little[label].environment
+        assert any(flag.startswith("--dataset=synthetic") for flag in little[label].flags)
 
 
 def test_every_flag_of_a_row_is_one_of_the_benchmark(here):
