@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from aerec import mesh
@@ -250,6 +251,22 @@ def test_every_model_on_eight_devices():
 def test_a_mesh_that_cannot_be(text, message):
     with pytest.raises(BadInput, match=message):
         mesh.chosen(text)
+
+
+@pytest.mark.parametrize(("parts", "expected"), [
+    ([(0, 4), (4, 8)], range(8)),
+    ([(4, 8)], range(4, 8)),
+    ([(12, 16), (4, 8)], range(4, 16)),  # with what lies between its devices
+])  # fmt: skip
+def test_the_entries_of_a_process_are_those_of_its_devices(parts, expected, monkeypatch):
+    def places(sharding, shape):
+        assert shape == (16,)  # 13, padded to a multiple of four
+        return {device: (slice(*at),) for device, at in enumerate(parts)}
+
+    monkeypatch.setattr(mesh.NamedSharding, "addressable_devices_indices_map", places)
+    monkeypatch.setattr(mesh, "size", lambda axis: 4)
+    with jax.set_mesh(jax.make_mesh((1, 1), mesh.AXES)):
+        assert mesh.own(13) == expected
 
 
 def test_one_device_has_no_mesh():
