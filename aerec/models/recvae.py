@@ -32,7 +32,7 @@ import jax.numpy as jnp
 from aerec.configuration import Count, Positive, Probability, Widths, settings
 from aerec.core import Batch, Facts, Model, Rows, Traits, Turn
 from aerec.nn import activations, layers, losses
-from aerec.space import TRAINING, Choice, Log, LogIntegers, Space, Uniform
+from aerec.space import Choice, Log, LogIntegers, Space, Uniform
 
 SHARES = (0.15, 0.75, 0.1)  # of N(0, I), of the earlier posterior, of the wide normal
 WIDE = 10.0  # log-variance of the wide normal
@@ -49,12 +49,13 @@ class Config:
 
 
 SPACE: Space = {
-    "hidden": Choice(((), (200,) * 5, (600,) * 5)),
-    "latent": Choice((64, 128, 200, 400)),
-    "dropout": Uniform(0.1, 0.8),
-    "beta": Log(5e-4, 0.05),
-    **TRAINING,
-    "epochs": LogIntegers(40, 240),
+    "hidden": Choice(((), (600,) * 5)),
+    "latent": Choice((200, 400)),
+    "dropout": Uniform(0.1, 0.6),
+    "beta": Log(1e-3, 1e-2),
+    "learning_rate": Log(3e-4, 3e-3),
+    "batch_size": LogIntegers(20, 120),
+    "epochs": LogIntegers(40, 120),
 }
 
 
