@@ -16,5 +16,5 @@ RECIPE = {
     "learning_rate": 0.1,
     "schedule": "cosine",
     "evaluate_every": 5,
-    "set": {"latent": 200, "corruption": 0.5, "negatives": 5},
+    "set": {"latent": 200, "corruption": 0.5, "negatives": 5, "l2": 0.0},
 }
