@@ -33,8 +33,8 @@ Departures:
   - updates are of batches of users, of the mean loss over them; the paper's are of one user. SGD
     and AdaGrad are `optimiser="sgd"` and `optimiser="adagrad"`. AdaGrad's sums of squares start at
     1e-4, as in the authors' code, but of gradients that a batch of B users makes B times smaller;
-  - by default `latent` is 400, where the paper mostly has 50, and the loss reads every column, where
-    the paper draws five for each click.
+  - by default `latent` is 400, where the paper mostly has 50, and the loss reads every column,
+    where the paper draws five for each click.
 
 Weights start uniform in +-4 sqrt(6 / (fan in + fan out)), the width for sigmoid units.
 """
