@@ -547,6 +547,8 @@ TRAINED = {
     "timesvdpp": timesvdpp, "vae": vae,
 }  # fmt: skip
 STATED = {  # where the formula has other settings than the defaults
+    "cdae": {"negatives": 5},
+    "dae": {"negatives": 5},
     "ease_vae": {"weight": 0.3, "dropout": 0.5, "beta": 0.2, "anneal_steps": 10_000},
     "factor_ae": {"hidden": ()},
     "multdae": {"dropout": 0.5},
