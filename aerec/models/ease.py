@@ -2,7 +2,8 @@
 
 Steck: *Embarrassingly Shallow Autoencoders for Sparse Data*, WWW 2019. With G = X'X + lambda I
 and P = G^-1, the weights are B = I - P diag(P)^-1 with a zero diagonal (eq. 8); a user's scores
-are x B.
+are x B. With less than half as many users as items, P is computed from the inverse of a matrix over
+the users.
 
 Options:
   - `dropout` (EDLAE): item i is penalised by lambda_i = l2 + p / (1 - p) n_i, n_i its clicks, which
@@ -34,7 +35,7 @@ import scipy.sparse
 
 from aerec import memory, mesh
 from aerec.configuration import Positive, Probability, Weight, settings
-from aerec.core import Batch, Facts, Model, Params, Table, Traits, sharded
+from aerec.core import Batch, Facts, Model, Params, Rows, Table, Traits, sharded
 from aerec.errors import BadInput
 from aerec.nn import activations, layers
 from aerec.space import Log, Space, Uniform
@@ -74,17 +75,28 @@ def make(config: Config, facts: Facts) -> Model:
     num_columns = facts.num_columns
 
     def solve(table: Table):
-        copies = 7 if config.nonnegative else 3
+        few = 2 * table.num_rows <= num_columns and mesh.in_use() is None
+        copies = 7 if config.nonnegative else 3 + few
         memory.require(
             copies * 4 * num_columns**2,
             f"EASE's Gram matrix and its inverse over {num_columns} items",
             "keep fewer items, or train a model whose size is linear in the items (elsa, multvae)",
         )
-        products = gram(table, config.user_power)
-        penalty = config.l2 + config.dropout / (1 - config.dropout) * jnp.diagonal(products)
-        if config.nonnegative:
-            return {"weights": nonnegative_weights(products, penalty, config.l1)}
-        return {"weights": _weights(inverse(products, penalty), penalty, config.self_weight)}
+        if few and not config.nonnegative:
+            index, capacity = table.blocks(table.num_rows)
+            x = _weighted(table.gather(index[0], capacity), config.user_power)
+            penalty = penalised(jnp.sum(x**2, axis=0))
+            precision = inverse_by_rows(x, penalty)
+        else:
+            products = gram(table, config.user_power)
+            penalty = penalised(jnp.diagonal(products))
+            if config.nonnegative:
+                return {"weights": nonnegative_weights(products, penalty, config.l1)}
+            precision = inverse(products, penalty)
+        return {"weights": _weights(precision, penalty, config.self_weight)}
+
+    def penalised(counts: jax.Array) -> jax.Array:
+        return config.l2 + config.dropout / (1 - config.dropout) * counts
 
     return item_item(solve, facts, traits(config))
 
@@ -136,14 +148,17 @@ def gram(table: Table, user_power: float = 0.0, batch_size: int = 1024) -> jax.A
     return _gram(table, index, user_power, capacity)
 
 
+def _weighted(rows: Rows, user_power) -> jax.Array:
+    return rows.dense() * jnp.maximum(rows.counts(), 1)[:, None] ** (-user_power / 2)
+
+
 _SPARSE = 150  # a product in a sparse matrix costs as much as so many in a dense one
 
 
 @functools.partial(jax.jit, static_argnames="capacity")
 def _gram(table: Table, index: jax.Array, user_power, capacity: int) -> jax.Array:
     def add(total, block):
-        rows = table.gather(block, capacity)
-        x = rows.dense() * jnp.maximum(rows.counts(), 1)[:, None] ** (-user_power / 2)
+        x = _weighted(table.gather(block, capacity), user_power)
         return total + x.T @ x, None
 
     return jax.lax.scan(add, jnp.zeros((table.num_columns, table.num_columns)), index)[0]
@@ -155,8 +170,7 @@ def _divided_gram(table: Table, index: jax.Array, user_power, capacity: int, par
     num_columns = table.num_columns
 
     def add(total, block):
-        rows = table.gather(block, capacity)
-        x = rows.dense() * jnp.maximum(rows.counts(), 1)[:, None] ** (-user_power / 2)
+        x = _weighted(table.gather(block, capacity), user_power)
         x = x.reshape(parts, -1, num_columns)
         left, right = sharded(x, "data"), sharded(x, "data", None, "model")
         return sharded(total + jnp.einsum("pbi,pbj->pij", left, right), "data", None, "model"), None
@@ -183,6 +197,19 @@ def inverse(gram: jax.Array, penalty: jax.Array | float) -> jax.Array:
         raise BadInput("X'X and its penalty are not positive definite in float32; raise l2")
     half, _ = scipy.linalg.lapack.spotri(triangle, lower=True, overwrite_c=True)
     return _symmetric(half.T)
+
+
+@jax.jit
+def inverse_by_rows(x: jax.Array, penalty: jax.Array) -> jax.Array:
+    """Invert X'X + diag(penalty) [N, N] for X [M, N] of few rows, by the Woodbury identity.
+
+    With D = diag(penalty) it is D^-1 - W'W, where W = L^-1 X D^-1 and L L' = I + X D^-1 X'. That
+    costs some M N^2 products, and `inverse` N^3.
+    """
+    scaled = x / penalty[None, :]
+    factor = jnp.linalg.cholesky(jnp.eye(len(x)) + scaled @ x.T)
+    half = jax.scipy.linalg.solve_triangular(factor, scaled, lower=True)
+    return jnp.diag(1 / penalty) - half.T @ half
 
 
 @jax.jit

@@ -106,9 +106,10 @@ def test_ease_bounds_the_weight_of_an_item_on_itself():
     chex.assert_trees_all_close(weights, ridge, atol=1e-5)  # .9 binds nowhere here
 
 
-@pytest.mark.parametrize("rows", [9, 400])  # by dense blocks, and as a sparse product
+@pytest.mark.parametrize("rows", [3, 9, 400])  # by rows, by dense blocks, by a sparse product
 def test_ease_weighs_users_by_a_power_of_their_clicks(rows, monkeypatch):
     monkeypatch.setattr(ease, "_SPARSE", 1 if rows > 9 else np.inf)
+    monkeypatch.setattr(ease, "inverse" if rows == 3 else "inverse_by_rows", None)
     x, table = clicks(rows=rows)
     given = {"l2": 2.0, "dropout": 0.25, "user_power": 0.7}
     weights = np.asarray(build("ease", given, rows, N).solve(table)["weights"], float)
