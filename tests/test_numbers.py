@@ -551,13 +551,16 @@ STATED = {  # where the formula has other settings than the defaults
     "dae": {"negatives": 5},
     "ease_vae": {"weight": 0.3, "dropout": 0.5, "beta": 0.2, "anneal_steps": 10_000},
     "factor_ae": {"hidden": ()},
+    "feature_ae": {"latent_activation": "sigmoid", "dropout": 0.5, "tied": False},
     "multdae": {"dropout": 0.5},
     "multvae": {"dropout": 0.5, "beta": 0.2, "anneal_steps": 10_000},
     "rrn": {
         "bins": 5, "folds": 4, "newcomers": 0.3, "dropout": 0.3, "dynamic": 8, "factors_l2": 4.0,
         "power": 0.4,
     },
+    "sdae": {"activation": "sigmoid", "likelihood": "logistic"},
     "timesvdpp": {"sessions": 8, "l2": 2.0, "power": 0.4},
+    "vae": {"dropout": 0.0, "beta": 1.0},
 }
 
 

@@ -14,7 +14,10 @@ Departures:
   - the paper leaves the autoencoder open: here it denoises (dropout of the listed entries) under a
     multinomial likelihood, and is trained on the users' vectors alone;
   - `tied` is not in the paper: the items' codes are the decoder, y_i = <f(x), f(e_i)>, so that the
-    ranking itself is trained.
+    ranking itself is trained;
+  - it is on by default, with a hidden layer and a tanh code. With a separate decoder, a sigmoid
+    code and no hidden layer, validation NDCG@100 on 529 users of MovieLens is .148, and .346 with
+    the defaults.
 """
 
 from collections.abc import Callable
@@ -25,21 +28,20 @@ import jax
 import jax.numpy as jnp
 
 from aerec.configuration import Count, Probability, Weight, Widths, settings
-from aerec.core import Batch, Facts, Model, Rows
-from aerec.models.vae import traits
+from aerec.core import Batch, Facts, Model, Rows, Traits
 from aerec.nn import activations, autoencoders, layers, losses
 from aerec.space import TRAINING, Choice, Space, Uniform
 
 
 @settings
 class Config:
-    hidden: Widths = ()  # widths between the vectors and the code, mirrored after it
-    latent: Count = 200  # K
+    hidden: Widths = (600,)  # widths between the vectors and the code, mirrored after it
+    latent: Count = 400  # K
     activation: activations.Name = "tanh"  # of the hidden layers
-    latent_activation: activations.Name = "sigmoid"  # of the code
-    dropout: Probability = 0.5  # of the listed entries of the input
+    latent_activation: activations.Name = "tanh"  # of the code
+    dropout: Probability = 0.6  # of the listed entries of the input
     similarity: Literal["dot", "cosine"] = "dot"  # of codes: dot, or cosine
-    tied: bool = False  # the items' codes are the decoder
+    tied: bool = True  # the items' codes are the decoder
     l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, added to the sum over users
 
 
@@ -53,6 +55,15 @@ SPACE: Space = {
     "l2": Choice((0.0, 0.01, 0.1, 1.0, 10.0)),
     **TRAINING,
 }
+
+
+def traits(config: Config) -> Traits:
+    """Return the traits of a model of clicks."""
+    return Traits(
+        task="ranking",
+        l2=config.l2,
+        training={"epochs": 60, "batch_size": 100, "schedule": "cosine", "evaluate_every": 6},
+    )
 
 
 class AutoEncoder(nn.Module):

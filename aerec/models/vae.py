@@ -13,7 +13,9 @@ squared error of a click is at most about 1, far below a variance of 1, and with
 coordinates of the code fall back to the prior. Squared error is over every column; items are
 ranked by y at the mean of q.
 
-Departures: `dropout` of the listed entries (off by default, as in the paper).
+Departures: `dropout` of the listed entries. The paper's bound is that of `beta=1` and `dropout=0`.
+The defaults, with no hidden layer, were chosen by the ranking on three data sets; at least 2,000
+updates are made. At a higher learning rate, training collapsed on anime.
 """
 
 from aerec.configuration import Count, Probability, Weight, Widths, settings
@@ -25,12 +27,12 @@ from aerec.space import TRAINING, Choice, Log, Space, Uniform
 
 @settings
 class Config:
-    hidden: Widths = (600,)  # widths between the items and the code, mirrored after it
-    latent: Count = 200  # K
+    hidden: Widths = ()  # widths between the items and the code, mirrored after it
+    latent: Count = 128  # K
     activation: activations.Name = "tanh"  # of the hidden layers
     latent_activation: activations.Name = "identity"  # of the code, after the noise
-    dropout: Probability = 0.0  # of the listed entries of the input
-    beta: Weight = 1.0  # the KL's weight: the variance of x given z
+    dropout: Probability = 0.3  # of the listed entries of the input
+    beta: Weight = 0.001  # the KL's weight: the variance of x given z
     l2: Weight = 0.0  # lambda of lambda / 2 |kernels|^2, added to the sum over users
 
 
@@ -48,8 +50,12 @@ def traits(config) -> Traits:
     return Traits(
         task="ranking",
         l2=config.l2,
-        training={"epochs": 40, "batch_size": 50, "schedule": "cosine", "evaluate_every": 4},
-    )
+        training={
+            "epochs": 60, "batch_size": 50, "schedule": "cosine", "warmup": 0.1,
+            "evaluate_every": 6,
+        },
+        updates=2_000,
+    )  # fmt: skip
 
 
 def make(config: Config, facts: Facts) -> Model:

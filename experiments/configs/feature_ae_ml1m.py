@@ -17,5 +17,7 @@ RECIPE = {
     "learning_rate": 3e-3,
     "schedule": "cosine",
     "evaluate_every": 2,
-    "set": {"latent": 200, "latent_activation": "identity", "tied": True},
+    "set": {
+        "hidden": (), "latent": 200, "latent_activation": "identity", "dropout": 0.5, "tied": True,
+    },
 }

@@ -14,6 +14,7 @@ RECIPE = {
     "batch_size": 50,
     "learning_rate": 1e-3,
     "schedule": "cosine",
+    "warmup": 0.0,
     "evaluate_every": 4,
     "set": {"hidden": (600,), "latent": 200, "dropout": 0.5, "beta": 0.02},
 }

@@ -309,7 +309,7 @@ def test_multdae_drops_entries_of_the_input_in_training_only():
 def test_vae_is_the_evidence_lower_bound():
     """With the noise taken out by a posterior of almost no variance."""
     x, batch = clicks()
-    model = build("vae", {"hidden": (5,), "latent": 2, "beta": 0.7})
+    model = build("vae", {"hidden": (5,), "latent": 2, "dropout": 0.0, "beta": 0.7})
     params = point(model)
     last = params["params"]["encoder"]["Layer_1"]
     last["kernel"] = last["kernel"].at[:, 2:].set(0)
@@ -338,7 +338,7 @@ def test_vae_is_the_evidence_lower_bound():
 def test_the_noise_of_vae_has_deviation_one():
     """A linear decoder shows z: its deviation is exp(log_variance / 2), and the KL is known."""
     table = Table.from_entries([0], [0], [1.0], num_rows=1, num_columns=2)
-    model = build("vae", {"hidden": (), "latent": 1}, 1, 2)
+    model = build("vae", {"hidden": (), "latent": 1, "dropout": 0.0, "beta": 1.0}, 1, 2)
     params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
     params["params"]["decoder"]["Layer_0"]["kernel"] = jnp.array([[1.0, 0.0]])
     params["params"]["encoder"]["Layer_0"]["bias"] = jnp.array([0.0, 2 * np.log(1.7)])

@@ -425,7 +425,7 @@ def test_sdae_is_a_stack_of_denoisers(likelihood):
     """Every stage's loss without corruption: layers 0 and 1 by themselves, then the whole net."""
     x, table = clicks()
     given = {"hidden": (6,), "latent": 3, "corruption": 0.0, "pretrain_steps": 20}
-    model = build("sdae", given | {"likelihood": likelihood}, U, N)
+    model = build("sdae", given | {"activation": "sigmoid", "likelihood": likelihood}, U, N)
     params = moved(model.init(jax.random.key(0)))
     p = jax.tree.map(lambda leaf: np.asarray(leaf, float), params["params"])
 
@@ -506,7 +506,7 @@ def test_sdae_corrupts_the_input_of_each_stage_and_not_its_target(step):
     """All but everything is dropped: what comes out no longer depends on the input's entries."""
     x, table = clicks()
     given = {"hidden": (6,), "latent": 3, "pretrain_steps": 20, "corruption": 1 - 1e-9}
-    model = build("sdae", given | {"likelihood": "gaussian"}, U, N)
+    model = build("sdae", given | {"activation": "sigmoid", "likelihood": "gaussian"}, U, N)
     params = moved(model.init(jax.random.key(0)))
     p = jax.tree.map(lambda leaf: np.asarray(leaf, float), params["params"])
     bias = {name: layer["bias"] for name, layer in p.items()}
@@ -532,6 +532,7 @@ def test_sdae_corrupts_the_input_of_each_stage_and_not_its_target(step):
 def test_feature_ae_ranks_by_the_codes_of_users_and_unit_vectors(similarity, tied):
     x, table = clicks()
     given = {"hidden": (6,), "latent": 3, "dropout": 0.0, "similarity": similarity, "tied": tied}
+    given |= {"latent_activation": "sigmoid"}
     model = build("feature_ae", given, U, N)
     params = moved(model.init(jax.random.key(0)))
     p = jax.tree.map(lambda leaf: np.asarray(leaf, float), params["params"])
