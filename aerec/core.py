@@ -296,7 +296,7 @@ class Traits(NamedTuple):
         function of a vector).
       l2: lambda of the penalty lambda / 2 |kernels|^2, added to an objective that sums over the
         table.
-      l2_after: updates before that penalty applies.
+      l2_after: updates of pre-training, before that penalty applies.
       refeeds: dense re-feeds after each update (`training.refeed`), for models with squared error.
       linear: whether the scores are x W + b, linear in the row up to a constant.
       training: default values of `training.settings` for this model.

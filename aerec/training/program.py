@@ -53,6 +53,8 @@ def compiled(
     each = 1 + model.traits.refeeds  # updates per batch
     updates = each * sum(bucket.steps for bucket in plan)
     steps = settings.epochs * updates
+    if model.traits.l2_after >= steps:
+        log(f"All {steps:,} updates are pre-training: raise `epochs` or lower `pretrain_steps`.")
     fixed = _fixed(model, tables, len(seeds))
     unscaled = optimiser(settings, steps=steps, frozen=fixed)
     candidates = 0

@@ -208,6 +208,14 @@ def test_the_penalty_is_of_kernels_and_waits_for_its_step(after):
         chex.assert_trees_all_equal(got, {"kernel": jnp.full((2, 2), want), "bias": jnp.zeros(2)})
 
 
+@pytest.mark.parametrize(("updates", "noted"), [(5, False), (6, True), (0, False)])
+def test_a_run_that_is_all_pretraining_is_noted(updates, noted):
+    notes, own = [], settings(epochs=2)  # of three updates each
+    model = small()._replace(traits=Traits("ranking", l2=1.0, l2_after=updates))
+    program.compiled(model, [table()], own, seeds=[0], log=notes.append)
+    assert ("All 6 updates are pre-training" in " ".join(notes)) == noted
+
+
 def test_rprop_by_a_loop():
     """iRprop- of three parameters, one of which reaches both bounds; the first update counts."""
     grads = np.random.default_rng(0).choice([-1e-30, -2.0, 0.0, 3.0, 1e-30], size=(60, 3))
