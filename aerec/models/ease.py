@@ -75,25 +75,23 @@ def make(config: Config, facts: Facts) -> Model:
     num_columns = facts.num_columns
 
     def solve(table: Table):
-        few = 2 * table.num_rows <= num_columns and mesh.in_use() is None
+        few = 2 * table.num_rows <= num_columns and not config.nonnegative and mesh.in_use() is None
         copies = 7 if config.nonnegative else 3 + few
         memory.require(
             copies * 4 * num_columns**2,
             f"EASE's Gram matrix and its inverse over {num_columns} items",
             "keep fewer items, or train a model whose size is linear in the items (elsa, multvae)",
         )
-        if few and not config.nonnegative:
+        if few:
             index, capacity = table.blocks(table.num_rows)
             x = _weighted(table.gather(index[0], capacity), config.user_power)
             penalty = penalised(jnp.sum(x**2, axis=0))
-            precision = inverse_by_rows(x, penalty)
-        else:
-            products = gram(table, config.user_power)
-            penalty = penalised(jnp.diagonal(products))
-            if config.nonnegative:
-                return {"weights": nonnegative_weights(products, penalty, config.l1)}
-            precision = inverse(products, penalty)
-        return {"weights": _weights(precision, penalty, config.self_weight)}
+            return {"weights": _weights(inverse_by_rows(x, penalty), penalty, config.self_weight)}
+        products = gram(table, config.user_power)
+        penalty = penalised(jnp.diagonal(products))
+        if config.nonnegative:
+            return {"weights": nonnegative_weights(products, penalty, config.l1)}
+        return {"weights": _weights(inverse(products, penalty), penalty, config.self_weight)}
 
     def penalised(counts: jax.Array) -> jax.Array:
         return config.l2 + config.dropout / (1 - config.dropout) * counts
