@@ -149,7 +149,7 @@ def _table(
 def _ranks(
     tables: Mapping[str, CrossValidation], rows: Mapping[str, Sequence[Record]], command: str
 ) -> list[Record]:
-    """Return a row of average ranks for each model that has a row on every data set."""
+    """Return a row of average ranks for each model that has a row on every data set, best first."""
     by_protocol: dict[str, list[str]] = {}
     for name, own in rows.items():
         by_protocol.setdefault(str(own[0].protocol["name"]), []).append(name)
@@ -173,7 +173,7 @@ def _ranks(
             versions=first[model].versions,
             data=", ".join(dict.fromkeys(row[0].data for row in rows.values())),
         )
-        for model, ranks in figures.items()
+        for model, ranks in sorted(figures.items(), key=lambda own: next(iter(own[1].values())))
     ]
 
 
