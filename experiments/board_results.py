@@ -149,7 +149,10 @@ def _table(
 def _ranks(
     tables: Mapping[str, CrossValidation], rows: Mapping[str, Sequence[Record]], command: str
 ) -> list[Record]:
-    """Return a row of average ranks for each model that has a row on every data set, best first."""
+    """Return a row for each model that has one on every data set: average ranks, best first, hours.
+
+    The hours are of its searches and the fits of their winners.
+    """
     by_protocol: dict[str, list[str]] = {}
     for name, own in rows.items():
         by_protocol.setdefault(str(own[0].protocol["name"]), []).append(name)
@@ -159,8 +162,13 @@ def _ranks(
         common = [model for model in tables[names[0]].ranking() if model in shared]
         means = [[tables[name].mean(model) for model in common] for name in names]
         for model, rank in zip(common, statistics.average_rank(means), strict=True):
+            spent = [_seconds(row) for name in names for row in rows[name] if row.label == model]
             figures.setdefault(model, {}).update(
-                {f"rank_{protocol}": float(rank), f"datasets_{protocol}": float(len(names))}
+                {
+                    f"rank_{protocol}": float(rank),
+                    f"datasets_{protocol}": float(len(names)),
+                    f"hours_{protocol}": sum(spent) / 3600,
+                }
             )
     first = {row.label: row for own in rows.values() for row in own}
     return [
@@ -175,6 +183,12 @@ def _ranks(
         )
         for model, ranks in sorted(figures.items(), key=lambda own: next(iter(own[1].values())))
     ]
+
+
+def _seconds(row: Record) -> float:
+    """Sum the seconds of the search and the fits of a row."""
+    assert row.tuning is not None
+    return row.tuning["seconds"] + len(row.seeds) * row.seconds
 
 
 def _file(group: str) -> str:

@@ -64,8 +64,13 @@ def test_a_cell_is_searched_tested_and_not_repeated(small, tmp_path, capsys):
         assert row.command == "the command" and row.label in text
     assert [row.tuning["trials"] for row in rows if row.label == "ease"] == [2]
     assert "p" in rows[1].figures and "p" not in rows[0].figures
-    ranks = {row.label: row.figures["rank_strong"] for row in records.read("board", tmp_path)[1]}
-    assert list(ranks.items()) == [(rows[0].label, 1), (rows[1].label, 2)]
+    ranked = [(row.label, row.figures) for row in records.read("board", tmp_path)[1]]
+    assert [(label, own["rank_strong"]) for label, own in ranked] == [
+        (rows[0].label, 1), (rows[1].label, 2),
+    ]  # fmt: skip
+    for (_, own), row in zip(ranked, rows, strict=True):
+        spent = row.tuning["seconds"] + 2 * row.seconds
+        assert own["hours_strong"] == pytest.approx(spent / 3600) and spent > 0
 
     path = tmp_path / cells[0].name / "seed1.json"
     content = json.loads(path.read_text())
