@@ -86,6 +86,38 @@ def test_a_cell_is_searched_tested_and_not_repeated(small, tmp_path, capsys):
     capsys.readouterr()
 
 
+def test_a_longer_search_with_the_same_winner_is_recorded(small, monkeypatch, tmp_path, capsys):
+    *_, cell = board.planned(GIVEN)
+    monkeypatch.setattr(board.tuning, "search", won_by({"l2": 50.0}))
+    board.measure(cell, GIVEN, tmp_path)
+    kept = [json.loads(path.read_text()) for path in sorted(tmp_path.rglob("seed*.json"))]
+    monkeypatch.setattr(board, "typed", lambda cell=None: "the longer command")
+    board.measure(cell, {**GIVEN, "trials_closed": 5}, tmp_path)
+    assert small == ["ease", "ease"]  # not tested again
+    for old, path in zip(kept, sorted(tmp_path.rglob("seed*.json")), strict=True):
+        new = json.loads(path.read_text())
+        assert (old["record"]["tuning"]["trials"], new["record"]["tuning"]["trials"]) == (2, 5)
+        assert new["record"].pop("command") == "the longer command"
+        for content in (old, new):
+            content["record"].pop("tuning")
+        old["record"].pop("command")
+        assert new == old
+    capsys.readouterr()
+
+
+def won_by(setting):
+    """Make a stand-in of `tuning.search` that any number of trials ends with this setting."""
+
+    class Search:
+        def __init__(self, trials):
+            self.trials = trials
+
+        def summary(self):
+            return {"setting": setting, "trials": self.trials}
+
+    return lambda model, split, trials, **options: Search(trials)
+
+
 def test_a_kept_winner_is_tested_without_a_search(small, monkeypatch, tmp_path, capsys):
     *_, cell = board.planned(GIVEN)
     board.measure(cell, GIVEN, tmp_path / "first")
