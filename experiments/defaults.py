@@ -4,8 +4,9 @@
   python -m experiments.defaults --board=runs/board --data_dir=DIR --models=elsa --measure --record
 
 The figure is that of the validation part of the board's first split, and the tuned one is the best
-of the board's trials there. A default that was rounded from a trial has the figure of that trial,
-whose number is shown, unless `--measure` trains the default itself. Test parts are not read.
+of the board's trials there. The default's is that of the trial with the same setting, or else of
+the trial that it was rounded from; the number of the trial is shown. With `--measure`, the default
+itself is trained. Test parts are not read.
 """
 
 import datetime
@@ -69,7 +70,12 @@ def compared(
     spec = api.specify(cell.model, split, {})
     config = configuration.plain(models.configure(cell.model, {}))
     default = {**configuration.plain(spec.settings), **config}
-    near = [trial for trial in found.ranked() if rounds(trial["setting"], default)]
+    near = [
+        trial
+        for tolerance in (0, TOLERANCE)
+        for trial in found.ranked()
+        if rounds(trial["setting"], default, tolerance)
+    ]
     begun, figures, machine = time.perf_counter(), {}, given["machine"]
     if given["measure"]:
         machine = records.machine()
@@ -100,10 +106,12 @@ def compared(
     )
 
 
-def rounds(setting: Mapping[str, Any], default: Mapping[str, Any]) -> bool:
-    """Return whether each number of a trial is within `TOLERANCE` of the default."""
+def rounds(
+    setting: Mapping[str, Any], default: Mapping[str, Any], tolerance: float = TOLERANCE
+) -> bool:
+    """Return whether each number of a trial is within `tolerance` of the default, relatively."""
     return all(
-        abs(value - default[name]) <= TOLERANCE * default[name]
+        abs(value - default[name]) <= tolerance * default[name]
         if isinstance(value, int | float)
         else value == default[name]
         for name, value in setting.items()

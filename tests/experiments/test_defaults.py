@@ -31,6 +31,17 @@ def test_the_first_trial_has_the_defaults_and_their_figure(split, tmp_path):
     assert figures[0]["tuned"] == best
     assert figures[0]["loss"] == best - found.trials[0]["validation"]
 
+    l2 = found.trials[0]["setting"]["l2"]
+    near = {**found.trials[0]["setting"], "l2": 1.1 * l2}
+    better = {**found.trials[0], "number": 3, "setting": near, "validation": best + 0.1}
+    more = found._replace(trials=[*found.trials, better])  # the default's own trial is preferred
+    figures = defaults.compared(CELL, more, split, {"measure": False, "machine": "-"}).figures
+    assert figures["trial"] == 0
+    figures = defaults.compared(
+        CELL, found._replace(trials=[better]), split, {"measure": False, "machine": "-"}
+    ).figures
+    assert figures["trial"] == 3 and figures["loss"] == 0
+
     others = found._replace(trials=found.trials[1:])
     assert defaults.compared(CELL, others, split, {"measure": False, "machine": "-"}) is None
     found.trials[0]["split_hash"] = "another"
