@@ -5,7 +5,10 @@
 
 from experiments.study import Row, Study
 
-RECIPES = ("multvae_ml1m", "ease_ml1m", "multdae_ml1m", "dae_ml1m", "cdae_ml1m")
+RECIPES = (
+    "ials_ml1m", "elsa_ml1m", "recvae_ml1m", "multvae_ml1m", "mdae_ml1m", "ease_ml1m",
+    "multdae_ml1m", "dae_ml1m", "cdae_ml1m",
+)  # fmt: skip
 
 STUDY = Study(
     title="MovieLens-1M clicks, known users",
