@@ -154,7 +154,8 @@ def measure(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> None:
         winner = tuning.search(cell.model, split, trials, store=folder, show=False).summary()
     print(f"{cell.name}: {winner}", flush=True)
     for seed in SEEDS:
-        if board_results.kept(folder, seed, winner, typed(cell)):
+        if board_results.kept(folder, seed, winner["setting"]):
+            board_results.renew(folder, seed, winner, typed(cell))
             continue
         split = divide(ratings, cell.dataset, cell.protocol, seed)
         run = aerec.fit(cell.model, split, seed=seed, show=False, **winner["setting"])

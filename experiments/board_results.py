@@ -23,21 +23,18 @@ from experiments.records import Record
 AGAIN = "delete it, and run the board again"
 
 
-def kept(folder: pathlib.Path, seed: int, winner: Mapping[str, Any], command: str) -> bool:
-    """Return whether the test of a split is kept, and is of this winner's setting.
+def kept(folder: pathlib.Path, seed: int, setting: Mapping[str, Any]) -> bool:
+    """Return whether the test of a split is kept, and is of this setting."""
+    path = _path(folder, seed)
+    return path.exists() and _read(path)["record"]["tuning"]["setting"] == _plain(setting)
 
-    If so, its record gets the search and the command of this winner: a longer search may have
-    found the same setting again.
-    """
-    path, tuning = _path(folder, seed), _plain(winner)
-    if not path.exists():
-        return False
+
+def renew(folder: pathlib.Path, seed: int, winner: Mapping[str, Any], command: str) -> None:
+    """Note in a kept test that a longer search, by this command, found the same winner."""
+    path = _path(folder, seed)
     content = _read(path)
-    if content["record"]["tuning"]["setting"] != tuning["setting"]:
-        return False
-    content["record"] |= {"tuning": tuning, "command": command}
+    content["record"] |= {"tuning": _plain(winner), "command": command}
     files.write_json(path, content)
-    return True
 
 
 def recorded(dataset: str, protocol: str, model: str, *, trials: int) -> Record | None:

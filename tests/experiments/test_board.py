@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -88,7 +89,12 @@ def test_a_cell_is_searched_tested_and_not_repeated(small, tmp_path, capsys):
 
 def test_a_longer_search_with_the_same_winner_is_recorded(small, monkeypatch, tmp_path, capsys):
     *_, cell = board.planned(GIVEN)
-    monkeypatch.setattr(board.tuning, "search", won_by({"l2": 50.0}))
+
+    def search(model, split, trials, **options):
+        summary = {"setting": {"l2": 50.0}, "trials": trials}
+        return types.SimpleNamespace(summary=lambda: summary)
+
+    monkeypatch.setattr(board.tuning, "search", search)
     board.measure(cell, GIVEN, tmp_path)
     kept = [json.loads(path.read_text()) for path in sorted(tmp_path.rglob("seed*.json"))]
     monkeypatch.setattr(board, "typed", lambda cell=None: "the longer command")
@@ -103,19 +109,6 @@ def test_a_longer_search_with_the_same_winner_is_recorded(small, monkeypatch, tm
         old["record"].pop("command")
         assert new == old
     capsys.readouterr()
-
-
-def won_by(setting):
-    """Make a stand-in of `tuning.search` that any number of trials ends with this setting."""
-
-    class Search:
-        def __init__(self, trials):
-            self.trials = trials
-
-        def summary(self):
-            return {"setting": setting, "trials": self.trials}
-
-    return lambda model, split, trials, **options: Search(trials)
 
 
 def test_a_kept_winner_is_tested_without_a_search(small, monkeypatch, tmp_path, capsys):
