@@ -31,7 +31,7 @@ from aerec.runs.artefact import Artefact, Vocabulary
 from aerec.runs.figures import Figures
 from aerec.runs.preparation import solved
 from aerec.runs.run import Run, opened
-from aerec.runs.spec import Spec, oriented, prolonged
+from aerec.runs.spec import Spec, oriented, sized
 from aerec.training.settings import Settings
 
 Log = Callable[[str], object]
@@ -157,7 +157,8 @@ def specify(
 ) -> Spec:
     """Return the specification of a run: a model on a split, with model and training settings.
 
-    If `epochs` is not given, a model may have more epochs on a split with few rows.
+    Some defaults follow from the sizes of the split: settings of `ials`, and the epochs of several
+    models, which are more where rows are few.
 
     Raises:
       BadInput: an unknown model, setting or metric, or a value that is out of range.
@@ -174,7 +175,7 @@ def specify(
         order_penalty=order_penalty,
     )
     scoring.require_metric(spec.settings.metric, task)
-    return spec if "epochs" in training else prolonged(spec, split)
+    return sized(spec, split, prolong="epochs" not in training)
 
 
 def evaluate(

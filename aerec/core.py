@@ -4,7 +4,7 @@ Shapes throughout the project: U rows of a table (users, or items where a model 
 N columns, B rows in a batch, C entries in a batch, K latent dimensions.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import chex
@@ -301,7 +301,9 @@ class Traits(NamedTuple):
       linear: whether the scores are x W + b, linear in the row up to a constant.
       training: default values of `training.settings` for this model.
       updates: the fewest updates that its default epochs may amount to: on a table of few rows
-        there are more of them (`runs.spec.prolonged`).
+        there are more of them (`runs.spec.sized`).
+      sized: (names of the given settings, facts of the users' training table) -> values of the
+        settings whose defaults follow from the data; None: there are none.
       features: what the features of the items in `Facts` are: "content", the path of a file
         (`data.vectors`), or '' for nothing.
     """
@@ -314,6 +316,7 @@ class Traits(NamedTuple):
     linear: bool = False
     training: Mapping[str, Any] = {}
     updates: int = 0
+    sized: Callable[[Collection[str], Facts], Mapping[str, Any]] | None = None
     features: str = ""
 
 

@@ -10,7 +10,7 @@ spectral: X D^-a = U S V', truncated to n singular values; the items are V S^p, 
   RecSys 2010).
 cooccurrence: the items are the columns of D^-a X'X D^-a at the n items with the most clicks; a user
   is the sum of its items, each weighted by D^-a.
-ials: the factors of iALS with its own defaults; a user is solved (`models.ials`).
+ials: the factors of iALS with l2=.005 and alpha0=.25; a user is solved (`models.ials`).
 content: 0 and 1 for each genre; a user is the mean of its items.
 file: vectors that were read; a user is the mean of its items.
 
@@ -64,7 +64,7 @@ def source(name: Origin, facts: Facts, *, size: int, damping: float, power: floa
     if name == "cooccurrence":
         return Source(lambda table: _cooccurrence(table, size, damping), _sums)
     if name == "ials":
-        model = ials.make(ials.Config(latent=size), facts)
+        model = ials.make(ials.Config(latent=size, l2=0.005, alpha0=0.25), facts)
         solve = model.solve
         assert solve is not None
 

@@ -2,11 +2,13 @@
 
   python -m experiments.defaults --board=runs/board --record
   python -m experiments.defaults --board=runs/board --data_dir=DIR --models=elsa --measure --record
+  python -m experiments.defaults --data_dir=DIR --models=ials --measure --record
 
 The figure is that of the validation part of the board's first split, and the tuned one is the best
 of the board's trials there. The default's is that of the trial with the same setting, or else of
 the trial that it was rounded from; the number of the trial is shown. With `--measure`, the default
-itself is trained. Test parts are not read.
+itself is trained. Without `--board`, it is compared with the best of the searches whose results are
+in experiments/results. Test parts are not read.
 """
 
 import datetime
@@ -22,7 +24,7 @@ from absl import flags
 
 import aerec
 from aerec import api, configuration, files, models
-from aerec.cli import command, options, show
+from aerec.cli import command, show
 from aerec.errors import BadInput
 from aerec.runs import fitting
 from aerec.runs.spec import data_hash
@@ -34,20 +36,29 @@ TITLE = "Defaults beside tuned settings, on validation"
 
 
 def main(given: Mapping[str, Any]) -> None:
-    folder = pathlib.Path(options.required(given, "board"))
+    if not (given["board"] or given["measure"]):
+        raise BadInput("--board is not given: the trials are there. With --measure none is needed.")
 
     @functools.cache
-    def split_of(dataset: str) -> aerec.Split:
-        return board.divide(aerec.load(dataset, data_dir=given["data_dir"]), dataset, "strong", 0)
+    def split_of(dataset: str, protocol: str) -> aerec.Split:
+        return board.divide(aerec.load(dataset, data_dir=given["data_dir"]), dataset, protocol, 0)
 
-    for cell in board.planned({**given, "protocols": ["strong"]}):
-        for path in (folder / cell.name).glob("*.jsonl"):
-            found = kept(path)
-            row = found.ranked() and compared(cell, found, split_of(cell.dataset), given)
+    for cell in board.planned(given):
+        for found in searches(cell, given["board"]):
+            row = compared(cell, found, split_of(cell.dataset, cell.protocol), given)
             if row:
                 show.CONSOLE.print(f"{row.label}: {row.figures}", markup=False, soft_wrap=True)
             if row and given["record"]:
                 records.add("defaults", TITLE, row)
+
+
+def searches(cell: board.Cell, folder: str | None) -> list[tuning.Search | Mapping[str, Any]]:
+    """Return the searches of a model on a data set, or the summary of the one in the results."""
+    if folder:
+        found = map(kept, (pathlib.Path(folder) / cell.name).glob("*.jsonl"))
+        return [own for own in found if own.ranked()]
+    row = board_results.recorded(*cell, trials=1)
+    return [row.tuning] if row and row.tuning else []
 
 
 def kept(path: pathlib.Path) -> tuning.Search:
@@ -58,22 +69,29 @@ def kept(path: pathlib.Path) -> tuning.Search:
 
 
 def compared(
-    cell: board.Cell, found: tuning.Search, split: aerec.Split, given: Mapping[str, Any]
+    cell: board.Cell,
+    found: tuning.Search | Mapping[str, Any],
+    split: aerec.Split,
+    given: Mapping[str, Any],
 ) -> Record | None:
     """Return the row of a model on a data set; None: not measured, and no trial is near.
 
     Raises:
       BadInput: the trials are of another split.
     """
-    if data_hash(split) != found.trials[0]["split_hash"]:
+    if not isinstance(found, tuning.Search):
+        tuned, trials = found, []
+    elif data_hash(split) != found.trials[0]["split_hash"]:
         raise BadInput(f"{cell.name}: the trials are of another split of these ratings")
+    else:
+        tuned, trials = found.summary(), found.ranked()
     spec = api.specify(cell.model, split, {})
-    config = configuration.plain(models.configure(cell.model, {}))
+    config = configuration.plain(models.configure(cell.model, spec.set))
     default = {**configuration.plain(spec.settings), **config}
     near = [
         trial
         for tolerance in (0, TOLERANCE)
-        for trial in found.ranked()
+        for trial in trials
         if rounds(trial["setting"], default, tolerance)
     ]
     begun, figures, machine = time.perf_counter(), {}, given["machine"]
@@ -86,13 +104,14 @@ def compared(
         seconds = near[0]["seconds"]
     else:
         return None
-    tuned = found.summary()
     loss = tuned["validation"] - figures["default"]
     return Record(
-        label=f"{cell.model}.{cell.dataset}",
+        label=".".join([cell.model, cell.dataset, *[cell.protocol] * (cell.protocol != "strong")]),
         figures={**figures, "tuned": tuned["validation"], "loss": loss},
-        command="python -m experiments.defaults --board=DIR --data_dir=DIR"
-        f" --models={cell.model} --datasets={cell.dataset}{' --measure' * given['measure']}",
+        command=f"python -m experiments.defaults{' --board=DIR' * bool(given['board'])}"
+        f" --data_dir=DIR --models={cell.model} --datasets={cell.dataset}"
+        f"{f' --protocols={cell.protocol}' * (cell.protocol != 'strong')}"
+        f"{' --measure' * given['measure']}",
         versions={"jax": jax.__version__} if given["measure"] else {},
         date=datetime.date.today().isoformat(),
         machine=machine,
@@ -123,6 +142,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("board", None, "the folder of a board, with its trials")
     flags.DEFINE_string("data_dir", None, "where the datasets' files are (default $AEREC_DATA)")
     flags.DEFINE_list("datasets", list(board.DATASETS), "names of data sets")
+    flags.DEFINE_list("protocols", ["strong"], "names of protocols of ranking")
     flags.DEFINE_list("models", list(board.MODELS), "names of models")
     flags.DEFINE_bool("measure", False, "train the defaults themselves")
     flags.DEFINE_string("machine", "the board's", "what the trials ran on")

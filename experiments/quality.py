@@ -44,7 +44,7 @@ from aerec.data import protocols
 from aerec.data.splits import Split
 from aerec.errors import BadInput, nearest
 from aerec.runs import scoring
-from aerec.runs.spec import Spec, oriented, prolonged
+from aerec.runs.spec import Spec, oriented, sized
 from aerec.training import loop
 from experiments import cells, phases, records
 from experiments.records import Record
@@ -149,7 +149,7 @@ def prepared(name: str, dataset: str, data_dir: str | None) -> tuple[Spec, Split
     chosen |= {"seeds": (0,), "dataset": dataset}
     spec = train.specify(chosen, protocol.task, source={})
     (split,) = oriented(traits, [protocol.split(aerec.load(dataset, data_dir=data_dir), seed=0)])
-    return spec if "epochs" in recipe else prolonged(spec, split), split
+    return sized(spec, split, prolong="epochs" not in recipe), split
 
 
 def peer_curve(name: str, spec: Spec, split: Split, epochs: int) -> tuple[list[Point], int]:

@@ -136,6 +136,26 @@ def test_default_epochs_rise_to_the_fewest_updates(split, monkeypatch):
     assert run.config["settings"]["batch_size"] == 30
 
 
+def test_the_penalty_of_ials_follows_from_the_data(split):
+    """T = lambda sqrt(p q) is .45 R for the mean penalties p and q and any power; kept as used."""
+    x = np.asarray(split.train.gather(np.arange(split.train.num_rows), 9999).dense()) > 0
+    edge = x.mean() ** 0.5 * (len(x) ** 0.5 + len(x.T) ** 0.5)
+    for power in (1, 0.5):
+        for given in ({}, {"alpha0": 0.7}):
+            found = api.specify("ials", split, {"power": power, **given}).set
+            alpha0 = found["alpha0"]
+            assert alpha0 == pytest.approx(given.get("alpha0", 3 * x.mean() ** 0.5), rel=5e-3)
+            p = (x.sum(1).mean() + alpha0 * len(x.T)) ** power
+            q = (x.sum(0).mean() + alpha0 * len(x)) ** power
+            assert found["l2"] * (p * q) ** 0.5 == pytest.approx(0.45 * edge, rel=1e-2)
+    assert api.specify("ials", split, {"l2": "0.3"}).set["l2"] == 0.3
+    assert api.specify("elsa", split, {"latent": 4}).set == {"latent": 4}
+    run = aerec.fit("ials", split, latent=4, **QUIET)
+    assert {n: run.config["set"][n] for n in ("l2", "alpha0")}.items() <= (
+        api.specify("ials", split, {}).set.items()
+    )
+
+
 def test_figures_know_their_errors(run):
     figure = run.test["ndcg@100"]
     each = np.stack([report.per_row["ndcg@100"] for report in run.finished.reports])

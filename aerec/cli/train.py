@@ -25,7 +25,7 @@ from aerec.data import datasets, readers
 from aerec.errors import BadInput
 from aerec.runs import artefact, directory, fitting, preparation, progress, scoring
 from aerec.runs.recommend import Recommender
-from aerec.runs.spec import Spec, default_workdir, prolonged
+from aerec.runs.spec import Spec, default_workdir, sized
 from aerec.training.settings import Settings
 
 DEFAULT: dict[str, Any] = {  # defaults: under a minute on two cores, no download
@@ -63,8 +63,7 @@ def main(given: Mapping[str, Any]) -> None:
     if not hosts.first():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     splits = options.load_splits(given, chosen["dataset"], chosen["protocol"], chosen["seeds"])
-    if not chosen["epochs_given"]:
-        spec = prolonged(spec, splits[0])
+    spec = sized(spec, splits[0], prolong=not chosen["epochs_given"])
     for note in splits[0].notes:
         show.CONSOLE.print(options.dashed(note), style="dim", markup=False)
     workdir = pathlib.Path(given["workdir"] or default_workdir(spec, splits))

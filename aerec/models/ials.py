@@ -16,15 +16,24 @@ and the items likewise. A sweep takes a few steps of conjugate gradients from th
 before (see `nn.conjugate`). A user's factor is always solved from the row, to convergence, so that
 users who were not trained on are scored like the others; a user's scores are <x_u, y_i>.
 
+Unless they are given, `alpha0` and `l2` follow from the data (`by_size`). Where all n_u are alike,
+and all n_i, the two penalties are at least 2 T times the nuclear norm of X Y', with
+T = lambda ((n_u + alpha0 N) (n_i + alpha0 U))^(nu / 2). If a share rho of the cells is clicked at
+random, the singular values of the clicks but the first are up to R = sqrt(rho) (sqrt(U) + sqrt(N)),
+and with T >= R none of them is fitted. The default is T = .45 R, with alpha0 = 3 sqrt(rho): on
+small data lambda is several times as large as on MovieLens-1M.
+
 Departures:
   - Sweeps take conjugate gradients; the paper solves the systems, or blocks of them by turns
     (Rendle et al.: *iALS++*, 2021). With `steps` of 2 K and more the difference is rounding.
   - The users start at random and the items at zero, so the items are solved first.
   - n sums weights instead of counting clicks, which differs only where clicks have values.
-  - The paper recommends 16 sweeps; the default is what suits several data sets with `SPACE`.
+  - The paper recommends 16 sweeps; the default is what suits several data sets.
 """
 
 import dataclasses
+import functools
+from collections.abc import Collection
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +41,7 @@ import jax.numpy as jnp
 from aerec.configuration import Count, Positive, Weight, settings
 from aerec.core import Batch, Facts, Model, Rows, Table, Traits
 from aerec.nn import alternating, conjugate, layers
-from aerec.space import Choice, Log, LogIntegers, Space
+from aerec.space import Choice, Log, LogIntegers, Space, rounded
 
 LIMIT = 200  # steps that solve for a user's factor; about 15 are needed on MovieLens-1M
 
@@ -40,8 +49,8 @@ LIMIT = 200  # steps that solve for a user's factor; about 15 are needed on Movi
 @settings
 class Config:
     latent: Count = 256  # K
-    l2: Positive = 0.005  # lambda
-    alpha0: Positive = 0.25  # weight of every cell, clicked or not
+    l2: Positive = 0.005  # lambda; if it is not given, it follows from the data
+    alpha0: Positive = 0.25  # weight of every cell, clicked or not; if not given, from the data
     power: Weight = 1.0  # nu, of the frequency that scales lambda; 0: one lambda for all
     sweeps: Count = 8  # number of times that the items are solved
     steps: Count = 3  # of conjugate gradients, on each side of a sweep
@@ -50,7 +59,7 @@ class Config:
 
 SPACE: Space = {
     "latent": Choice((64, 128, 256, 512)),
-    "l2": Log(0.002, 0.02),
+    "l2": Log(0.002, 0.1),
     "alpha0": Log(0.05, 1),
     "sweeps": LogIntegers(4, 16),
 }
@@ -58,8 +67,21 @@ SPACE: Space = {
 
 def traits(config: Config) -> Traits:
     """Return the traits of a model of clicks."""
-    del config
-    return Traits(task="ranking")
+    return Traits(task="ranking", sized=functools.partial(by_size, config))
+
+
+def by_size(config: Config, given: Collection[str], facts: Facts) -> dict[str, float]:
+    """Choose lambda and alpha0, as far as they are not `given`, for a training table of clicks."""
+    users, items = facts.num_rows, facts.num_columns
+    assert facts.counts is not None
+    share = max(1, facts.counts.sum()) / (users * items)
+    alpha0 = config.alpha0 if "alpha0" in given else 3 * share**0.5
+    weights = (share + alpha0) ** 2 * users * items
+    l2 = 0.45 * share**0.5 * (users**0.5 + items**0.5) / weights ** (config.power / 2)
+    return {
+        "l2": config.l2 if "l2" in given else rounded(l2),
+        "alpha0": config.alpha0 if "alpha0" in given else rounded(alpha0),
+    }
 
 
 def make(config: Config, facts: Facts) -> Model:

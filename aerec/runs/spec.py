@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from aerec import configuration, files, models
-from aerec.core import Table, Traits
+from aerec.core import Facts, Table, Traits
 from aerec.data import vectors
 from aerec.data.splits import Split
 from aerec.errors import BadInput
@@ -60,16 +60,23 @@ def oriented(traits: Traits, splits: Sequence[Split]) -> list[Split]:
     return read
 
 
-def prolonged(spec: Spec, split: Split) -> Spec:
-    """Raise the default epochs of a model to those that its `traits.updates` updates take.
+def sized(spec: Spec, split: Split, *, prolong: bool) -> Spec:
+    """Choose the settings whose defaults follow from the training data: those of `traits.sized`.
 
-    An epoch is ceil(U / batch_size) updates, U the training rows. Not for epochs that were given.
+    Args:
+      prolong: whether to raise the epochs to those that `traits.updates` updates take. An epoch is
+        ceil(U / batch_size) updates, U the training rows.
     """
-    traits, table = models.traits(spec.model, spec.set), split.train
-    rows = table.num_columns if traits.reads == "columns" else table.num_rows
-    in_an_epoch = max(1, math.ceil(rows / spec.settings.batch_size))
-    epochs = max(spec.settings.epochs, math.ceil(traits.updates / in_an_epoch))
-    return dataclasses.replace(spec, settings=dataclasses.replace(spec.settings, epochs=epochs))
+    traits, table, settings = models.traits(spec.model, spec.set), split.train, spec.settings
+    chosen = dict(spec.set)
+    if traits.sized is not None:
+        chosen |= traits.sized(spec.set, Facts.of(table))
+    if prolong:
+        rows = table.num_columns if traits.reads == "columns" else table.num_rows
+        in_an_epoch = max(1, math.ceil(rows / settings.batch_size))
+        epochs = max(settings.epochs, math.ceil(traits.updates / in_an_epoch))
+        settings = dataclasses.replace(settings, epochs=epochs)
+    return dataclasses.replace(spec, set=chosen, settings=settings)
 
 
 def describe(spec: Spec, splits: Sequence[Split]) -> dict[str, Any]:

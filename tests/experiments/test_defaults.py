@@ -7,6 +7,7 @@ from aerec.errors import BadInput
 from experiments import board, defaults, tuning
 
 DATA = "synthetic:users=100,items=30,ratings=1200"
+GIVEN = {"measure": False, "machine": "-", "board": "DIR"}
 CELL = board.Cell("movielens-small", "strong", "ease")
 
 
@@ -22,7 +23,7 @@ def test_the_first_trial_has_the_defaults_and_their_figure(split, tmp_path):
     found = defaults.kept(path)
     assert [trial["number"] for trial in found.trials] == [0, 1, 2]
     figures = [
-        defaults.compared(CELL, found, split, {"measure": m, "machine": "-"}).figures
+        defaults.compared(CELL, found, split, {**GIVEN, "measure": m}).figures
         for m in (False, True)
     ]
     trial = figures[0].pop("trial")
@@ -35,18 +36,30 @@ def test_the_first_trial_has_the_defaults_and_their_figure(split, tmp_path):
     near = {**found.trials[0]["setting"], "l2": 1.1 * l2}
     better = {**found.trials[0], "number": 3, "setting": near, "validation": best + 0.1}
     more = found._replace(trials=[*found.trials, better])  # the default's own trial is preferred
-    figures = defaults.compared(CELL, more, split, {"measure": False, "machine": "-"}).figures
+    figures = defaults.compared(CELL, more, split, GIVEN).figures
     assert figures["trial"] == 0
     figures = defaults.compared(
-        CELL, found._replace(trials=[better]), split, {"measure": False, "machine": "-"}
+        CELL, found._replace(trials=[better]), split, GIVEN
     ).figures
     assert figures["trial"] == 3 and figures["loss"] == 0
 
     others = found._replace(trials=found.trials[1:])
-    assert defaults.compared(CELL, others, split, {"measure": False, "machine": "-"}) is None
+    assert defaults.compared(CELL, others, split, GIVEN) is None
     found.trials[0]["split_hash"] = "another"
     with pytest.raises(BadInput, match="of another split"):
-        defaults.compared(CELL, found, split, {"measure": False, "machine": "-"})
+        defaults.compared(CELL, found, split, GIVEN)
+
+
+def test_without_trials_a_default_is_compared_with_the_recorded_search(split, here):
+    (row,) = defaults.searches(CELL, None)
+    assert row["trials"] >= 40 and row["setting"].keys() == {"l2", "dropout"}
+    given = {**GIVEN, "measure": True, "board": None}
+    found = defaults.compared(CELL._replace(protocol="per_user_holdout"), row, split, given)
+    assert found.figures["loss"] == row["validation"] - found.figures["default"]
+    assert found.label == "ease.movielens-small.per_user_holdout" and "--board" not in found.command
+    assert not defaults.searches(CELL._replace(model="bias"), None)
+    ran = here("defaults")
+    assert ran.status == 2 and "--board is not given" in ran.err
 
 
 @pytest.mark.parametrize(
