@@ -86,11 +86,10 @@ def keep(
 def write(output: pathlib.Path, folder: pathlib.Path, *, seeds: Sequence[int], command: str) -> str:
     """Write a results file for each data set and protocol, and `board.json`; return the tables.
 
-    A model has a row once the splits of all seeds are tested. It has a rank by a protocol where it
-    has a row on every data set that has one.
+    A model has a row once the splits of all seeds are tested. A file is left as it is where models
+    of it would be missing. The ranks are over all files of boards in the folder.
     """
-    tables: dict[str, CrossValidation] = {}
-    rows: dict[str, list[Record]] = {}
+    parts: list[str] = []
     for group in sorted(path for path in output.glob("*/") if path.is_dir()):
         paths = {own.name: [_path(own, seed) for seed in seeds] for own in sorted(group.glob("*/"))}
         found = {
@@ -100,17 +99,26 @@ def write(output: pathlib.Path, folder: pathlib.Path, *, seeds: Sequence[int], c
         }
         if not found:
             continue
-        table, rows[group.name] = _table(group.name, found)
-        tables[group.name] = table
+        name = _file(group.name)
+        there = records.read(name, folder)[1] if (folder / f"{name}.json").exists() else []
+        if missing := [row.label for row in there if row.label not in found]:
+            parts.append(
+                f"{name}.json was not written: {', '.join(missing)} would be missing. With --kept, "
+                "the winners of their searches are tested again."
+            )
+            continue
+        table, rows = _table(group.name, found)
+        parts.append(repr(table))
         title = f"Ranking models on {group.name}, searched and tested alike"
-        records.write(_file(group.name), title, rows[group.name], folder)
-    if ranked := _ranks(tables, rows, command):
+        records.write(name, title, rows, folder)
+    boards = [records.read(path.stem, folder)[1] for path in sorted(folder.glob("board_*.json"))]
+    if ranked := _ranks(boards, command):
         records.write("board", "Average ranks over the data sets", ranked, folder)
     lines = [
         f"{row.label:12} " + ", ".join(f"{name} {value:g}" for name, value in row.figures.items())
         for row in ranked
     ]
-    return "\n\n".join([*map(repr, tables.values()), "\n".join(lines)])
+    return "\n\n".join([*parts, "\n".join(lines)])
 
 
 def _table(
@@ -154,31 +162,34 @@ def _table(
     return table, rows
 
 
-def _ranks(
-    tables: Mapping[str, CrossValidation], rows: Mapping[str, Sequence[Record]], command: str
-) -> list[Record]:
+def _ranks(boards: Sequence[Sequence[Record]], command: str) -> list[Record]:
     """Return a row for each model that has one on every data set: average ranks, best first, hours.
 
     The hours are of its searches and the fits of their winners.
+
+    Args:
+      boards: the rows of each data set and protocol, best first.
     """
-    by_protocol: dict[str, list[str]] = {}
-    for name, own in rows.items():
-        by_protocol.setdefault(str(own[0].protocol["name"]), []).append(name)
+    by_protocol: dict[str, list[dict[str, Record]]] = {}
+    for rows in boards:
+        own = {row.label: row for row in rows}
+        by_protocol.setdefault(str(rows[0].protocol["name"]), []).append(own)
     figures: dict[str, dict[str, float]] = {}
-    for protocol, names in by_protocol.items():
-        shared = set.intersection(*(set(tables[name].scored) for name in names))
-        common = [model for model in tables[names[0]].ranking() if model in shared]
-        means = [[tables[name].mean(model) for model in common] for name in names]
+    for protocol, each in by_protocol.items():
+        common = [model for model in each[0] if all(model in own for own in each)]
+        if not common:
+            continue
+        metric = next(iter(each[0][common[0]].figures))
+        means = [[own[model].figures[metric] for model in common] for own in each]
         for model, rank in zip(common, statistics.average_rank(means), strict=True):
-            spent = [_seconds(row) for name in names for row in rows[name] if row.label == model]
             figures.setdefault(model, {}).update(
                 {
                     f"rank_{protocol}": float(rank),
-                    f"datasets_{protocol}": float(len(names)),
-                    f"hours_{protocol}": sum(spent) / 3600,
+                    f"datasets_{protocol}": float(len(each)),
+                    f"hours_{protocol}": sum(_seconds(own[model]) for own in each) / 3600,
                 }
             )
-    first = {row.label: row for own in rows.values() for row in own}
+    first = {row.label: row for rows in boards for row in rows}
     return [
         Record(
             label=model,
@@ -187,7 +198,7 @@ def _ranks(
             date=first[model].date,
             machine=first[model].machine,
             versions=first[model].versions,
-            data=", ".join(dict.fromkeys(row[0].data for row in rows.values())),
+            data=", ".join(dict.fromkeys(rows[0].data for rows in boards)),
         )
         for model, ranks in sorted(figures.items(), key=lambda own: next(iter(own[1].values())))
     ]

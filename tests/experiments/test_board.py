@@ -135,6 +135,26 @@ def test_a_kept_winner_is_tested_without_a_search(small, monkeypatch, tmp_path, 
     capsys.readouterr()
 
 
+def test_recorded_rows_are_not_lost(small, tmp_path, capsys):
+    """A file that would lose models is left; ranks are over the recorded boards of all data."""
+    one, two = board.planned(GIVEN)
+    other = two._replace(dataset="steam")
+    for cell, output in ((one, "a"), (two, "a"), (other, "b"), (two, "c")):
+        board.measure(cell, GIVEN, tmp_path / output)
+    folder = tmp_path / "results"
+    given = {"seeds": board.SEEDS, "command": "the command"}
+    board_results.write(tmp_path / "a", folder, **given)
+    before = {path: path.read_bytes() for path in folder.glob("board_*.json")}
+    text = board_results.write(tmp_path / "c", folder, **given)
+    assert "board_movielens_small_strong.json was not written: popularity would be missing" in text
+    assert before == {path: path.read_bytes() for path in folder.glob("board_*.json")}
+    board_results.write(tmp_path / "b", folder, **given)
+    assert len(list(folder.glob("board_*.json"))) == 2
+    (row,) = records.read("board", folder)[1]  # the one on both
+    assert (row.label, row.figures["datasets_strong"]) == ("ease", 2)
+    capsys.readouterr()
+
+
 def test_sequences_need_times(small, monkeypatch, tmp_path, capsys):
     (cell,) = board.planned({**GIVEN, "models": ["svae"]})
     timeless = aerec.load("", None)._replace(time=None)
