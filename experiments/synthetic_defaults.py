@@ -245,6 +245,6 @@ if __name__ == "__main__":
     flags.DEFINE_list("settings", list(SETTINGS), "names of settings of the data")
     flags.DEFINE_list("models", list(MODELS), "names of models, the first is begun first")
     flags.DEFINE_integer("trials_closed", 12, "trials of each model in closed form", 1)
-    flags.DEFINE_integer("trials", 6, "trials of each model that is trained", 1)
+    flags.DEFINE_integer("trials", 12, "trials of each model that is trained", 1)
     flags.DEFINE_bool("record", False, "keep the rows in experiments/results/synthetic.json")
     command.run(main, __doc__)
