@@ -20,8 +20,8 @@ Unless they are given, `alpha0` and `l2` follow from the data (`by_size`). Where
 and all n_i, the two penalties are at least 2 T times the nuclear norm of X Y', with
 T = lambda ((n_u + alpha0 N) (n_i + alpha0 U))^(nu / 2). If a share rho of the cells is clicked at
 random, the singular values of the clicks but the first are up to R = sqrt(rho) (sqrt(U) + sqrt(N)),
-and with T >= R none of them is fitted. The default is T = .45 R, with alpha0 = 3 sqrt(rho): on
-small data lambda is several times as large as on MovieLens-1M.
+and with T >= R hardly any of them is fitted. The default is T = .45 R, with alpha0 = 3 sqrt(rho):
+the fewer the users and items, the larger is lambda.
 
 Departures:
   - Sweeps take conjugate gradients; the paper solves the systems, or blocks of them by turns

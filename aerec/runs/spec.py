@@ -61,7 +61,9 @@ def oriented(traits: Traits, splits: Sequence[Split]) -> list[Split]:
 
 
 def sized(spec: Spec, split: Split, *, prolong: bool) -> Spec:
-    """Choose the settings whose defaults follow from the training data: those of `traits.sized`.
+    """Choose the settings whose defaults follow from the training data.
+
+    These are the settings of the model in `traits.sized`, and the epochs.
 
     Args:
       prolong: whether to raise the epochs to those that `traits.updates` updates take. An epoch is

@@ -38,9 +38,7 @@ def test_the_first_trial_has_the_defaults_and_their_figure(split, tmp_path):
     more = found._replace(trials=[*found.trials, better])  # the default's own trial is preferred
     figures = defaults.compared(CELL, more, split, GIVEN).figures
     assert figures["trial"] == 0
-    figures = defaults.compared(
-        CELL, found._replace(trials=[better]), split, GIVEN
-    ).figures
+    figures = defaults.compared(CELL, found._replace(trials=[better]), split, GIVEN).figures
     assert figures["trial"] == 3 and figures["loss"] == 0
 
     others = found._replace(trials=found.trials[1:])
