@@ -28,7 +28,8 @@ def require_shares(protocol: Any, *fields: str) -> None:
     """Raise BadInput unless each of the given fields of the protocol is in [0, 1)."""
     for field in fields:
         share = getattr(protocol, field)
-        require(protocol, 0 <= share < 1, f"{field}={share} is not a share in [0, 1).")
+        if not 0 <= share < 1:
+            raise BadInput(f"{field}={share} is not a share in [0, 1).")
 
 
 def floor(share: float, count: Any) -> Any:
@@ -96,8 +97,7 @@ def epoch(protocol: Any, field: str) -> int | None:
         date = datetime.fromisoformat(text)
         return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
     except ValueError:
-        message = f"Protocol {protocol.name!r}: {field}={text!r} is not a date like 2005-12-01."
-        raise BadInput(message) from None
+        raise BadInput(f"{field}={text!r} is not a date like 2005-12-01.") from None
 
 
 def select(ratings: Ratings, which: np.ndarray) -> Ratings:

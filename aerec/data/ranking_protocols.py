@@ -15,6 +15,7 @@ from aerec.data.divide import TEST, TRAIN, VALID, floor
 from aerec.data.mapped import Mapped
 from aerec.data.ratings import Ratings
 from aerec.data.splits import Split, describe
+from aerec.errors import BadInput
 
 Threshold = float | Literal["all", "auto"]
 
@@ -131,7 +132,8 @@ class LeaveLast:
     name, task, per_seed = "leave_last", "ranking", False
 
     def __post_init__(self):
-        divide.require(self, self.min_user >= 3, f"min_user={self.min_user} is below 3.")
+        if self.min_user < 3:
+            raise BadInput(f"min_user={self.min_user} is below 3.")
 
     def split(self, ratings: Ratings, *, seed: int = 0) -> Split:
         divide.times(self, ratings)

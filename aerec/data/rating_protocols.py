@@ -10,6 +10,7 @@ from aerec.data import divide, parts
 from aerec.data.divide import TEST, TRAIN, VALID, floor
 from aerec.data.ratings import Ratings
 from aerec.data.splits import Split, describe, weak
+from aerec.errors import BadInput
 
 
 @settings
@@ -61,8 +62,10 @@ class GlobalTime:
     def __post_init__(self):
         divide.require_shares(self, "test", "valid")
         share = self.test + self.valid
-        divide.require(self, self.test > 0, "test is above 0.")
-        divide.require(self, 0 < share < 1, f"test + valid = {share:g} is not between 0 and 1.")
+        if not self.test > 0:
+            raise BadInput("test is above 0.")
+        if not 0 < share < 1:
+            raise BadInput(f"test + valid = {share:g} is not between 0 and 1.")
         for field in ("start", "cut", "end"):
             divide.epoch(self, field)
 

@@ -8,12 +8,15 @@ import polars as pl
 from aerec.data.columns import YEAR
 from aerec.data.ratings import Ratings
 
+# What databases and programs write for a missing value, in lower case.
+MISSING = ("null", "nan", "na", "n/a", "<na>", "none", "\\n", "undefined", "missing")
+
 
 def summary(ratings: Ratings) -> str:
     """Describe ratings: users, items, density, scale, times; on a second line, what is suspicious.
 
-    Suspicious are a rating far from all others, ids in quotes, and ids that differ in spelling
-    alone.
+    Suspicious are a rating far from all others, ids in quotes, ids that mark a missing value, and
+    ids that differ in spelling alone.
     """
     users, items, count = len(ratings.user_ids), len(ratings.item_ids), len(ratings.user)
     what = "ratings" if ratings.scale else "clicks"
@@ -66,7 +69,7 @@ def _apart(ratings: Ratings) -> str:
 
 def suspicious(ids: Mapping[str, np.ndarray]) -> list[str]:
     """Note what is suspicious in the `ids` of users and items, one sentence each."""
-    notes = [note(*own) for note in (_quoted, _spelled_twice) for own in ids.items()]
+    notes = [note(*own) for note in (_quoted, _missing, _spelled_twice) for own in ids.items()]
     return [note for note in notes if note]
 
 
@@ -75,6 +78,18 @@ def _quoted(what: str, ids: np.ndarray) -> str:
     if ids.dtype.kind == "i" or not pl.Series(ids).str.contains("""^(".*"|'.*')$""").all():
         return ""
     return f"All {what} ids stand in quotes, like {ids[0]}, which are kept. Remove them if unmeant."
+
+
+def _missing(what: str, ids: np.ndarray) -> str:
+    """Name ids like NULL, which programs write where a value is missing; '' if there are none."""
+    if ids.dtype.kind == "i":
+        return ""
+    text = pl.Series(ids)
+    found = text.filter(text.str.to_lowercase().is_in(MISSING))
+    if found.is_empty():
+        return ""
+    those = ", ".join(repr(each) for each in found)
+    return f"A {what} id may mark a missing value: {those}. If so, leave those lines out."
 
 
 def _spelled_twice(what: str, ids: np.ndarray) -> str:

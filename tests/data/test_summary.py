@@ -68,3 +68,10 @@ def test_ids_in_quotes():
         quoted = [f"{mark}{name}{mark}" for name in "abcd"]
         assert f"All user ids stand in quotes, like {quoted[0]}," in summary(made(user=quoted * 3))
         assert "quotes" not in summary(made(user=[*quoted[1:], "a"] * 3))
+
+
+def test_ids_that_mark_a_missing_value():
+    text = summary(made(user=["NULL", "nan", "N/A", "7"] * 3))
+    assert "A user id may mark a missing value: 'N/A', 'NULL', 'nan'. If so, leave" in text
+    for ids in (["null-pointer", "nana", "x", "7"], [1, 2, 3, 4]):
+        assert "missing" not in summary(made(user=ids * 3))
