@@ -1,5 +1,6 @@
 """Flags and recipes that the commands share."""
 
+import dataclasses
 import io
 import math
 import pathlib
@@ -261,9 +262,11 @@ def _scale(given: Mapping[str, Any]) -> tuple[float, float] | None:
 
 def protocol(given: Mapping[str, Any], text: str) -> protocols.Protocol:
     """Parse a protocol; `files` takes its folder and scale from flags of their own."""
-    if text != "files":
-        return protocols.parse(text)
-    return protocols.Files(split_dir=given["split_dir"], scale=_scale(given) or ())
+    parsed = protocols.parse(text)
+    if not isinstance(parsed, protocols.Files):
+        return parsed
+    own = {"split_dir": given["split_dir"], "scale": _scale(given) or ()}
+    return dataclasses.replace(parsed, **own)
 
 
 def splits_of(
@@ -293,6 +296,7 @@ def splits_of(
 def load_splits(given: Mapping[str, Any], dataset: str, text: str, seeds: Sequence[int]):
     """Make one split for all seeds, or one per seed if the protocol repeats the split."""
     parsed = protocol(given, text)
-    ratings = None if text == "files" else load_ratings(given, dataset)
+    ready = isinstance(parsed, protocols.Files)
+    ratings = None if ready else load_ratings(given, dataset)
     draws = seeds if parsed.per_seed else seeds[:1]
     return [parsed.split(ratings, seed=seed) for seed in draws]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 from aerec.errors import BadInput
@@ -53,32 +52,3 @@ def refuse_lists(path: Path, rows: Sequence[str]) -> None:
             f"{path}: {_LISTS}. Write a pair on each line: `{_PAIRS} {path.name} > pairs.csv`, and "
             "read that with `user=0`, `item=1` and no header."
         )
-
-
-def refuse_split(folder: Path) -> None:
-    """Raise BadInput if a folder holds a split of RecBole or LightGCN."""
-    if any(folder.glob("*.inter")):
-        raise BadInput(
-            f"{folder}: a split of RecBole (.inter), which is not read as it is. Write train.csv, "
-            "valid.csv and test.csv with the columns user,item,rating. For clicks, write uid,sid: "
-            "train.csv, the same as validation_tr.csv and test_tr.csv, the .valid.inter as "
-            "validation_te.csv, and the .test.inter as test_te.csv."
-        )
-    lists = [
-        path for path in (folder / "train.txt", folder / "test.txt")
-        if path.is_file() and is_lists(_first(path))
-    ]  # fmt: skip
-    if lists:
-        raise BadInput(
-            f"{folder}: {lists[0].name} has {_LISTS}, and is not read as it is. For a split of "
-            f"aerec: `{_PAIRS} train.txt test.txt > pairs.csv`, then give pairs.csv as the data, "
-            "without a header, with user=0,item=1, and a protocol such as per_user_holdout. To "
-            "keep this split, write pairs with the header uid,sid as in the other layout: "
-            "train.csv, with some items of each user held out as validation_te.csv, the same "
-            "train.csv as validation_tr.csv and test_tr.csv, and test.txt as test_te.csv."
-        )
-
-
-def _first(path: Path) -> list[str]:
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        return list(islice(lines, 50))

@@ -1,4 +1,4 @@
-"""The protocol `files`: a folder of ready-made splits, in one of two layouts."""
+"""The protocol `files`: a folder of ready-made splits, in one of several layouts."""
 
 import hashlib
 from pathlib import Path
@@ -8,9 +8,10 @@ import numpy as np
 
 from aerec.configuration import settings
 from aerec.core import Table
-from aerec.data import foreign, readers, texts
+from aerec.data import divide, foreign_splits, parts, readers, texts
 from aerec.data.columns import compact
-from aerec.data.ratings import last_of_pairs, require_scale
+from aerec.data.divide import TEST, TRAIN, VALID, floor
+from aerec.data.ratings import Ratings, last_of_pairs, require_scale
 from aerec.data.splits import Heldout, LeakError, Split, check, describe, weak
 from aerec.data.summary import suspicious
 from aerec.errors import BadInput
@@ -36,17 +37,27 @@ class Files:
     without a training rating are kept. By default the scale is the lowest and highest rating of
     train.csv, and a note counts the ratings off it. With `scale` given, such ratings are refused.
 
+    Clicks of known users: the files of RecBole (`*.train.inter, *.valid.inter, *.test.inter`; every
+    line is a click) or LightGCN (`train.txt, test.txt`, a user and its items on each line). Without
+    a file of validation, `valid_share` of each user's n training items are drawn for it, so that
+    max(1, floor((1 - valid_share) n)) stay in training. At test time, training and validation items
+    are folded in and masked. The columns are the items of all files.
+
     Rows are sorted by id. The hash is of the files' bytes.
     """
 
     split_dir: str = ""
     scale: tuple[float, ...] = ()  # lowest and highest rating
-    split_seed: int = 0  # nothing here is random
+    valid_share: float = 0.1  # of training, where no file holds validation; 0: no validation
+    split_seed: int = 0  # of that draw; nothing else is random
     name, per_seed = "files", False
+
+    def __post_init__(self):
+        divide.require_shares(self, "valid_share")
 
     @property
     def task(self) -> str:
-        return "rating" if len(self._files()) == len(RATING) else "ranking"
+        return "rating" if self._files()[0] == "rating" else "ranking"
 
     def split(self, ratings: Any = None, *, seed: int = 0) -> Split:
         """Read the split; `ratings` and `seed` are ignored.
@@ -56,21 +67,26 @@ class Files:
           LeakError: a pair or a user is on both sides.
         """
         require_scale(self.scale or None)
-        paths = self._files()
+        layout, paths = self._files()
+        if self.valid_share != Files.valid_share and not (layout == "known" and len(paths) == 2):
+            raise BadInput(f"{self.split_dir}: valid_share has no effect: validation is in a file.")
         protocol = describe(self, _digest(paths))
-        if len(paths) == len(RANKING):
+        if layout == "ranking":
             split = _ranking(paths, protocol)
-        else:
+        elif layout == "rating":
             split = _rating(paths, protocol, self.scale)
+        else:
+            split = _known(self, paths)._replace(protocol=protocol)
         check(split)
         return split._replace(dataset=Path(self.split_dir).resolve().name)
 
-    def _files(self) -> list[Path]:
-        """Find the files of the folder, in the order of their layout."""
+    def _files(self) -> tuple[str, list[Path]]:
+        """Find the layout of the folder, "ranking", "rating" or "known", and its files in order."""
         folder = Path(self.split_dir).expanduser()
         if not self.split_dir or not folder.is_dir():
             raise BadInput(f"Protocol 'files': split_dir={self.split_dir!r} is not a folder.")
-        foreign.refuse_split(folder)
+        if known := foreign_splits.find(folder):
+            return "known", [path for path in known if path]
         found = {stem: _named(folder, stem) for stem in dict.fromkeys((*RANKING, *RATING))}
         there = [[stem for stem in layout[1:] if found[stem]] for layout in (RANKING, RATING)]
         wanted = [", ".join(f"{stem}.csv" for stem in layout) for layout in (RANKING, RATING)]
@@ -85,7 +101,7 @@ class Files:
                 f"{folder}: no {', '.join(f'{stem}.csv' for stem in missing)}. A folder of splits "
                 f"holds {wanted[0]} (columns uid,sid) or {wanted[1]} (columns user,item,rating)."
             )
-        return [path for path in paths if path]
+        return "rating" if there[1] else "ranking", [path for path in paths if path]
 
 
 def _named(folder: Path, stem: str) -> Path | None:
@@ -204,18 +220,63 @@ def _rating(paths: list[Path], protocol: dict, given: tuple[float, ...]) -> Spli
     )
 
 
+def _known(protocol: Files, paths: list[Path]) -> Split:
+    """Build a split of files of training, of validation if there is one, and of test."""
+    read = [foreign_splits.read(path) for path in paths]
+    user_ids, users, item_ids, items, _, notes = _merged(paths, read, ("user", "item"))
+    numbers = (TRAIN, VALID, TEST) if len(paths) == 3 else (TRAIN, TEST)
+    part = np.repeat(numbers, [len(own) for own in users])
+    user, item = np.concatenate(users), np.concatenate(items)
+    order = np.argsort(user, kind="stable")
+    user, item, part = user[order], item[order], part[order]
+    for what, ids, index in (("users", user_ids, user), ("items", item_ids, item)):
+        new = np.bincount(index[part != TEST], minlength=len(ids)) == 0
+        if new.any():
+            lost = int(new[index].sum())
+            notes.append(
+                f"{paths[-1].name}: {lost:,} clicks of {new.sum():,} {what} without training"
+            )
+    if len(paths) == 2 and protocol.valid_share:
+        trained = np.flatnonzero(part == TRAIN)
+        draw = divide.generator(protocol).permutation(len(trained))
+        rank, count = divide.places(user[trained], draw)
+        kept = np.maximum(floor(1 - protocol.valid_share, count), 1)
+        part[trained[rank >= kept]] = VALID
+        notes.append(
+            f"validation is a random {(part == VALID).sum():,} clicks of {paths[0].name} "
+            f"(`valid_share={protocol.valid_share:g}`), which are folded in at test time"
+        )
+    clicks = Ratings(
+        np.asarray(user, np.int32), np.asarray(item, np.int32), np.ones(len(user), np.float32),
+        None, user_ids, item_ids, None, None, None, protocol.split_dir,
+    )  # fmt: skip
+    return parts.weak_split(
+        protocol, clicks, part, tuple(notes), valid=protocol.valid_share, fold_valid=True
+    )
+
+
 def _read(paths: list[Path], kinds: dict, scale: tuple[float, ...] = ()):
-    """Read (user ids, users per file, item ids, items per file, values per file, notes)."""
-    user, item, *value = kinds
+    """Read the files; return the same as `_merged`."""
     bounds = {"rating": (scale[0], scale[1])} if scale else None
     found = [readers.read_columns(path, kinds, bounds=bounds) for path in paths]
+    return _merged(paths, found, tuple(kinds))
+
+
+def _merged(paths: list[Path], found: list[dict[str, np.ndarray]], names: tuple[str, ...]):
+    """Return (user ids, users per file, item ids, items per file, values per file, notes).
+
+    Args:
+      found: the columns of each file.
+      names: of the columns of users, of items and, if there are any, of values.
+    """
+    user, item, *value = names
     user_ids, users = _codes([columns[user] for columns in found])
     item_ids, items = _codes([columns[item] for columns in found])
     values = [columns[value[0]] for columns in found if value]
     notes = suspicious({"user": user_ids, "item": item_ids})
     for number, path in enumerate(paths):
         if not len(users[number]):
-            raise BadInput(f"{path}: a header but no entries. Was it written completely?")
+            raise BadInput(f"{path}: no entries. Was it written completely?")
         kept = last_of_pairs(users[number], items[number], len(item_ids), None)
         if kept is not None:
             notes.append(f"{path.name}: {(~kept).sum():,} repeated entries; the last is kept")

@@ -11,7 +11,8 @@ from aerec.core import Array, Table
 from aerec.errors import BadInput
 from aerec.host_table import AnyTable, on_device
 
-LATER = {"order": "time", "fold_valid": False}  # left out, so that hashes of earlier versions hold
+# Parameters that are left out at these values, so that hashes of earlier versions hold.
+LATER = {"order": "time", "fold_valid": False, "valid_share": 0.1}
 
 
 class LeakError(BadInput):

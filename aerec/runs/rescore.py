@@ -34,9 +34,10 @@ def protocol_text(config: Mapping[str, Any]) -> str:
     """Spell the protocol of a config.json as `protocols.parse` reads it."""
     given = dict(config["protocol"])
     name = given.pop("name")
-    if name == "files":  # whose folder may have moved; `split_dir` is given beside
-        return name
-    parameters = {k: v for k, v in given.items() if k not in ("task", "hash")}
+    apart = {"task", "hash"}
+    if name == "files":  # whose folder may have moved; these are given beside
+        apart |= {"split_dir", "scale"}
+    parameters = {k: v for k, v in given.items() if k not in apart}
     return f"{name}:{','.join(f'{k}={v}' for k, v in parameters.items())}"
 
 

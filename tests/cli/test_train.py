@@ -185,6 +185,22 @@ def test_ready_splits_for_ranking(here, tmp_path):
     assert f"{expected:.4f}" in again.out, again.err
 
 
+def test_ready_splits_of_known_users(here, tmp_path):
+    """Popularity on lists of items: 1 before 2 before 3 before 4; `evaluate` draws the same."""
+    write(tmp_path / "s", {"train.txt": ["5 1 2 3", "6 1 2", "7 1"], "test.txt": ["6 4", "7 3"]})
+    popularity = [f"--split_dir={tmp_path / 's'}", "--model=popularity", "--baselines="]
+    for share in (0, 0.5):
+        workdir = tmp_path / f"w{share}"
+        argv = [*popularity, f"--protocol=files:valid_share={share}", f"--workdir={workdir}"]
+        assert here("train", *argv).status == 0
+        assert results_of(workdir)["protocol"]["valid_share"] == share
+        again = here("evaluate", f"--workdir={workdir}")
+        assert "Largest difference from results.json: 0." in again.out, again.err
+    # User 6 is shown 3, 4 and wants 4, at rank 2; user 7 is shown 2, 3, 4 and wants 3, at rank 2.
+    found = results_of(tmp_path / "w0")["test"]
+    np.testing.assert_allclose(found["ndcg@10"], 1 / np.log2(3), rtol=1e-6)
+
+
 def test_ready_splits_for_rating(here, tmp_path):
     """The bias of a table of one value is that value everywhere."""
     pairs = [(user, item) for user in range(6) for item in range(5)]

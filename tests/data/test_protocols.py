@@ -777,8 +777,8 @@ def test_the_hash_of_files_is_of_their_bytes(tmp_path):
         (RATING | {"train.csv": ["u,x,4", "v,x,4"]}, BadInput, "every rating is 4"),
         (STRONG | {"train.jsonl": ["{}"]}, BadInput, "train.csv and train.jsonl: keep only one"),
         (STRONG | {"test_te.csv": ["40,z"]}, BadInput, "test_te.csv: none of its items"),
-        (STRONG | {"test_te.csv": []}, BadInput, "test_te.csv: a header but no entries"),
-        (RATING | {"train.csv": []}, BadInput, "train.csv: a header but no entries"),
+        (STRONG | {"test_te.csv": []}, BadInput, "test_te.csv: no entries"),
+        (RATING | {"train.csv": []}, BadInput, "train.csv: no entries"),
         (changed(STRONG, test_te=["40"]), BadInput, "test_te.csv, line 4"),
         (changed(RATING, test=["u,q,good"]), BadInput, "test.csv, line 4"),
         (STRONG | RATING, BadInput, "files of both layouts"),
@@ -792,30 +792,94 @@ def test_folders_that_are_no_split(tmp_path, files, error, message):
         write(tmp_path, files).split(None, seed=0)
 
 
-def test_splits_of_other_programs_are_named_and_can_be_converted(tmp_path):
-    """RecBole's and LightGCN's; the pairs that the errors ask for are the same split."""
-    held = {"train": {1: [2, 3, 4], 5: [3, 4]}, "valid": {1: [5], 5: [2]}, "test": {1: [6, 7]}}
-    pairs = {n: [f"{u},{i}" for u, of in part.items() for i in of] for n, part in held.items()}
-    recbole, lists = tmp_path / "recbole", tmp_path / "lists"
-    recbole.mkdir()
-    lists.mkdir()
-    for name, part in held.items():
-        lines = ["user_id:token\titem_id:token", *(p.replace(",", "\t") for p in pairs[name])]
-        (recbole / f"ml.{name}.inter").write_text("\n".join(lines))
-        lines = [" ".join(map(str, [user, *of])) for user, of in part.items()]
-        (lists / f"{name}.txt").write_text("\n".join(lines) + "\n")
-    (lists / "valid.txt").unlink()
-    for folder, says in ((recbole, "RecBole.*uid,sid"), (lists, "LightGCN.*pairs.csv.*uid,sid")):
-        with pytest.raises(BadInput, match=f"(?s){folder}.*{says}"):
-            PROTOCOLS["files"](split_dir=str(folder)).split(None, seed=0)
-    pairs["train"] += ["9,5", "9,6", "9,7"]
-    names = zip(STRONG, ("train", "train", "valid", "train", "test"), strict=True)
-    files = {name: pairs[part] for name, part in names}
-    split = write(tmp_path / "mine", files).split(None, seed=0)
-    train, _, valids, _, tests = (items(part) for part in parts(split))
-    assert train == {1: [2, 3, 4], 5: [3, 4], 9: [5, 6, 7]}
-    assert {u: i for u, i in valids.items() if i} == held["valid"]
-    assert {u: i for u, i in tests.items() if i} == held["test"]
+HELD = {
+    "train": {1: [4, 2, 3], 5: [3, 4, 2, 9, 8], 7: [6]},
+    "valid": {1: [5], 5: [6]},
+    "test": {1: [6, 7], 8: [2]},
+}
+
+
+def written(folder, names, held=HELD):
+    """A split in RecBole's files, or in LightGCN's if the names end in .txt."""
+    folder.mkdir()
+    for name, users in zip(names, held.values(), strict=True):
+        lines = [" ".join(map(str, [user, *of])) for user, of in users.items()]
+        if name.endswith(".inter"):
+            lines = [f"{user}\t{item}\t5" for user, of in users.items() for item in of]
+            lines = ["user_id:token\titem_id:token\trating:float", *lines]
+        (folder / name).write_text("\n".join(lines) + "\n")
+    return PROTOCOLS["files"](split_dir=str(folder))
+
+
+@pytest.mark.parametrize("form", ["ml.{}.inter", "{}.txt"])
+def test_splits_of_known_users(tmp_path, form):
+    """RecBole's and LightGCN's files: a user without training, and an item that only test has."""
+    split = written(tmp_path / "s", [form.format(part) for part in HELD]).split(None, seed=0)
+    train, valid_in, valids, test_in, tests = (items(part) for part in parts(split))
+    nothing = {user: [] for user in (1, 5, 7, 8)}
+    assert train == valid_in == nothing | HELD["train"]
+    assert valids == nothing | HELD["valid"] and tests == nothing | HELD["test"]
+    assert test_in == {1: [4, 2, 3, 5], 5: [3, 4, 2, 9, 8, 6], 7: [6], 8: []}
+    assert split.protocol["task"] == "ranking" and split.scale is None
+    assert split.item_ids.tolist() == [2, 3, 4, 5, 6, 7, 8, 9]
+    name = form.format("test")
+    assert split.notes == (
+        f"{name}: 1 clicks of 1 users without training",
+        f"{name}: 1 clicks of 1 items without training",
+    )
+    with pytest.raises(BadInput, match="valid_share has no effect"):
+        PROTOCOLS["files"](split_dir=str(tmp_path / "s"), valid_share=0.2).split(None, seed=0)
+
+
+def test_validation_is_drawn_from_training_where_no_file_holds_it(tmp_path):
+    held = {"train": {user: list(range(user)) for user in (1, 2, 30)}, "test": {1: [7], 2: [8]}}
+    protocol = written(tmp_path / "s", ["train.txt", "test.txt"], held)
+    split = protocol.split(None, seed=0)
+    train, valid_in, valids, test_in, tests = (items(part) for part in parts(split))
+    assert {user: len(of) for user, of in train.items()} == {1: 1, 2: 1, 30: 27}
+    assert valid_in == train and test_in == held["train"] and tests == {**held["test"], 30: []}
+    assert {u: sorted(train[u] + valids[u]) for u in train} == held["train"]
+    assert split.notes == (
+        "validation is a random 4 clicks of train.txt (`valid_share=0.1`), which are folded in at "
+        "test time",
+    )
+    folder = str(tmp_path / "s")
+    again, other, none = (
+        PROTOCOLS["files"](split_dir=folder, **given).split(None, seed=0)
+        for given in ({}, {"split_seed": 1}, {"valid_share": 0})
+    )
+    assert same(split, again) and not same(split, other)
+    assert len({each.protocol["hash"] for each in (split, again, other, none)}) == 3
+    assert items(parts(none)[0]) == held["train"] and not len(none.valid.target.columns)
+    with pytest.raises(BadInput, match=r"valid_share=1\.0 is not a share"):
+        PROTOCOLS["files"](split_dir=folder, valid_share=1.0)
+
+
+LISTS = "0 1 2\n1 2\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "error", "message"),
+    [
+        ({"train.txt": LISTS}, BadInput, "no test.txt"),
+        ({"a.test.inter": "user_id:token\titem_id:token\n1\t2\n"}, BadInput, "no .*train.inter"),
+        ({"a.train.inter": "", "b.train.inter": ""}, BadInput, "a.train.inter and b.train.inter"),
+        ({"train.txt": LISTS, "test.txt": "0 x\n"}, BadInput, "test.txt, line 1"),
+        ({"train.txt": LISTS, "test.txt": "0 1\n"}, LeakError, "in its input.*user 0, item 1"),
+        ({"train.txt": LISTS, "test.txt": "0\n"}, BadInput, "test.txt: .*no entries"),
+        ({"train.txt": LISTS, "test.txt": "0 1" + "0" * 19}, BadInput, "test.txt, line 1"),
+        (
+            {"a.train.inter": "user_id:token\trating:float\n1\t2\n", "a.test.inter": ""},
+            BadInput,
+            "a.train.inter, line 1: no single column 'item_id:token'",
+        ),
+    ],
+)  # fmt: skip
+def test_malformed_splits_of_known_users(tmp_path, files, error, message):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(error, match=f"(?s){message}"):
+        PROTOCOLS["files"](split_dir=str(tmp_path)).split(None, seed=0)
 
 
 def test_wrong_headers_and_empty_files(tmp_path):
