@@ -2,7 +2,8 @@
 
     python -m experiments.train --config=autorec_deep_ml1m --data_dir=DIR
 
-Expected: RMSE .848; the paper's is .827 (Sedhain et al. 2015, text).
+Expected: RMSE .842; the paper's is .827 (Sedhain et al. 2015, text). Of the lambda 20, 40, 60, 80
+and 100, 60 is the best on validation.
 """
 
 from experiments.configs import autorec_ml1m
@@ -10,5 +11,5 @@ from experiments.configs import autorec_ml1m
 RECIPE = autorec_ml1m.RECIPE | {
     "epochs": 100,
     "learning_rate": 2e-3,
-    "set": {"hidden": (500, 250, 500), "activation": "sigmoid", "l2": 40, "pretrain_steps": 260},
+    "set": {"hidden": (500, 250, 500), "activation": "sigmoid", "l2": 60, "pretrain_steps": 260},
 }
