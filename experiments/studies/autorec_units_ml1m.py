@@ -27,6 +27,7 @@ TUNED = {  # units -> lambda, learning rate, epochs; validation RMSE
 
 
 def flags(units: int) -> tuple[str, ...]:
+    """Return the flags of the run with that many hidden units."""
     l2, rate, epochs = TUNED[units]
     sizes = (f"--set=hidden={units}", f"--set=l2={l2}")
     training = (f"--learning_rate={rate}", f"--epochs={epochs}")
