@@ -85,9 +85,12 @@ class Files:
         folder = Path(self.split_dir).expanduser()
         if not self.split_dir or not folder.is_dir():
             raise BadInput(f"Protocol 'files': split_dir={self.split_dir!r} is not a folder.")
-        if known := foreign_splits.find(folder):
-            return "known", [path for path in known if path]
         found = {stem: _named(folder, stem) for stem in dict.fromkeys((*RANKING, *RATING))}
+        if known := [path for path in foreign_splits.find(folder) if path]:
+            if others := [path.name for path in found.values() if path and path not in known]:
+                both = f"{others[0]} and {known[0].name}"
+                raise BadInput(f"{folder}: {both} are of different layouts. Keep only one.")
+            return "known", known
         there = [[stem for stem in layout[1:] if found[stem]] for layout in (RANKING, RATING)]
         wanted = [", ".join(f"{stem}.csv" for stem in layout) for layout in (RANKING, RATING)]
         if there[0] and there[1]:

@@ -867,6 +867,8 @@ LISTS = "0 1 2\n1 2\n"
         ({"train.txt": LISTS, "test.txt": "0 x\n"}, BadInput, "test.txt, line 1"),
         ({"train.txt": LISTS, "test.txt": "0 1\n"}, LeakError, "in its input.*user 0, item 1"),
         ({"train.txt": LISTS, "test.txt": "0\n"}, BadInput, "test.txt: .*no entries"),
+        ({"train.txt": LISTS, "test.txt": "0 3\n", "test_te.csv": ""}, BadInput, "test_te.csv and"),
+        ({"train.txt": LISTS, "test.txt": "0 3\n", "train.csv": ""}, BadInput, "keep only one"),
         ({"train.txt": LISTS, "test.txt": "0 1" + "0" * 19}, BadInput, "test.txt, line 1"),
         (
             {"a.train.inter": "user_id:token\trating:float\n1\t2\n", "a.test.inter": ""},
