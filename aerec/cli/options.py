@@ -265,6 +265,8 @@ def protocol(given: Mapping[str, Any], text: str) -> protocols.Protocol:
     parsed = protocols.parse(text)
     if not isinstance(parsed, protocols.Files):
         return parsed
+    if parsed.split_dir or parsed.scale:
+        raise BadInput("the folder of --protocol=files is --split_dir, and the scale is --scale")
     own = {"split_dir": given["split_dir"], "scale": _scale(given) or ()}
     return dataclasses.replace(parsed, **own)
 
@@ -296,7 +298,6 @@ def splits_of(
 def load_splits(given: Mapping[str, Any], dataset: str, text: str, seeds: Sequence[int]):
     """Make one split for all seeds, or one per seed if the protocol repeats the split."""
     parsed = protocol(given, text)
-    ready = isinstance(parsed, protocols.Files)
-    ratings = None if ready else load_ratings(given, dataset)
+    ratings = None if isinstance(parsed, protocols.Files) else load_ratings(given, dataset)
     draws = seeds if parsed.per_seed else seeds[:1]
     return [parsed.split(ratings, seed=seed) for seed in draws]

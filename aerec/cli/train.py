@@ -115,12 +115,12 @@ def choose(given: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput("--momentum belongs to sgd: give --optimiser=sgd as well")
     chosen["seeds"] = tuple(range(chosen["seed"], chosen["seed"] + chosen["seeds"]))
     if given["split_dir"]:
-        chosen["protocol"] = given_flags.get("protocol", "files")  # --dataset only names the data
+        chosen["protocol"] = given_flags.get("protocol", "files")
         if chosen["protocol"].partition(":")[0] != "files":
             raise BadInput("--split_dir goes with --protocol=files")
         if given["data_file"]:
             raise BadInput("--split_dir replaces --data_file; give one of them")
-        folder = pathlib.Path(given["split_dir"]).resolve()
+        folder = pathlib.Path(given["split_dir"]).resolve()  # --dataset only names the data
         chosen["dataset"] = given_flags.get("dataset", folder.name)
     elif given["data_file"]:
         if "dataset" in given_flags:

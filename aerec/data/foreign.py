@@ -50,5 +50,6 @@ def refuse_lists(path: Path, rows: Sequence[str]) -> None:
     if is_lists(rows):
         raise BadInput(
             f"{path}: {_LISTS}. Write a pair on each line: `{_PAIRS} {path.name} > pairs.csv`, and "
-            "read that with `user=0`, `item=1` and no header."
+            "read that with `user=0`, `item=1` and no header. A folder of train.txt and test.txt "
+            "is read by the protocol `files`."
         )

@@ -1,4 +1,4 @@
-"""Ready-made splits of RecBole and LightGCN: clicks of users who are all in training."""
+"""Ready-made splits of RecBole and LightGCN, which hold out clicks of known users."""
 
 import re
 from itertools import islice
@@ -13,7 +13,7 @@ _STEMS = (("train",), ("valid", "val"), ("test",))
 _LINE = re.compile(r"\d{1,18}(\s+\d{1,18})*\s*", re.ASCII)
 
 
-def find(folder: Path) -> list[Path | None]:
+def find(folder: Path) -> list[Path]:
     """Find the files of such a split: training, validation if there is one, and test.
 
     RecBole's are `*.train.inter`, `*.valid.inter` and `*.test.inter`. LightGCN's are `train.txt`
@@ -38,7 +38,7 @@ def find(folder: Path) -> list[Path | None]:
                 raise BadInput(f"{folder}: {several}: keep only one of them.")
             if not paths and "valid" not in stems:
                 raise BadInput(f"{folder}: no {pattern.format(stems[0])} beside the other files.")
-        return [paths[0] if paths else None for paths in found]
+        return [path for paths in found for path in paths]
     return []
 
 

@@ -86,7 +86,7 @@ class Files:
         if not self.split_dir or not folder.is_dir():
             raise BadInput(f"Protocol 'files': split_dir={self.split_dir!r} is not a folder.")
         found = {stem: _named(folder, stem) for stem in dict.fromkeys((*RANKING, *RATING))}
-        if known := [path for path in foreign_splits.find(folder) if path]:
+        if known := foreign_splits.find(folder):
             if others := [path.name for path in found.values() if path and path not in known]:
                 both = f"{others[0]} and {known[0].name}"
                 raise BadInput(f"{folder}: {both} are of different layouts. Keep only one.")
@@ -250,8 +250,9 @@ def _known(protocol: Files, paths: list[Path]) -> Split:
             f"(`valid_share={protocol.valid_share:g}`), which are folded in at test time"
         )
     clicks = Ratings(
-        np.asarray(user, np.int32), np.asarray(item, np.int32), np.ones(len(user), np.float32),
-        None, user_ids, item_ids, None, None, None, protocol.split_dir,
+        user=np.asarray(user, np.int32), item=np.asarray(item, np.int32),
+        value=np.ones(len(user), np.float32), time=None, user_ids=user_ids, item_ids=item_ids,
+        titles=None, genres=None, scale=None, name=protocol.split_dir,
     )  # fmt: skip
     return parts.weak_split(
         protocol, clicks, part, tuple(notes), valid=protocol.valid_share, fold_valid=True

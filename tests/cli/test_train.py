@@ -196,6 +196,8 @@ def test_ready_splits_of_known_users(here, tmp_path):
         assert results_of(workdir)["protocol"]["valid_share"] == share
         again = here("evaluate", f"--workdir={workdir}")
         assert "Largest difference from results.json: 0." in again.out, again.err
+    twice = here("train", *popularity, f"--protocol=files:split_dir={tmp_path}")
+    assert twice.status == 2 and "is --split_dir" in twice.err
     # User 6 is shown 3, 4 and wants 4, at rank 2; user 7 is shown 2, 3, 4 and wants 3, at rank 2.
     found = results_of(tmp_path / "w0")["test"]
     np.testing.assert_allclose(found["ndcg@10"], 1 / np.log2(3), rtol=1e-6)
