@@ -320,8 +320,8 @@ class Traits(NamedTuple):
     features: str = ""
 
 
-class Turn(NamedTuple):
-    """A pass over the rows that trains one part of the parameters; see `Model.turns`.
+class Phase(NamedTuple):
+    """A pass over the rows that trains one part of the parameters; see `Model.phases`.
 
     Attributes:
       part: the entry of params that is trained, by an optimiser of its own; the others stay.
@@ -348,7 +348,7 @@ class Model(NamedTuple):
       loss: (params, x, key, step) -> (total [B], weight [B]); the objective of a batch is
         `sum(total) / sum(weight)`, a correct mean over padded batches, devices and unequal rows.
       solve: table -> params.
-      turns: what each epoch trains, one after another and again; empty: every epoch trains all
+      phases: the epochs go through them in order, again and again; empty: every epoch trains all
         parameters by `loss`.
       frozen: table -> the entries of params that its data determine. They replace those of `init`,
         and training by gradients leaves them alone.
@@ -370,7 +370,7 @@ class Model(NamedTuple):
     score: Callable[[Params, Batch], jax.Array]
     loss: Callable[[Params, Batch, jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
     solve: Callable[[Table], Params] | None = None
-    turns: Sequence[Turn] = ()
+    phases: Sequence[Phase] = ()
     frozen: Callable[[Table], dict[str, Any]] | None = None
     with_items: Callable[[Params, jax.Array], Params] | None = None
     narrowed: Callable[[int], "Model"] | None = None

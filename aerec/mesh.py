@@ -21,7 +21,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 
 from aerec import configuration, memory
-from aerec.core import Model, Params, Table, Turn, sharded
+from aerec.core import Model, Params, Phase, Table, sharded
 from aerec.errors import BadInput, nearest
 
 AXES = ("data", "model")
@@ -203,14 +203,14 @@ def adapted(model: Model, num_columns: int) -> Model:
     def making(function: Callable | None) -> Any:
         return function and (lambda *given: spread(function(*given), num_columns))
 
-    def turned(turn: Turn) -> Turn:
-        return turn._replace(loss=reading(turn.loss), after=making(reading(turn.after)))
+    def phase_of(phase: Phase) -> Phase:
+        return phase._replace(loss=reading(phase.loss), after=making(reading(phase.after)))
 
     reads = ("encode", "score", "loss", "queries", "item_codes", "item_bias", "layers")
     makes = ("init", "solve", "frozen")
     own = model._asdict()
     return model._replace(
-        turns=tuple(map(turned, model.turns)),
+        phases=tuple(map(phase_of, model.phases)),
         **{name: reading(own[name]) for name in reads},
         **{name: making(own[name]) for name in makes},
     )

@@ -25,7 +25,7 @@ HEADER = ("", "figure", "published", "here", "95% interval", "")
 
 
 class Line(NamedTuple):
-    """One published figure beside ours; `verdict` is "agrees", "differs" or why neither."""
+    """A published figure and ours; `verdict` is "agrees", "differs" or why neither."""
 
     label: str
     figure: str
@@ -95,7 +95,7 @@ def of(study: Study, records: Sequence[Record]) -> list[Line]:
 
 def table(lines: Sequence[Line]) -> Table:
     """Tabulate the lines for the console."""
-    shown = Table(title="Beside the published figures", box=rich.box.SIMPLE_HEAD)
+    shown = Table(title="Ours and the published figures", box=rich.box.SIMPLE_HEAD)
     shown.title_justify = "left"
     for number, name in enumerate(HEADER):
         shown.add_column(name, justify="right" if 2 <= number <= 4 else "left")

@@ -12,7 +12,7 @@
 each, and counts the dense operations of encoder and decoder: a product forward and two backward for
 each kernel. `solve` times a model in closed form, `evaluate` the scoring of the test part, `audit`
 an audit of all triples of the data, each compiled before. The peer's evaluation is of NDCG@100
-alone, and so is ours beside it.
+alone, and ours with a peer too.
 `read` writes a file of random ratings and reads it in a process of its own.
 `--mesh=data:2` divides an epoch, a solution or an evaluation over devices; a CPU counts as as many
 as JAX_NUM_CPU_DEVICES says. `--profile=FOLDER` traces one more call, and shows its operations.

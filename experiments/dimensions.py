@@ -1,4 +1,4 @@
-"""Measure what fewer dimensions cost: a spectral model of m, without an autoencoder, beside EASE.
+"""Measure what fewer dimensions cost: a spectral model of m, without an autoencoder, against EASE.
 
   python -m experiments.dimensions --data_dir=DIR --output=runs/dimensions --record
   python -m experiments.dimensions --dataset=anime --data_dir=DIR --output=runs/dimensions --record

@@ -1,10 +1,10 @@
-"""How far a trained autoencoder moves its own output: f(f(x)) beside f(x), for training rows x.
+"""How far a trained autoencoder moves its own output: f(f(x)) and f(x), for training rows x.
 
 Kuchaiev, Ginsburg: *Training Deep AutoEncoders for Collaborative Filtering*, 2017, section 2.2, ask
 for y = f(y). Figures, f^k the k-th pass: `distance_<k>`, the root mean square over the columns of
 f^(k+1)(x) - f^k(x), in the units of a rating, its mean over rows; `spread`, the standard deviation
 of f(x) over the columns, its mean over rows, to compare with; the test figures of f(f(x)) as
-`<figure>_refed`, beside those of f(x).
+`<figure>_refed`, next to those of f(x).
 """
 
 import dataclasses

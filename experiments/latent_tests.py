@@ -171,7 +171,7 @@ def linear(groups: Groups) -> Iterator[Verdict]:
 
 
 def choices(groups: Groups) -> Iterator[Verdict]:
-    """H8: choices by theory, and by the audit after a tenth of the epochs, beside a full search."""
+    """H8: choices by theory, and by the audit after a tenth of the epochs, and by a full search."""
     for key, group in groups.items():
         there = [group[name] for name in PLAIN if name in group]
         if len(there) < len(PLAIN) or key.cell.split:

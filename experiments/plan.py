@@ -98,7 +98,7 @@ if __name__ == "__main__":
     flags.DEFINE_float("users", 1e8, "rows", 1)
     flags.DEFINE_float("items", 1e7, "columns", 1)
     flags.DEFINE_float("clicks", 100, "of a user, on average", 1)
-    flags.DEFINE_integer("hidden", 128, "units of the layer beside the items", 1)
+    flags.DEFINE_integer("hidden", 128, "units of the layer next to the items", 1)
     flags.DEFINE_integer("batch_size", 500, "rows in a batch", 1)
     flags.DEFINE_string("mesh", "data:4,model:2", "devices on each axis")
     flags.DEFINE_float("tflops", 60, "10^12 operations a second of a device", 0)

@@ -1,4 +1,4 @@
-"""Time the search of the best 100 items by the dimension m of the codes, beside EASE.
+"""Time the search of the best 100 items by the dimension m of the codes, against EASE.
 
   python -m experiments.retrieval --data_dir=DIR --record
 

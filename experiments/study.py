@@ -54,7 +54,7 @@ class Study:
       rounding: of the published figures, half a unit of their last decimal.
       comparable: why no published figure is comparable with ours; empty if they are.
       curves: what the plot shows: "validation" (the figure by epoch), "epochs" (the training loss
-        beside it), "steps" (the training loss of each mini-batch), or "figures" (test figures with
+        next to it), "steps" (the training loss of each mini-batch), or "figures" (test figures with
         intervals).
       pairs: labels of rows whose first figure is compared, paired over test rows, when the study is
         recorded; their test rows are the same, in the same order.

@@ -5,7 +5,7 @@
 
 A row is a command `python -m experiments.benchmark ...`, listed in `SUITES`, and its figures are
 those that the command describes. The suites are `cpu`; `ml20m`, an epoch and the scoring of 10,000
-users at the shape of MovieLens-20M beside PyTorch; `gpu`, whose first rows matter most; and
+users at the shape of MovieLens-20M against PyTorch; `gpu`, whose first rows matter most; and
 `small`, the rows of `gpu` on little synthetic data, with a mesh of two devices besides. The slowest
 call is then profiled, with its trace in --output. After --seconds no row begins, and one that runs
 is stopped. A finished row is a file in --output; the same command resumes. A row whose data or peer

@@ -87,7 +87,7 @@ if __name__ == "__main__":
     )
     flags.DEFINE_enum(
         "curves", "validation", ["validation", "epochs", "steps", "figures"],
-        "the picture: the validation figure by epoch, the training loss beside it, the training "
+        "the picture: the validation figure by epoch, the training loss next to it, the training "
         "loss of each mini-batch, or the test figures with intervals",
     )  # fmt: skip
     command.run(main, __doc__)

@@ -217,7 +217,7 @@ for name, module in models.MODELS.items():
         continue
     own = train.transpose() if traits.reads == "columns" else train
     model = models.build(name, given, Facts.of(own, (1, 5)))
-    settings = Settings(epochs=max(1, len(model.turns)), batch_size=9, optimiser="sgd")
+    settings = Settings(epochs=max(1, len(model.phases)), batch_size=9, optimiser="sgd")
     found = []
     for text in ("data:1", "data:4,model:2"):
         with mesh.use(mesh.chosen(text)):

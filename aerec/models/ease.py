@@ -269,7 +269,7 @@ def _alternating_directions(gram, precision, curvature, l1, tolerance, limit):
     def feasible(weights):
         return jnp.where(jnp.eye(len(gram), dtype=bool), 0.0, jnp.maximum(weights, 0.0))
 
-    def turn(state):
+    def iterate(state):
         _, split, dual, _, count = state
         free = precision @ (gram + coupling * (split - dual))
         free -= precision * (jnp.diagonal(free) / jnp.diagonal(precision))[None, :]
@@ -283,5 +283,5 @@ def _alternating_directions(gram, precision, curvature, l1, tolerance, limit):
 
     zeros = jnp.zeros_like(gram)
     state = (zeros, zeros, zeros, jnp.inf, 0)
-    state = jax.lax.while_loop(lambda s: (s[3] > tolerance) & (s[4] < limit), turn, state)
+    state = jax.lax.while_loop(lambda s: (s[3] > tolerance) & (s[4] < limit), iterate, state)
     return state[0], state[3]

@@ -24,7 +24,7 @@ and with T >= R hardly any of them is fitted. The default is T = .45 R, with alp
 the fewer the users and items, the larger is lambda.
 
 Departures:
-  - Sweeps take conjugate gradients; the paper solves the systems, or blocks of them by turns
+  - Sweeps take conjugate gradients; the paper solves the systems, or blocks of them alternately
     (Rendle et al.: *iALS++*, 2021). With `steps` of 2 K and more the difference is rounding.
   - The users start at random and the items at zero, so the items are solved first.
   - n sums weights instead of counting clicks, which differs only where clicks have values.

@@ -30,13 +30,13 @@ import jax
 import jax.numpy as jnp
 
 from aerec.configuration import Count, Positive, Probability, Widths, settings
-from aerec.core import Batch, Facts, Model, Rows, Traits, Turn
+from aerec.core import Batch, Facts, Model, Phase, Rows, Traits
 from aerec.nn import activations, layers, losses
 from aerec.space import Choice, Log, LogIntegers, Space, Uniform
 
 SHARES = (0.15, 0.75, 0.1)  # of N(0, I), of the earlier posterior, of the wide normal
 WIDE = 10.0  # log-variance of the wide normal
-TURNS = 4  # three passes on the encoder, one on the decoder
+PHASES = 4  # three passes on the encoder, one on the decoder
 
 
 @settings
@@ -65,7 +65,7 @@ def traits(config: Config) -> Traits:
     return Traits(
         task="ranking",
         training={
-            "epochs": 120, "batch_size": 100, "learning_rate": 5e-4, "evaluate_every": TURNS,
+            "epochs": 120, "batch_size": 100, "learning_rate": 5e-4, "evaluate_every": PHASES,
         },
     )  # fmt: skip
 
@@ -130,14 +130,14 @@ def make(config: Config, facts: Facts) -> Model:
     def copied(params):
         return {**params, "prior": params["encoder"]}
 
-    encoder = Turn("encoder", loss(config.dropout))
+    encoder = Phase("encoder", loss(config.dropout))
     return Model(
         traits=traits(config),
         init=init,
         encode=encode,
         score=lambda params, x: decode(params, encode(params, x)),
         loss=encoder.loss,
-        turns=(encoder,) * (TURNS - 1) + (Turn("decoder", loss(0.0), copied),),
+        phases=(encoder,) * (PHASES - 1) + (Phase("decoder", loss(0.0), copied),),
         queries=encode,
         item_codes=lambda params: params["decoder"]["kernel"].T,
         item_bias=lambda params: params["decoder"]["bias"],

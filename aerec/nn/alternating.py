@@ -1,4 +1,4 @@
-"""Alternating least squares: the two sides of a factorisation by turns, each given the other.
+"""Alternating least squares: the two sides of a factorisation alternately, each given the other.
 
 One side of a factorisation is fixed; every row of the other side is then a small ridge regression
 on the fixed factors that the row lists. It is solved by Cholesky here (`blockwise`, `ridge`), or as

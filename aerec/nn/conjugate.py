@@ -128,8 +128,8 @@ class Tiles:
             sums = jnp.einsum("ps,psk->pk", weights, listed)
             return total.at[tile.row].add(sums, mode="drop", indices_are_sorted=True)
 
-        def turn(totals, tiles):
+        def sweep(totals, tiles):
             return sharded(jax.vmap(add)(totals, tiles), "data"), None
 
         zeros = sharded(jnp.zeros((self.row.shape[1], *z.shape)), "data")
-        return sharded(jax.lax.scan(turn, zeros, self)[0].sum(0))
+        return sharded(jax.lax.scan(sweep, zeros, self)[0].sum(0))

@@ -173,7 +173,7 @@ def _spread(z: np.ndarray, codes: np.ndarray, problem: Problem) -> np.ndarray:
 def _constant(z: np.ndarray, codes: np.ndarray, problem: Problem) -> bool:
     """Return whether all scores of a code [m] are equal but for the rounding of their sums.
 
-    A score is compared with the size of its own terms: beside the product of the norms, scores of
+    A score is compared with the size of its own terms: next to the product of the norms, scores of
     codes that differ by many powers of ten seem constant where they are not.
     """
     items = order.unit(codes) if problem.latent == "cosine" else codes

@@ -274,7 +274,7 @@ def _data_pool(problem, data, key, size):
 def _alike(codes: np.ndarray) -> list[np.ndarray]:
     """Return selections of codes [P, m]: all, and with ordinary ones in place of much larger ones.
 
-    Beside a code of 10^9 times the usual size, the margins of all others are rounding errors.
+    Next to a code of 10^9 times the usual size, the margins of all others are rounding errors.
     """
     sizes = np.linalg.norm(codes.astype(np.float64), axis=1)
     large = sizes > _LARGE * np.median(sizes[sizes > 0]) if sizes.any() else sizes > 0

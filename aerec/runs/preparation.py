@@ -115,6 +115,6 @@ def _trainable(spec: Spec, split: Split, log: Callable[[str], object]) -> Model:
         raise BadInput(f"{spec.model} is solved, not trained: it takes no `order_penalty`")
     if model.traits.reads == "sequence":
         raise BadInput(f"{spec.model} reads a sequence, not a vector: it takes no `order_penalty`")
-    if model.turns:
+    if model.phases:
         raise BadInput(f"{spec.model} trains its parts in turn: it takes no `order_penalty`")
     return with_order_penalty(model, spec.order_penalty)

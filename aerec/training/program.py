@@ -114,9 +114,9 @@ def compiled(
         pairs = zip(data.lengths, seeds, strict=True)
         orders = [batches.order(rows, plan, seed, epoch) for rows, seed in pairs]
         shapes = batches.shapes(plan, epoch)
-        if model.turns:
-            turn = model.turns[epoch % len(model.turns)]
-            shapes += len(plan) * list(dict.fromkeys(model.turns)).index(turn)
+        if model.phases:
+            phase = model.phases[epoch % len(model.phases)]
+            shapes += len(plan) * list(dict.fromkeys(model.phases)).index(phase)
         return shapes, np.stack(orders)
 
     again = _replicated(run, len(seeds), data.shared)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aerec.core import Batch, Model, Params, Table, Turn, even, sharded
+from aerec.core import Batch, Model, Params, Phase, Table, even, sharded
 from aerec.training import batches
 from aerec.training.refeed import with_refeeds
 
@@ -26,38 +26,38 @@ class State(NamedTuple):
 
 def start(model: Model, optimiser: optax.GradientTransformation, params: Params) -> State:
     """Return the state of one replica before the first update."""
-    parts = {turn.part for turn in model.turns}
+    parts = {phase.part for phase in model.phases}
     state: Any = {part: optimiser.init(params[part]) for part in sorted(parts)}
     return State(params, state if parts else optimiser.init(params), jnp.int32(0))
 
 
 def make_step(
-    model: Model, optimiser: optax.GradientTransformation, turn: Turn | None = None
+    model: Model, optimiser: optax.GradientTransformation, phase: Phase | None = None
 ) -> Callable:
     """Make an update (state, x, key, counted [B] or 1) -> (state, loss); `counted` weighs the rows.
 
-    `key` is folded with the step, never consumed. With a `turn`, the update is of its part alone.
+    `key` is folded with the step, never consumed. With a `phase`, the update is of its part alone.
     """
-    batch_loss = model.loss if turn is None else turn.loss
+    batch_loss = model.loss if phase is None else phase.loss
     assert batch_loss is not None
 
     def objective(trained, params, x, key, step, counted):
-        params = trained if turn is None else {**params, turn.part: trained}
+        params = trained if phase is None else {**params, phase.part: trained}
         total, weight = batch_loss(params, x, key, step)
         return jnp.sum(total * counted) / jnp.maximum(jnp.sum(weight * counted), 1)
 
     def step(state: State, x: Batch, key: jax.Array, counted: jax.Array | float):
         step_key = jax.random.fold_in(key, state.step)
         params, opt_state = state.params, state.opt_state
-        if turn is not None:
-            params, opt_state = params[turn.part], opt_state[turn.part]
+        if phase is not None:
+            params, opt_state = params[phase.part], opt_state[phase.part]
         gradient = jax.value_and_grad(objective)
         loss, grads = gradient(params, state.params, x, step_key, state.step, counted)
         updates, opt_state = optimiser.update(grads, opt_state, params)
         params = optax.apply_updates(params, updates)
-        if turn is not None:
-            params = turn.after({**state.params, turn.part: params})
-            opt_state = {**state.opt_state, turn.part: opt_state}
+        if phase is not None:
+            params = phase.after({**state.params, phase.part: params})
+            opt_state = {**state.opt_state, phase.part: opt_state}
         return State(params, opt_state, state.step + 1), loss
 
     return step
@@ -71,11 +71,11 @@ def make_epoch(
     (state, table, shapes [steps], order [steps, B], key) -> (state, loss [steps], finite): a
     `lax.scan` over the batches of `order`, each in the shape of its bucket (over a mesh, of an
     `even` number of rows) and gathered on the device. `shapes` are the buckets' numbers, plus
-    `len(plan)` times the number of the turn among the different ones.
+    `len(plan)` times the number of the phase among the different ones.
     """
 
-    def of(bucket: batches.Bucket, turn: Turn | None) -> Callable:
-        step = make_step(model, optimiser, turn)
+    def of(bucket: batches.Bucket, phase: Phase | None) -> Callable:
+        step = make_step(model, optimiser, phase)
         if model.traits.refeeds:
             step = with_refeeds(step, model.score, model.traits.refeeds)
 
@@ -84,8 +84,8 @@ def make_epoch(
 
         return bucket_step
 
-    turns = dict.fromkeys(model.turns) or (None,)
-    return over([of(bucket, turn) for turn in turns for bucket in plan])
+    phases = dict.fromkeys(model.phases) or (None,)
+    return over([of(bucket, phase) for phase in phases for bucket in plan])
 
 
 def batch_of(table: Table, index: jax.Array, bucket: batches.Bucket) -> Batch:

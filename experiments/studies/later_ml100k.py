@@ -1,4 +1,4 @@
-"""Models of ratings with times beside biased matrix factorisation: the later 30% of each user.
+"""Models of ratings with times against biased matrix factorisation: the later 30% of each user.
 
     python -m experiments.reproduce --study=later_ml100k --data_dir=DIR
 

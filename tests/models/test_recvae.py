@@ -57,7 +57,7 @@ def test_the_loss_of_a_turn_is_the_bound_at_its_sample(made):
     model, params, x = made
     key = jax.random.key(5)
     noise = np.asarray(jax.random.normal(jax.random.split(jax.random.clone(key))[1], (9, 4)), float)
-    total, weight = model.turns[-1].loss(params, jnp.asarray(x), key, 0)  # without dropout
+    total, weight = model.phases[-1].loss(params, jnp.asarray(x), key, 0)  # without dropout
     mean, log_variance = encoded(params["encoder"], x)
     z = mean + np.exp(log_variance / 2) * noise
     y = z @ np.asarray(params["decoder"]["kernel"]) + np.asarray(params["decoder"]["bias"])
@@ -111,4 +111,4 @@ def test_recvae_learns():
     run = aerec.fit("recvae", split, epochs=40, **small)
     popular = aerec.fit("popularity", split)
     assert float(run.test["ndcg@10"]) > 1.05 * float(popular.test["ndcg@10"])
-    assert recvae.traits(recvae.Config()).training["evaluate_every"] == len(run.model.turns)
+    assert recvae.traits(recvae.Config()).training["evaluate_every"] == len(run.model.phases)

@@ -74,7 +74,7 @@ CASES = [  # several shapes of batches and replicas; a penalty that weighs the w
     ("autorec", {"hidden": (8,), "l2": 0.1}, {"batch_size": 50}, (0,)),
     ("cdae", {"latent": 4}, {"batch_size": 40}, (0,)),  # reads the numbers of the rows
     ("multdae", {"latent": 4}, {"batch_size": 60, "softmax": "sampled", "candidates": 3}, (0,)),
-    pytest.param(  # turns
+    pytest.param(  # phases
         "recvae", {"hidden": (8,), "latent": 4}, {"batch_size": 60, "epochs": 4}, (0,),
         marks=pytest.mark.slow,
     ),
