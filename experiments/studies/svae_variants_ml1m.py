@@ -1,4 +1,4 @@
-"""SVAE with another seed, with half of the steps scored, and without recurrence; MovieLens-1M.
+"""SVAE with another seed, with half of the steps scored, and with one code; MovieLens-1M.
 
     python -m experiments.reproduce --study=svae_variants_ml1m --data_dir=DIR
 
