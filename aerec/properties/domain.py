@@ -6,6 +6,7 @@ The kinds differ in what can be done on them. `samplers` builds the domains.
 """
 
 import dataclasses
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -139,6 +140,41 @@ def whole(value: Any, name: str) -> int:
     if number < 1 or isinstance(value, bool):
         raise ValueError(f"{name} is at least 1, not {value!r}")
     return number
+
+
+def positive(value: Any, name: str, *, below: float = math.inf) -> float:
+    """Return `value` as a float; raise ValueError unless 0 < value < below."""
+    try:
+        number = math.nan if isinstance(value, str | bytes | bool | np.bool_) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number < below:
+        raise ValueError(f"{name} is a number above 0 and below {below:g}, not {value!r}")
+    return number
+
+
+def vector(given: Any, name: str) -> np.ndarray:
+    """Return numbers as float32 [n]; raise ValueError unless they are a finite vector."""
+    found = _floats(given, name)
+    if found.ndim != 1 or not found.size or not np.isfinite(found).all():
+        raise ValueError(f"{name} is a vector of finite numbers, not {given!r}")
+    return found
+
+
+def matrix(given: Any, name: str) -> Any:
+    """Return rows as a SciPy CSR matrix or an array, float32; raise ValueError unless finite."""
+    sparse = scipy.sparse.issparse(given)
+    rows = given.tocsr().astype(np.float32) if sparse else _floats(given, name)
+    if rows.ndim != 2 or not np.isfinite(rows.data if sparse else rows).all():
+        raise ValueError(f"{name}: not a matrix of finite numbers")
+    return rows
+
+
+def _floats(given: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(given, np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: not an array of numbers") from None
 
 
 def dense(rows: Any, index: np.ndarray) -> np.ndarray:

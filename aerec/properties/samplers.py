@@ -1,7 +1,7 @@
 """The domains by name, each a distribution of triples (x, u, v).
 
 Samples are float32 [count, n], and keys are consumed. A dimension n that is not a whole number of
-at least 1 raises ValueError.
+at least 1 raises ValueError, as does any other argument that is out of range.
 """
 
 import math
@@ -15,12 +15,23 @@ import numpy as np
 import scipy  # whose packages are imported where they are first used
 import scipy.sparse
 
-from aerec.properties.domain import Box, Data, Domain, Points, Separated, Space, whole
+from aerec.properties.domain import (
+    Box,
+    Data,
+    Domain,
+    Points,
+    Separated,
+    Space,
+    matrix,
+    positive,
+    vector,
+    whole,
+)
 
 
 def gaussian(n: int, *, scale: float = 1.0) -> Domain:
     """Return the domain of independent coordinates N(0, scale^2); its support is all of R^n."""
-    n = whole(n, "n")
+    n, scale = whole(n, "n"), positive(scale, "scale")
     draw = lambda key, count: scale * jax.random.normal(key, (count, n))  # noqa: E731
     return _space(f"Gaussian on R^{n}, scale {scale:g}", n, _independent(draw), draw)
 
@@ -38,7 +49,7 @@ def sphere(n: int) -> Domain:
 
 def ball(n: int, *, radius: float = 1.0) -> Domain:
     """Return the uniform domain in the ball of a radius around 0."""
-    n = whole(n, "n")
+    n, radius = whole(n, "n"), positive(radius, "radius")
 
     def draw(key, count):
         k_way, k_size = jax.random.split(key)
@@ -62,11 +73,9 @@ def box(low: Any, high: Any) -> Box:
     Raises:
       ValueError: the box is empty.
     """
-    low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
-    if low.ndim != 1 or low.shape != high.shape or not (low < high).all():
+    low, high = vector(low, "low"), vector(high, "high")
+    if low.shape != high.shape or not (low < high).all():
         raise ValueError("a box needs two vectors of one length with low < high everywhere")
-    if not (np.isfinite(low).all() and np.isfinite(high).all()):
-        raise ValueError("a box has finite ends, so that points can be drawn from it")
     n, floor, width = len(low), jnp.asarray(low)[None], jnp.asarray(high - low)[None]
 
     def draw(key, count):
@@ -89,11 +98,9 @@ def separated(x: Any, box_u: tuple[Any, Any], box_v: tuple[Any, Any]) -> Separat
     Raises:
       ValueError: a box is empty, or `<x, u> > <x, v>` does not hold throughout.
     """
-    x = np.asarray(x, np.float32)
+    x = vector(x, "x")
     boxes = [box(*ends) for ends in (box_u, box_v)]
     (u_low, u_high), (v_low, v_high) = [np.asarray(ends, np.float32) for ends in (box_u, box_v)]
-    if x.ndim != 1 or not np.isfinite(x).all():
-        raise ValueError("x is one vector of finite numbers")
     if any(part.dimension != len(x) for part in boxes):
         raise ValueError(f"x has {len(x)} coordinates, the boxes {[b.dimension for b in boxes]}")
     least, most = (  # exact: a rounding error could separate what touches
@@ -139,6 +146,8 @@ def binary(n: int, *, density: float = 0.5) -> Domain:
 def swaps(n: int, *, density: float = 0.5) -> Domain:
     """Return the domain of binary triples in which v is u with one item swapped for another."""
     n = whole(n, "n")
+    if n < 2:
+        raise ValueError("n is at least 2, so that there is an item to swap for")
     draw = _binary_points(n, density)
 
     def triples(key, count):
@@ -160,9 +169,8 @@ def ratings(n: int, *, scale: tuple[float, ...] = (1, 2, 3, 4, 5), density: floa
     A coordinate is listed with probability `density`, with a value uniform on `scale`. Unlisted
     coordinates are 0.
     """
-    n = whole(n, "n")
-    values = jnp.asarray(scale, jnp.float32)
-    allowed = np.asarray([0.0, *scale])
+    n, density, steps = whole(n, "n"), positive(density, "density", below=1), vector(scale, "scale")
+    values, allowed = jnp.asarray(steps), np.append(np.float32(0), steps)
 
     def draw(key, count):
         k_listed, k_value = jax.random.split(key)
@@ -176,7 +184,7 @@ def ratings(n: int, *, scale: tuple[float, ...] = (1, 2, 3, 4, 5), density: floa
         return levels[nearest]
 
     return Domain(
-        name=f"sparse ratings of {n} items, scale {min(scale):g}..{max(scale):g},"
+        name=f"sparse ratings of {n} items, scale {steps.min():g}..{steps.max():g},"
         f" density {density:g}",
         dimension=n, triples=_independent(draw), points=draw, step=step,
         contains=lambda p: np.isin(p, allowed).all(axis=-1), continuous=False,
@@ -185,8 +193,11 @@ def ratings(n: int, *, scale: tuple[float, ...] = (1, 2, 3, 4, 5), density: floa
 
 def hull(points: Any) -> Domain:
     """Return the convex hull of data rows [R, n]; points are random mixtures of three rows."""
-    rows = jnp.asarray(points, jnp.float32)
+    given = matrix(points, "points")
+    rows = jnp.asarray(given.toarray() if scipy.sparse.issparse(given) else given)
     count_rows, n = rows.shape
+    if not rows.size:
+        raise ValueError(f"points {rows.shape}: a hull needs at least one row and one column")
 
     def draw(key, count):
         k_rows, k_weights = jax.random.split(key)
@@ -233,7 +244,10 @@ def empirical(
     """
     parts = {"users": users, "items": items, "truth": truth, "seen": seen,
              "training": training}  # fmt: skip
-    users, items, truth, seen, training = (_rows(part, name) for name, part in parts.items())
+    users, items, truth, seen, training = (
+        None if part is None and name != "users" else matrix(part, name)
+        for name, part in parts.items()
+    )
     num_users, n = users.shape
     num_items = n if items is None else items.shape[0]
     if num_items < 2 or num_users < 1 or (items is not None and items.shape[1] != n):
@@ -272,7 +286,7 @@ def empirical(
 
 def stratified(n: int, *, decades: float = 5.0) -> Domain:
     """Return Gaussian triples whose relative true margin is log-uniform over `decades`."""
-    n = whole(n, "n")
+    n, decades = whole(n, "n"), positive(decades, "decades")
 
     def triples(key, count):
         k_base, k_size, k_sign = jax.random.split(key, 3)
@@ -309,17 +323,6 @@ def orthogonal(n: int) -> Domain:
 
     draw = lambda key, count: jax.random.normal(key, (count, n))  # noqa: E731
     return _space(f"orthogonal Gaussian pairs on R^{n}", n, triples, draw)
-
-
-def _rows(given: Any, name: str) -> Any:
-    """Return a matrix as a SciPy CSR matrix or a dense array, float32; None as it is."""
-    if given is None:
-        return None
-    sparse = scipy.sparse.issparse(given)
-    rows = given.tocsr().astype(np.float32) if sparse else np.asarray(given, np.float32)
-    if rows.ndim != 2 or not np.isfinite(rows.data if sparse else rows).all():
-        raise ValueError(f"{name}: not a matrix of finite numbers")
-    return rows
 
 
 def _independent(draw: Points) -> Callable:
@@ -359,8 +362,7 @@ def _binary(name: str, n: int, triples: Callable, draw: Points) -> Domain:
 
 
 def _binary_points(n: int, density: float) -> Points:
-    if not 0 < density < 1:
-        raise ValueError(f"density {density}: between 0 and 1")
+    density = positive(density, "density", below=1)
     return lambda key, count: jax.random.bernoulli(key, density, (count, n)).astype(jnp.float32)
 
 

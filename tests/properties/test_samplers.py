@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse
 
 from aerec.properties import order, samplers
 from aerec.properties.domain import Data
@@ -105,3 +106,38 @@ def test_a_dimension_is_a_whole_number(make):
     for wrong in (5.0, np.float64(5), "5", 0, -3, True):
         with pytest.raises(ValueError, match=r"n is (a whole number|at least 1), not"):
             make(wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: samplers.gaussian(4, scale=0), "scale is a number above 0"),
+        (lambda: samplers.gaussian(4, scale=np.nan), "scale is a number above 0"),
+        (lambda: samplers.gaussian(4, scale=True), "scale is a number above 0"),
+        (lambda: samplers.ball(4, radius=-1.0), "radius is a number above 0"),
+        (lambda: samplers.ball(4, radius="1"), "radius is a number above 0"),
+        (lambda: samplers.stratified(4, decades=np.inf), "decades is a number above 0"),
+        (lambda: samplers.binary(4, density=1), "density is a number above 0 and below 1"),
+        (lambda: samplers.swaps(1), "n is at least 2"),
+        (lambda: samplers.ratings(4, density=-1), "density is a number above 0 and below 1"),
+        (lambda: samplers.ratings(4, scale=()), "scale is a vector of finite numbers"),
+        (lambda: samplers.ratings(4, scale=5), "scale is a vector of finite numbers"),
+        (lambda: samplers.box([], []), "low is a vector of finite numbers"),
+        (lambda: samplers.box(["a"], ["b"]), "low: not an array of numbers"),
+        (lambda: samplers.hull([1.0, 2.0]), "points: not a matrix of finite numbers"),
+        (lambda: samplers.hull([[1.0, np.nan]]), "points: not a matrix of finite numbers"),
+        (lambda: samplers.hull(np.zeros((0, 3))), "at least one row"),
+        (lambda: samplers.empirical(None), "users: not a matrix"),
+    ],
+)
+def test_an_argument_out_of_range_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_hull_takes_sparse_rows_and_scales_may_be_scalars_of_jax():
+    rows = np.eye(3, dtype=np.float32)
+    dense, sparse = samplers.hull(rows), samplers.hull(scipy.sparse.csr_matrix(rows))
+    drawn = [hull.points(jax.random.key(0), 5) for hull in (dense, sparse)]
+    assert np.array_equal(*drawn)
+    assert samplers.gaussian(4, scale=jnp.float32(2)).name == samplers.gaussian(4, scale=2).name
