@@ -12,7 +12,7 @@ import polars as pl
 import scipy.sparse
 from jax.sharding import Mesh
 
-from aerec import mesh
+from aerec import mesh, models
 from aerec.core import Model, Params, Rows, sharded
 from aerec.errors import BadInput, NotNumbers
 from aerec.evaluation import ranking
@@ -190,9 +190,10 @@ class Recommender:
           BadInput: the model is not linear, the item is not known, or the history has no answer.
         """
         if not self.model.traits.linear:
+            linear = [name for name in models.MODELS if models.traits(name, {}).linear]
             raise BadInput(
                 f"{self.config['model']} is not linear in its input, so its scores do not split "
-                "into contributions. Linear models are ease, elsa, itemknn and mdae."
+                f"into contributions. Linear models are {', '.join(linear)}."
             )
         histories = self.reader(source)
         notes = histories.notes(self.reader.threshold)

@@ -159,8 +159,8 @@ class Run:
     def similar(self, item: Any, *, k: int = 10, replica: int = 0) -> pl.DataFrame:
         """Find the k items most like one: rank, item, title, similarity.
 
-        For a model that is linear in its input (ease, elsa, itemknn, mdae), by its item-item
-        weights; for others, by the cosine of their item codes.
+        For a model that is linear in its input, like `ease`, by its item-item weights; for others,
+        by the cosine of their item codes.
 
         Raises:
           BadInput: the item is not known, or the model has neither weights nor item codes.

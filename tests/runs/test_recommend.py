@@ -15,7 +15,7 @@ from aerec.core import Facts, Model, Table, Traits
 from aerec.data.splits import weak
 from aerec.errors import BadInput, NotNumbers
 from aerec.evaluation import ranking
-from aerec.models import ease, elsa, itemknn, mdae
+from aerec.models import ease, elsa, itemknn, mdae, sparse_ease
 from aerec.runs.artefact import Artefact, Vocabulary
 from aerec.runs.recommend import Recommender
 
@@ -365,7 +365,10 @@ def linear(module, rng, users=50, items=12, **settings):
     return Recommender(Artefact(model, params, config, Vocabulary(np.arange(items), None, None)))
 
 
-LINEAR = [(ease, {"l2": 5.0}), (itemknn, {"neighbours": 4}), (elsa, {"latent": 5}), (mdae, {})]
+LINEAR = [
+    (ease, {"l2": 5.0}), (sparse_ease, {"l2": 5.0, "neighbours": 4}), (itemknn, {"neighbours": 4}),
+    (elsa, {"latent": 5}), (mdae, {}),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("module", "settings"), LINEAR)
@@ -409,7 +412,8 @@ def test_similar_items_by_the_cosine_of_their_codes():
     np.testing.assert_allclose(found["similarity"], cosine[order], rtol=1e-5)
     with pytest.raises(BadInput, match="knows no item 'what'"):
         of.similar("what")
-    with pytest.raises(BadInput, match="shift is not linear"):
+    names = "ease, elsa, itemknn, mdae, sparse_ease"
+    with pytest.raises(BadInput, match=rf"shift is not linear.* are {names}\."):
         of.explain(["10"], "20")
     with pytest.raises(BadInput, match="shift has no item codes"):
         recommender(linear=False).similar("30")
