@@ -261,7 +261,9 @@ def cross_validate(
     words = all(isinstance(name, str) for name in names)
     if not names or not words or len(set(names)) < len(names):
         raise BadInput(f"models={models!r}: give one or more different names")
-    given = dict(settings or {})
+    given = {} if settings is None else settings
+    if not (isinstance(given, Mapping) and all(isinstance(own, Mapping) for own in given.values())):
+        raise BadInput("`settings` maps models to their settings, like {'ease': {'l2': 300}}")
     for name in [*given, *([] if baseline is None else [baseline])]:
         if name not in names:
             raise BadInput(f"{name!r} is not among the models. {nearest(name, names)}")

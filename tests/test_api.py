@@ -408,8 +408,8 @@ def test_settings_of_training_have_no_effect_on_what_is_solved(split):
 
 def test_what_a_run_refuses(run, split, tmp_path):
     for call, message in (
-        (lambda: run.recommend([run.item_ids[0]], replica="a"), "holds 2 replicas"),
-        (lambda: run.recommend([run.item_ids[0]], replica=[0]), "holds 2 replicas"),
+        (lambda: run.recommend([run.item_ids[0]], replica="a"), "has 2 replicas, 0 to 1"),
+        (lambda: run.recommend([run.item_ids[0]], replica=[0]), "has 2 replicas, 0 to 1"),
         (lambda: run.test["ndcg@100"].interval(2), "confidence=2 is a share"),
         (lambda: run.save(None), "None is no path"),
         (lambda: run.export(5), "5 is no path"),
@@ -461,7 +461,7 @@ def test_what_has_no_answer_is_a_warning_at_the_callers_line(run):
 def test_replicas_answer_apart(run):
     each = [run.recommend([run.item_ids[0]], k=30, replica=replica) for replica in (0, 1)]
     assert not each[0].equals(each[1])
-    with pytest.raises(BadInput, match="holds 2 replicas"):
+    with pytest.raises(BadInput, match="has 2 replicas, 0 to 1"):
         run.recommend([run.item_ids[0]], replica=2)
 
 

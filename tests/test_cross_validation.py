@@ -116,6 +116,8 @@ def test_different_rows_are_no_pairs():
         ({"models": []}, "give one or more different names"),
         ({"models": ["ease", "ease"]}, "give one or more different names"),
         ({"settings": {"easy": {}}}, "'easy' is not among the models. Did you mean ease"),
+        ({"settings": [1]}, "`settings` maps models to their settings"),
+        ({"settings": {"ease": 5}}, "`settings` maps models to their settings"),
         ({"baseline": "multvae"}, "'multvae' is not among the models"),
         ({"splits": 0}, "splits is at least 1, not 0"),
         ({"models": None}, "give one or more different names"),

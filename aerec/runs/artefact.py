@@ -82,7 +82,8 @@ def one(params: Params, config: Mapping[str, Any], replica: int, where: str) -> 
     """Select one replica of parameters, leaves [S, ...]. Raises BadInput if there is none."""
     count = len(config["seeds"])
     if not hasattr(replica, "__index__") or not 0 <= replica < count:
-        raise BadInput(f"{where} holds {count} replicas (0 to {count - 1})")
+        number = "one replica, 0" if count == 1 else f"{count} replicas, 0 to {count - 1}"
+        raise BadInput(f"replica={replica!r}: {where} has {number}")
     return loop.replica(params, replica)
 
 

@@ -230,7 +230,7 @@ def test_recommend_to_a_file(runs, favourites, here, tmp_path, kind):
         ("ease", ["item", "a", "b"], [], ["none of its 2 items is known", "for example 0, 1, 2"]),
         ("ease", ["item"], [], ["has no entry"]),
         ("ease", [], [], ["the file is empty"]),
-        ("ease", ["item", "3"], ["--replica=1"], ["holds 1 replicas"]),
+        ("ease", ["item", "3"], ["--replica=1"], ["has one replica, 0"]),
     ],
 )
 def test_histories_that_are_refused(runs, here, tmp_path, name, lines, argv, words):
