@@ -69,7 +69,7 @@ def main(given: Mapping[str, Any]) -> None:
         return
     failed = run(cells, given, output)
     folder = records.RESULTS if given["record"] else output
-    text = board_results.write(output, folder, seeds=SEEDS, command=typed())
+    text = board_results.write(output, folder, seeds=SEEDS)
     show.CONSOLE.print(text, markup=False, soft_wrap=True)
     for name in failed:
         show.CONSOLE.print(f"{name} failed: see {output / name}.log", markup=False)
@@ -178,15 +178,14 @@ def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: given[name] for name in ("trials", "trials_closed")}
 
 
-def typed(cell: Cell | None = None) -> str:
-    """Return the command that makes the board, or one row of it."""
-    but = ["jobs", "seconds", "record", "kept", "cell", "data_dir", "output"]
-    line = ["python", "-m", "experiments.board", "--data_dir=DIR", "--output=DIR"]
-    if cell:
-        but += ["datasets", "protocols", "models"]
-        line += [f"--datasets={cell.dataset}", f"--protocols={cell.protocol}"]
-        line += [f"--models={cell.model}"]
-    return shlex.join([*line, *options.command_flags(*but)])
+def typed(cell: Cell) -> str:
+    """Return the command that makes one row of the board."""
+    own = [f"--datasets={cell.dataset}", f"--protocols={cell.protocol}", f"--models={cell.model}"]
+    rest = options.command_flags(
+        "jobs", "seconds", "record", "kept", "cell", "data_dir", "output",
+        "datasets", "protocols", "models",
+    )  # fmt: skip
+    return shlex.join([*shlex.split(board_results.WHOLE), *own, *rest])
 
 
 def divide(ratings: Ratings, dataset: str, protocol: str, seed: int) -> aerec.Split:

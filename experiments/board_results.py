@@ -21,6 +21,7 @@ from experiments import records
 from experiments.records import Record
 
 AGAIN = "delete it, and run the board again"
+WHOLE = "python -m experiments.board --data_dir=DIR --output=DIR"  # of all rows
 
 
 def kept(folder: pathlib.Path, seed: int, setting: Mapping[str, Any]) -> bool:
@@ -83,7 +84,7 @@ def keep(
     files.write_json(path, content)
 
 
-def write(output: pathlib.Path, folder: pathlib.Path, *, seeds: Sequence[int], command: str) -> str:
+def write(output: pathlib.Path, folder: pathlib.Path, *, seeds: Sequence[int]) -> str:
     """Write a results file for each data set and protocol, and `board.json`; return the tables.
 
     A model has a row once the splits of all seeds are tested. A file is left as it is where models
@@ -112,7 +113,7 @@ def write(output: pathlib.Path, folder: pathlib.Path, *, seeds: Sequence[int], c
         title = f"Ranking models on {group.name}, searched and tested alike"
         records.write(name, title, rows, folder)
     boards = [records.read(path.stem, folder)[1] for path in sorted(folder.glob("board_*.json"))]
-    if ranked := _ranks(boards, command):
+    if ranked := _ranks(boards):
         records.write("board", "Average ranks over the data sets", ranked, folder)
     lines = [
         f"{row.label:12} " + ", ".join(f"{name} {value:g}" for name, value in row.figures.items())
@@ -162,7 +163,7 @@ def _table(
     return table, rows
 
 
-def _ranks(boards: Sequence[Sequence[Record]], command: str) -> list[Record]:
+def _ranks(boards: Sequence[Sequence[Record]]) -> list[Record]:
     """Return a row for each model that has one on every data set: average ranks, best first, hours.
 
     The hours are of its searches and the fits of their winners.
@@ -194,7 +195,7 @@ def _ranks(boards: Sequence[Sequence[Record]], command: str) -> list[Record]:
         Record(
             label=model,
             figures=ranks,
-            command=command,
+            command=WHOLE,
             date=first[model].date,
             machine=first[model].machine,
             versions=first[model].versions,

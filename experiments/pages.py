@@ -23,7 +23,7 @@ A column is a header and a figure (or FILE:FIGURE, of the row of that label in a
 where that has none), with
 `±` (its error), `interval` (its ends, the figures `_low` and `_high`), `percent` and `.2`
 (decimals; 4 by default, none for seconds). A row is a label, or a text and a label. Without `rows`,
-all rows of the file are shown.
+all rows of the file that have one of the figures are shown.
 
 Every other number that looks measured is refused: one with two decimals or more, with `±`, or
 with one of the units above. Not refused: code, versions, the 95% of intervals, and what a comment
@@ -220,7 +220,8 @@ def _table(found: re.Match, rows: Rows) -> str:
             of = rows(other).get(label) if other else row
             cell = "" if of is None else _cell(of, figure.split(), name, several=len(kinds) > 1)
             line.append(cell)
-        lines.append(line)
+        if "rows" in spec or set(line) - {"", name}:
+            lines.append(line)
     body = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return f"<!-- table {found['file']}\n{found['spec']}-->\n\n{body}\n"
 

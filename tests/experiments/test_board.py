@@ -29,7 +29,7 @@ def small(monkeypatch):
     monkeypatch.setattr(aerec, "load", lambda name, data_dir: load(DATA, log=lambda text: None))
     monkeypatch.setattr(aerec, "fit", counted)
     monkeypatch.setattr(board, "SEEDS", (1, 2))
-    monkeypatch.setattr(board, "typed", lambda cell=None: "the command")
+    monkeypatch.setattr(board, "typed", lambda cell: "the command")
     return fits
 
 
@@ -49,7 +49,7 @@ def test_a_cell_is_searched_tested_and_not_repeated(small, tmp_path, capsys):
     again = json.loads(gone.read_text())
     assert again["per_row"] == before["per_row"] and again["ids"] == before["ids"]
 
-    text = board_results.write(tmp_path, tmp_path, seeds=board.SEEDS, command="the command")
+    text = board_results.write(tmp_path, tmp_path, seeds=board.SEEDS)
     title, rows = records.read("board_movielens_small_strong", tmp_path)
     assert "movielens-small_strong" in title
     assert {row.label for row in rows} == {"popularity", "ease"}
@@ -65,7 +65,9 @@ def test_a_cell_is_searched_tested_and_not_repeated(small, tmp_path, capsys):
         assert row.command == "the command" and row.label in text
     assert [row.tuning["trials"] for row in rows if row.label == "ease"] == [2]
     assert "p" in rows[1].figures and "p" not in rows[0].figures
-    ranked = [(row.label, row.figures) for row in records.read("board", tmp_path)[1]]
+    board_rows = records.read("board", tmp_path)[1]
+    assert {row.command for row in board_rows} == {board_results.WHOLE}
+    ranked = [(row.label, row.figures) for row in board_rows]
     assert [(label, own["rank_strong"]) for label, own in ranked] == [
         (rows[0].label, 1), (rows[1].label, 2),
     ]  # fmt: skip
@@ -97,7 +99,7 @@ def test_a_longer_search_with_the_same_winner_is_recorded(small, monkeypatch, tm
     monkeypatch.setattr(board.tuning, "search", search)
     board.measure(cell, GIVEN, tmp_path)
     kept = [json.loads(path.read_text()) for path in sorted(tmp_path.rglob("seed*.json"))]
-    monkeypatch.setattr(board, "typed", lambda cell=None: "the longer command")
+    monkeypatch.setattr(board, "typed", lambda cell: "the longer command")
     board.measure(cell, {**GIVEN, "trials_closed": 5}, tmp_path)
     assert small == ["ease", "ease"]  # not tested again
     for old, path in zip(kept, sorted(tmp_path.rglob("seed*.json")), strict=True):
@@ -117,15 +119,11 @@ def test_a_kept_winner_is_tested_without_a_search(small, monkeypatch, tmp_path, 
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     again = {**GIVEN, "kept": True}
     assert board_results.recorded(*cell, trials=2) is None  # nothing is kept
-    board_results.write(
-        tmp_path / "first", records.RESULTS, seeds=board.SEEDS, command="the command"
-    )
+    board_results.write(tmp_path / "first", records.RESULTS, seeds=board.SEEDS)
     before = board_results.recorded(*cell, trials=2)
     board.measure(cell, again, tmp_path / "again")
     assert not list((tmp_path / "again").rglob("*.jsonl"))  # no trial
-    board_results.write(
-        tmp_path / "again", records.RESULTS, seeds=board.SEEDS, command="the command"
-    )
+    board_results.write(tmp_path / "again", records.RESULTS, seeds=board.SEEDS)
     after = board_results.recorded(*cell, trials=2)
     assert (after.figures, after.tuning) == (before.figures, before.tuning)
     assert (before.test_scored, after.test_scored) == (2, 4)
@@ -142,7 +140,7 @@ def test_recorded_rows_are_not_lost(small, tmp_path, capsys):
     for cell, output in ((one, "a"), (two, "a"), (other, "b"), (two, "c")):
         board.measure(cell, GIVEN, tmp_path / output)
     folder = tmp_path / "results"
-    given = {"seeds": board.SEEDS, "command": "the command"}
+    given = {"seeds": board.SEEDS}
     board_results.write(tmp_path / "a", folder, **given)
     before = {path: path.read_bytes() for path in folder.glob("board_*.json")}
     text = board_results.write(tmp_path / "c", folder, **given)

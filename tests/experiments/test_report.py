@@ -93,6 +93,15 @@ def test_a_table_is_generated():
     assert page.wrong == [(11, line.format("40.1"), line.format("40.0"))]
 
 
+def test_a_table_without_rows_shows_those_that_have_a_figure():
+    text = "<!-- table f\ncolumns: model = label | E = only_b\n-->\n\n<!-- end -->\n"
+    two = {"a": row("a"), "b": row("b", only_b=0.5)}
+    page = pages.rewrite(text, lambda name: two)
+    assert "| `b` | .5000 |" in page.text and "`a`" not in page.text
+    named = text.replace("only_b\n", "only_b\nrows: a\n")
+    assert "| `a` |  |" in pages.rewrite(named, lambda name: two).text
+
+
 def test_what_is_still_to_measure_is_written_once_it_is():
     text = ".5<!-- todo f:a:ndcg@100 --> and .5<!-- todo g:a:ndcg@100 -->\n"
     page = pages.rewrite(text, rows)
