@@ -1,11 +1,12 @@
 """Search for the settings of a model on the validation part of a split; the test part is not read.
 
-The first trial has the model's defaults, without the epochs that few rows add. The next ones are
-points of a Sobol sequence in the model's `SPACE`: all of them for a model in closed form, the
-first eight for one that is trained. Those are followed by the tree-structured Parzen estimator
-(Bergstra, Bardenet, Bengio, Kegl: *Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011) of
-Optuna. After three tenths of its epochs, a training is stopped where its best figure is below the
-median of the earlier ones at the same tenth.
+The first trial has the model's defaults. The next ones are points of a Sobol sequence in the
+model's `SPACE`: all of them for a model in closed form, the first eight for one that is trained.
+Those are followed by the tree-structured Parzen estimator (Bergstra, Bardenet, Bengio, Kegl:
+*Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011) of Optuna. Where few rows raise the
+default number of epochs above the space, the space reaches up to it. After three tenths of its
+epochs, a training is stopped where its best figure is below the median of the earlier ones at the
+same tenth.
 
 What a trial draws is a function of the seed, its number and the trials that were finished when it
 began. So in one process an interrupted search resumes with the trials it would have had anyway.
@@ -31,7 +32,7 @@ from aerec.data.splits import Split
 from aerec.errors import BadInput, NotNumbers
 from aerec.runs import fitting, preparation, variants
 from aerec.runs.spec import Spec, data_hash
-from aerec.space import Log, Space, Uniform
+from aerec.space import Log, LogIntegers, Space, Uniform
 from aerec.training import loop
 from experiments import drawing
 from experiments.trials import Trials
@@ -137,9 +138,9 @@ def search(
         search.
     """
     space = models.find(model).SPACE if space is None else space
+    spec = api.specify(model, split, fixed, seeds=(seed,))
+    space = _reaching(spec.settings.epochs, space)
     space = {name: each for name, each in space.items() if name not in fixed}
-    usual = models.traits(model, {}).training  # its epochs, whatever `updates` asks for
-    spec = api.specify(model, split, {**usual, **fixed}, seeds=(seed,))
     config = models.configure(model, spec.set)
     known = {**configuration.plain(spec.settings), **configuration.plain(config)}
     fixed, defaults = ({name: known[name] for name in names} for names in (fixed, space))
@@ -187,6 +188,14 @@ def search(
             kept.append(*lines)
             update(found := found._replace(trials=kept.read()))
     return found
+
+
+def _reaching(epochs: int, space: Space) -> Space:
+    """Return the space, in which a range of epochs reaches up to those of the defaults."""
+    match space.get("epochs"):
+        case LogIntegers(low, high) if high < epochs:
+            return {**space, "epochs": LogIntegers(low, epochs)}
+    return space
 
 
 def _numeric(space: Space, among: set[str]) -> set[str]:

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import aerec
-from aerec import models
+from aerec import api, models
 from aerec.data.datasets import synthesize
 from aerec.errors import BadInput
 from aerec.runs import fitting, variants
@@ -73,9 +73,15 @@ def test_a_search_that_was_cut_off_ends_like_one_that_was_not(split, tmp_path, f
     assert path.read_text() == kept
 
 
-def test_the_first_trial_has_the_usual_epochs_however_few_the_rows(split, tmp_path, formula):
-    (trial,) = quick("multvae", split, 1, tmp_path).trials
-    assert trial["setting"]["epochs"] == models.traits("multvae", {}).training["epochs"]
+def test_the_space_reaches_to_the_epochs_that_few_rows_ask_for(split, tmp_path, formula):
+    asked = api.specify("multvae", split, {}).settings.epochs
+    usual = models.find("multvae").SPACE["epochs"]
+    assert asked > usual.high
+    found = quick("multvae", split, 12, tmp_path)
+    assert found.trials[0]["setting"]["epochs"] == asked
+    assert found.space["epochs"] == f"LogIntegers(low={usual.low}, high={asked})"
+    assert any(trial["setting"]["epochs"] > usual.high for trial in found.trials[1:])
+    assert quick("multvae", split, 1, tmp_path / "fixed", epochs=7).fixed == {"epochs": 7}
 
 
 def test_trials_below_the_median_are_pruned(split, tmp_path, formula):
