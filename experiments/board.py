@@ -185,7 +185,7 @@ def typed(cell: Cell) -> str:
         "jobs", "seconds", "record", "kept", "cell", "data_dir", "output",
         "datasets", "protocols", "models",
     )  # fmt: skip
-    return shlex.join([*shlex.split(board_results.WHOLE), *own, *rest])
+    return f"{board_results.WHOLE} {shlex.join([*own, *rest])}"
 
 
 def divide(ratings: Ratings, dataset: str, protocol: str, seed: int) -> aerec.Split:

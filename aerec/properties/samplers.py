@@ -100,7 +100,7 @@ def separated(x: Any, box_u: tuple[Any, Any], box_v: tuple[Any, Any]) -> Separat
     """
     x = vector(x, "x")
     boxes = [box(*ends) for ends in (box_u, box_v)]
-    (u_low, u_high), (v_low, v_high) = [np.asarray(ends, np.float32) for ends in (box_u, box_v)]
+    (u_low, u_high), (v_low, v_high) = ((part.low, part.high) for part in boxes)
     if any(part.dimension != len(x) for part in boxes):
         raise ValueError(f"x has {len(x)} coordinates, the boxes {[b.dimension for b in boxes]}")
     least, most = (  # exact: a rounding error could separate what touches
@@ -242,11 +242,10 @@ def empirical(
       ValueError: the shapes do not go together, there are fewer than two items, or a number is not
         finite.
     """
-    parts = {"users": users, "items": items, "truth": truth, "seen": seen,
-             "training": training}  # fmt: skip
-    users, items, truth, seen, training = (
-        None if part is None and name != "users" else matrix(part, name)
-        for name, part in parts.items()
+    users = matrix(users, "users")
+    optional = {"items": items, "truth": truth, "seen": seen, "training": training}
+    items, truth, seen, training = (
+        part if part is None else matrix(part, name) for name, part in optional.items()
     )
     num_users, n = users.shape
     num_items = n if items is None else items.shape[0]

@@ -140,13 +140,12 @@ def test_recorded_rows_are_not_lost(small, tmp_path, capsys):
     for cell, output in ((one, "a"), (two, "a"), (other, "b"), (two, "c")):
         board.measure(cell, GIVEN, tmp_path / output)
     folder = tmp_path / "results"
-    given = {"seeds": board.SEEDS}
-    board_results.write(tmp_path / "a", folder, **given)
+    board_results.write(tmp_path / "a", folder, seeds=board.SEEDS)
     before = {path: path.read_bytes() for path in folder.glob("board_*.json")}
-    text = board_results.write(tmp_path / "c", folder, **given)
+    text = board_results.write(tmp_path / "c", folder, seeds=board.SEEDS)
     assert "board_movielens_small_strong.json was not written: popularity would be missing" in text
     assert before == {path: path.read_bytes() for path in folder.glob("board_*.json")}
-    board_results.write(tmp_path / "b", folder, **given)
+    board_results.write(tmp_path / "b", folder, seeds=board.SEEDS)
     assert len(list(folder.glob("board_*.json"))) == 2
     (row,) = records.read("board", folder)[1]  # the one on both
     assert (row.label, row.figures["datasets_strong"]) == ("ease", 2)
