@@ -447,14 +447,14 @@ def test_the_catalogue_lists_every_model():
 
 def test_what_has_no_answer_is_a_warning_at_the_callers_line(run):
     known = run.item_ids[0]
-    with pytest.warns(UserWarning, match="Skipped 1 items that the model does not know: what"):
+    with pytest.warns(UserWarning, match="Items unknown to the model are left out: what"):
         warned = warnings.catch_warnings(record=True)
         with warned as caught:
             warnings.simplefilter("always")
             run.recommend([known, "what"])
         assert caught[0].filename == __file__
         run.recommend([known, "what"])
-    with pytest.warns(UserWarning, match="No score for 1 unknown items"):
+    with pytest.warns(UserWarning, match="Unknown items have no score: "):
         run.predict([known], ["what"])
 
 

@@ -46,10 +46,7 @@ class Histories(NamedTuple):
         """Describe what was left out and which users get no answer, one sentence each."""
         notes = []
         if self.unknown:
-            notes.append(
-                f"Skipped {len(self.unknown):,} items that the model does not know: "
-                f"{first(self.unknown)}."
-            )
+            notes.append(f"Items unknown to the model are left out: {first(self.unknown)}.")
         if self.without:
             notes.append(f"No known item, hence no answer, for {self._who(self.without)}.")
         if self.below:

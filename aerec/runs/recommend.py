@@ -283,8 +283,8 @@ class Recommender:
                     raise BadInput(f"`among`: none of its {len(items)} items is known to the model")
                 allowed[:] = False
             allowed[columns[columns >= 0]] = name == "among"
-            if count := int((columns < 0).sum()):
-                notes.append(f"`{name}` names {count:,} items that the model does not know.")
+            if unknown := [items[at] for at in np.flatnonzero(columns < 0)]:
+                notes.append(f"Items of `{name}` unknown to the model: {first(unknown)}.")
         return allowed, notes
 
     def _named(self, columns: np.ndarray) -> dict[str, pl.Series]:
@@ -313,7 +313,7 @@ def _unmatched(
     notes = []
     items = [spelled(wanted[i]) for i in np.flatnonzero(column < 0).tolist()]
     if items := list(dict.fromkeys(items)):
-        notes.append(f"No score for {len(items):,} unknown items: {first(items)}.")
+        notes.append(f"Unknown items have no score: {first(items)}.")
     known = {spelled(label) for label in histories.everyone}
     strange = [spelled(labels[i]) for i in np.flatnonzero(row < 0).tolist()]
     if strange := [label for label in dict.fromkeys(strange) if label not in known]:

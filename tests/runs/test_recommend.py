@@ -128,7 +128,7 @@ def test_items_and_users_that_are_not_known_are_named_once():
     given = of.reader(frame(user=["a", "b", "a"], item=["10", "oops", "oops"]))
     assert given.unknown == ["oops"] and given.users == ["a"] and given.without == ["b"]
     notes = given.notes()
-    assert "Skipped 1 items that the model does not know: oops." in notes
+    assert "Items unknown to the model are left out: oops." in notes
     assert "No known item, hence no answer, for users b." in notes
 
 
@@ -155,7 +155,7 @@ def test_only_among_some_items_without_others_or_with_those_seen():
     assert answered(of, ["60"], exclude=[10])[1] == []
     answer, notes = answered(of, ["10"], exclude=[20, "what"])
     assert 20 not in answer["item"] and len(answer) == 4
-    assert notes == ["`exclude` names 1 items that the model does not know."]
+    assert notes == ["Items of `exclude` unknown to the model: what."]
     answer, _ = answered(of, ["10", "20"], keep_seen=True, k=2)
     assert answer["item"].to_list() == [20, 30] or answer["item"].to_list() == [30, 20]
     with pytest.raises(BadInput, match="none of its 1 items"):
@@ -325,7 +325,7 @@ def test_predictions_of_pairs():
         ("20", "film 20", 3.0), ("40", "film 40", 5.0), ("60", "film 60", 1.0),
         ("what", None, None),
     ]  # fmt: skip
-    assert notes == ["No score for 1 unknown items: what."]
+    assert notes == ["Unknown items have no score: what."]
     first, notes = of.predict({20: 1.0}, [10])
     assert not notes and first.rows() == [(10, "film 10", 1.0)]  # of the first column too
     assert of.predict({20: 1.0}, [10, "what"])[0]["title"].to_list() == ["film 10", None]
@@ -394,7 +394,7 @@ def test_contributions_sum_to_the_score_and_weights_say_what_is_similar(module, 
 
 def test_a_history_that_cannot_be_explained_says_why():
     of = linear(ease, np.random.default_rng(2))
-    assert of.explain([3, "nope"], 1)[1] == ["Skipped 1 items that the model does not know: nope."]
+    assert of.explain([3, "nope"], 1)[1] == ["Items unknown to the model are left out: nope."]
     with pytest.raises(BadInput, match="explain one history at a time"):
         of.explain([[3], [5]], 1)
     with pytest.raises(BadInput, match="No rating reaches the threshold"):
