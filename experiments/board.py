@@ -148,10 +148,10 @@ def measure(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> None:
     split = divide(ratings, cell.dataset, cell.protocol, 0)
     closed = preparation.solved(api.specify(cell.model, split, {}), split)
     trials = given["trials_closed"] if closed else given["trials"]
-    winner, before = None, 0
-    if given["kept"] and (row := board_results.recorded(*cell, trials=trials)):
-        winner, before = row.tuning, row.test_scored // len(row.seeds)
-    if winner is None:
+    row = board_results.recorded(*cell)
+    if given["kept"] and row and row.tuning and row.tuning["trials"] >= trials:
+        winner = row.tuning
+    else:
         winner = tuning.search(cell.model, split, trials, store=folder, show=False).summary()
     print(f"{cell.name}: {winner}", flush=True)
     for seed in SEEDS:
@@ -162,7 +162,7 @@ def measure(cell: Cell, given: Mapping[str, Any], output: pathlib.Path) -> None:
         run = aerec.fit(cell.model, split, seed=seed, show=False, **winner["setting"])
         board_results.keep(
             folder, seed, winner, run, split, figures=FIGURES["ranking"], command=typed(cell),
-            before=before,
+            row=row,
         )  # fmt: skip
         print(f"seed {seed}:\n{run.test!r}", flush=True)
     files.write_json(folder / FINISHED, _asked(given))

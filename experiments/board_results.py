@@ -38,14 +38,13 @@ def renew(folder: pathlib.Path, seed: int, winner: Mapping[str, Any], command: s
     files.write_json(path, content)
 
 
-def recorded(dataset: str, protocol: str, model: str, *, trials: int) -> Record | None:
-    """Return the row of a model in experiments/results; None without one of so many trials."""
+def recorded(dataset: str, protocol: str, model: str) -> Record | None:
+    """Return the row of a model in experiments/results; None without one."""
     name = _file(f"{dataset}_{protocol}")
     if not (records.RESULTS / f"{name}.json").exists():
         return None
     rows = {row.label: row for row in records.read(name, records.RESULTS)[1]}
-    row = rows.get(model)
-    return row if row and row.tuning and row.tuning["trials"] >= trials else None
+    return rows.get(model)
 
 
 def keep(
@@ -57,7 +56,7 @@ def keep(
     *,
     figures: Sequence[str],
     command: str,
-    before: int = 0,
+    row: Record | None = None,
 ) -> None:
     """Keep the test of a split. A later winner replaces an earlier one, and the tests are counted.
 
@@ -66,16 +65,20 @@ def keep(
       winner: `Search.summary`, whose setting the run has.
       figures: names of those to keep.
       command: what makes the row.
-      before: how often the split was tested before, if the folder does not say so.
+      row: of the model in experiments/results; it says how often the split was tested before, if
+        the folder does not.
     """
-    path, scored = _path(folder, seed), Scored.of(run, split)
-    before = _read(path)["record"]["test_scored"] if path.exists() else before
+    path, scored, before = _path(folder, seed), Scored.of(run, split), 0
+    if path.exists():
+        before = _read(path)["record"]["test_scored"]
+    elif row and set(run.results["split_hash"]) <= set(row.split_hash):
+        before = row.test_scored // len(row.seeds)
     results = {**run.results, "test_scored": before + run.results["test_scored"]}
-    row = records.record(
+    record = records.record(
         folder.name, results, figures=figures, command=command, tuning=_plain(winner)
     )
     content = {
-        "record": dataclasses.asdict(row),
+        "record": dataclasses.asdict(record),
         "ids": scored.ids.tolist(),
         "per_row": {n: v.tolist() for n, v in scored.report.per_row.items() if n in figures},
     }

@@ -18,8 +18,8 @@ GIVEN = {"datasets": ["movielens-small"], "protocols": ["strong"], "models": ["p
 
 
 @pytest.fixture
-def small(monkeypatch):
-    """Load the synthetic data set under the name of any other; count the fits."""
+def small(monkeypatch, tmp_path):
+    """Load the synthetic data set under the name of any other, without kept rows; count fits."""
     load, fit, fits = aerec.load, aerec.fit, []
 
     def counted(model, split, **options):
@@ -29,6 +29,7 @@ def small(monkeypatch):
     monkeypatch.setattr(aerec, "load", lambda name, data_dir: load(DATA, log=lambda text: None))
     monkeypatch.setattr(aerec, "fit", counted)
     monkeypatch.setattr(board, "SEEDS", (1, 2))
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(board, "typed", lambda cell: "the command")
     return fits
 
@@ -116,20 +117,21 @@ def test_a_longer_search_with_the_same_winner_is_recorded(small, monkeypatch, tm
 def test_a_kept_winner_is_tested_without_a_search(small, monkeypatch, tmp_path, capsys):
     *_, cell = board.planned(GIVEN)
     board.measure(cell, GIVEN, tmp_path / "first")
-    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     again = {**GIVEN, "kept": True}
-    assert board_results.recorded(*cell, trials=2) is None  # nothing is kept
+    assert board_results.recorded(*cell) is None  # nothing is kept
     board_results.write(tmp_path / "first", records.RESULTS, seeds=board.SEEDS)
-    before = board_results.recorded(*cell, trials=2)
+    before = board_results.recorded(*cell)
     board.measure(cell, again, tmp_path / "again")
     assert not list((tmp_path / "again").rglob("*.jsonl"))  # no trial
     board_results.write(tmp_path / "again", records.RESULTS, seeds=board.SEEDS)
-    after = board_results.recorded(*cell, trials=2)
+    after = board_results.recorded(*cell)
     assert (after.figures, after.tuning) == (before.figures, before.tuning)
     assert (before.test_scored, after.test_scored) == (2, 4)
     board.measure(cell, {**again, "trials_closed": 3}, tmp_path / "more")
     (trials,) = (tmp_path / "more").rglob("*.jsonl")  # the kept search was smaller
     assert len(trials.read_text().splitlines()) == 1 + 3
+    for path in (tmp_path / "more").rglob("seed*.json"):  # a new search; earlier tests still count
+        assert json.loads(path.read_text())["record"]["test_scored"] == 3
     capsys.readouterr()
 
 
