@@ -57,7 +57,7 @@ def searches(cell: board.Cell, folder: str | None) -> list[tuning.Search | Mappi
     if folder:
         found = map(kept, (pathlib.Path(folder) / cell.name).glob("*.jsonl"))
         return [own for own in found if own.ranked()]
-    row = board_results.recorded(*cell, trials=1)
+    row = board_results.recorded(*cell)
     return [row.tuning] if row and row.tuning else []
 
 

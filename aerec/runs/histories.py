@@ -56,7 +56,7 @@ class Histories(NamedTuple):
             )
         if self.dropped:
             notes.append(
-                f"{self.dropped:,} ratings are below the threshold of a click ({threshold}): those "
+                f"Ratings below the threshold of a click ({threshold}): {self.dropped:,}. Their "
                 "items are neither read nor recommended."
             )
         return notes

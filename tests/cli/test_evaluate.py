@@ -189,9 +189,9 @@ def test_recommend_as_a_process(runs, favourites, process):
         assert not {line["item"] for line in own} & seen
         scores = [float(line["score"]) for line in own]
         assert scores == sorted(scores, reverse=True)
-    assert "does not know: oops, nowhere" in err
+    assert "unknown to the model are left out: oops, nowhere" in err
     assert "for users cy" in err
-    assert "1 ratings are below the threshold of a click" in err
+    assert "below the threshold of a click (4.0): 1." in err
 
 
 def test_evaluate_as_a_process(runs, process):

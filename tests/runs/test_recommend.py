@@ -105,7 +105,7 @@ def test_what_is_disliked_is_neither_read_nor_recommended():
     scores = dict(zip(answer["item"], answer["score"], strict=True))
     assert 40 not in scores
     assert scores[50] == 0  # what follows the disliked item gains nothing from it
-    assert "1 ratings are below the threshold of a click (4.0)" in notes[0]
+    assert "below the threshold of a click (4.0): 1." in notes[0]
 
 
 def test_a_rating_at_the_threshold_is_a_click_and_all_is_no_threshold():
