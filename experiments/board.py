@@ -9,8 +9,9 @@ The settings of a model are searched on the validation part of the split with se
 fitted and tested on the splits with seeds 1, 2 and 3, whose test users may have been in the search.
 Each pair of a data set and a protocol is a results file; `board.json` has the average ranks. After
 an interruption, of any kind, the same command resumes. With `--kept`, a winner that is in
-experiments/results is tested again, without another search, if its search had as many trials. A
-file with models that this board lacks is not replaced.
+experiments/results is tested again, without another search, if its search had as many trials. The
+tests of a split that are recorded there count with or without it. A file with models that this
+board lacks is not replaced.
 """
 
 import concurrent.futures

@@ -280,7 +280,7 @@ class Recommender:
             columns = self.reader.columns(items)
             if name == "among":
                 if not (columns >= 0).any():
-                    raise BadInput(f"`among`: none of its {len(items)} items is known to the model")
+                    raise BadInput("`among`: none of its items is known to the model")
                 allowed[:] = False
             allowed[columns[columns >= 0]] = name == "among"
             if unknown := [items[at] for at in np.flatnonzero(columns < 0)]:
